@@ -1,0 +1,89 @@
+# Functions and constants of the rule files. Nothing here imports torch: cluster jobs read this file again.
+import ast
+import json
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(str(workflow.current_basedir)).parent
+SCRIPTS = ROOT / "workflow_scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from fairgen.config import check_config
+from fairgen.errors import UserError
+
+try:
+    check_config(config, yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text()))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+TRAIN_SETS = [train_set["name"] for train_set in config["splits"]["train_sets"]]
+RUNS = [str(run) for run in range(config["splits"]["runs"])]
+
+
+pathvars:
+    results=f"results/{config['study']}",
+    logs=f"results/{config['study']}/logs",
+    benchmarks=f"results/{config['study']}/benchmarks",
+
+
+wildcard_constraints:
+    train_set="|".join(TRAIN_SETS),
+    run="|".join(RUNS),
+
+
+def source(name):
+    """A file of the repository as rule input: relative to the working directory, so moving both reruns nothing."""
+    return os.path.relpath(ROOT / name)
+
+
+def script(name):
+    """The command-line script `name`."""
+    return source(f"workflow_scripts/{name}")
+
+
+def imports(name):
+    """The library modules that script `name` imports, directly or not, read from its import statements.
+
+    They are rule inputs: an edit reruns exactly the rules whose scripts import the edited module. Import
+    statements inside functions count as well.
+    """
+    found = set()
+    queue = [SCRIPTS / name]
+    while queue:
+        for module in imported_modules(queue.pop()):
+            if module not in found:
+                found.add(module)
+                queue.append(module)
+    return sorted(os.path.relpath(module) for module in found)
+
+
+def imported_modules(path):
+    """The files of the library that the import statements of the file at `path` name."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    files = set()
+    for name in names:
+        parts = name.split(".")
+        # Importing a.b.c runs the __init__.py of a and of a.b as well.
+        for depth in range(1, len(parts) + 1):
+            stem = SCRIPTS.joinpath(*parts[:depth])
+            files.update((stem / "__init__.py", stem.with_suffix(".py")))
+    return {file for file in files if file.is_file()}
+
+
+def as_json(*blocks):
+    """The named blocks of the configuration as JSON text: a rule that takes it reruns when they change, only then."""
+    return json.dumps({block: config[block] for block in blocks}, sort_keys=True)
+
+
+def environment(name):
+    """The conda environment of a stage, used with --sdm conda."""
+    return str(ROOT / "envs" / f"{name}.yaml")

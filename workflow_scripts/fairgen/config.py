@@ -1,0 +1,56 @@
+"""Checks a configuration against its schema and against itself, with messages that name the key."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from fairgen.errors import UserError
+
+
+def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
+    """Raise a `UserError` that lists every mistake in `config`, each with its key, value and remedy."""
+    mistakes = [describe(error) for error in Draft202012Validator(schema).iter_errors(config)]
+    mistakes = mistakes or list(contradictions(config))
+    if mistakes:
+        raise UserError("the configuration is not valid:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
+
+
+def describe(error: ValidationError) -> str:
+    """One line for one schema error: `train.learning_rate: '1e-4' is not of type 'number' (...)`."""
+    key = ".".join(str(part) for part in error.absolute_path) or "top level"
+    hint = ""
+    if error.validator == "type" and isinstance(error.instance, str) and _is_number(error.instance):
+        hint = f" (YAML reads {error.instance} as text: write it with a decimal point, such as 1.0e-4, and no quotes)"
+    elif error.validator == "additionalProperties":
+        hint = f" (known keys: {', '.join(sorted(error.schema['properties']))})"
+    elif error.validator == "oneOf":
+        hint = " (see the comment beside this key in config.yaml)"
+    return f"{key}: {error.message}{hint}"
+
+
+def contradictions(config: dict[str, Any]) -> Iterator[str]:
+    """Mistakes that a schema cannot express."""
+    splits = config["splits"]
+    names = [train_set["name"] for train_set in splits["train_sets"]]
+    if len(set(names)) < len(names):
+        yield f"splits.train_sets: every name may appear once; found {', '.join(names)}"
+    both = sorted(set(splits["light"]) & set(splits["dark"]))
+    if both:
+        yield f"splits.light, splits.dark: skin types {both} are in both groups"
+    if splits["min_train_size"] > splits["train_size"]:
+        yield (
+            f"splits.min_train_size: {splits['min_train_size']} is larger than splits.train_size "
+            f"({splits['train_size']})"
+        )
+    data = config["data"]
+    if data["synthetic"] is None and not (data["metadata"] and data["sources"]):
+        yield "data.metadata, data.sources: both are needed unless data.synthetic is set"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
