@@ -87,3 +87,13 @@ def as_json(*blocks):
 def environment(name):
     """The conda environment of a stage, used with --sdm conda."""
     return str(ROOT / "envs" / f"{name}.yaml")
+
+
+def design_json(**changes):
+    """The configuration that decides on the draws, as JSON text, without the lists of runs and of training sets.
+
+    What is drawn for one training set and run does not depend on which others are in the design, so jobs
+    name only their own: adding a run or a training set leaves all other jobs alone.
+    """
+    splits = {key: value for key, value in config["splits"].items() if key not in ("runs", "train_sets")}
+    return json.dumps({"seed": config["seed"], "splits": splits | changes}, sort_keys=True)

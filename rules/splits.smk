@@ -1,0 +1,83 @@
+# One manifest per run, drawn from the images that are there; and the sizes that this gives.
+
+
+rule make_splits:
+    input:
+        script=script("make_splits.py"),
+        lib=imports("make_splits.py"),
+        # Small and compared by content: packing the same images again draws nothing anew.
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.csv"),
+    output:
+        "<results>/splits/run{run}.csv",
+    log:
+        "<logs>/make_splits/run{run}.log",
+    benchmark:
+        "<benchmarks>/make_splits/run{run}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        config=design_json(train_sets=config["splits"]["train_sets"]),
+    conda:
+        environment("base")
+    localrule: True
+    shell:
+        "python -u {input.script:q} --images {input.images:q} --config {params.config:q}"
+        " --run {wildcards.run} --output {output:q} > {log:q} 2>&1"
+
+
+rule describe_design:
+    input:
+        script=script("describe_design.py"),
+        lib=imports("describe_design.py"),
+        metadata="<results>/data/metadata.csv",
+        manifests=expand("<results>/splits/run{run}.csv", run=RUNS),
+    output:
+        report(
+            "<results>/tables/design.csv",
+            caption=source("report/design.rst"),
+            category="Design",
+            labels={"table": "sizes of the training sets"},
+        ),
+    log:
+        "<logs>/describe_design.log",
+    benchmark:
+        "<benchmarks>/describe_design.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        config=as_json("seed", "splits"),
+    conda:
+        environment("base")
+    localrule: True
+    shell:
+        "python -u {input.script:q} --metadata {input.metadata:q} --config {params.config:q}"
+        " --manifests {input.manifests:q} --output {output:q} > {log:q} 2>&1"
+
+
+# What the metadata alone promises, before any photograph is there.
+use rule describe_design as plan_design with:
+    input:
+        script=script("describe_design.py"),
+        lib=imports("describe_design.py"),
+        metadata="<results>/data/metadata.csv",
+        manifests=[],
+    output:
+        "<results>/tables/plan.csv",
+    log:
+        "<logs>/plan_design.log",
+    benchmark:
+        "<benchmarks>/plan_design.tsv"
+
+
+
+
+rule splits:
+    input:
+        expand("<results>/splits/run{run}.csv", run=RUNS),
+        "<results>/tables/design.csv",
+    localrule: True
