@@ -1,0 +1,42 @@
+"""Stop the study when too few photographs are there; otherwise write the record that later stages start from."""
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fairgen.availability import require_available
+from fairgen.errors import run
+from fairgen.files import sha256_of, write_json
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--availability", required=True, help="data/availability.csv")
+    parser.add_argument("--images", required=True, help="data/images.npy")
+    parser.add_argument("--index", required=True, help="data/images.csv")
+    parser.add_argument("--label", required=True, help="column of skin types that decides on the group")
+    parser.add_argument("--light", required=True, type=int, nargs="+", help="skin types of the light group")
+    parser.add_argument("--dark", required=True, type=int, nargs="+", help="skin types of the dark group")
+    parser.add_argument("--min-available", required=True, type=float, help="smallest share of each group, 0 to 1")
+    parser.add_argument("--synthetic", action="store_true", help="the photographs are generated")
+    parser.add_argument("--output", required=True, help="JSON: number, size and sums of the images")
+    args = parser.parse_args(argv)
+
+    availability = pd.read_csv(args.availability, usecols=["status", args.label])
+    require_available(availability, args.label, args.light, args.dark, args.min_available)
+    images = np.load(args.images, mmap_mode="r")
+    record = {
+        "n": images.shape[0],
+        "side": images.shape[1],
+        "sha256": sha256_of(args.images),
+        "index_sha256": sha256_of(args.index),
+        "synthetic": args.synthetic,
+    }
+    write_json(record, args.output)
+    print(f"{len(images)} of {len(availability)} photographs, {images.shape[1]} pixels a side")
+
+
+if __name__ == "__main__":
+    run(main)
