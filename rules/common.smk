@@ -97,3 +97,8 @@ def design_json(**changes):
     """
     splits = {key: value for key, value in config["splits"].items() if key not in ("runs", "train_sets")}
     return json.dumps({"seed": config["seed"], "splits": splits | changes}, sort_keys=True)
+
+
+def dark_share(train_set):
+    """The fraction of dark images in the training set of that name."""
+    return {entry["name"]: entry["dark_share"] for entry in config["splits"]["train_sets"]}[train_set]

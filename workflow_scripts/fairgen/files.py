@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def write_text(text: str, path: str | Path) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def write_json(value: Any, path: str | Path) -> None:
+def write_json(value: object, path: str | Path) -> None:
     """Write `value` as indented JSON with sorted keys, so that equal values give equal bytes.
 
     Raises:
@@ -66,3 +68,9 @@ def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_npz(arrays: Mapping[str, NDArray[Any]], path: str | Path) -> None:
+    """Write named arrays (no Python objects) as an uncompressed npz file; its bytes depend on the arrays alone."""
+    with atomic_path(path) as temporary:
+        np.savez(temporary, allow_pickle=False, **arrays)

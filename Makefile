@@ -1,0 +1,38 @@
+# make demo: the study on synthetic data.  make test: the tests.  Both set up .venv on their own.
+PYTHON ?= python3
+BIN := .venv/bin
+# The rules call `python`: the one of the virtual environment.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+SNAKEMAKE := $(BIN)/snakemake --cores all
+
+.PHONY: demo test lint setup lock
+
+demo: setup
+	$(SNAKEMAKE) --configfile studies/demo.yaml
+	@echo "report: $(CURDIR)/results/demo/report.html"
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+setup: .venv/installed
+
+.venv/installed: envs/requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
+	touch $@
+
+# After a change of envs/requirements.in: resolve it anew and pin what came out.
+lock:
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.in
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > envs/requirements.lock
+	touch .venv/installed

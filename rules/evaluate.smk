@@ -1,0 +1,79 @@
+# Each model on the two test sets of its run, and a few reconstructions to look at.
+
+
+rule evaluate_vae:
+    input:
+        script=script("evaluate_vae.py"),
+        lib=imports("evaluate_vae.py"),
+        model="<results>/runs/{train_set}/run{run}/model.safetensors",
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+        manifest=ancient("<results>/splits/run{run}.csv"),
+    output:
+        evaluation="<results>/runs/{train_set}/run{run}/evaluation.parquet",
+        embeddings="<results>/runs/{train_set}/run{run}/embeddings.npz",
+    log:
+        "<logs>/evaluate_vae/{train_set}.run{run}.log",
+    benchmark:
+        "<benchmarks>/evaluate_vae/{train_set}.run{run}.tsv"
+    threads: config["train"]["threads"]
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        config=json.dumps(
+            {"evaluate": {key: config["evaluate"][key] for key in ("batch_size", "device")}}
+        ),
+        dark_share=lambda wildcards: dark_share(wildcards.train_set),
+    conda:
+        environment("torch")
+    shell:
+        "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
+        " --manifest {input.manifest:q} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
+        " --run {wildcards.run} --config {params.config:q} --threads {threads}"
+        " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} > {log:q} 2>&1"
+
+
+rule reconstruct_examples:
+    input:
+        script=script("reconstruct_examples.py"),
+        lib=imports("reconstruct_examples.py"),
+        models=expand("<results>/runs/{train_set}/run0/model.safetensors", train_set=TRAIN_SETS),
+        evaluations=expand(
+            "<results>/runs/{train_set}/run0/evaluation.parquet", train_set=TRAIN_SETS
+        ),
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+    output:
+        "<results>/examples.npz",
+    log:
+        "<logs>/reconstruct_examples.log",
+    benchmark:
+        "<benchmarks>/reconstruct_examples.tsv"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=6000,
+        runtime=30,
+    params:
+        train_sets=TRAIN_SETS,
+        per_group=config["evaluate"]["examples"],
+        device=config["evaluate"]["device"],
+    conda:
+        environment("torch")
+    shell:
+        "python -u {input.script:q} --train-sets {params.train_sets:q} --models {input.models:q}"
+        " --evaluations {input.evaluations:q} --images {input.images:q} --index {input.index:q}"
+        " --per-group {params.per_group} --device {params.device} --output {output:q} > {log:q} 2>&1"
+
+
+rule evaluate:
+    input:
+        expand(
+            "<results>/runs/{train_set}/run{run}/evaluation.parquet",
+            train_set=TRAIN_SETS,
+            run=RUNS,
+        ),
+        "<results>/examples.npz",
+    localrule: True

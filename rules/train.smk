@@ -1,0 +1,70 @@
+# One VAE per training set and run, each a job of its own on one GPU.
+
+
+rule perceptual_features:
+    input:
+        script=script("prepare_vgg19.py"),
+        lib=imports("prepare_vgg19.py"),
+    output:
+        "<results>/perceptual/vgg19.safetensors",
+    log:
+        "<logs>/perceptual_features.log",
+    benchmark:
+        "<benchmarks>/perceptual_features.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        config=json.dumps({"seed": config["seed"], "weights": config["loss"]["perceptual_weights"]}),
+        downloads="results/downloads",
+    conda:
+        environment("torch")
+    localrule: True
+    shell:
+        "python -u {input.script:q} --config {params.config:q} --downloads {params.downloads:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+rule train_vae:
+    input:
+        script=script("train_vae.py"),
+        lib=imports("train_vae.py"),
+        features="<results>/perceptual/vgg19.safetensors",
+        # The record names the images by hash and is compared by content; the manifest follows from it and from
+        # params.design. So packing the same images again, or adding a training set, trains nothing anew.
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+        manifest=ancient("<results>/splits/run{run}.csv"),
+    output:
+        model="<results>/runs/{train_set}/run{run}/model.safetensors",
+        history="<results>/runs/{train_set}/run{run}/history.csv",
+        record="<results>/runs/{train_set}/run{run}/run.json",
+    log:
+        "<logs>/train_vae/{train_set}.run{run}.log",
+    benchmark:
+        "<benchmarks>/train_vae/{train_set}.run{run}.tsv"
+    threads: config["train"]["threads"]
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        config=as_json("seed", "model", "loss", "train"),
+        design=lambda wildcards: design_json(train_set=dark_share(wildcards.train_set)),
+    conda:
+        environment("torch")
+    shell:
+        "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --record {input.record:q}"
+        " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q}"
+        " --run {wildcards.run} --config {params.config:q} --threads {threads} --model {output.model:q}"
+        " --history {output.history:q} --run-record {output.record:q} > {log:q} 2>&1"
+
+
+rule train:
+    input:
+        expand(
+            "<results>/runs/{train_set}/run{run}/model.safetensors", train_set=TRAIN_SETS, run=RUNS
+        ),
+    localrule: True

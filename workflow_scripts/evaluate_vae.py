@@ -1,0 +1,64 @@
+"""Evaluate one trained VAE on the light and the dark test set of its run."""
+
+import argparse
+import json
+from collections.abc import Sequence
+
+import torch
+
+from fairgen.devices import choose_device, make_deterministic, place
+from fairgen.errors import run
+from fairgen.evaluation import evaluate
+from fairgen.files import write_npz, write_parquet
+from fairgen.images import read_images, read_index, read_manifest, rows_of
+from fairgen.weights import load_weights
+
+LABELS = [
+    *("md5hash", "fitzpatrick_scale", "fitzpatrick_centaur"),
+    *("label", "nine_partition_label", "three_partition_label", "atlas"),
+]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="model.safetensors")
+    parser.add_argument("--images", required=True, help="data/images.npy")
+    parser.add_argument("--index", required=True, help="data/images.csv")
+    parser.add_argument("--manifest", required=True, help="splits/run<r>.csv")
+    parser.add_argument("--train-set", required=True)
+    parser.add_argument("--dark-share", required=True, type=float)
+    parser.add_argument("--run", required=True, type=int)
+    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"evaluate": {...}}')
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--evaluation", required=True, help="output: Parquet, one row per test image")
+    parser.add_argument("--embeddings", required=True, help="output: npz of pooled latent means")
+    args = parser.parse_args(argv)
+
+    torch.set_num_threads(args.threads)
+    make_deterministic()
+    config = args.config["evaluate"]
+    device = choose_device(config["device"])
+    model, _ = load_weights(args.model)
+    manifest = read_manifest(args.manifest)
+    test = manifest[manifest["role"].isin(["test_light", "test_dark"])]
+    index = read_index(args.index)
+    rows = rows_of(test["md5hash"], index)
+    measured, pooled = evaluate(place(model, device), read_images(args.images, rows), config["batch_size"], device)
+
+    table = index.loc[rows, LABELS].reset_index(drop=True)
+    table.insert(0, "train_set", args.train_set)
+    table.insert(1, "dark_share", args.dark_share)
+    table.insert(2, "run", args.run)
+    table.insert(3, "group", test["group"].to_numpy())
+    write_parquet(table.join(measured), args.evaluation)
+    embeddings = {
+        "md5hash": table["md5hash"].to_numpy().astype("S32"),
+        "group": table["group"].to_numpy().astype("U5"),
+        "mu_pooled": pooled,
+    }
+    write_npz(embeddings, args.embeddings)
+    print(table.join(measured).groupby("group")[["mse", "latent_std", "kl"]].mean().to_string())
+
+
+if __name__ == "__main__":
+    run(main)

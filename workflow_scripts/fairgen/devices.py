@@ -1,0 +1,76 @@
+"""Choice of device and arithmetic, and what was chosen in words for the record of a run."""
+
+import os
+import platform
+import resource
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from fairgen.errors import UserError
+
+ModuleType = TypeVar("ModuleType", bound=torch.nn.Module)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` takes CUDA where there is one.
+
+    Raises:
+        UserError: `cuda` was asked for and there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "device: cuda was asked for, but PyTorch finds no CUDA device "
+            f"(torch {torch.__version__}, CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')}). "
+            "Set device: cpu or auto, or install a CUDA build of PyTorch."
+        )
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """`auto` becomes bf16 where the hardware multiplies bfloat16 natively, else fp32."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = _cpu_has_native_bf16()
+    return "bf16" if native else "fp32"
+
+
+def _cpu_has_native_bf16() -> bool:
+    """Whether the processor has bfloat16 instructions (AVX-512 BF16 or AMX); without them bf16 is slower than fp32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return " avx512_bf16" in flags or " amx_bf16" in flags
+
+
+def place(module: ModuleType, device: torch.device) -> ModuleType:
+    """`module` on `device`, its convolution weights with channels last in memory."""
+    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def make_deterministic() -> None:
+    """Ask PyTorch for algorithms that give the same bits on every run; call it before anything is on the GPU."""
+    # cuBLAS reads this when it starts, and is deterministic only with a fixed workspace.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def hardware(device: torch.device) -> dict[str, str | int]:
+    """Device name, processor and thread count for the record of a run."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"device": device.type, "device_name": name, "threads": torch.get_num_threads()}
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory of this process in MiB: on the GPU when there is one, else resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -1,0 +1,156 @@
+"""The residual variational autoencoder of the study (paper v2, section 3.4; study facts on the public code).
+
+Pre-activation residual blocks: norm, ELU, convolution. An encoder stage halves the side, a decoder stage
+doubles it, so images are square and their side is divisible by two to the number of stages.
+"""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of the network. At 64 latent channels the default has 56,715,139 parameters, 50,439,619 if not deep."""
+
+    width: int = 64
+    multipliers: tuple[int, ...] = (1, 2, 4, 8)
+    latent_channels: int = 64
+    deep: bool = True
+    norm: str = "batch"
+
+    @classmethod
+    def from_config(cls, model: dict[str, Any]) -> "Architecture":
+        """The architecture that the `model` block of a configuration describes."""
+        return cls(**{**model, "multipliers": tuple(model["multipliers"])})
+
+    def widths(self) -> list[int]:
+        """Channels before each encoder stage and after the last, which doubles once more: 64, 128, ..., 1024."""
+        stages = [self.width * multiplier for multiplier in self.multipliers]
+        return [*stages, 2 * stages[-1]]
+
+    def latent_shape(self, side: int) -> tuple[int, int, int]:
+        """(C, s, s) of the latent of images of `side` pixels; every stage halves the side."""
+        latent_side = side // 2 ** len(self.multipliers)
+        return (self.latent_channels, latent_side, latent_side)
+
+
+def make_norm(kind: str, channels: int) -> nn.Module:
+    """`batch` or `group` normalisation of `channels` channels."""
+    if kind == "batch":
+        return nn.BatchNorm2d(channels, eps=1e-4)
+    if kind == "group":
+        return nn.GroupNorm(8, channels, eps=1e-4)
+    raise ValueError(f"norm must be 'batch' or 'group', not {kind!r}")
+
+
+class ResidualBlock(nn.Module):
+    """Constant width and side: x + conv(act(norm(conv(act(norm(x)))))), through half the width."""
+
+    def __init__(self, channels: int, norm: str) -> None:
+        super().__init__()
+        self.norm1 = make_norm(norm, channels)
+        self.conv1 = nn.Conv2d(channels, channels // 2, 3, padding=1)
+        self.norm2 = make_norm(norm, channels // 2)
+        self.conv2 = nn.Conv2d(channels // 2, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.elu(self.norm1(x)))
+        return x + self.conv2(F.elu(self.norm2(h)))
+
+
+class ResizingBlock(nn.Module):
+    """Halves or doubles the side. One convolution yields both the skip path and the half-width path."""
+
+    def __init__(self, channels_in: int, channels_out: int, norm: str, up: bool) -> None:
+        super().__init__()
+        self.up = up
+        half = (channels_in if up else channels_out) // 2
+        self.split = [half, channels_out]
+        self.norm1 = make_norm(norm, channels_in)
+        self.conv1 = nn.Conv2d(channels_in, half + channels_out, 3, stride=1 if up else 2, padding=1)
+        self.norm2 = make_norm(norm, half)
+        self.conv2 = nn.Conv2d(half, channels_out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.elu(self.norm1(x))
+        if self.up:
+            h = F.interpolate(h, scale_factor=2.0, mode="nearest")
+        h, skip = self.conv1(h).split(self.split, dim=1)
+        return skip + self.conv2(F.elu(self.norm2(h)))
+
+
+class Encoder(nn.Module):
+    """Images (B, 3, S, S) in [-1, 1] to mu and log-variance, each (B, C, S / 16, S / 16)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        norm, widths = architecture.norm, architecture.widths()
+        self.conv_in = nn.Conv2d(3, widths[0], 3, padding=1)
+        stages: list[nn.Module] = []
+        for narrow, wide in itertools.pairwise(widths):
+            if architecture.deep:
+                stages.append(ResidualBlock(narrow, norm))
+            stages.append(ResizingBlock(narrow, wide, norm, up=False))
+        self.stages = nn.Sequential(*stages)
+        self.bottleneck = ResidualBlock(widths[-1], norm)
+        self.mu = nn.Conv2d(widths[-1], architecture.latent_channels, 1)
+        self.logvar = nn.Conv2d(widths[-1], architecture.latent_channels, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = F.elu(self.bottleneck(self.stages(self.conv_in(x))))
+        return self.mu(h), self.logvar(h)
+
+
+class Decoder(nn.Module):
+    """Latents (B, C, s, s) to images (B, 3, 16 s, 16 s) in [-1, 1]; mirrors the encoder."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        norm, widths = architecture.norm, architecture.widths()[::-1]
+        self.conv_in = nn.Conv2d(architecture.latent_channels, widths[0], 1)
+        self.bottleneck = ResidualBlock(widths[0], norm)
+        stages: list[nn.Module] = []
+        for wide, narrow in itertools.pairwise(widths):
+            stages.append(ResizingBlock(wide, narrow, norm, up=True))
+            if architecture.deep:
+                stages.append(ResidualBlock(narrow, norm))
+        self.stages = nn.Sequential(*stages)
+        self.conv_out = nn.Conv2d(widths[-1], 3, 5, padding=2)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.stages(self.bottleneck(self.conv_in(z)))
+        return torch.tanh(self.conv_out(F.elu(h)))
+
+
+class VAE(nn.Module):
+    """q(z|x) is a diagonal Gaussian with mean mu and variance exp(logvar); p(x|z) has the decoder's image as mean."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.encoder = Encoder(architecture)
+        self.decoder = Decoder(architecture)
+
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction of `x` from z = mu + std * noise, with mu and logvar; `noise` is N(0, 1), shaped like mu."""
+        mu, logvar = self.encoder(x)
+        return self.decoder(reparameterize(mu, logvar, noise)), mu, logvar
+
+
+def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """z = mu + exp(logvar / 2) * noise (Kingma and Welling 2014, section 2.4)."""
+    return mu + torch.exp(0.5 * logvar) * noise
+
+
+def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(q(z|x) || N(0, I)) of each latent in nats, elementwise; shaped like mu."""
+    return 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar)
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())

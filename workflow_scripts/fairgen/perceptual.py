@@ -1,0 +1,101 @@
+"""The perceptual loss: mean squared differences of VGG19 feature maps (Hou et al. 2017; paper v2, eq. 2).
+
+The features are the outputs of all 16 convolutions before their ReLU. The network is frozen, so only the 16
+pairs of weight and bias are kept; they come from `fairgen.vgg19` as one safetensors file, and training never
+imports torchvision.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fairgen.errors import UserError
+
+# Output channels of the convolutions of VGG19 (Simonyan and Zisserman 2015, table 1, column E); M: max-pooling.
+VGG19_LAYERS: tuple[int | str, ...] = (
+    *(64, 64, "M"),
+    *(128, 128, "M"),
+    *(256, 256, 256, 256, "M"),
+    *(512, 512, 512, 512, "M"),
+    *(512, 512, 512, 512),
+)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def feature_shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the 32 tensors of the feature network: `conv0.weight`, `conv0.bias`, ..."""
+    channels_in, index = 3, 0
+    for layer in VGG19_LAYERS:
+        if isinstance(layer, int):
+            yield f"conv{index}.weight", (layer, channels_in, 3, 3)
+            yield f"conv{index}.bias", (layer,)
+            channels_in, index = layer, index + 1
+
+
+def check_features(tensors: dict[str, Tensor], origin: str) -> None:
+    """Raise a `UserError` unless `tensors` are the 32 tensors of VGG19's convolutions; `origin` names their file."""
+    for name, shape in feature_shapes():
+        found = tuple(tensors[name].shape) if name in tensors else "nothing"
+        if found != shape:
+            raise UserError(
+                f"{origin} does not hold the convolutions of VGG19: expected {name} of shape {shape}, found {found}. "
+                "Delete the file and run the perceptual_features rule again."
+            )
+        if not torch.isfinite(tensors[name]).all():
+            raise UserError(f"{origin} holds a NaN or an infinite number in {name}. Provide an intact file.")
+
+
+class PerceptualLoss(nn.Module):
+    """Mean over the 16 convolutions of the mean squared difference of their outputs."""
+
+    def __init__(self, tensors: dict[str, Tensor], normalize: bool) -> None:
+        """`tensors` are named as in `feature_shapes`; `normalize` rescales [-1, 1] images as for ImageNet."""
+        super().__init__()
+        self.normalize = normalize
+        for name, _ in feature_shapes():
+            self.register_buffer(name.replace(".", "_"), tensors[name], persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def features(self, x: Tensor) -> Iterator[Tensor]:
+        """The outputs of the 16 convolutions for images (B, 3, S, S) in [-1, 1], from first to last."""
+        if self.normalize:
+            x = ((x + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("std")
+        index = 0
+        for layer in VGG19_LAYERS:
+            if layer == "M":
+                x = F.max_pool2d(x, 2)
+                continue
+            weight, bias = self.get_buffer(f"conv{index}_weight"), self.get_buffer(f"conv{index}_bias")
+            x = F.conv2d(x, weight, bias, padding=1)
+            yield x
+            x = F.relu(x)
+            index += 1
+
+    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch, a scalar. No gradient flows to `target`."""
+        with torch.no_grad():
+            wanted = list(self.features(target))
+        layers = [
+            F.mse_loss(found, expected) for found, expected in zip(self.features(reconstruction), wanted, strict=True)
+        ]
+        return torch.stack(layers).mean()
+
+
+def load_perceptual_loss(path: str | Path, normalize: bool) -> PerceptualLoss:
+    """The perceptual loss from the safetensors file that the perceptual_features rule wrote.
+
+    Raises:
+        UserError: the file is not there, is damaged or holds something else.
+    """
+    try:
+        tensors = load_file(path)
+    except Exception as error:  # safetensors raises its own class for a damaged header, OSError for a missing file
+        raise UserError(f"cannot read the VGG19 features {path}: {error}. Delete it and run the rule again.") from error
+    check_features(tensors, str(path))
+    return PerceptualLoss(tensors, normalize)

@@ -1,0 +1,36 @@
+"""Write the 16 frozen convolutions of VGG19 for the perceptual loss as one safetensors file."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from fairgen.errors import run
+from fairgen.files import atomic_path
+from fairgen.seeds import derive_seed
+from fairgen.vgg19 import fetch_imagenet_weights, random_weights, read_weights
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "weights": ...}')
+    parser.add_argument("--downloads", required=True, type=Path, help="folder of downloaded files")
+    parser.add_argument("--output", required=True, type=Path, help="safetensors file")
+    args = parser.parse_args(argv)
+
+    weights = args.config["weights"]
+    if weights == "random":
+        tensors = random_weights(derive_seed(args.config["seed"], "vgg19"))
+    elif weights == "imagenet":
+        tensors = read_weights(fetch_imagenet_weights(args.downloads))
+    else:
+        tensors = read_weights(Path(weights))
+    with atomic_path(args.output) as temporary:
+        save_file(tensors, temporary, metadata={"weights": weights})
+    print(f"{args.output}: VGG19 features, weights: {weights}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,137 @@
+"""Train the VAE of one training set and run."""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fairgen.checkpoints import load_checkpoint, save_checkpoint
+from fairgen.devices import choose_device, choose_precision, hardware, make_deterministic, peak_memory_mb, place
+from fairgen.errors import UserError, run
+from fairgen.files import write_csv, write_json
+from fairgen.images import read_images, read_index, read_manifest, rows_of
+from fairgen.model import VAE, Architecture, parameter_count
+from fairgen.perceptual import load_perceptual_loss
+from fairgen.seeds import derive_seed
+from fairgen.training import LOSS_TERMS, Recipe, train
+from fairgen.weights import save_weights
+
+# An epoch of a small network takes less than a second: saving it then would cost more than training it again.
+SECONDS_BETWEEN_CHECKPOINTS = 20.0
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+    config = args.config
+    torch.set_num_threads(args.threads)
+    make_deterministic()
+    device = choose_device(config["train"]["device"])
+    precision = choose_precision(config["train"]["precision"], device)
+
+    manifest = read_manifest(args.manifest)
+    hashes = manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"]
+    if hashes.empty:
+        raise UserError(f"{args.manifest} has no images for training set {args.train_set}: check splits.train_sets")
+    images = read_images(args.images, rows_of(hashes, read_index(args.index)))
+
+    seed = derive_seed(config["seed"], "train", args.train_set, args.run)
+    architecture = Architecture.from_config(config["model"])
+    recipe = Recipe.from_config(config["train"], config["loss"])
+    torch.manual_seed(derive_seed(seed, "weights"))
+    model = place(VAE(architecture), device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
+    perceptual = None
+    if recipe.feature_scale > 0:
+        perceptual = load_perceptual_loss(args.features, config["loss"]["perceptual_normalize"])
+        perceptual = place(perceptual, device)
+
+    record = {
+        "config": config,
+        "train_set": args.train_set,
+        "run": args.run,
+        "seed": seed,
+        "synthetic": json.loads(args.record.read_text())["synthetic"],
+        "n_images": len(hashes),
+        "n_distinct": hashes.nunique(),
+        "manifest_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+        "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+        "parameters": parameter_count(model),
+        "precision": precision,
+        "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
+        **hardware(device),
+    }
+    key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    checkpoint = args.model.with_name(".checkpoint.safetensors")
+    history = load_checkpoint(checkpoint, key, model, optimizer)
+    epochs_before = len(history)
+    last_saved = start = time.perf_counter()
+
+    def after_epoch(history: list[dict[str, float]]) -> None:
+        nonlocal last_saved
+        now = time.perf_counter()
+        terms = "  ".join(f"{name} {history[-1][name]:.4f}" for name in LOSS_TERMS)
+        rate = len(images) * (len(history) - epochs_before) / (now - start)
+        print(f"epoch {len(history)}/{recipe.epochs}  {terms}  {rate:.0f} images/s")
+        if now - last_saved > SECONDS_BETWEEN_CHECKPOINTS:
+            save_checkpoint(checkpoint, key, model, optimizer, history)
+            last_saved = time.perf_counter()
+
+    train(
+        model,
+        optimizer,
+        perceptual,
+        torch.from_numpy(images).to(device),
+        architecture.latent_shape(images.shape[1]),
+        recipe,
+        seed,
+        precision,
+        history,
+        after_epoch,
+    )
+    seconds = time.perf_counter() - start
+    trained = len(images) * (recipe.epochs - epochs_before)
+    measured = {"seconds": seconds, "images_per_second": trained / seconds, "peak_memory_mb": peak_memory_mb(device)}
+    write_products(args, model, architecture, history, record | measured)
+    checkpoint.unlink(missing_ok=True)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", required=True, help="data/images.npy")
+    parser.add_argument("--index", required=True, help="data/images.csv")
+    parser.add_argument("--record", required=True, type=Path, help="data/images.json")
+    parser.add_argument("--manifest", required=True, help="splits/run<r>.csv")
+    parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
+    parser.add_argument("--train-set", required=True)
+    parser.add_argument("--run", required=True, type=int)
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks model, loss, train")
+    parser.add_argument("--threads", type=int, default=1, help="processor threads; other numbers, other bits")
+    parser.add_argument("--model", required=True, type=Path, help="output: model.safetensors")
+    parser.add_argument("--history", required=True, type=Path, help="output: history.csv, one row per epoch")
+    parser.add_argument("--run-record", required=True, type=Path, help="output: run.json")
+    return parser.parse_args(argv)
+
+
+def write_products(
+    args: argparse.Namespace,
+    model: VAE,
+    architecture: Architecture,
+    history: list[dict[str, float]],
+    record: dict[str, Any],
+) -> None:
+    """Write the weights, the history and, last, the record."""
+    save_weights(args.model, model, architecture)
+    write_csv(pd.DataFrame(history), args.history)
+    write_json(record, args.run_record)
+
+
+if __name__ == "__main__":
+    run(main)
