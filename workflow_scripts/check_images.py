@@ -1,6 +1,7 @@
 """Stop the study when too few photographs are there; otherwise write the record that later stages start from."""
 
 import argparse
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from fairgen.availability import require_available
 from fairgen.errors import run
 from fairgen.files import sha256_of, write_json
+from fairgen.metadata import ROW_COLUMNS
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,11 +29,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     availability = pd.read_csv(args.availability, usecols=["status", args.label])
     require_available(availability, args.label, args.light, args.dark, args.min_available)
     images = np.load(args.images, mmap_mode="r")
+    # Which image is in which row, and its labels; where it was found is no reason to do anything again.
+    rows = pd.read_csv(args.index, dtype=str, keep_default_na=False)[ROW_COLUMNS]
     record = {
         "n": images.shape[0],
         "side": images.shape[1],
         "sha256": sha256_of(args.images),
-        "index_sha256": sha256_of(args.index),
+        "index_sha256": hashlib.sha256(rows.to_csv(index=False, lineterminator="\n").encode()).hexdigest(),
         "synthetic": args.synthetic,
     }
     write_json(record, args.output)

@@ -5,21 +5,9 @@ from collections.abc import Collection
 import pandas as pd
 
 from fairgen.errors import UserError
-from fairgen.metadata import assign_group
+from fairgen.metadata import ROW_COLUMNS, assign_group
 
-COLUMNS = [
-    "md5hash",
-    "fitzpatrick_scale",
-    "fitzpatrick_centaur",
-    "label",
-    "nine_partition_label",
-    "three_partition_label",
-    "atlas",
-    "status",
-    "source",
-    "verified",
-    "detail",
-]
+COLUMNS = [*ROW_COLUMNS, "status", "source", "verified", "detail"]
 
 
 def require_available(

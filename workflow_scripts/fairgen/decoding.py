@@ -15,10 +15,10 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 Status = Literal["not-an-image", "corrupt", "too-many-pixels"]
 IccPolicy = Literal["convert", "ignore"]
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 60_000_000  # a decoded image of that size takes 180 MB; the largest original has 9 million
 # The decoder may halve a JPEG while it decodes, down to this many times the target side. From twice the
-# side on, the result differs by 0.03 of 255 levels on average (mean over 95 originals at 128 px).
+# side on, the result differs by 0.01 of 255 levels on average, 0.4 at most (95 originals at 128 px).
 DRAFT_FACTOR = 2
 # What puts an image upright, by its EXIF orientation (Exif 2.32, tag 0x0112); 1 is upright already.
 UPRIGHT = {
@@ -58,12 +58,15 @@ def decode_square(
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             size = image.size
-            if size[0] * size[1] > max_pixels:
+            # A strip of a few pixels' height would grow beyond measure when its height is brought to `side`.
+            if max(size[0] * size[1], side * side * max(size) // max(1, min(size))) > max_pixels:
                 raise DecodeError("too-many-pixels", f"{size[0]} x {size[1]} pixels; the limit is {max_pixels}")
-            image.draft(None, (DRAFT_FACTOR * side, DRAFT_FACTOR * side))
+            drafted = image.draft(None, (DRAFT_FACTOR * side, DRAFT_FACTOR * side))
             orientation = _orientation(image)
             profile = image.info.get("icc_profile") if icc == "convert" else None
-            small = _resize_and_crop(_to_8_bit(image), side)
+            # Halving rounds the sides up; this box is the photograph's own edge within the result.
+            box = drafted[1] if drafted else None
+            small = _resize_and_crop(_to_8_bit(image), size, box, side)
     except UnidentifiedImageError as error:
         raise DecodeError("not-an-image", _looks_like(data)) from error
     except Image.DecompressionBombError as error:
@@ -102,11 +105,13 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _resize_and_crop(image: Image.Image, side: int) -> Image.Image:
-    width, height = image.size
-    shorter = min(width, height)
-    resized = image.resize((side * width // shorter, side * height // shorter), Image.Resampling.BILINEAR)
-    left, top = round((resized.width - side) / 2), round((resized.height - side) / 2)
+def _resize_and_crop(
+    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None, side: int
+) -> Image.Image:
+    """Resize the stretch `box` of `image` as an image of `size` would be, then crop the centre."""
+    width, height = (side * length // min(size) for length in size)
+    resized = image.resize((width, height), Image.Resampling.BILINEAR, box)
+    left, top = round((width - side) / 2), round((height - side) / 2)
     return resized.crop((left, top, left + side, top + side))
 
 

@@ -22,6 +22,8 @@ COLUMNS = [
     "url",
     "atlas",
 ]
+# What an image's row in a later table says about it.
+ROW_COLUMNS = [column for column in COLUMNS if column not in ("qc", "url")]
 MISSING_TYPE = -1  # the published table's code for "no skin type given"
 ATLASES = {"dermaamin.com": "dermaamin", "atlasdermatologico.com.br": "atlasdermatologico"}
 

@@ -21,19 +21,11 @@ from tqdm import tqdm
 
 from fairgen.decoding import MAX_PIXELS, DecodeError, IccPolicy, decode_square
 from fairgen.files import atomic_path, write_csv, write_text
+from fairgen.metadata import ROW_COLUMNS
 from fairgen.sources import MAX_BYTES, Location, UnreadableError, has_hash, read_bytes
 
 CHUNK_BYTES = 16 * 1024 * 1024  # of pixels in a chunk: with it, memory is the same at every image size
 FORMAT = 1  # of the chunk files and of what decode_square makes; raise it when either changes
-ROW_COLUMNS = [
-    "md5hash",
-    "fitzpatrick_scale",
-    "fitzpatrick_centaur",
-    "label",
-    "nine_partition_label",
-    "three_partition_label",
-    "atlas",
-]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import lzma
 import os
 import re
 import tarfile
+import warnings
 import zipfile
 import zlib
 from collections import defaultdict
@@ -125,6 +126,8 @@ def read_bytes(location: Location, limit: int = MAX_BYTES) -> bytes:
             with open(location.path, "rb") as file:
                 file.seek(location.offset)
                 data = file.read(location.size)
+            if len(data) < location.size:
+                raise EOFError(f"the archive breaks off after {len(data)} of its {location.size} bytes")
         elif location.member:
             with _open_zip(location.path, _stamp(location.path)).open(location.member) as member:
                 data = member.read(limit + 1)
@@ -154,7 +157,10 @@ def _locations(source: Source, wanted: frozenset[str], spool_folder: Path) -> It
         return _in_zip(source, wanted)
     if tarfile.is_tarfile(source.path):
         return _in_tar(source, wanted, spool_folder)
-    raise UserError(f"{source.path}: expected a folder, or a zip or tar archive; found another kind of file.")
+    raise UserError(
+        f"{source.path}: expected a folder, or a zip or tar archive; found another kind of file, or an archive that is "
+        "not complete."
+    )
 
 
 def _in_folder(source: Source, wanted: frozenset[str]) -> Iterator[tuple[str, Location]]:
@@ -168,7 +174,7 @@ def _in_folder(source: Source, wanted: frozenset[str]) -> Iterator[tuple[str, Lo
 
 
 def _wanted_hash(member: str, wanted: frozenset[str]) -> str | None:
-    match = IMAGE_NAME.fullmatch(PurePosixPath(member).name)
+    match = IMAGE_NAME.fullmatch(PurePosixPath(member.replace("\\", "/")).name)
     return match[1].lower() if match and match[1].lower() in wanted else None
 
 
@@ -208,19 +214,31 @@ def _in_zip(source: Source, wanted: frozenset[str]) -> Iterator[tuple[str, Locat
 def _in_tar(source: Source, wanted: frozenset[str], spool_folder: Path) -> Iterator[tuple[str, Location]]:
     with open(source.path, "rb") as file:
         plain = _is_plain_tar(file.read(tarfile.BLOCKSIZE))
-    try:
-        if plain:
-            with tarfile.open(source.path, "r:") as archive:
-                found = [
-                    (md5hash, _tar_location(member, source, source.path, member.offset_data))
-                    for member in archive
-                    if (md5hash := _wanted_hash(member.name, wanted)) is not None
-                ]
-        else:
-            found = _spool(source, wanted, spool_folder / f"{source.path.name}.spool")
-    except (tarfile.TarError, *READ_ERRORS) as error:
-        raise UserError(f"{source.path}: the tar archive cannot be read ({error}). Is the copy complete?") from error
+    if plain:
+        with tarfile.open(source.path, "r:") as archive:
+            found = [
+                (md5hash, _tar_location(member, source, source.path, member.offset_data))
+                for member in _members(archive, source.path)
+                if (md5hash := _wanted_hash(member.name, wanted)) is not None
+            ]
+    else:
+        found = _spool(source, wanted, spool_folder / f"{source.path.name}.spool")
     yield from sorted(found, key=lambda pair: pair[1].member)
+
+
+def _members(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar; of one that breaks off, those before the break, with a warning."""
+    count = 0
+    while True:
+        try:
+            member = archive.next()
+        except (tarfile.TarError, *READ_ERRORS) as error:
+            warnings.warn(f"{path}: breaks off after {count} members ({error}); is the copy complete?", stacklevel=2)
+            return
+        if member is None:
+            return
+        count += 1
+        yield member
 
 
 def _is_plain_tar(header: bytes) -> bool:
@@ -245,17 +263,20 @@ def _spool(source: Source, wanted: frozenset[str], spool: Path) -> list[tuple[st
     found: list[tuple[str, Location]] = []
     offset = 0
     with atomic_path(spool) as temporary, open(temporary, "wb") as out, tarfile.open(source.path, "r|*") as archive:
-        for member in archive:
+        for member in _members(archive, source.path):
             if member.offset_data + member.size > MAX_UNPACKED:
                 raise UserError(f"{source.path}: unpacks to more than {MAX_UNPACKED} bytes; refused as a bomb.")
             md5hash = _wanted_hash(member.name, wanted)
             if md5hash is None:
                 continue
             location = _tar_location(member, source, spool, offset)
+            if not location.refused and member.size <= MAX_BYTES:
+                try:
+                    content = archive.extractfile(member)
+                    offset += out.write(content.read()) if content else 0
+                except (tarfile.TarError, *READ_ERRORS) as error:
+                    location = location._replace(refused=f"the archive breaks off or is damaged here ({error})")
             found.append((md5hash, location))
-            content = None if location.refused or member.size > MAX_BYTES else archive.extractfile(member)
-            if content is not None:
-                offset += out.write(content.read())
     return found
 
 

@@ -1,0 +1,147 @@
+"""The annotation table: what is accepted, what is filled in, what is refused and with which words."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fairgen.errors import UserError
+from fairgen.metadata import COLUMNS, assign_group, atlas_of, load_metadata, read_metadata
+from fetch_metadata import main as fetch_metadata
+
+HASHES = [f"{i:032x}" for i in range(6)]
+
+
+def table(**columns: list[str]) -> pd.DataFrame:
+    rows = {
+        "md5hash": HASHES,
+        "fitzpatrick_scale": ["1", "2", "5", "6", "-1", "3"],
+        "fitzpatrick_centaur": ["1", "3", "5", "6", "-1", ""],
+        "label": ["acne"] * 6,
+        "nine_partition_label": ["inflammatory"] * 6,
+        "three_partition_label": ["non-neoplastic"] * 6,
+        "qc": [""] * 6,
+        "url": ["https://www.dermaamin.com/a.jpg", "http://atlasdermatologico.com.br/b", "", "x", "https://[", "?"],
+    }
+    return pd.DataFrame(rows | columns)
+
+
+def written(frame: pd.DataFrame, tmp_path: Path) -> Path:
+    path = tmp_path / "table.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_a_good_table_is_kept_in_order_with_its_atlas(tmp_path: Path) -> None:
+    result = read_metadata(written(table(), tmp_path))
+    assert list(result.columns) == COLUMNS
+    assert result["md5hash"].tolist() == HASHES
+    assert result["fitzpatrick_scale"].tolist() == [1, 2, 5, 6, -1, 3]
+    assert result["fitzpatrick_centaur"].tolist() == [1, 3, 5, 6, -1, -1]
+    assert result["atlas"].tolist() == ["dermaamin", "atlasdermatologico", *["unknown"] * 4]
+
+
+def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
+    # "nan" and "NA" are names like any other, not missing values.
+    path = written(table(label=["NA", "nan", "None", "a, b", 'c "d"', "é"]), tmp_path)
+    fetch_metadata(["--source", str(path), "--sha256", "none", "--output", str(tmp_path / "out.csv")])
+    pd.testing.assert_frame_equal(load_metadata(tmp_path / "out.csv"), read_metadata(path))
+
+
+def test_optional_columns_are_filled(tmp_path: Path) -> None:
+    result = read_metadata(written(table().drop(columns=["fitzpatrick_centaur", "qc", "url"]), tmp_path))
+    assert set(result["fitzpatrick_centaur"]) == {-1}
+    assert set(result["qc"]) == set(result["url"]) == {""}
+    assert set(result["atlas"]) == {"unknown"}
+
+
+def test_whole_numbers_written_as_decimals_are_skin_types(tmp_path: Path) -> None:
+    frame = table(fitzpatrick_scale=["1.0", "2.0", "-1.0", "", "6", "5"])
+    assert read_metadata(written(frame, tmp_path))["fitzpatrick_scale"].tolist() == [1, 2, -1, -1, 6, 5]
+
+
+def test_capital_hashes_are_lowered_and_said(tmp_path: Path) -> None:
+    frame = table(md5hash=["A" * 32, *HASHES[1:]])
+    with pytest.warns(UserWarning, match="1 values of md5hash have capitals"):
+        assert read_metadata(written(frame, tmp_path))["md5hash"][0] == "a" * 32
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("md5hash", ["../../../../etc/passwd", *HASHES[1:]], r"md5hash.*32 hexadecimal.*'\.\./.*line 2"),
+        ("md5hash", [*HASHES[:5], HASHES[0]], "md5hash.*every hash once.*line 7"),
+        ("fitzpatrick_scale", ["1", "7", "0", "1.5", "x", "1"], "fitzpatrick_scale.*'7' in line 3.* and 1 more"),
+        ("fitzpatrick_centaur", ["1", "1", "1", "1", "1", "ten"], "fitzpatrick_centaur.*'ten' in line 7"),
+        ("label", ["acne", " ", *["acne"] * 4], "column label.*condition name.*line 3"),
+    ],
+)
+def test_a_wrong_value_is_named_with_column_and_line(
+    tmp_path: Path, column: str, values: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        read_metadata(written(table(**{column: values}), tmp_path))
+
+
+def test_capitals_do_not_hide_a_second_row_of_an_image(tmp_path: Path) -> None:
+    frame = table(md5hash=["a" * 32, "A" * 32, *HASHES[2:]])
+    with pytest.warns(UserWarning, match="capitals"), pytest.raises(UserError, match="every hash once"):
+        read_metadata(written(frame, tmp_path))
+
+
+def test_missing_columns_and_empty_tables_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"missing: md5hash, label; found: fitzpatrick_scale"):
+        read_metadata(written(table().drop(columns=["md5hash", "label"]), tmp_path))
+    with pytest.raises(UserError, match="no rows"):
+        read_metadata(written(table().head(0), tmp_path))
+    (tmp_path / "empty.csv").write_bytes(b"")
+    with pytest.raises(UserError, match="expected a CSV table"):
+        read_metadata(tmp_path / "empty.csv")
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
+    with pytest.raises(UserError, match="expected a CSV table"):
+        read_metadata(tmp_path / "binary.csv")
+
+
+def test_a_pin_that_does_not_fit_stops_and_says_both_sums(tmp_path: Path) -> None:
+    path = written(table(), tmp_path)
+    with pytest.raises(UserError, match=f"expected SHA-256 {'0' * 64}; found [0-9a-f]{{64}}"):
+        fetch_metadata(["--source", str(path), "--sha256", "0" * 64, "--output", str(tmp_path / "out.csv")])
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_path_to_nothing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        fetch_metadata(["--source", str(tmp_path / "x.csv"), "--sha256", "none", "--output", str(tmp_path / "o")])
+
+
+def test_groups_are_the_listed_types_and_nothing_else() -> None:
+    types = pd.Series([-1, 1, 2, 3, 4, 5, 6])
+    assert assign_group(types, [1, 2], [5, 6]).tolist() == ["", "light", "light", "", "", "dark", "dark"]
+
+
+@pytest.mark.parametrize(
+    ("url", "atlas"),
+    [
+        ("https://www.dermaamin.com/x.jpg", "dermaamin"),
+        ("HTTP://DERMAAMIN.COM:80/x", "dermaamin"),
+        ("https://evil.org/dermaamin.com/x", "unknown"),
+        ("https://dermaamin.com.evil.org/x", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_the_atlas_is_that_of_the_host(url: str, atlas: str) -> None:
+    assert atlas_of(url) == atlas
+
+
+@pytest.mark.skipif("FITZ_METADATA" not in os.environ, reason="FITZ_METADATA (path of fitzpatrick17k.csv) is not set")
+def test_the_published_table_has_its_published_counts() -> None:
+    result = read_metadata(os.environ["FITZ_METADATA"])
+    counts = result["fitzpatrick_scale"].value_counts().to_dict()
+    assert counts == {-1: 565, 1: 2947, 2: 4808, 3: 3308, 4: 2781, 5: 1533, 6: 635}
+    group = assign_group(result["fitzpatrick_scale"], [1, 2], [5, 6])
+    other = (result["atlas"] == "atlasdermatologico").groupby(group).mean()
+    assert other["light"] == pytest.approx(0.106, abs=5e-4)
+    assert other["dark"] == pytest.approx(0.387, abs=5e-4)
+    assert result["label"].nunique() == 114
+    assert (result["url"] == "").sum() == 41

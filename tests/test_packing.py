@@ -1,0 +1,269 @@
+"""The packed array: what is in it, what is said of what is not, and that nothing but the inputs decides."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from check_images import main as check_images
+from fairgen import packing
+from fairgen.decoding import decode_square
+from fairgen.errors import UserError
+from fairgen.files import write_csv
+from fairgen.metadata import COLUMNS
+from fairgen.packing import Settings
+from fairgen.sources import Source, locate_images
+from pack_images import main as pack_images
+
+SIDE = 16
+
+
+def photograph(seed: int) -> bytes:
+    rng = np.random.default_rng(seed)
+    size = rng.integers(20, 60, 2)
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
+
+
+PHOTOGRAPHS = {md5(data): data for data in map(photograph, range(12))}
+
+
+def metadata_of(hashes: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame({"md5hash": hashes})
+    table["fitzpatrick_scale"] = [(1, 2, 5, 6)[i % 4] for i in range(len(table))]
+    table["fitzpatrick_centaur"] = 1
+    for column in COLUMNS[3:]:
+        table[column] = "x"
+    return table[COLUMNS]
+
+
+def folder_of(path: Path, files: dict[str, bytes]) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    for md5hash, content in files.items():
+        (path / f"{md5hash}.jpg").write_bytes(content)
+    return path
+
+
+class Study:
+    """A folder with metadata and sources, and the two scripts of the packing stage run on it."""
+
+    def __init__(self, path: Path, hashes: list[str], sources: list[dict[str, object]]) -> None:
+        self.path, self.sources = path, sources
+        path.mkdir(exist_ok=True)
+        write_csv(metadata_of(hashes), path / "metadata.csv")
+
+    def arguments(self, workers: int = 2) -> list[str]:
+        named = {"--images": "images.npy", "--index": "images.csv", "--availability": "availability.csv"}
+        paths = {"--metadata": "metadata.csv", "--downloads": "downloads", "--work": "work", **named}
+        options = {"--sources": json.dumps(self.sources), "--side": str(SIDE), "--icc": "convert"}
+        options |= {option: str(self.path / name) for option, name in paths.items()} | {"--workers": str(workers)}
+        return [text for option in options.items() for text in option]
+
+    def pack(self, *more: str, workers: int = 2) -> None:
+        pack_images([*self.arguments(workers), *more])
+        self.images = np.load(self.path / "images.npy", mmap_mode="r")
+        self.index = pd.read_csv(self.path / "images.csv")
+        self.availability = pd.read_csv(self.path / "availability.csv", keep_default_na=False).set_index("md5hash")
+
+    def bytes(self) -> list[bytes]:
+        return [(self.path / name).read_bytes() for name in ("images.npy", "images.csv", "availability.csv")]
+
+
+def test_row_i_of_the_index_is_image_i_in_the_order_of_the_metadata(tmp_path: Path) -> None:
+    hashes = list(PHOTOGRAPHS)[::-1]
+    missing = hashes[3]
+    files = {md5hash: data for md5hash, data in PHOTOGRAPHS.items() if md5hash != missing}
+    study = Study(tmp_path / "s", hashes, [{"folder": str(folder_of(tmp_path / "f", files))}])
+    study.pack()
+    assert study.images.dtype == np.uint8
+    assert study.images.shape == (11, SIDE, SIDE, 3)
+    assert study.index["row"].tolist() == list(range(11))
+    assert study.index["md5hash"].tolist() == [md5hash for md5hash in hashes if md5hash != missing]
+    for row, md5hash in enumerate(study.index["md5hash"]):
+        pixels, (width, height) = decode_square(PHOTOGRAPHS[md5hash], SIDE)
+        np.testing.assert_array_equal(study.images[row], pixels)
+        assert (study.index["width"][row], study.index["height"][row]) == (width, height)
+    assert list(study.availability.index) == hashes
+    assert study.availability["status"].to_dict() == {h: "missing" if h == missing else "ok" for h in hashes}
+
+
+def test_chunks_workers_and_reruns_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = {"folder": str(folder_of(tmp_path / "f", PHOTOGRAPHS))}
+    results = []
+    for chunk, workers in [(1 << 24, 1), (1, 3), (3 * SIDE * SIDE * 3, 2)]:
+        monkeypatch.setattr(packing, "CHUNK_BYTES", chunk)
+        study = Study(tmp_path / "s", list(PHOTOGRAPHS), [source])
+        study.pack(workers=workers)
+        results.append(study.bytes())
+    study.pack()
+    assert results[0] == results[1] == results[2] == study.bytes()
+
+
+def test_each_failure_has_its_own_word_and_stops_nothing(tmp_path: Path) -> None:
+    good, wrong, html, truncated, empty, gone = list(PHOTOGRAPHS)[:6]
+    page = b"<html>not found</html>"
+    cut = PHOTOGRAPHS[truncated][:200]
+    trusted = folder_of(tmp_path / "old", {html: page, truncated: cut, empty: b""})
+    verified = folder_of(tmp_path / "new", {good: PHOTOGRAPHS[good], wrong: photograph(99)})
+    sources = [{"folder": str(verified)}, {"folder": str(trusted), "verify": False}]
+    study = Study(tmp_path / "s", [good, wrong, html, truncated, empty, gone], sources)
+    study.pack()
+    expected = ["ok", "wrong-hash", "not-an-image", "corrupt", "not-an-image", "missing"]
+    assert study.availability["status"].tolist() == expected
+    assert study.index["md5hash"].tolist() == [good]
+    assert "HTML page" in study.availability["detail"][html]
+    assert str(verified) in study.availability["detail"][wrong]
+
+
+def test_a_later_source_helps_out_and_the_table_says_why(tmp_path: Path) -> None:
+    one, two = list(PHOTOGRAPHS)[:2]
+    broken = folder_of(tmp_path / "broken", {one: b"garbage", two: PHOTOGRAPHS[two]})
+    old = folder_of(tmp_path / "old", {one: PHOTOGRAPHS[one], two: photograph(99)})
+    study = Study(tmp_path / "s", [one, two], [{"folder": str(broken)}, {"folder": str(old), "verify": False}])
+    study.pack()
+    assert study.index["source"].tolist() == [str(old), str(broken)]
+    assert study.index["verified"].tolist() == [False, True]
+    assert "MD5" in study.availability["detail"][one]
+    assert study.availability["detail"][two] == ""
+    np.testing.assert_array_equal(study.images[1], decode_square(PHOTOGRAPHS[two], SIDE)[0])
+
+
+def test_an_image_nobody_has_tells_how_its_download_went(tmp_path: Path) -> None:
+    one, two, three = list(PHOTOGRAPHS)[:3]
+    status = pd.DataFrame(
+        {"md5hash": [two, three], "status": ["http-404", "ok"], "detail": ["Not Found", ""]}, dtype="str"
+    )
+    write_csv(status, tmp_path / "shard.csv")
+    sources = [{"folder": str(folder_of(tmp_path / "f", {one: PHOTOGRAPHS[one]}))}, {"urls": True}]
+    study = Study(tmp_path / "s", [one, two, three], sources)
+    folder_of(study.path / "downloads", {three: PHOTOGRAPHS[three]})
+    study.pack("--download-status", str(tmp_path / "shard.csv"))
+    assert study.availability["status"].tolist() == ["ok", "http-404", "ok"]
+    assert study.availability["source"].tolist() == [sources[0]["folder"], "", "urls"]
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
+    metadata = metadata_of(list(PHOTOGRAPHS))
+    locations = locate_images([Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], PHOTOGRAPHS, tmp_path)
+    paths = {"array_path": tmp_path / "a.npy", "index_path": tmp_path / "i.csv", "work_folder": tmp_path / "work"}
+    read = packing.read_image
+    decoded: list[str] = []
+
+    def dies_at_the_sixth(md5hash: str, *rest: object) -> object:
+        if len(decoded) == 5:
+            raise KeyboardInterrupt
+        decoded.append(md5hash)
+        return read(md5hash, *rest)
+
+    monkeypatch.setattr(packing, "read_image", dies_at_the_sixth)
+    with pytest.raises(KeyboardInterrupt):
+        packing.pack_images(metadata, locations, Settings(SIDE), **paths, workers=1)
+    assert not (tmp_path / "a.npy").exists()
+    again: list[str] = []
+    monkeypatch.setattr(packing, "read_image", lambda md5hash, *rest: again.append(md5hash) or read(md5hash, *rest))
+    packing.pack_images(metadata, locations, Settings(SIDE), **paths, workers=1)
+    assert sorted(decoded + again) == sorted(PHOTOGRAPHS)  # each image once in all
+    resumed = (tmp_path / "a.npy").read_bytes()
+    packing.pack_images(metadata, locations, Settings(SIDE), **paths, workers=1)
+    assert (tmp_path / "a.npy").read_bytes() == resumed
+
+
+def test_finished_chunks_of_other_settings_or_files_are_not_taken_over(tmp_path: Path) -> None:
+    md5hash = next(iter(PHOTOGRAPHS))
+    path = folder_of(tmp_path / "f", {md5hash: PHOTOGRAPHS[md5hash]})
+    job = lambda: [(md5hash, locate_images([Source(path, "f", verify=False)], [md5hash], tmp_path)[md5hash])]  # noqa: E731
+    key = packing._job_key(job(), Settings(SIDE))
+    assert key == packing._job_key(job(), Settings(SIDE))
+    assert key != packing._job_key(job(), Settings(2 * SIDE))
+    assert key != packing._job_key(job(), Settings(SIDE, "ignore"))
+    (path / f"{md5hash}.jpg").write_bytes(photograph(99))
+    assert key != packing._job_key(job(), Settings(SIDE))
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.1, 0.3])
+def test_kill_9_at_any_time_leaves_nothing_half_written(tmp_path: Path, delay: float) -> None:
+    photographs = {md5(data): data for data in map(photograph, range(400))}
+    study = Study(tmp_path / "s", list(photographs), [{"folder": str(folder_of(tmp_path / "f", photographs))}])
+    code = (
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from fairgen import packing; import pack_images;"
+        "packing.CHUNK_BYTES = 20_000; print('ready', flush=True); pack_images.main(sys.argv[2:])"
+    )
+    scripts = str(Path(packing.__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, scripts, *study.arguments()], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for name in ["images.npy", "images.csv", "availability.csv"]:
+        if (study.path / name).exists():  # complete, or it would not have its name
+            assert len(np.load(study.path / name) if name.endswith("npy") else pd.read_csv(study.path / name)) == 400
+    study.pack()
+    fresh = Study(tmp_path / "t", list(photographs), study.sources)
+    fresh.pack()
+    assert study.bytes() == fresh.bytes()
+
+
+def record(study: Study, *more: str, minimum: float = 0.0) -> dict[str, object]:
+    options = {"--availability": "availability.csv", "--images": "images.npy", "--index": "images.csv"}
+    options |= {"--output": "images.json"}
+    paths = [text for option, name in options.items() for text in (option, str(study.path / name))]
+    groups = ["--label", "fitzpatrick_scale", "--light", "1", "2", "--dark", "5", "6"]
+    check_images([*paths, *groups, "--min-available", str(minimum), *more])
+    result: dict[str, object] = json.loads((study.path / "images.json").read_text())
+    return result
+
+
+def test_the_record_changes_with_pixels_and_labels_but_not_with_where_images_were_found(tmp_path: Path) -> None:
+    hashes = list(PHOTOGRAPHS)[:4]
+    files = {md5hash: PHOTOGRAPHS[md5hash] for md5hash in hashes}
+    here = Study(tmp_path / "s", hashes, [{"folder": str(folder_of(tmp_path / "f", files))}])
+    here.pack()
+    there = Study(tmp_path / "t", hashes, [{"folder": str(folder_of(tmp_path / "g", files)), "verify": False}])
+    there.pack()
+    assert record(here) == record(there)
+    assert record(here)["n"] == 4
+    assert record(here)["synthetic"] is False
+    assert record(here, "--synthetic")["synthetic"] is True
+    relabelled = (there.path / "images.csv").read_text().replace(",1,1,x", ",2,1,x", 1)
+    (there.path / "images.csv").write_text(relabelled)
+    assert record(here)["sha256"] == record(there)["sha256"]
+    assert record(here)["index_sha256"] != record(there)["index_sha256"]
+
+
+def test_too_few_photographs_stop_the_study_with_both_counts_and_a_way_out(tmp_path: Path) -> None:
+    hashes = list(PHOTOGRAPHS)[:8]  # four light, four dark
+    files = {md5hash: PHOTOGRAPHS[md5hash] for md5hash in [*hashes[:2], *hashes[4:6], hashes[2]]}
+    study = Study(tmp_path / "s", hashes, [{"folder": str(folder_of(tmp_path / "f", files))}])
+    study.pack()
+    assert record(study, minimum=0.25)["n"] == 5
+    with pytest.raises(UserError, match=r"26% of each group; found 4 of 4 light images and 1 of 4 dark.*missing: 3"):
+        record(study, minimum=0.26)
+
+
+@pytest.mark.skipif("FITZ_SAMPLE" not in os.environ, reason="FITZ_SAMPLE (folder of real photographs) is not set")
+def test_every_real_original_has_its_md5_and_decodes(tmp_path: Path) -> None:
+    originals = Path(os.environ["FITZ_SAMPLE"], "originals")
+    hashes = sorted(path.stem for path in originals.glob("*.jpg"))
+    study = Study(tmp_path / "s", hashes, [{"folder": str(originals)}])
+    study.pack()
+    assert set(study.availability["status"]) == {"ok"}
+    assert study.index["verified"].all()
