@@ -1,0 +1,121 @@
+"""Counts, prevalence and condition mix from the metadata, by hand and on the real table."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairgen.errors import UserError
+from fairgen.metadata import assign_group, read_metadata
+from fairgen.stats.prevalence import condition_mix, fst_counts, mix_claim, prevalence_table, total_variation
+
+
+def small_metadata() -> pd.DataFrame:
+    """Five light rows (3 acne, 2 eczema), four dark rows (1 acne, 3 nevus), one of type 3, one without a type."""
+    labels = ["acne"] * 3 + ["eczema"] * 2 + ["acne"] + ["nevus"] * 3 + ["wart", "acne"]
+    nine = ["inflammatory"] * 6 + ["benign dermal"] * 3 + ["viral", "inflammatory"]
+    three = ["non-neoplastic"] * 6 + ["benign"] * 3 + ["non-neoplastic"] * 2
+    return pd.DataFrame(
+        {
+            "fitzpatrick_scale": [1, 1, 2, 2, 2, 5, 5, 6, 6, 3, -1],
+            "label": labels,
+            "nine_partition_label": nine,
+            "three_partition_label": three,
+        }
+    )
+
+
+def grouped(metadata: pd.DataFrame) -> pd.Series:
+    return assign_group(metadata["fitzpatrick_scale"], [1, 2], [5, 6])
+
+
+def test_counts_by_skin_type() -> None:
+    metadata = small_metadata()
+    table = fst_counts(metadata, "fitzpatrick_scale", grouped(metadata))
+    assert table["fitzpatrick_scale"].tolist() == [-1, 1, 2, 3, 4, 5, 6]
+    assert table["n"].tolist() == [1, 2, 3, 1, 0, 2, 2]
+    assert table["group"].tolist() == ["", "light", "light", "", "", "dark", "dark"]
+
+
+def test_prevalence_and_distance_by_hand() -> None:
+    """Fine level: light (0.6, 0.4, 0), dark (0.25, 0, 0.75) over acne, eczema, nevus; half the sum of differences."""
+    metadata = small_metadata()
+    table = prevalence_table(metadata, grouped(metadata))
+    fine = table[table["level"] == "fine"].set_index("condition")
+    assert fine["share_light"].to_dict() == {"acne": 0.6, "eczema": 0.4, "nevus": 0.0, "wart": 0.0}
+    assert fine["share_dark"].to_dict() == {"acne": 0.25, "eczema": 0.0, "nevus": 0.75, "wart": 0.0}
+    mix = condition_mix(table, 0, 200).set_index("level")
+    assert mix["total_variation"].to_dict() == pytest.approx({"three": 0.75, "nine": 0.75, "fine": 0.75})
+    assert mix["n_conditions"].tolist() == [2, 3, 4]
+    assert mix.loc["fine", "absent_dark"] == 2
+
+
+def test_a_condition_called_none_is_a_condition() -> None:
+    metadata = small_metadata().replace({"label": {"wart": "none"}})
+    assert "none" in set(prevalence_table(metadata, grouped(metadata))["condition"])
+
+
+def test_a_study_without_dark_rows_is_refused() -> None:
+    metadata = small_metadata().query("fitzpatrick_scale < 4")
+    with pytest.raises(UserError, match="none of dark"):
+        prevalence_table(metadata, grouped(metadata))
+
+
+def test_row_order_does_not_matter() -> None:
+    metadata = small_metadata()
+    shuffled = metadata.sample(frac=1, random_state=5)
+    tables = [prevalence_table(frame, grouped(frame)) for frame in (metadata, shuffled)]
+    pd.testing.assert_frame_equal(*tables)
+    pd.testing.assert_frame_equal(*(condition_mix(table, 1, 200) for table in tables))
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=20))
+def test_total_variation_is_a_distance(counts: list[tuple[int, int]]) -> None:
+    table = np.array(counts) + 1
+    distance = total_variation(table)
+    assert 0 <= distance <= 1
+    assert total_variation(table[:, ::-1]) == pytest.approx(distance)
+    assert total_variation(table * [1, 7]) == pytest.approx(distance)  # shares count, not numbers
+    assert total_variation(np.c_[table[:, 0], 3 * table[:, 0]]) == pytest.approx(0)
+
+
+def test_permutation_of_two_samples_from_one_mix_is_no_evidence() -> None:
+    rng = np.random.default_rng(0)
+    p_values = []
+    for seed in range(60):
+        counts = np.stack([rng.multinomial(300, np.full(20, 0.05)), rng.multinomial(80, np.full(20, 0.05))], axis=1)
+        table = pd.DataFrame(counts, columns=["n_light", "n_dark"]).assign(level="fine", condition=range(20))
+        table["share_light"], table["share_dark"] = table["n_light"] / 300, table["n_dark"] / 80
+        row = condition_mix(table, seed, 200).iloc[0]
+        p_values.append(row["p_permutation"])
+        # half of 20 times the mean absolute value of a normal: sqrt(2/pi 0.05 0.95 (1/300 + 1/80)) = 0.0219
+        assert row["tv_chance"] == pytest.approx(0.219, abs=0.02)
+    assert 0.0 < np.mean(np.array(p_values) <= 0.1) < 0.25
+    assert 0.35 < np.mean(p_values) < 0.65
+
+
+@pytest.mark.skipif("FITZ_METADATA" not in os.environ, reason="FITZ_METADATA (the real annotation table) is not set")
+def test_real_table_is_exact() -> None:
+    """Recomputed here with plain counting; the three-class shares can be checked on paper."""
+    metadata = read_metadata(os.environ["FITZ_METADATA"])
+    group = grouped(metadata)
+    counts = fst_counts(metadata, "fitzpatrick_scale", group).set_index("fitzpatrick_scale")["n"].to_dict()
+    assert counts == {-1: 565, 1: 2947, 2: 4808, 3: 3308, 4: 2781, 5: 1533, 6: 635}
+    mix = condition_mix(prevalence_table(metadata, group), 0, 200).set_index("level")
+    assert mix["n_conditions"].tolist() == [3, 9, 114]
+    for level, column in [("three", "three_partition_label"), ("nine", "nine_partition_label"), ("fine", "label")]:
+        tally = {}
+        for condition, name in zip(metadata[column], group, strict=True):
+            if name:
+                tally.setdefault(condition, {"light": 0, "dark": 0})[name] += 1
+        light = np.array([tally.get(c, {"light": 0})["light"] / 7755 for c in sorted(set(metadata[column]))])
+        dark = np.array([tally.get(c, {"dark": 0})["dark"] / 2168 for c in sorted(set(metadata[column]))])
+        assert mix.loc[level, "total_variation"] == pytest.approx(sum(abs(light - dark)) / 2, abs=1e-12)
+        centred = (light - light.mean(), dark - dark.mean())
+        pearson = centred[0] @ centred[1] / np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1]))
+        assert mix.loc[level, "pearson_r"] == pytest.approx(pearson, abs=1e-12)
+    assert mix["total_variation"].round(4).tolist() == [0.1083, 0.1192, 0.3808]
+    assert mix_claim(mix.reset_index(), 0.05, 0.2, 0.3)["verdict"] == "supported"

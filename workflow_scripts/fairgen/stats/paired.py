@@ -1,0 +1,120 @@
+"""Paired tests over runs whose test and training sets overlap."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from scipy.special import gammaln
+
+
+@dataclass(frozen=True)
+class RunTest:
+    """Mean of one number per run, with the naive and the corrected standard error.
+
+    Everything but `mean` and `n` is NaN where it cannot be had: with one run, or when all runs give the
+    same number. `df` is n - 1.
+    """
+
+    n: int
+    mean: float
+    sd: float
+    se_naive: float
+    se: float
+
+    @property
+    def df(self) -> int:
+        return self.n - 1
+
+    def t(self, null: float = 0.0, naive: bool = False) -> float:
+        """The t statistic of the hypothesis that the mean is `null`."""
+        return (self.mean - null) / (self.se_naive if naive else self.se)
+
+    def p(self, null: float = 0.0, naive: bool = False) -> float:
+        """Two-sided p."""
+        return float(2 * stats.t.sf(abs(self.t(null, naive)), self.df))
+
+    def p_above(self, null: float = 0.0) -> float:
+        """One-sided p of the hypothesis that the mean is at most `null`: small when it lies above."""
+        return float(stats.t.sf(self.t(null), self.df))
+
+    def p_below(self, null: float = 0.0) -> float:
+        """One-sided p of the hypothesis that the mean is at least `null`: small when it lies below."""
+        return float(stats.t.cdf(self.t(null), self.df))
+
+    def interval(self, level: float, naive: bool = False) -> tuple[float, float]:
+        """Confidence interval of the mean, `level` such as 0.95."""
+        half = float(stats.t.ppf((1 + level) / 2, self.df)) * (self.se_naive if naive else self.se)
+        return self.mean - half, self.mean + half
+
+
+def run_test(values: np.ndarray, test_train_ratio: float) -> RunTest:
+    """Mean over runs with the variance factor of Nadeau and Bengio.
+
+    Runs draw their test and training sets from one pool, so their results are correlated and the naive
+    standard error sqrt(s^2 / R) is too small. The corrected one is sqrt((1/R + n_test/n_train) s^2)
+    (Nadeau and Bengio 2003, Machine Learning 52:239-281, section 3).
+
+    Args:
+        values: one number per run, shape (R,), finite.
+        test_train_ratio: n_test / n_train, images in one test set over images in one training set.
+    """
+    values = np.sort(np.asarray(values, dtype=float))  # the order of the runs must not change the last digit
+    n = len(values)
+    mean = math.fsum(values) / n
+    sd = math.sqrt(math.fsum((values - mean) ** 2) / (n - 1)) if n > 1 else math.nan
+    # Differences within rounding are no variation: a t statistic from them would be made of noise.
+    if not sd > 1e-12 * max(abs(mean), float(np.max(np.abs(values)))):
+        sd = math.nan if n < 2 else 0.0
+    if not sd > 0:
+        return RunTest(n, mean, sd, math.nan, math.nan)
+    return RunTest(n, mean, sd, sd * math.sqrt(1 / n), sd * math.sqrt(1 / n + test_train_ratio))
+
+
+def wilcoxon_p(values: np.ndarray) -> float:
+    """Two-sided Wilcoxon signed-rank p over runs; exact without zeros and ties, NaN with fewer than two runs.
+
+    It assumes independent runs, which they are not; and R runs cannot give less than 2^(1-R).
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2 or not np.any(values):
+        return math.nan
+    return float(stats.wilcoxon(values).pvalue)
+
+
+def hedges_dz(test: RunTest) -> float:
+    """Paired effect size mean / sd with Hedges' small-sample correction; NaN below three runs.
+
+    J = Gamma(df/2) / (sqrt(df/2) Gamma((df-1)/2)), the exact factor (Hedges 1981, eq. 6e).
+    """
+    if test.df < 2 or not test.sd > 0:
+        return math.nan
+    correction = math.exp(gammaln(test.df / 2) - gammaln((test.df - 1) / 2)) / math.sqrt(test.df / 2)
+    return test.mean / test.sd * correction
+
+
+def ratio_interval(dark: np.ndarray, light: np.ndarray, test_train_ratio: float, level: float) -> tuple[float, float]:
+    """Interval of mean(dark) / mean(light) by Fieller's theorem, with the corrected variance factor.
+
+    The interval holds every ratio rho that the paired test of dark - rho * light does not reject, so it
+    excludes 1 exactly when the interval of the gap excludes 0. (NaN, NaN) with fewer than two runs, without
+    variation, or when the mean of `light` is not distinguishable from 0.
+    """
+    n = len(dark)
+    if n < 2:
+        return math.nan, math.nan
+    factor = (1 / n + test_train_ratio) * float(stats.t.ppf((1 + level) / 2, n - 1)) ** 2
+    (var_dark, cov), (_, var_light) = np.cov(dark, light)
+    # (mean_d - rho mean_l)^2 <= factor * (var_d - 2 rho cov + rho^2 var_l), a quadratic in rho
+    a = light.mean() ** 2 - factor * var_light
+    b = dark.mean() * light.mean() - factor * cov
+    c = dark.mean() ** 2 - factor * var_dark
+    root = b**2 - a * c
+    if a <= 0 or root <= 0:
+        return math.nan, math.nan
+    return float((b - math.sqrt(root)) / a), float((b + math.sqrt(root)) / a)
+
+
+def tost_p(test: RunTest, margin: float) -> float:
+    """p of two one-sided tests: small when the mean lies within -margin..margin (Schuirmann 1987)."""
+    return max(test.p_above(-margin), test.p_below(margin))

@@ -1,0 +1,72 @@
+"""Reading per-image evaluation tables, one file and only the needed columns at a time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from fairgen.errors import UserError
+
+GROUPS = ("light", "dark")
+KEYS = ["train_set", "dark_share", "run", "group", "md5hash"]
+
+
+def evaluation_paths(folder: str | Path, train_sets: Sequence[str], runs: int) -> list[Path]:
+    """The evaluation tables of a study: `<folder>/<train_set>/run<run>/evaluation.parquet`."""
+    return [
+        Path(folder) / train_set / f"run{run}" / "evaluation.parquet" for train_set in train_sets for run in range(runs)
+    ]
+
+
+def read_evaluation(path: str | Path, metrics: Sequence[str], labels: Sequence[str] = ()) -> pd.DataFrame:
+    """One model's evaluation: the keys, the metrics and the labels, sorted by group and md5hash.
+
+    Sorting makes every sum over the rows the same number whatever the order of the file.
+
+    Raises:
+        UserError: a column is missing, a metric is NaN or infinite, a group is neither `light` nor `dark`, an
+            image appears twice, or the file holds more than one training set or run.
+    """
+    columns = [*KEYS, *metrics, *labels]
+    found = pq.read_schema(path).names
+    absent = [column for column in columns if column not in found]
+    if absent:
+        raise UserError(
+            f"{path}: expected the columns {', '.join(columns)}; missing: {', '.join(absent)}. "
+            "Run the evaluation of this model again: the file is from another version."
+        )
+    rows = pd.read_parquet(path, columns=columns)
+    if rows.empty:
+        raise UserError(f"{path}: expected one row per test image, found none. Run the evaluation again.")
+    for key in ["train_set", "dark_share", "run"]:
+        if rows[key].nunique(dropna=False) != 1 or rows[key].isna().any():
+            raise UserError(f"{path}: expected one value of {key} in the file, found {rows[key].unique().tolist()}.")
+    strange = sorted(set(rows["group"]) - set(GROUPS), key=str)
+    if strange:
+        raise UserError(f"{path}: expected the groups light and dark, found {strange}.")
+    _refuse_not_finite(rows, metrics, path)
+    if rows["md5hash"].duplicated().any():
+        image = rows.loc[rows["md5hash"].duplicated(), "md5hash"].iloc[0]
+        raise UserError(f"{path}: expected every test image once; {image} appears more than once.")
+    return rows.sort_values(["group", "md5hash"], ignore_index=True)
+
+
+def read_evaluations(
+    paths: Iterable[str | Path], metrics: Sequence[str], labels: Sequence[str] = ()
+) -> Iterator[pd.DataFrame]:
+    """The evaluations one after the other, so that memory holds one file at a time."""
+    for path in paths:
+        yield read_evaluation(path, metrics, labels)
+
+
+def _refuse_not_finite(rows: pd.DataFrame, metrics: Sequence[str], path: str | Path) -> None:
+    for metric in metrics:
+        wrong = ~np.isfinite(rows[metric].to_numpy(dtype=float))
+        if wrong.any():
+            raise UserError(
+                f"{path}: column {metric}: expected finite numbers, found {int(wrong.sum())} that are not, such as "
+                f"image {rows.loc[wrong, 'md5hash'].iloc[0]}. No row is dropped silently: find out why the model "
+                "gave this (diverged training?) and train it again."
+            )

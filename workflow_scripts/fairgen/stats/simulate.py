@@ -1,0 +1,146 @@
+"""Per-image tables with a known truth, to find out whether the tests and intervals keep their promises.
+
+The design is the real one: every run draws its test sets from the same pool of images, so that images recur
+across runs, and its training sets from the rest, so that training sets overlap. The log of the error is a sum of
+normal effects, hence every expectation is known in closed form.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+CONDITION_COUNT = 12
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Sizes of the design and effects on the log error (standard deviations unless said otherwise).
+
+    shares: dark share per training set. gap: added for dark images, per training set. condition: spread of the
+    effects of the conditions, whose mix differs between the groups by `mix` (0: same mix). atlas: added for
+    images of the second atlas, which holds 10.6 % of light and 38.7 % of dark images when `atlas_mix` is true,
+    else 20 % of both. image: an image's own difficulty. run: effect of a model on both groups; run_group: on
+    one group. training: effect on one group of the training images that a model has seen, shared by runs as far
+    as their training sets overlap. noise: the rest. std_gap: added to the log latent standard deviation of dark
+    images.
+    """
+
+    shares: dict[str, float] = field(default_factory=lambda: {"A": 0.0, "B": 0.5, "C": 1.0})
+    gap: dict[str, float] = field(default_factory=dict)
+    n_light: int = 7755
+    n_dark: int = 2168
+    test_size: int = 500
+    train_size: int = 1668
+    runs: int = 10
+    log_mse: float = -3.0
+    condition: float = 0.0
+    mix: float = 0.0
+    atlas: float = 0.0
+    atlas_mix: bool = True
+    image: float = 0.4
+    run: float = 0.02
+    run_group: float = 0.02
+    training: float = 0.0
+    noise: float = 0.1
+    std_gap: float = 0.0
+
+    def condition_effects(self) -> np.ndarray:
+        """One effect per condition, equally spaced, mean 0 and the given standard deviation."""
+        ranks = np.linspace(-1, 1, CONDITION_COUNT)
+        return self.condition * ranks / ranks.std()
+
+    def condition_shares(self, group: str) -> np.ndarray:
+        """The condition mix of a group; with mix > 0 the dark group has more of the conditions of high effect."""
+        tilt = np.exp((1 if group == "dark" else -1) * self.mix * np.linspace(-1, 1, CONDITION_COUNT))
+        return np.asarray(tilt / tilt.sum())
+
+    def atlas_share(self, group: str) -> float:
+        """Fraction of a group's images from the second atlas."""
+        return {"light": 0.106, "dark": 0.387}[group] if self.atlas_mix else 0.2
+
+    def expected_mse(self, train_set: str, group: str) -> float:
+        """The expected MSE over images, models and noise."""
+        variance = self.image**2 + self.run**2 + self.run_group**2 + self.training**2 + self.noise**2
+        fixed = self.log_mse + (self.gap.get(train_set, 0.0) if group == "dark" else 0.0)
+        conditions = float(self.condition_shares(group) @ np.exp(self.condition_effects()))
+        share = self.atlas_share(group)
+        return float(np.exp(fixed + variance / 2) * conditions * (1 - share + share * np.exp(self.atlas)))
+
+    def expected_gap(self, train_set: str) -> float:
+        """The expected gap of the mean MSE, dark minus light."""
+        return self.expected_mse(train_set, "dark") - self.expected_mse(train_set, "light")
+
+
+def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One study: all evaluation rows, and the design table.
+
+    Returns:
+        (train_set, dark_share, run, group, md5hash, label, atlas, mse, mse_unit, latent_std, kl with one row per
+        model and test image; train_set, dark_share, drawn, distinct with one row per training set).
+    """
+    pools = {group: _pool(truth, group, rng) for group in ("light", "dark")}
+    models = {(name, run): rng.normal(0, truth.run) for name in truth.shares for run in range(truth.runs)}
+    influence = {
+        (name, tested, trained): rng.normal(0, 1, len(pools[trained]))
+        for name in truth.shares
+        for tested in pools
+        for trained in pools
+    }
+    parts = []
+    for run in range(truth.runs):
+        order = {group: rng.permutation(len(pool)) for group, pool in pools.items()}
+        for name, share in truth.shares.items():
+            trained = {"dark": round(share * truth.train_size)}
+            trained["light"] = truth.train_size - trained["dark"]
+            chosen = {
+                group: rng.permutation(order[group][truth.test_size :])[: trained[group]] for group in ("light", "dark")
+            }
+            for group, pool in pools.items():
+                images = pool.iloc[order[group][: truth.test_size]]
+                seen = sum(influence[name, group, other][chosen[other]].sum() for other in ("light", "dark"))
+                effect = truth.gap.get(name, 0.0) if group == "dark" else 0.0
+                effect += models[name, run] + rng.normal(0, truth.run_group)
+                effect += truth.training * seen / np.sqrt(truth.train_size)
+                noise = rng.normal(0, truth.noise, len(images))
+                mse = np.exp(truth.log_mse + effect + images["difficulty"].to_numpy() + noise)
+                log_std = -0.3 + 0.5 * models[name, run] + (truth.std_gap if group == "dark" else 0.0)
+                std = np.exp(log_std + rng.normal(0, 0.05, len(images)) + 0.1 * images["difficulty"].to_numpy())
+                parts.append(
+                    images.drop(columns="difficulty").assign(
+                        train_set=name,
+                        dark_share=share,
+                        run=run,
+                        mse=mse,
+                        mse_unit=mse / 4,
+                        latent_std=std,
+                        kl=100 * mse,
+                    )
+                )
+    design = pd.DataFrame(
+        {
+            "train_set": list(truth.shares),
+            "dark_share": list(truth.shares.values()),
+            "drawn": truth.train_size,
+            "distinct": float(truth.train_size),
+        }
+    )
+    return pd.concat(parts, ignore_index=True), design
+
+
+def _pool(truth: Truth, group: str, rng: np.random.Generator) -> pd.DataFrame:
+    """All images of a group with their fixed difficulty."""
+    n = truth.n_dark if group == "dark" else truth.n_light
+    condition = rng.choice(CONDITION_COUNT, size=n, p=truth.condition_shares(group))
+    second_atlas = rng.random(n) < truth.atlas_share(group)
+    difficulty = truth.condition_effects()[condition] + truth.atlas * second_atlas + rng.normal(0, truth.image, n)
+    prefix = "d" if group == "dark" else "a"
+    return pd.DataFrame(
+        {
+            "group": group,
+            "md5hash": [f"{prefix}{number:031x}" for number in range(n)],
+            "label": np.array([f"condition {number:02d}" for number in range(CONDITION_COUNT)])[condition],
+            "atlas": np.where(second_atlas, "atlasdermatologico", "dermaamin"),
+            "difficulty": difficulty,
+        }
+    )
