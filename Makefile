@@ -3,12 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The rules call `python`: the one of the virtual environment.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-SNAKEMAKE := $(BIN)/snakemake --cores all
+SNAKEMAKE := $(BIN)/snakemake
 
 .PHONY: demo test lint setup lock
 
 demo: setup
-	$(SNAKEMAKE) --configfile studies/demo.yaml
+	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml
 	@echo "report: $(CURDIR)/results/demo/report.html"
 
 test: setup

@@ -75,7 +75,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def random_weights(seed: int) -> dict[str, Tensor]:
-    """Seeded weights from torchvision's initialisation of VGG19 (He et al. 2015, fan-out), with zero biases.
+    """Seeded random weights (He et al. 2015, fan-in: features keep their scale through the depth) and zero biases.
 
     Features of a random network still compare local structure, which is enough to exercise the study where
     the ImageNet weights cannot be had; results obtained with them are not the paper's.
@@ -85,7 +85,7 @@ def random_weights(seed: int) -> dict[str, Tensor]:
     for name, shape in feature_shapes():
         if name.endswith("weight"):
             tensors[name] = torch.empty(shape)
-            torch.nn.init.kaiming_normal_(tensors[name], mode="fan_out", nonlinearity="relu", generator=random)
+            torch.nn.init.kaiming_normal_(tensors[name], mode="fan_in", nonlinearity="relu", generator=random)
         else:
             tensors[name] = torch.zeros(shape)
     return tensors
