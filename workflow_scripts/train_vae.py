@@ -21,11 +21,8 @@ from fairgen.images import read_images, read_index, read_manifest, rows_of
 from fairgen.model import VAE, Architecture, parameter_count
 from fairgen.perceptual import load_perceptual_loss
 from fairgen.seeds import derive_seed
-from fairgen.training import LOSS_TERMS, Recipe, train
+from fairgen.training import LOSS_TERMS, Recipe, make_optimizer, train
 from fairgen.weights import save_weights
-
-# An epoch of a small network takes less than a second: saving it then would cost more than training it again.
-SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     recipe = Recipe.from_config(config["train"], config["loss"])
     torch.manual_seed(derive_seed(seed, "weights"))
     model = place(VAE(architecture), device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
+    optimizer = make_optimizer(model, recipe)
     perceptual = None
     if recipe.feature_scale > 0:
         perceptual = load_perceptual_loss(args.features, config["loss"]["perceptual_normalize"])
@@ -80,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         terms = "  ".join(f"{name} {history[-1][name]:.4f}" for name in LOSS_TERMS)
         rate = len(images) * (len(history) - epochs_before) / (now - start)
         print(f"epoch {len(history)}/{recipe.epochs}  {terms}  {rate:.0f} images/s")
-        if now - last_saved > SECONDS_BETWEEN_CHECKPOINTS:
+        if now - last_saved >= args.checkpoint_seconds:
             save_checkpoint(checkpoint, key, model, optimizer, history)
             last_saved = time.perf_counter()
 
@@ -114,6 +111,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", required=True, type=int)
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks model, loss, train")
     parser.add_argument("--threads", type=int, default=1, help="processor threads; other numbers, other bits")
+    # An epoch of a small network takes less than a second: saving each would cost more than training it again.
+    parser.add_argument("--checkpoint-seconds", type=float, default=20.0, help="least time between checkpoints")
     parser.add_argument("--model", required=True, type=Path, help="output: model.safetensors")
     parser.add_argument("--history", required=True, type=Path, help="output: history.csv, one row per epoch")
     parser.add_argument("--run-record", required=True, type=Path, help="output: run.json")

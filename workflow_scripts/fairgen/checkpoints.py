@@ -47,11 +47,15 @@ def load_checkpoint(path: Path, key: str, model: VAE, optimizer: torch.optim.Opt
         print(f"{path} cannot be read ({error}): starting from the first epoch")
         return []
     model.load_state_dict(_under("model.", tensors))
-    states: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in _under("optimizer.", tensors).items():
         index, entry = name.split(".")
-        states.setdefault(int(index), {})[entry] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+        parameter = parameters[int(index)]
+        if entry == "step":
+            optimizer.state[parameter][entry] = tensor.to(parameter.device)
+        else:
+            # The fused optimiser walks through memory: moments need the strides of their parameter.
+            optimizer.state[parameter][entry] = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
     history: History = json.loads(metadata["history"])
     print(f"continuing after epoch {len(history)} from {path}")
     return history

@@ -88,6 +88,11 @@ def loss_terms(
     return torch.stack([total, mse, kl, features])
 
 
+def make_optimizer(model: VAE, recipe: Recipe) -> torch.optim.Adam:
+    """Adam with its default betas and no schedule, as one kernel over all parameters."""
+    return torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
+
+
 def train_step(
     model: VAE,
     optimizer: torch.optim.Optimizer,

@@ -1,0 +1,73 @@
+"""The network is the published one, and its loss terms are what their formulas say."""
+
+import pytest
+import torch
+from scipy import stats
+
+from fairgen.model import VAE, Architecture, kl_divergence, parameter_count, reparameterize
+
+
+@pytest.mark.parametrize(("deep", "parameters"), [(True, 56_715_139), (False, 50_439_619)])
+def test_parameter_counts_of_the_published_code(deep: bool, parameters: int) -> None:
+    with torch.device("meta"):
+        assert parameter_count(VAE(Architecture(deep=deep))) == parameters
+
+
+@pytest.mark.parametrize("side", [32, 64, 128, 256])
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("deep", [True, False])
+def test_shapes_follow_the_image_size(side: int, norm: str, deep: bool) -> None:
+    architecture = Architecture(width=16, latent_channels=5, deep=deep, norm=norm)
+    assert architecture.latent_shape(side) == (5, side // 16, side // 16)
+    with torch.device("meta"):
+        model = VAE(architecture)
+        images = torch.empty(2, 3, side, side)
+        reconstruction, mu, logvar = model(images, torch.empty(2, *architecture.latent_shape(side)))
+    assert reconstruction.shape == images.shape
+    assert mu.shape == logvar.shape == (2, *architecture.latent_shape(side))
+
+
+def test_output_stays_within_the_pixel_range() -> None:
+    torch.manual_seed(0)
+    model = VAE(Architecture(width=16, latent_channels=4, deep=False))
+    reconstruction, _, _ = model(10 * torch.randn(2, 3, 32, 32), 10 * torch.randn(2, 4, 2, 2))
+    assert reconstruction.abs().max() <= 1
+
+
+def test_kl_against_its_integral() -> None:
+    # KL(q || p) = E_q[log q - log p], by Gauss-Hermite quadrature through scipy's expectation.
+    for mean, log_variance in [(0.0, 0.0), (1.5, 0.0), (-0.3, 1.2), (2.0, -3.0)]:
+        q = stats.norm(mean, torch.tensor(0.5 * log_variance).exp().item())
+        expected = q.expect(lambda z, q=q: q.logpdf(z) - stats.norm.logpdf(z))
+        found = kl_divergence(torch.tensor(mean), torch.tensor(log_variance)).item()
+        assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_kl_vanishes_only_at_the_prior() -> None:
+    assert kl_divergence(torch.zeros(3), torch.zeros(3)).tolist() == [0.0, 0.0, 0.0]
+    assert (kl_divergence(torch.tensor([0.1, 0.0, 0.0]), torch.tensor([0.0, 0.1, -0.1])) > 0).all()
+
+
+def test_sampled_latents_have_the_posteriors_moments() -> None:
+    random = torch.Generator().manual_seed(0)
+    n = 200_000
+    z = reparameterize(torch.tensor(2.0), torch.tensor(0.5).log() * 2, torch.randn(n, generator=random))
+    assert z.mean().item() == pytest.approx(2.0, abs=5 * 0.5 / n**0.5)
+    assert z.std().item() == pytest.approx(0.5, rel=5 / (2 * n) ** 0.5)
+
+
+def test_a_residual_block_that_adds_nothing_is_the_identity() -> None:
+    from fairgen.model import ResidualBlock
+
+    block = ResidualBlock(8, "batch")
+    torch.nn.init.zeros_(block.conv2.weight)
+    torch.nn.init.zeros_(block.conv2.bias)
+    x = torch.randn(2, 8, 4, 4)
+    assert torch.equal(block(x), x)
+
+
+def test_norms_use_the_published_epsilon() -> None:
+    with torch.device("meta"):
+        norms = [m for m in VAE(Architecture()).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(norms) == 36
+    assert {norm.eps for norm in norms} == {1e-4}

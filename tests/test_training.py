@@ -1,0 +1,302 @@
+"""Training minimises the published loss, gives the same bits every time, and survives being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fairgen.errors import UserError
+from fairgen.files import write_csv, write_json
+from fairgen.model import VAE, Architecture
+from fairgen.perceptual import PerceptualLoss, feature_shapes
+from fairgen.torchvision_import import vgg
+from fairgen.training import (
+    LOSS_TERMS,
+    Recipe,
+    draw_epoch,
+    loss_terms,
+    make_optimizer,
+    to_unit_range,
+    train,
+    train_step,
+)
+from fairgen.vgg19 import random_weights
+
+SMALL = Architecture(width=16, latent_channels=4, deep=False)
+
+
+def recipe(**changes: float) -> Recipe:
+    values = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3, "clip_norm": 10.0, "flip": 0.5}
+    return Recipe(**{**values, "kl_scale": 1.0, "feature_scale": 1.0, **changes})  # type: ignore[arg-type]
+
+
+def new_model() -> VAE:
+    torch.manual_seed(0)
+    return VAE(SMALL)
+
+
+def photographs(n: int, side: int = 32) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (n, side, side, 3), dtype=np.uint8))
+
+
+def test_pixels_map_onto_minus_one_to_one() -> None:
+    images = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 1, 1, 3)
+    assert to_unit_range(images).flatten().tolist() == pytest.approx([-1.0, -0.6, 1.0])
+
+
+def test_loss_by_hand() -> None:
+    # Reconstruction off by 1/2 everywhere: MSE 1/4. mu = 1, logvar = 0: KL 1/2 per latent. VGG19 whose first
+    # convolution copies the red channel into one of its 64 outputs and whose others give zero: the squared
+    # difference 1/4 is averaged over 64 channels and 16 layers.
+    tensors = {name: torch.zeros(shape) for name, shape in feature_shapes()}
+    tensors["conv0.weight"][0, 0, 1, 1] = 1.0
+    target = torch.zeros(2, 3, 16, 16)
+    mu, logvar = torch.ones(2, 4, 1, 1), torch.zeros(2, 4, 1, 1)
+    terms = loss_terms(
+        target + 0.5, target, mu, logvar, PerceptualLoss(tensors, False), recipe(kl_scale=3.0, feature_scale=7.0)
+    )
+    perceptual = 0.25 / 64 / 16
+    assert terms.tolist() == pytest.approx([0.25 + 3 * 0.5 + 7 * perceptual, 0.25, 0.5, perceptual])
+
+
+def test_without_perceptual_loss() -> None:
+    target = torch.zeros(1, 3, 16, 16)
+    latents = torch.zeros(1, 4, 1, 1)
+    terms = loss_terms(target + 0.5, target, latents, latents, None, recipe(feature_scale=0.0))
+    assert terms.tolist() == pytest.approx([0.25, 0.25, 0.0, 0.0])
+
+
+def test_gradients_against_a_plain_second_implementation() -> None:
+    weights = random_weights(0)
+    model = new_model()
+    target = to_unit_range(photographs(3))
+    noise = torch.randn(3, 4, 2, 2)
+    reconstruction, mu, logvar = model(target, noise)
+    loss_terms(reconstruction, target, mu, logvar, PerceptualLoss(weights, False), recipe(kl_scale=0.7))[0].backward()
+    ours = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+    model.zero_grad()
+
+    layers = vgg.make_layers(vgg.cfgs["E"], batch_norm=False).requires_grad_(False)
+    convolutions = [layer for layer in layers if isinstance(layer, torch.nn.Conv2d)]
+    for number, layer in enumerate(convolutions):
+        layer.weight.copy_(weights[f"conv{number}.weight"])
+        layer.bias.copy_(weights[f"conv{number}.bias"])
+    mu, logvar = model.encoder(target)
+    z = torch.distributions.Normal(mu, torch.exp(0.5 * logvar))
+    reconstruction = model.decoder(z.loc + z.scale * noise)
+    x = torch.cat([reconstruction, target])
+    perceptual = torch.zeros(())
+    for layer in layers:
+        x = torch.relu(x) if isinstance(layer, torch.nn.ReLU) else layer(x)
+        if isinstance(layer, torch.nn.Conv2d):
+            perceptual = perceptual + (x[:3] - x[3:]).pow(2).mean() / 16
+    kl = torch.distributions.kl_divergence(z, torch.distributions.Normal(0.0, 1.0)).mean()
+    # `new_model` normalised with batch statistics both times, so its running averages do not matter here.
+    (((reconstruction - target) ** 2).mean() + 0.7 * kl + perceptual).backward()
+    assert set(ours) == {name for name, _ in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(ours[name], parameter.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_one_batch_is_overfitted() -> None:
+    model = new_model()
+    optimizer = make_optimizer(model, recipe())
+    # Four images of four coloured squares each.
+    target = 2 * torch.rand(4, 3, 2, 2, generator=torch.Generator().manual_seed(0)) - 1
+    target = target.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3)
+    losses = [
+        train_step(model, optimizer, None, target, torch.zeros(4, 4, 2, 2), recipe(kl_scale=0.0), "fp32")[1].item()
+        for _ in range(150)
+    ]
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_gradient_norm_is_clipped() -> None:
+    model = new_model()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    plain = torch.optim.SGD(model.parameters(), lr=1.0)
+    train_step(
+        model, plain, None, to_unit_range(photographs(4)), torch.zeros(4, 4, 2, 2), recipe(clip_norm=0.01), "fp32"
+    )
+    moved = torch.sqrt(sum((parameter - before[name]).square().sum() for name, parameter in model.named_parameters()))
+    assert moved.item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_an_epoch_draws_every_image_once_and_repeats_itself() -> None:
+    draws, again, other = (draw_epoch(1, epoch, 100, (4, 2, 2), 0.3) for epoch in (0, 0, 1))
+    assert sorted(draws.order.tolist()) == list(range(100))
+    assert draws.noise.shape == (100, 4, 2, 2)
+    for ours, same, different in zip(
+        (draws.order, draws.flips, draws.noise),
+        (again.order, again.flips, again.noise),
+        (other.order, other.flips, other.noise),
+        strict=True,
+    ):
+        assert torch.equal(ours, same)
+        assert not torch.equal(ours, different)
+
+
+@pytest.mark.parametrize(("flip", "expected"), [(0.0, 0), (1.0, 5000), (0.3, 1500)])
+def test_flips_have_their_probability(flip: float, expected: int) -> None:
+    flips = draw_epoch(1, 0, 5000, (1, 1, 1), flip).flips
+    assert abs(int(flips.sum()) - expected) <= 5 * np.sqrt(5000 * flip * (1 - flip))
+
+
+def run_training(precision: str, n: int = 10, **changes: float) -> tuple[VAE, list[dict[str, float]]]:
+    model = new_model()
+    history: list[dict[str, float]] = []
+    chosen = recipe(**changes)
+    train(
+        model,
+        make_optimizer(model, chosen),
+        None,
+        photographs(n),
+        (4, 2, 2),
+        chosen,
+        1,
+        precision,
+        history,
+        lambda _: None,
+    )
+    return model, history
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_training_gives_the_same_bits(precision: str) -> None:
+    (first, history), (second, again) = run_training(precision), run_training(precision)
+    assert history == again
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_last_short_batch_is_kept_and_weighted() -> None:
+    # 10 images in batches of 4: three steps an epoch, of 4, 4 and 2 images.
+    model, history = run_training("fp32")
+    steps = model.encoder.bottleneck.norm1.num_batches_tracked
+    assert steps.item() == 2 * 3
+    assert [row["epoch"] for row in history] == [1, 2]
+    for row in history:
+        assert row["loss"] == pytest.approx(row["mse"] + row["kl"] + row["perceptual"])
+
+
+def test_a_loss_that_is_no_longer_finite_stops_training() -> None:
+    with pytest.raises(UserError, match=r"no longer finite in epoch 1, step \d: loss (nan|inf), mse"):
+        run_training("fp32", learning_rate=1e30)
+
+
+CONFIG = {
+    "seed": 1,
+    "model": {"width": 16, "multipliers": [1, 1, 1, 1], "latent_channels": 2, "deep": False, "norm": "batch"},
+    "loss": {"kl_scale": 1.0, "feature_scale": 0.0, "perceptual_weights": "random", "perceptual_normalize": False},
+    "train": {"epochs": 6, "batch_size": 8, "learning_rate": 1e-3, "clip_norm": 10.0, "flip": 0.5}
+    | {"precision": "fp32", "device": "cpu", "threads": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packed images and a manifest as the earlier stages write them."""
+    folder = tmp_path_factory.mktemp("data")
+    n = 64
+    np.save(folder / "images.npy", photographs(n).numpy())
+    hashes = [f"{index:032x}" for index in range(n)]
+    write_csv(pd.DataFrame({"row": range(n), "md5hash": hashes}), folder / "images.csv")
+    write_json({"n": n, "side": 32, "sha256": "0" * 64, "synthetic": True}, folder / "images.json")
+    write_csv(pd.DataFrame({"run": 0, "role": "train_A", "group": "light", "md5hash": hashes}), folder / "manifest.csv")
+    return folder
+
+
+def command(data: Path, output: Path, config: dict[str, object], seconds: float = 0.0) -> list[str]:
+    script = Path(__file__).parents[1] / "workflow_scripts" / "train_vae.py"
+    return [
+        *(sys.executable, str(script), "--images", f"{data}/images.npy", "--index", f"{data}/images.csv"),
+        *("--record", f"{data}/images.json", "--manifest", f"{data}/manifest.csv", "--features", "none"),
+        *("--train-set", "A", "--run", "0", "--config", json.dumps(config), "--checkpoint-seconds", str(seconds)),
+        *("--model", f"{output}/model.safetensors", "--history", f"{output}/history.csv"),
+        *("--run-record", f"{output}/run.json"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(command(data, output, CONFIG), check=True, capture_output=True)
+    return output
+
+
+@pytest.mark.parametrize("epochs_before", [1, 3, 5])
+def test_a_killed_training_continues_to_the_same_bytes(
+    data: Path, undisturbed: Path, tmp_path: Path, epochs_before: int
+) -> None:
+    checkpoint = tmp_path / ".checkpoint.safetensors"
+    process = subprocess.Popen(command(data, tmp_path, CONFIG), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(f"epoch {epochs_before}/"):
+            break
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "model.safetensors").exists()
+    rerun = subprocess.run(command(data, tmp_path, CONFIG), check=True, capture_output=True, text=True)
+    assert "continuing after epoch" in rerun.stdout
+    for name in ("model.safetensors", "history.csv"):
+        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize("foreign", ["another learning rate", "damaged"])
+def test_a_foreign_checkpoint_is_never_used(data: Path, undisturbed: Path, tmp_path: Path, foreign: str) -> None:
+    checkpoint = tmp_path / ".checkpoint.safetensors"
+    if foreign == "damaged":
+        checkpoint.write_bytes(b"\x00" * 100)
+    else:
+        changed = {**CONFIG, "train": {**CONFIG["train"], "learning_rate": 2e-3}}  # type: ignore[dict-item]
+        process = subprocess.Popen(command(data, tmp_path, changed), stdout=subprocess.DEVNULL)
+        while not checkpoint.exists() and process.poll() is None:
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert checkpoint.exists()
+    rerun = subprocess.run(command(data, tmp_path, CONFIG), check=True, capture_output=True, text=True)
+    assert "starting from the first epoch" in rerun.stdout
+    assert (tmp_path / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+
+
+def test_the_record_of_a_run(undisturbed: Path) -> None:
+    record = json.loads((undisturbed / "run.json").read_text())
+    assert record["config"] == CONFIG
+    assert record["n_images"] == record["n_distinct"] == 64
+    assert record["synthetic"] is True
+    assert record["precision"] == "fp32"
+    assert record["device"] == "cpu"
+    assert record["seconds"] > 0
+    assert record["peak_memory_mb"] > 0
+    assert record["parameters"] == sum(
+        tensor.numel()
+        for name, tensor in load_file(undisturbed / "model.safetensors").items()
+        if "running" not in name and "tracked" not in name
+    )
+    history = pd.read_csv(undisturbed / "history.csv")
+    assert list(history) == ["epoch", *LOSS_TERMS]
+    assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_unknown_training_set_is_named(data: Path, tmp_path: Path) -> None:
+    arguments = command(data, tmp_path, CONFIG)
+    arguments[arguments.index("--train-set") + 1] = "Z"
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "has no images for training set Z" in done.stderr
+    assert "Traceback" not in done.stderr
