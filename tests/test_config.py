@@ -1,0 +1,133 @@
+"""Every mistake in the configuration is found before anything runs, and its key is named."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairgen.config import check_config
+from fairgen.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """As Snakemake lays one configuration over another: mappings merge, everything else is replaced."""
+    result = dict(base)
+    for key, value in overlay.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:  # noqa: ANN401
+    config = copy.deepcopy(CONFIG)
+    *parents, last = path.split(".")
+    block = config
+    for parent in parents:
+        block = block[parent]
+    block[last] = value
+    return config
+
+
+def leaves(block: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of all keys that hold a value and not a block."""
+    names = []
+    for key, value in block.items():
+        names += leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else [f"{prefix}{key}"]
+    return names
+
+
+def test_the_papers_study_is_valid() -> None:
+    check_config(CONFIG, SCHEMA)
+
+
+@pytest.mark.parametrize("study", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_is_valid(study: Path) -> None:
+    check_config(merged(CONFIG, yaml.safe_load(study.read_text())), SCHEMA)
+
+
+def test_the_schema_closes_and_describes_everything() -> None:
+    def walk(node: dict[str, Any], path: str) -> None:
+        types = node.get("type", [])
+        if "object" in ([types] if isinstance(types, str) else types):
+            assert node.get("additionalProperties") is False, path
+        for name, child in node.get("properties", {}).items():
+            assert child.get("description"), f"{path}.{name}"
+            walk(child, f"{path}.{name}")
+        for child in [node["items"]] if "items" in node else node.get("oneOf", []):
+            walk(child, f"{path}[]")
+
+    walk(SCHEMA, "")
+
+
+def test_every_key_of_the_config_is_commented() -> None:
+    lines = (ROOT / "config.yaml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r"^\s*[a-z_0-9]+:", line) and not re.match(r"^[a-z]+:$", line):
+            assert "#" in line or lines[number - 1].lstrip().startswith("#"), line
+
+
+@pytest.mark.parametrize("key", leaves(CONFIG))
+def test_a_mistyped_key_is_refused(key: str) -> None:
+    config = changed(f"{key}_", 1)
+    with pytest.raises(UserError, match=re.escape(f"'{key.rsplit('.', maxsplit=1)[-1]}_' was unexpected")):
+        check_config(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.learning_rate", "1e-4", r"train\.learning_rate: '1e-4' is not of type 'number' .*write it with a deci"),
+        ("train.epochs", 1.5, r"train\.epochs: 1\.5 is not of type 'integer'"),
+        ("train.epochs", True, r"train\.epochs: True is not of type 'integer'"),
+        ("data.image_size", 100, r"data\.image_size: 100 is not a multiple of 16"),
+        ("splits.light", [0], r"splits\.light\.0: 0 is less than the minimum"),
+        ("splits.dark", [2, 5], r"skin types \[2\] are in both groups"),
+        ("splits.train_sets", [{"name": "A", "dark_share": 2}], r"splits\.train_sets\.0\.dark_share: 2 is greater"),
+        ("splits.train_sets", [{"name": "A", "dark_share": 0}] * 2, r"every name may appear once; found A, A"),
+        ("splits.train_sets", [{"name": "a/b", "dark_share": 0}], r"splits\.train_sets\.0\.name: 'a/b' does not match"),
+        ("splits.min_train_size", 2000, r"splits\.min_train_size: 2000 is larger than splits\.train_size"),
+        ("study", "../elsewhere", r"study: '\.\./elsewhere' does not match"),
+        ("model.norm", "layer", r"model\.norm: 'layer' is not one of"),
+        ("data.sources", [{"ftp": "x"}], r"data\.sources\.0: .* \(see the comment beside this key"),
+        ("data.sources", [], r"data\.metadata, data\.sources: both are needed"),
+    ],
+)
+def test_mistakes_are_named(key: str, value: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_config(changed(key, value), SCHEMA)
+
+
+def test_all_mistakes_are_listed_at_once() -> None:
+    config = changed("train.epochs", "many")
+    config["model"]["deep"] = "yes"
+    del config["seed"]
+    with pytest.raises(UserError) as refused:
+        check_config(config, SCHEMA)
+    for part in ("train.epochs", "model.deep", "'seed' is a required property"):
+        assert part in str(refused.value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(leaves(CONFIG)), json_values)
+@settings(max_examples=300, deadline=None)
+def test_no_value_breaks_the_check(key: str, value: object) -> None:
+    # Either the configuration is accepted or the mistake is told: no other exception.
+    try:
+        check_config(changed(key, value), SCHEMA)
+    except UserError as error:
+        assert str(error).startswith("the configuration is not valid")  # noqa: PT017

@@ -1,0 +1,225 @@
+"""The line from metadata to report at tiny size, and what a change of any part runs again."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PARTS = ["Snakefile", "config.yaml", "rules", "schemas", "studies", "workflow_scripts", "envs", "report", "profiles"]
+TINY = ROOT / "tests" / "tiny.yaml"
+
+
+def snakemake(folder: Path, *arguments: str, check: bool = True) -> str:
+    """Run snakemake in `folder` as a user would; its output."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/cpu", "--cores", "2", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    output = done.stdout + done.stderr
+    assert not check or done.returncode == 0, output
+    return output
+
+
+def planned(folder: Path, *arguments: str) -> dict[str, int]:
+    """How many jobs of each rule a dry run plans."""
+    output = snakemake(folder, "--dry-run", *arguments)
+    jobs = {name: int(count) for name, count in re.findall(r"^([a-z_0-9]+) +(\d+)$", output, flags=re.MULTILINE)}
+    if not jobs:
+        assert "Nothing to be done" in output
+    return {name: count for name, count in jobs.items() if name not in ("total", "all")}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A copy of the workflow without results."""
+    return copy_workflow(tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the workflow with the finished tiny study."""
+    folder = copy_workflow(tmp_path_factory.mktemp("finished") / "repository")
+    snakemake(folder, "--configfile", "tiny.yaml")
+    return folder
+
+
+def copy_workflow(folder: Path) -> Path:
+    folder.mkdir()
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, folder / part)
+    shutil.copy(TINY, folder / "tiny.yaml")
+    return folder
+
+
+@pytest.fixture
+def study(finished: Path) -> Iterator[Path]:
+    """The finished study, put back as it was after the test edited its sources."""
+    yield finished
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.rmtree(finished / part)
+            shutil.copytree(ROOT / part, finished / part)
+        else:
+            shutil.copy(ROOT / part, finished / part)
+    shutil.copy(TINY, finished / "tiny.yaml")
+
+
+def overlay(study: Path, **changes: dict[str, object]) -> None:
+    """Change keys of blocks in the study's configuration."""
+    config = yaml.safe_load(TINY.read_text())
+    for block, values in changes.items():
+        config.setdefault(block, {}).update(values)
+    (study / "tiny.yaml").write_text(yaml.safe_dump(config))
+
+
+def test_the_papers_study_has_thirty_trainings(repository: Path) -> None:
+    jobs = planned(repository)
+    assert jobs["train_vae"] == 30
+    assert jobs["evaluate_vae"] == 30
+    assert jobs["make_splits"] == 10
+
+
+def test_lint(repository: Path) -> None:
+    assert "Congratulations, your workflow is in a good condition!" in snakemake(repository, "--lint")
+
+
+def test_the_line_ends_with_its_products(finished: Path) -> None:
+    results = finished / "results" / "tiny"
+    claims = pd.read_csv(results / "tables" / "claims.csv")
+    assert {"C1", "C2", "C3", "C4", "C5", "C6", "C7", "C10"} <= set(claims["claim"])
+    assert set(claims["verdict"]) <= {"supported", "contradicted", "inconclusive", "not testable"}
+    figures = {
+        *("reconstructions_mixed", "fst_counts", "mse_boxes", "reconstructions_light", "reconstructions_dark"),
+        *("latent_std_boxes", "prevalence", "condition_mse"),
+    }
+    for name in figures:
+        for kind in ("svg", "png"):
+            assert (results / "figures" / f"{name}.{kind}").stat().st_size > 1000
+    report = (results / "report.html").read_text()
+    assert "synthetic" in report.lower()
+
+
+def test_numbers_agree_from_pixels_to_table(finished: Path) -> None:
+    # The mean MSE in the table is the mean over the rows of the evaluations, which are the images of the manifest.
+    results = finished / "results" / "tiny"
+    runs = pd.read_csv(results / "tables" / "runs.csv")
+    assert len(runs) == 3 * 2 * 2
+    for (train_set, run, group), row in runs.set_index(["train_set", "run", "group"]).iterrows():
+        images = pd.read_parquet(results / "runs" / train_set / f"run{run}" / "evaluation.parquet")
+        images = images[images["group"] == group]
+        manifest = pd.read_csv(results / "splits" / f"run{run}.csv", dtype=str)
+        assert set(images["md5hash"]) == set(manifest.loc[manifest["role"] == f"test_{group}", "md5hash"])
+        assert row["n_images"] == 20
+        assert row["mse"] == pytest.approx(images["mse"].mean(), rel=1e-8)
+        assert row["mse_unit"] == pytest.approx(images["mse"].mean() / 4, rel=1e-8)
+
+
+def test_the_record_names_the_data_as_synthetic(finished: Path) -> None:
+    record = json.loads((finished / "results/tiny/runs/A/run0/run.json").read_text())
+    assert record["synthetic"] is True
+
+
+def test_a_second_call_does_nothing(finished: Path) -> None:
+    assert planned(finished, "--configfile", "tiny.yaml") == {}
+
+
+def test_touching_files_does_nothing(study: Path) -> None:
+    for part in ("Snakefile", "config.yaml", "tiny.yaml"):
+        (study / part).touch()
+    for folder in ("rules", "workflow_scripts", "schemas", "report"):
+        for path in (study / folder).rglob("*.*"):
+            path.touch()
+    (study / "results/tiny/data/images.npy").touch()
+    assert planned(study, "--configfile", "tiny.yaml") == {}
+
+
+def test_another_run_trains_its_own_models_only(study: Path) -> None:
+    overlay(study, splits={"runs": 3})
+    jobs = planned(study, "--configfile", "tiny.yaml")
+    assert jobs["train_vae"] == jobs["evaluate_vae"] == 3
+    assert jobs["make_splits"] == 1
+    assert "pack_images" not in jobs
+
+
+def test_another_training_set_trains_its_own_models_only(study: Path) -> None:
+    sets = [{"name": name, "dark_share": share} for name, share in [("A", 0.0), ("B", 0.5), ("C", 1.0), ("D", 0.25)]]
+    overlay(study, splits={"train_sets": sets})
+    jobs = planned(study, "--configfile", "tiny.yaml")
+    assert jobs["train_vae"] == jobs["evaluate_vae"] == 2
+    assert "pack_images" not in jobs
+
+
+def test_a_change_of_the_loss_trains_and_packs_nothing_else(study: Path) -> None:
+    overlay(study, loss={"kl_scale": 0.5, "perceptual_weights": "random"})
+    jobs = planned(study, "--configfile", "tiny.yaml")
+    assert jobs["train_vae"] == jobs["evaluate_vae"] == 6
+    assert not {"pack_images", "make_splits", "perceptual_features"} & set(jobs)
+
+
+def test_a_change_of_figures_trains_nothing(study: Path) -> None:
+    overlay(study, figures={"dpi": 90})
+    jobs = planned(study, "--configfile", "tiny.yaml")
+    assert jobs
+    assert not {"train_vae", "evaluate_vae", "make_splits", "pack_images", "summarise_runs"} & set(jobs)
+
+
+def test_an_edited_figure_script_redraws_what_it_draws(study: Path) -> None:
+    script = study / "workflow_scripts" / "plot_prevalence.py"
+    script.write_text(script.read_text() + "\n# edited\n")
+    assert set(planned(study, "--configfile", "tiny.yaml")) == {"plot_prevalence", "report_page"}
+
+
+def test_an_edited_library_module_reruns_its_importers(study: Path) -> None:
+    module = study / "workflow_scripts" / "fairgen" / "evaluation.py"
+    module.write_text(module.read_text() + "\n# edited\n")
+    jobs = planned(study, "--configfile", "tiny.yaml")
+    assert jobs["evaluate_vae"] == 6
+    assert "train_vae" not in jobs
+
+
+def test_tables_are_the_same_bytes_from_scratch(finished: Path, repository: Path) -> None:
+    snakemake(repository, "--configfile", "tiny.yaml", "stats")
+    tables = sorted(path.name for path in (repository / "results/tiny/tables").iterdir())
+    assert "claims.csv" in tables
+    for name in tables:
+        first, second = (folder / "results/tiny/tables" / name for folder in (finished, repository))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_snakemakes_own_report(study: Path, tmp_path: Path) -> None:
+    snakemake(study, "--configfile", "tiny.yaml", "--report", str(tmp_path / "report.zip"))
+    assert (tmp_path / "report.zip").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("target", ["results/tiny/runs/Z/run0/model.safetensors", "results/tiny/runs/A/run9/run.json"])
+def test_a_mistyped_target_fails_at_once(finished: Path, target: str) -> None:
+    assert "MissingRuleException" in snakemake(finished, "--configfile", "tiny.yaml", "-n", target, check=False)
+
+
+def test_a_mistake_in_the_configuration_is_one_message(repository: Path) -> None:
+    output = snakemake(repository, "--config", "train={learning_rate: 1e-4}", "-n", check=False)
+    assert "train.learning_rate: '1e-4' is not of type 'number'" in output
+    assert "Traceback" not in output
+
+
+def test_too_few_images_stop_the_study(repository: Path) -> None:
+    output = snakemake(
+        repository, "--configfile", "tiny.yaml", "--config", "splits={test_size: 200}", "splits", check=False
+    )
+    assert "too few images for the design" in output
+    assert "Traceback" not in output
