@@ -314,13 +314,16 @@ def _compared(table: RunTable, rules: Rules, opening: str, first: tuple[str, str
     )
 
 
-def _trend(table: RunTable, metric: str, groups: tuple[str, ...], sign: int) -> Step:
+def slopes_per_run(table: RunTable, metric: str, groups: tuple[str, ...]) -> np.ndarray:
     """Least-squares slope of the mean over `groups` against the dark share, one per run."""
     names = list(table.shares)
     shares = np.array([table.shares[name] for name in names])
     centred = shares - shares.mean()
     values = np.stack([np.mean([table.values[metric][name, group] for group in groups], axis=0) for name in names])
-    slopes = centred @ values / np.sum(centred**2)
+    return np.asarray(centred @ values / np.sum(centred**2))
+
+
+def _trend(table: RunTable, metric: str, groups: tuple[str, ...], sign: int) -> Step:
     which = " and ".join(groups)
     name = f"change of the mean {metric} of {which} images per unit of dark share"
-    return Step(name, slopes, sign, table.test_train_ratio(*names))
+    return Step(name, slopes_per_run(table, metric, groups), sign, table.test_train_ratio(*table.shares))

@@ -118,3 +118,13 @@ def ratio_interval(dark: np.ndarray, light: np.ndarray, test_train_ratio: float,
 def tost_p(test: RunTest, margin: float) -> float:
     """p of two one-sided tests: small when the mean lies within -margin..margin (Schuirmann 1987)."""
     return max(test.p_above(-margin), test.p_below(margin))
+
+
+def over_runs_row(values: np.ndarray, test_train_ratio: float, alpha: float, null: float = 0.0) -> dict[str, float]:
+    """Mean over runs with its corrected interval and p, as the columns estimate, ci_low, ci_high, p and n_runs.
+
+    Interval and p are NaN with one run or without variation.
+    """
+    test = run_test(values, test_train_ratio)
+    low, high = test.interval(1 - alpha)
+    return {"estimate": test.mean, "ci_low": low, "ci_high": high, "p": test.p(null), "n_runs": test.n}

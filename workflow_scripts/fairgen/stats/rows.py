@@ -61,6 +61,13 @@ def read_evaluations(
         yield read_evaluation(path, metrics, labels)
 
 
+def by_train_set(rows: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
+    """(training set, its dark share, its rows), in the order of the dark share."""
+    for key, part in rows.groupby(["dark_share", "train_set"], sort=True):
+        share, name = key
+        yield str(name), float(str(share)), part
+
+
 def _refuse_not_finite(rows: pd.DataFrame, metrics: Sequence[str], path: str | Path) -> None:
     for metric in metrics:
         wrong = ~np.isfinite(rows[metric].to_numpy(dtype=float))
