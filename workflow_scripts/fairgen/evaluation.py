@@ -61,7 +61,8 @@ def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
     parts = []
     for group in ("light", "dark"):
         ranked = means[means["group"] == group].sort_values(["mse", "md5hash"], ignore_index=True)
-        quantiles = (np.arange(min(per_group, len(ranked))) + 0.5) / per_group
+        k = min(per_group, len(ranked))
+        quantiles = (np.arange(k) + 0.5) / k
         chosen = ranked.iloc[np.floor(quantiles * len(ranked)).astype(int)]
         parts.append(chosen.assign(quantile=quantiles)[["group", "quantile", "md5hash", "mse"]])
     return pd.concat(parts, ignore_index=True)

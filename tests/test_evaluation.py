@@ -1,0 +1,119 @@
+"""Per-image measures are what their formulas say, and depend on nothing but the image and the model."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fairgen.errors import UserError
+from fairgen.evaluation import choose_examples, evaluate, reconstruct
+from fairgen.images import read_images, read_index, read_manifest, rows_of
+from fairgen.model import VAE, Architecture
+from fairgen.weights import load_weights, save_weights
+
+CPU = torch.device("cpu")
+SMALL = Architecture(width=16, multipliers=(1, 1, 1, 1), latent_channels=3, deep=False)
+
+
+@pytest.fixture(scope="module")
+def model() -> VAE:
+    torch.manual_seed(0)
+    model = VAE(SMALL)
+    model.train()
+    with torch.no_grad():  # running statistics away from their start, as after training
+        model(torch.randn(16, 3, 32, 32), torch.randn(16, 3, 2, 2))
+    return model.eval()
+
+
+def photographs(n: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
+
+
+def test_measures_of_one_image_by_hand(model: VAE) -> None:
+    images = photographs(3)
+    table, pooled = evaluate(model, images, batch_size=2, device=CPU)
+    for row in range(3):
+        x = torch.from_numpy(images[row].astype(np.float32) / 255 * 2 - 1).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            mu, logvar = (part[0].double().numpy() for part in model.encoder(x))
+            reconstruction = model.decoder(torch.from_numpy(mu).float()[None])[0].double().numpy()
+        error = reconstruction - x[0].double().numpy()
+        assert table["mse"][row] == pytest.approx(np.mean(error**2), rel=1e-4)
+        assert table["mse_unit"][row] == pytest.approx(np.mean((error / 2) ** 2), rel=1e-4)
+        assert table["latent_std"][row] == pytest.approx(np.mean(np.sqrt(np.exp(logvar))), rel=1e-5)
+        assert table["kl"][row] == pytest.approx(np.sum((mu**2 + np.exp(logvar) - 1 - logvar) / 2), rel=1e-4)
+        assert pooled[row] == pytest.approx(mu.mean(axis=(1, 2)), rel=1e-4, abs=1e-6)
+
+
+def test_batches_and_order_do_not_matter(model: VAE) -> None:
+    images = photographs(7)
+    table, pooled = evaluate(model, images, batch_size=7, device=CPU)
+    in_twos, _ = evaluate(model, images, batch_size=2, device=CPU)
+    pd.testing.assert_frame_equal(table, in_twos, rtol=1e-4)
+    backwards, pooled_backwards = evaluate(model, images[::-1].copy(), batch_size=7, device=CPU)
+    pd.testing.assert_frame_equal(table[::-1].reset_index(drop=True), backwards, rtol=1e-4)
+    np.testing.assert_allclose(pooled, pooled_backwards[::-1], rtol=1e-3, atol=1e-6)
+
+
+def test_reconstructions_are_the_measured_ones(model: VAE) -> None:
+    images = photographs(3)
+    pixels = reconstruct(model, images, CPU).astype(float)
+    table, _ = evaluate(model, images, batch_size=3, device=CPU)
+    mse_of_rounded = ((pixels / 127.5 - images / 127.5) ** 2).mean(axis=(1, 2, 3))
+    # Rounding to 256 levels moves each pixel by at most half a level: 1/255 on the scale of [-1, 1].
+    np.testing.assert_allclose(np.sqrt(mse_of_rounded), np.sqrt(table["mse"]), atol=1 / 255)
+
+
+def test_examples_sit_at_even_quantiles_of_their_group() -> None:
+    errors = pd.DataFrame(
+        {
+            "md5hash": [f"{index:03d}" for index in range(100)] * 2,
+            "group": (["light"] * 50 + ["dark"] * 50) * 2,
+            # Two training sets whose errors add up to the rank within the group.
+            "mse": [index % 50 for index in range(100)] + [0.0] * 100,
+        }
+    )
+    chosen = choose_examples(errors.sample(frac=1, random_state=0), 5)
+    assert chosen["group"].tolist() == ["light"] * 5 + ["dark"] * 5
+    assert chosen["quantile"].tolist() == pytest.approx([0.1, 0.3, 0.5, 0.7, 0.9] * 2)
+    assert chosen["md5hash"].tolist() == ["005", "015", "025", "035", "045", "055", "065", "075", "085", "095"]
+
+
+def test_more_examples_than_images() -> None:
+    errors = pd.DataFrame({"md5hash": list("abcd"), "group": ["light", "dark"] * 2, "mse": [1.0, 2.0, 3.0, 4.0]})
+    assert choose_examples(errors, 6)["md5hash"].tolist() == ["a", "c", "b", "d"]
+
+
+def test_weights_survive_the_disk(model: VAE, tmp_path: Path) -> None:
+    save_weights(tmp_path / "model.safetensors", model, SMALL)
+    loaded, architecture = load_weights(tmp_path / "model.safetensors")
+    assert architecture == SMALL
+    assert not loaded.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name])
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", "truncated"])
+def test_damaged_weights_are_refused(model: VAE, tmp_path: Path, content: bytes | str) -> None:
+    path = tmp_path / "model.safetensors"
+    save_weights(path, model, SMALL)
+    path.write_bytes(path.read_bytes()[:5000] if isinstance(content, str) else content)
+    with pytest.raises(UserError, match="does not hold the weights of a trained VAE"):
+        load_weights(path)
+
+
+def test_images_follow_the_manifest(tmp_path: Path) -> None:
+    packed = photographs(4)
+    np.save(tmp_path / "images.npy", packed)
+    (tmp_path / "images.csv").write_text("row,md5hash\n0,00\n1,1e5\n2,22\n3,33\n")
+    (tmp_path / "run0.csv").write_text("run,role,group,md5hash\n0,test_light,light,33\n0,train_A,light,1e5\n")
+    manifest, index = read_manifest(tmp_path / "run0.csv"), read_index(tmp_path / "images.csv")
+    rows = rows_of(manifest["md5hash"], index)
+    assert rows.tolist() == [3, 1]  # and the hash 1e5 is not read as a number
+    np.testing.assert_array_equal(read_images(tmp_path / "images.npy", rows), packed[[3, 1]])
+    with pytest.raises(
+        UserError, match=r"1 images of the manifest are not among the 3 packed ones \(the first is 33\)"
+    ):
+        rows_of(manifest["md5hash"], index[:3])
