@@ -15,7 +15,17 @@ else:
     METADATA = config["data"]["metadata"]
     METADATA_SHA256 = config["data"]["metadata_sha256"] or "none"
     SOURCES = config["data"]["sources"]
+# The whole set of shards, whether or not there is something to download: wildcards are closed.
+SHARDS = [str(shard) for shard in range(config["data"]["download"]["shards"])]
+USES_URLS = any("urls" in entry for entry in SOURCES)
+ARCHIVES = [entry["archive"] for entry in SOURCES if "archive" in entry]
+# New files in a folder are looked at; touched ones are not.
+FOLDERS = [folder_fingerprint(entry["folder"]) for entry in SOURCES if "folder" in entry]
 METADATA_IS_LOCAL = not METADATA.startswith(("http://", "https://"))
+
+
+wildcard_constraints:
+    shard="|".join(SHARDS),
 
 
 rule make_phantom:
@@ -77,12 +87,77 @@ rule fetch_metadata:
         " --downloads {params.downloads:q} --output {output:q} > {log:q} 2>&1"
 
 
+# Never a request for what is there already: only images that no folder or archive holds are asked for.
+rule list_downloads:
+    input:
+        script=script("list_downloads.py"),
+        lib=imports("list_downloads.py"),
+        metadata="<results>/data/metadata.csv",
+        archives=ARCHIVES,
+    output:
+        "<results>/data/downloads/wanted.csv",
+    log:
+        "<logs>/list_downloads.log",
+    benchmark:
+        "<benchmarks>/list_downloads.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 16  # or all there are
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        sources=json.dumps(SOURCES),
+        folders=FOLDERS,
+        work=f"{DATA}/.sources",
+    shell:
+        "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
+        " --workers {threads} --work {params.work:q} --output {output:q} > {log:q} 2>&1"
+
+
+# Local, since nodes of a cluster rarely reach the web. The images are undeclared files in a cache shared by
+# all studies: a job that is killed and started again fetches what is not there yet. Dead links are remembered
+# beside them until that file is deleted.
+rule download_shard:
+    input:
+        script=script("download_shard.py"),
+        lib=imports("download_shard.py"),
+        jobs="<results>/data/downloads/wanted.csv",
+    output:
+        "<results>/data/downloads/shard{shard}.csv",
+    log:
+        "<logs>/download_shard/{shard}.log",
+    benchmark:
+        "<benchmarks>/download_shard/{shard}.tsv"
+    retries: 2
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=240,
+        http=1,
+    params:
+        settings=json.dumps(config["data"]["download"], sort_keys=True),
+        shards=len(SHARDS),
+        folder=f"{DOWNLOADS}/images",
+    shell:
+        "python -u {input.script:q} --jobs {input.jobs:q} --shard {wildcards.shard} --shards {params.shards}"
+        " --settings {params.settings:q} --folder {params.folder:q}"
+        " --failures {params.failures:q} --output {output:q} > {log:q} 2>&1"
+
+
 rule pack_images:
     input:
         script=script("pack_images.py"),
         lib=imports("pack_images.py"),
         metadata="<results>/data/metadata.csv",
-        archives=[entry["archive"] for entry in SOURCES if "archive" in entry],
+        archives=ARCHIVES,
+        downloads=(
+            expand("<results>/data/downloads/shard{shard}.csv", shard=SHARDS) if USES_URLS else []
+        ),
     output:
         images="<results>/data/images.npy",
         index="<results>/data/images.csv",
@@ -99,15 +174,14 @@ rule pack_images:
         runtime=120,
     params:
         sources=json.dumps(SOURCES),
-        # New files in a folder repack it; touched ones do not.
-        folders=[folder_fingerprint(entry["folder"]) for entry in SOURCES if "folder" in entry],
+        folders=FOLDERS,
         downloads=f"{DOWNLOADS}/images",
         side=config["data"]["image_size"],
         icc=config["data"]["icc"],
         work=f"{DATA}/.packing",
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
-        " --downloads {params.downloads:q} --side {params.side} --icc {params.icc}"
+        " --downloads {params.downloads:q} --download-status {input.downloads:q} --side {params.side} --icc {params.icc}"
         " --workers {threads} --work {params.work:q} --images {output.images:q}"
         " --index {output.index:q} --availability {output.availability:q} > {log:q} 2>&1"
 

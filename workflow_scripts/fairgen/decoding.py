@@ -6,6 +6,8 @@ transparent pixels are laid on white; 16-bit values are scaled to 8; of an anima
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Literal
 
@@ -20,6 +22,8 @@ MAX_PIXELS = 60_000_000  # a decoded image of that size takes 180 MB; the larges
 # The decoder may halve a JPEG while it decodes, down to this many times the target side. From twice the
 # side on, the result differs by 0.01 of 255 levels on average, 0.4 at most (95 originals at 128 px).
 DRAFT_FACTOR = 2
+# Damaged files raise whatever the format's parser stumbles over.
+DAMAGE = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, OverflowError)
 # What puts an image upright, by its EXIF orientation (Exif 2.32, tag 0x0112); 1 is upright already.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -53,27 +57,17 @@ def decode_square(
     Raises:
         DecodeError: not an image, damaged, or more than `max_pixels` pixels.
     """
-    if not data:
-        raise DecodeError("not-an-image", "empty file")
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            size = image.size
-            # A strip of a few pixels' height would grow beyond measure when its height is brought to `side`.
-            if max(size[0] * size[1], side * side * max(size) // max(1, min(size))) > max_pixels:
-                raise DecodeError("too-many-pixels", f"{size[0]} x {size[1]} pixels; the limit is {max_pixels}")
-            drafted = image.draft(None, (DRAFT_FACTOR * side, DRAFT_FACTOR * side))
-            orientation = _orientation(image)
-            profile = image.info.get("icc_profile") if icc == "convert" else None
-            # Halving rounds the sides up; this box is the photograph's own edge within the result.
-            box = drafted[1] if drafted else None
-            small = _resize_and_crop(_to_8_bit(image), size, box, side)
-    except UnidentifiedImageError as error:
-        raise DecodeError("not-an-image", _looks_like(data)) from error
-    except Image.DecompressionBombError as error:
-        raise DecodeError("too-many-pixels", str(error)) from error
-    # Damaged files raise whatever the format's parser stumbles over.
-    except (OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, EOFError, OverflowError) as error:
-        raise DecodeError("corrupt", f"{type(error).__name__}: {error}") from error
+    with _failures_named(data), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        size = image.size
+        # A strip of a few pixels' height would grow beyond measure when its height is brought to `side`.
+        if max(size[0] * size[1], side * side * max(size) // max(1, min(size))) > max_pixels:
+            raise DecodeError("too-many-pixels", f"{size[0]} x {size[1]} pixels; the limit is {max_pixels}")
+        drafted = image.draft(None, (DRAFT_FACTOR * side, DRAFT_FACTOR * side))
+        orientation = _orientation(image)
+        profile = image.info.get("icc_profile") if icc == "convert" else None
+        # Halving rounds the sides up; this box is the photograph's own edge within the result.
+        box = drafted[1] if drafted else None
+        small = _resize_and_crop(_to_8_bit(image), size, box, side)
     square = _to_srgb(small, profile)
     if orientation in UPRIGHT:
         # Turning the cropped square equals cropping the turned image, but for a pixel of rounding.
@@ -81,11 +75,30 @@ def decode_square(
     return np.asarray(square), (size[1], size[0]) if orientation >= 5 else size
 
 
+def identify(data: bytes) -> None:
+    """Raise a `DecodeError` unless `data` begins like an image."""
+    with _failures_named(data):
+        Image.open(io.BytesIO(data), formats=FORMATS).close()
+
+
+@contextmanager
+def _failures_named(data: bytes) -> Iterator[None]:
+    """Turn what Pillow raises into a `DecodeError`."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise DecodeError("not-an-image", _looks_like(data)) from error
+    except Image.DecompressionBombError as error:
+        raise DecodeError("too-many-pixels", str(error)) from error
+    except DAMAGE as error:
+        raise DecodeError("corrupt", f"{type(error).__name__}: {error}") from error
+
+
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation; 1 (upright) where the EXIF block is damaged, which should not cost the picture."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, EOFError):
+    except DAMAGE:
         return 1
     return value if value in UPRIGHT else 1
 
@@ -134,6 +147,8 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
 
 
 def _looks_like(data: bytes) -> str:
+    if not data:
+        return "empty file"
     head = data[:512].lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<script")):
         return "an HTML page"

@@ -1,0 +1,516 @@
+"""Downloading from a real server on this machine that does everything servers do wrong."""
+
+import functools
+import hashlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+import fairgen
+from download_shard import main as download_shard
+from fairgen.download import Job, Outcome, download_images, fetch_pinned
+from fairgen.errors import UserError
+from fairgen.files import write_csv
+from fairgen.metadata import COLUMNS
+from fairgen.web import Policy
+from list_downloads import main as list_downloads
+
+POLICY = Policy(1.0, read_timeout=0.3, deadline=0.6, attempts=2, backoff=0.01, max_wait=3, max_bytes=50_000)
+
+
+def photograph(width: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40 + width, 30), "brown").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+PHOTOGRAPH = photograph(0)
+HASH = hashlib.md5(PHOTOGRAPH).hexdigest()
+
+
+def answer(
+    handler: BaseHTTPRequestHandler, body: bytes = b"", code: int = 200, length: int | None = None, **headers: str
+) -> None:
+    handler.send_response(code)
+    handler.send_header("Content-Length", str(len(body) if length is None else length))
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+gone = functools.partial(answer, body=b"<html>gone</html>", code=404)
+
+
+class Server:
+    """Serves `routes`: path -> function of the request handler; counts requests, connections and how many at once."""
+
+    def __init__(self, routes: dict[str, Callable[[BaseHTTPRequestHandler], None]]) -> None:
+        self.requests: Counter[str] = Counter()
+        self.times: list[float] = []
+        self.agents: set[str] = set()
+        self.connections = self.now = self.most_at_once = 0
+        lock = threading.Lock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                super().setup()
+                with lock:
+                    server.connections += 1
+
+            def do_GET(self) -> None:
+                with lock:
+                    server.requests[self.path] += 1
+                    server.times.append(time.monotonic())
+                    server.agents.add(self.headers["User-Agent"])
+                    server.now += 1
+                    server.most_at_once = max(server.most_at_once, server.now)
+                try:
+                    routes.get(self.path.split("?")[0], gone)(self)
+                except (BrokenPipeError, ConnectionResetError):  # the client had enough, as it should
+                    self.close_connection = True
+                finally:
+                    with lock:
+                        server.now -= 1
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def good(handler: BaseHTTPRequestHandler) -> None:
+    answer(handler, PHOTOGRAPH, Content_Type="image/jpeg")
+
+
+def redirect(handler: BaseHTTPRequestHandler, to: str) -> None:
+    answer(handler, b"moved", 302, Location=to)
+
+
+def half_sent(handler: BaseHTTPRequestHandler) -> None:
+    answer(handler, PHOTOGRAPH[:100], length=len(PHOTOGRAPH))
+    handler.close_connection = True
+
+
+def announces_10_gb(handler: BaseHTTPRequestHandler) -> None:
+    answer(handler, PHOTOGRAPH, length=10 * 1024**3)
+    handler.close_connection = True
+
+
+def endless(
+    handler: BaseHTTPRequestHandler, pause: float = 0.0, piece: bytes = b"x" * 4096, code: int = 200, **headers: str
+) -> None:
+    handler.send_response(code)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(piece)
+        handler.wfile.flush()
+        time.sleep(pause)
+
+
+def endless_chunks(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+
+
+def hung(_: BaseHTTPRequestHandler) -> None:
+    time.sleep(5)
+
+
+def trickling_headers(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        handler.wfile.write(b"x")
+        time.sleep(0.1)
+
+
+def not_http(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"\x00\xff garbage \r\n\r\n")
+    handler.close_connection = True
+
+
+def hangs_up(handler: BaseHTTPRequestHandler) -> None:
+    handler.close_connection = True
+
+
+def gzip_bomb(handler: BaseHTTPRequestHandler) -> None:
+    import gzip
+
+    answer(handler, gzip.compress(b"\0" * 10_000_000), Content_Encoding="gzip")
+
+
+ROUTES: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
+    "/good": good,
+    "/403": functools.partial(answer, code=403),
+    "/500": functools.partial(answer, code=500),
+    "/204": functools.partial(answer, code=204),
+    "/html": functools.partial(answer, body=b"<!DOCTYPE html><p>parked", Content_Type="image/jpeg"),
+    "/other": functools.partial(answer, body=photograph(9)),
+    "/empty": functools.partial(answer, body=b""),
+    "/half": half_sent,
+    "/short": functools.partial(answer, body=PHOTOGRAPH, length=100),
+    "/10gb": announces_10_gb,
+    "/endless": endless,
+    "/endless-chunks": endless_chunks,
+    "/drip": functools.partial(endless, pause=0.1, piece=b"x"),
+    "/hung": hung,
+    "/slow-headers": trickling_headers,
+    "/not-http": not_http,
+    "/hangs-up": hangs_up,
+    "/gzip-bomb": gzip_bomb,
+    "/loop": functools.partial(redirect, to="/loop"),
+    "/to-file": functools.partial(redirect, to="file:///etc/passwd"),
+    "/to-ftp": functools.partial(redirect, to="ftp://127.0.0.1/x"),
+    "/to-nowhere": functools.partial(redirect, to="http://["),
+    "/to-good": functools.partial(redirect, to="/good"),
+    "/endless-redirect": functools.partial(endless, code=302, Location="/good"),
+    "/429-for-a-year": functools.partial(answer, code=429, Retry_After="31536000"),
+    "/429-in-words": functools.partial(answer, code=429, Retry_After="soon"),
+}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    served = Server(dict(ROUTES))
+    yield served
+    served.close()
+
+
+def download(urls: list[str], path: Path, policy: Policy = POLICY, **options: float) -> list[Outcome]:
+    """Fetch each URL as if it were the photograph; images beyond the first have made-up hashes."""
+    jobs = [Job(HASH if i == 0 else f"{i:032x}", url) for i, url in enumerate(urls)]
+    return download_images(jobs, path / "images", path / "journal", policy, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("route", "status", "tries"),
+    [
+        ("/good", "ok", 1),
+        ("/to-good", "ok", 1),
+        ("/endless-redirect", "ok", 1),
+        ("/404", "http-404", 1),
+        ("/403", "http-403", 1),
+        ("/204", "http-204", 1),
+        ("/500", "http-500", 2),
+        ("/html", "not-an-image", 1),
+        ("/empty", "not-an-image", 1),
+        ("/other", "wrong-hash", 1),
+        ("/short", "wrong-hash", 1),
+        ("/half", "incomplete", 2),
+        ("/10gb", "too-large", 1),
+        ("/endless", "too-large", 1),
+        ("/endless-chunks", "too-large", 1),
+        ("/gzip-bomb", "too-large", 1),
+        ("/drip", "timeout", 2),
+        ("/hung", "timeout", 2),
+        ("/slow-headers", "timeout", 2),
+        ("/not-http", "connection-failed", 2),
+        ("/hangs-up", "connection-failed", 2),
+        ("/loop", "redirect-loop", 6),
+        ("/to-file", "refused", 1),
+        ("/to-ftp", "refused", 1),
+        ("/to-nowhere", "bad-url", 1),
+        ("/429-for-a-year", "http-429", 1),
+        ("/429-in-words", "http-429", 2),
+    ],
+)
+def test_every_kind_of_answer_ends_and_has_its_word(
+    server: Server, tmp_path: Path, route: str, status: str, tries: int
+) -> None:
+    start = time.monotonic()
+    (outcome,) = download([server.url + route], tmp_path)
+    assert outcome.status == status
+    assert server.requests[route] == tries
+    assert time.monotonic() - start < 2 * (POLICY.deadline + 1) + 1
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ([f"{HASH}.jpg"] if status == "ok" else [])
+    assert (outcome.detail == "") == (status == "ok")
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("", "no-url"),
+        ("file:///etc/passwd", "refused"),
+        ("ftp://127.0.0.1/x.jpg", "refused"),
+        ("no url at all", "refused"),
+        ("http://", "bad-url"),
+        ("http://[", "bad-url"),
+        ("http://exa mple/", "bad-url"),
+        ("http://127.0.0.1:99999/x", "bad-url"),
+        ("http://name.invalid/x.jpg", "connection-failed"),
+    ],
+)
+def test_urls_that_lead_nowhere_are_outcomes_too(tmp_path: Path, url: str, status: str) -> None:
+    (outcome,) = download([url], tmp_path)
+    assert outcome.status == status
+
+
+def test_a_closed_port_is_a_failed_connection(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    (outcome,) = download([f"http://127.0.0.1:{port}/x"], tmp_path)
+    assert (outcome.status, outcome.transient) == ("connection-failed", True)
+
+
+def test_503_then_fine_is_fine(tmp_path: Path) -> None:
+    replies = iter([503, 200])
+
+    def moody(handler: BaseHTTPRequestHandler) -> None:
+        code = next(replies)
+        answer(handler, PHOTOGRAPH if code == 200 else b"", code)
+
+    moody_server = Server({"/x": moody})
+    try:
+        (outcome,) = download([moody_server.url + "/x"], tmp_path)
+    finally:
+        moody_server.close()
+    assert outcome.status == "ok"
+    assert moody_server.requests["/x"] == 2
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_honoured_and_holds_for_the_whole_host(tmp_path: Path, form: str) -> None:
+    first = threading.Event()
+
+    def asks_once(handler: BaseHTTPRequestHandler) -> None:
+        if first.is_set():
+            answer(handler, PHOTOGRAPH)
+        else:
+            first.set()
+            answer(
+                handler, b"", 429, Retry_After="1" if form == "seconds" else formatdate(time.time() + 2, usegmt=True)
+            )
+
+    server = Server({"/x": asks_once, "/y": good})
+    try:
+        jobs = [server.url + "/x", *[server.url + "/y"] * 3]
+        outcomes = download(jobs, tmp_path, connections=1)
+    finally:
+        server.close()
+    assert outcomes[0].status == "ok"
+    assert 0.9 < server.times[1] - server.times[0] < 3  # a date has whole seconds
+    assert server.times[2] >= server.times[1]
+
+
+def test_connections_are_bounded_reused_and_kept_busy(tmp_path: Path) -> None:
+    def takes_a_moment(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.02)
+        answer(handler, b"<html>", 404)
+
+    server = Server({"/x": takes_a_moment})
+    try:
+        start = time.monotonic()
+        download([f"{server.url}/x?{i}" for i in range(100)], tmp_path, connections=4)
+        seconds = time.monotonic() - start
+    finally:
+        server.close()
+    assert server.most_at_once <= 4
+    assert server.connections <= 4  # 404 or not, each one serves many requests
+    assert seconds < 2 * 100 * 0.02 / 4
+
+
+def test_the_pace_is_kept(tmp_path: Path) -> None:
+    server = Server({"/x": functools.partial(answer, code=404)})
+    try:
+        download([f"{server.url}/x?{i}" for i in range(6)], tmp_path, connections=6, interval=0.1)
+    finally:
+        server.close()
+    gaps = [later - earlier for earlier, later in zip(server.times, server.times[1:], strict=False)]
+    assert min(gaps) > 0.05
+    assert server.times[-1] - server.times[0] > 0.45
+
+
+def test_the_user_agent_is_truthful_and_carries_the_contact(server: Server, tmp_path: Path) -> None:
+    download([server.url + "/good"], tmp_path, Policy(contact="mailto:a@b.org"))
+    (agent,) = server.agents
+    assert agent.startswith("fairgen/")
+    assert "mailto:a@b.org" in agent
+    assert "Mozilla" not in agent
+
+
+def test_a_dead_host_is_given_up_and_another_is_not_held_up(server: Server, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    dead = [f"http://127.0.0.1:{port}/{i}" for i in range(200)]
+    start = time.monotonic()
+    outcomes = download([server.url + "/good", *dead], tmp_path)
+    counts = Counter(outcome.status for outcome in outcomes)
+    assert outcomes[0].status == "ok"
+    assert counts["connection-failed"] < 20
+    assert counts["host-down"] == 200 - counts["connection-failed"]
+    assert time.monotonic() - start < 5
+
+
+def test_nothing_that_is_there_is_fetched_again_unless_it_is_damaged(server: Server, tmp_path: Path) -> None:
+    jobs = [server.url + "/good"]
+    download(jobs, tmp_path)
+    assert download(jobs, tmp_path)[0].status == "ok"
+    assert server.requests["/good"] == 1
+    (tmp_path / "images" / f"{HASH}.jpg").write_bytes(PHOTOGRAPH[:50])
+    assert download(jobs, tmp_path)[0].status == "ok"
+    assert server.requests["/good"] == 2
+    assert (tmp_path / "images" / f"{HASH}.jpg").read_bytes() == PHOTOGRAPH
+
+
+def test_a_dead_link_is_asked_once_until_its_note_is_deleted_a_passing_failure_each_time(
+    server: Server, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert [o.status for o in download([server.url + r for r in ("/404", "/500")], tmp_path)] == [
+            "http-404",
+            "http-500",
+        ]
+    assert server.requests == {"/404": 1, "/500": 2 * POLICY.attempts}
+    (tmp_path / "journal").write_text((tmp_path / "journal").read_text()[:-9])  # the last line cut short
+    for _ in range(2):
+        download([server.url + "/404"], tmp_path)
+    assert server.requests["/404"] == 2
+    (tmp_path / "journal").unlink()
+    download([server.url + "/404"], tmp_path)
+    assert server.requests["/404"] == 3
+
+
+def write_metadata(path: Path, hashes: list[str], urls: list[str]) -> None:
+    table = pd.DataFrame({"md5hash": hashes, "url": urls})
+    table["fitzpatrick_scale"] = table["fitzpatrick_centaur"] = 1
+    write_csv(table.reindex(columns=COLUMNS, fill_value="x"), path)
+
+
+def list_jobs(path: Path, sources: list[dict[str, object]]) -> None:
+    named = {"--metadata": path / "metadata.csv", "--work": path / "work", "--output": path / "jobs.csv"}
+    paths = [str(text) for option in named.items() for text in option]
+    list_downloads([*paths, "--sources", json.dumps(sources)])
+
+
+def shard_arguments(path: Path, shard: int, shards: int) -> list[str]:
+    settings = {"connections": 2, "interval": 0, "timeout": 2, "attempts": 2, "max_megabytes": 1, "contact": None}
+    named = {"--jobs": path / "jobs.csv", "--folder": path / "images", "--output": path / f"shard{shard}.csv"}
+    named |= {
+        "--failures": path / "failures.jsonl",
+        "--shard": shard,
+        "--shards": shards,
+        "--settings": json.dumps(settings),
+    }
+    return [str(text) for option in named.items() for text in option]
+
+
+def test_kill_9_loses_no_file_and_repeats_no_answer(tmp_path: Path) -> None:
+    photographs = [photograph(width) for width in range(60)]
+    hashes = [hashlib.md5(data).hexdigest() for data in photographs]
+
+    def serve(data: bytes | None, handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.02)
+        answer(handler, data or b"gone", 200 if data else 404)
+
+    # Every third one is gone.
+    served = [None if i % 3 == 0 else data for i, data in enumerate(photographs)]
+    server = Server({f"/{i}": functools.partial(serve, data) for i, data in enumerate(served)})
+    try:
+        write_metadata(tmp_path / "metadata.csv", hashes, [f"{server.url}/{i}" for i in range(60)])
+        list_jobs(tmp_path, [{"urls": True}])
+        script = Path(fairgen.__file__).parents[1] / "download_shard.py"
+        process = subprocess.Popen([sys.executable, str(script), *shard_arguments(tmp_path, 0, 1)])
+        while sum(server.requests.values()) < 25 and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        before = Counter(server.requests)
+        assert not (tmp_path / "shard0.csv").exists()
+        download_shard(shard_arguments(tmp_path, 0, 1))
+    finally:
+        server.close()
+    table = pd.read_csv(tmp_path / "shard0.csv", keep_default_na=False)
+    assert table["status"].tolist() == ["http-404" if i % 3 == 0 else "ok" for i in range(60)]
+    repeated = [path for path, count in server.requests.items() if count > 1]
+    assert sum(before.values()) >= 25
+    assert len(repeated) <= 2  # at most what was in flight on the two connections
+    assert sorted(path.name for path in (tmp_path / "images").iterdir()) == sorted(
+        f"{md5hash}.jpg" for i, md5hash in enumerate(hashes) if i % 3
+    )
+
+
+def test_shards_divide_the_work_and_only_what_no_folder_holds_is_asked_for(tmp_path: Path) -> None:
+    photographs = {hashlib.md5(data).hexdigest(): data for data in map(photograph, range(20))}
+    hashes = list(photographs)
+    local = tmp_path / "local"
+    local.mkdir()
+    for md5hash in hashes[:5]:
+        (local / f"{md5hash}.jpg").write_bytes(photographs[md5hash])
+    (local / f"{hashes[5]}.jpg").write_bytes(b"damaged")  # is there, but not what it says
+    server = Server({f"/{h}": functools.partial(answer, body=photographs[h]) for h in hashes})
+    try:
+        write_metadata(tmp_path / "metadata.csv", hashes, [f"{server.url}/{h}" for h in hashes])
+        list_jobs(tmp_path, [{"urls": True}, {"folder": str(local)}])
+        for shard in range(3):
+            download_shard(shard_arguments(tmp_path, shard, 3))
+    finally:
+        server.close()
+    tables = [pd.read_csv(tmp_path / f"shard{shard}.csv") for shard in range(3)]
+    assert sorted(pd.concat(tables)["md5hash"]) == sorted(hashes[5:])
+    assert all(0 < len(table) < 15 for table in tables)
+    assert set(server.requests) == {f"/{md5hash}" for md5hash in hashes[5:]}
+
+
+def test_a_pinned_table_is_fetched_once_and_a_changed_one_is_refused(tmp_path: Path) -> None:
+    server = Server({"/table.csv": functools.partial(answer, body=b"a,b\n")})
+    try:
+        url, digest = server.url + "/table.csv", hashlib.sha256(b"a,b\n").hexdigest()
+        for _ in range(2):
+            assert fetch_pinned(url, tmp_path, digest).read_bytes() == b"a,b\n"
+        assert server.requests["/table.csv"] == 1
+        with pytest.raises(UserError, match=f"expected SHA-256 {'0' * 64}; found {digest}"):
+            fetch_pinned(url, tmp_path / "new", "0" * 64)
+        assert not list((tmp_path / "new").iterdir())
+        with pytest.raises(UserError, match=r"http-404.*give its path"):
+            fetch_pinned(server.url + "/none", tmp_path, None)
+    finally:
+        server.close()
+
+
+def test_interrupting_does_not_wait_for_the_queue(server: Server, tmp_path: Path) -> None:
+    write_csv(
+        pd.DataFrame(
+            {"md5hash": [f"{i:032x}" for i in range(200)], "url": [f"{server.url}/hung?{i}" for i in range(200)]}
+        ),
+        tmp_path / "jobs.csv",
+    )
+    script = Path(fairgen.__file__).parents[1] / "download_shard.py"
+    process = subprocess.Popen(
+        [sys.executable, str(script), *shard_arguments(tmp_path, 0, 1)], stderr=subprocess.DEVNULL
+    )
+    while not server.requests and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) != 0
+    assert os.path.exists(tmp_path / "jobs.csv")
