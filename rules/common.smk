@@ -95,10 +95,14 @@ def design_json(**changes):
     What is drawn for one training set and run does not depend on which others are in the design, so jobs
     name only their own: adding a run or a training set leaves all other jobs alone.
     """
-    splits = {key: value for key, value in config["splits"].items() if key not in ("runs", "train_sets")}
+    splits = {
+        key: value for key, value in config["splits"].items() if key not in ("runs", "train_sets")
+    }
     return json.dumps({"seed": config["seed"], "splits": splits | changes}, sort_keys=True)
 
 
 def dark_share(train_set):
     """The fraction of dark images in the training set of that name."""
-    return {entry["name"]: entry["dark_share"] for entry in config["splits"]["train_sets"]}[train_set]
+    return {entry["name"]: entry["dark_share"] for entry in config["splits"]["train_sets"]}[
+        train_set
+    ]

@@ -16,6 +16,8 @@ rule evaluate_vae:
         "<logs>/evaluate_vae/{train_set}.run{run}.log",
     benchmark:
         "<benchmarks>/evaluate_vae/{train_set}.run{run}.tsv"
+    conda:
+        environment("torch")
     threads: config["train"]["threads"]
     resources:
         gpu=1,
@@ -26,12 +28,11 @@ rule evaluate_vae:
             {"evaluate": {key: config["evaluate"][key] for key in ("batch_size", "device")}}
         ),
         dark_share=lambda wildcards: dark_share(wildcards.train_set),
-    conda:
-        environment("torch")
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --manifest {input.manifest:q} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
         " --run {wildcards.run} --config {params.config:q} --threads {threads}"
+        " --gpu-slots {config[gpu][slots_per_device]}"
         " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} > {log:q} 2>&1"
 
 
@@ -51,6 +52,8 @@ rule reconstruct_examples:
         "<logs>/reconstruct_examples.log",
     benchmark:
         "<benchmarks>/reconstruct_examples.tsv"
+    conda:
+        environment("torch")
     threads: 1
     resources:
         gpu=1,
@@ -60,12 +63,11 @@ rule reconstruct_examples:
         train_sets=TRAIN_SETS,
         per_group=config["evaluate"]["examples"],
         device=config["evaluate"]["device"],
-    conda:
-        environment("torch")
     shell:
         "python -u {input.script:q} --train-sets {params.train_sets:q} --models {input.models:q}"
         " --evaluations {input.evaluations:q} --images {input.images:q} --index {input.index:q}"
-        " --per-group {params.per_group} --device {params.device} --output {output:q} > {log:q} 2>&1"
+        " --per-group {params.per_group} --device {params.device}"
+        " --gpu-slots {config[gpu][slots_per_device]} --output {output:q} > {log:q} 2>&1"
 
 
 rule evaluate:

@@ -14,15 +14,15 @@ rule make_splits:
         "<logs>/make_splits/run{run}.log",
     benchmark:
         "<benchmarks>/make_splits/run{run}.tsv"
+    localrule: True
+    conda:
+        environment("base")
     threads: 1
     resources:
         mem_mb=1000,
         runtime=5,
     params:
         config=design_json(train_sets=config["splits"]["train_sets"]),
-    conda:
-        environment("base")
-    localrule: True
     shell:
         "python -u {input.script:q} --images {input.images:q} --config {params.config:q}"
         " --run {wildcards.run} --output {output:q} > {log:q} 2>&1"
@@ -45,15 +45,15 @@ rule describe_design:
         "<logs>/describe_design.log",
     benchmark:
         "<benchmarks>/describe_design.tsv"
+    localrule: True
+    conda:
+        environment("base")
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
     params:
         config=as_json("seed", "splits"),
-    conda:
-        environment("base")
-    localrule: True
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --config {params.config:q}"
         " --manifests {input.manifests:q} --output {output:q} > {log:q} 2>&1"
@@ -72,8 +72,6 @@ use rule describe_design as plan_design with:
         "<logs>/plan_design.log",
     benchmark:
         "<benchmarks>/plan_design.tsv"
-
-
 
 
 rule splits:

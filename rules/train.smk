@@ -11,6 +11,9 @@ rule perceptual_features:
         "<logs>/perceptual_features.log",
     benchmark:
         "<benchmarks>/perceptual_features.tsv"
+    localrule: True
+    conda:
+        environment("torch")
     threads: 1
     resources:
         mem_mb=4000,
@@ -18,9 +21,6 @@ rule perceptual_features:
     params:
         config=json.dumps({"seed": config["seed"], "weights": config["loss"]["perceptual_weights"]}),
         downloads="results/downloads",
-    conda:
-        environment("torch")
-    localrule: True
     shell:
         "python -u {input.script:q} --config {params.config:q} --downloads {params.downloads:q}"
         " --output {output:q} > {log:q} 2>&1"
@@ -45,6 +45,8 @@ rule train_vae:
         "<logs>/train_vae/{train_set}.run{run}.log",
     benchmark:
         "<benchmarks>/train_vae/{train_set}.run{run}.tsv"
+    conda:
+        environment("torch")
     threads: config["train"]["threads"]
     resources:
         gpu=1,
@@ -53,12 +55,10 @@ rule train_vae:
     params:
         config=as_json("seed", "model", "loss", "train"),
         design=lambda wildcards: design_json(train_set=dark_share(wildcards.train_set)),
-    conda:
-        environment("torch")
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --record {input.record:q}"
         " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q}"
-        " --run {wildcards.run} --config {params.config:q} --threads {threads} --model {output.model:q}"
+        " --run {wildcards.run} --config {params.config:q} --threads {threads} --gpu-slots {config[gpu][slots_per_device]} --model {output.model:q}"
         " --history {output.history:q} --run-record {output.record:q} > {log:q} 2>&1"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from fairgen.devices import choose_device, make_deterministic, place
+from fairgen.devices import leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import evaluate
 from fairgen.files import write_npz, write_parquet
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", required=True, type=int)
     parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"evaluate": {...}}')
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
     parser.add_argument("--evaluation", required=True, help="output: Parquet, one row per test image")
     parser.add_argument("--embeddings", required=True, help="output: npz of pooled latent means")
     args = parser.parse_args(argv)
@@ -37,13 +38,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     make_deterministic()
     config = args.config["evaluate"]
-    device = choose_device(config["device"])
     model, _ = load_weights(args.model)
     manifest = read_manifest(args.manifest)
     test = manifest[manifest["role"].isin(["test_light", "test_dark"])]
     index = read_index(args.index)
     rows = rows_of(test["md5hash"], index)
-    measured, pooled = evaluate(place(model, device), read_images(args.images, rows), config["batch_size"], device)
+    with leased_device(config["device"], args.gpu_slots) as device:
+        measured, pooled = evaluate(place(model, device), read_images(args.images, rows), config["batch_size"], device)
 
     table = index.loc[rows, LABELS].reset_index(drop=True)
     table.insert(0, "train_set", args.train_set)

@@ -7,16 +7,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from fairgen.checkpoints import load_checkpoint, save_checkpoint
-from fairgen.devices import choose_device, choose_precision, hardware, make_deterministic, peak_memory_mb, place
+from fairgen.devices import choose_precision, hardware, leased_device, make_deterministic, peak_memory_mb, place
 from fairgen.errors import UserError, run
-from fairgen.files import write_csv, write_json
+from fairgen.files import sha256_of, write_csv, write_json
 from fairgen.images import read_images, read_index, read_manifest, rows_of
 from fairgen.model import VAE, Architecture, parameter_count
 from fairgen.perceptual import load_perceptual_loss
@@ -27,12 +26,16 @@ from fairgen.weights import save_weights
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    config = args.config
     torch.set_num_threads(args.threads)
     make_deterministic()
-    device = choose_device(config["train"]["device"])
-    precision = choose_precision(config["train"]["precision"], device)
+    with leased_device(args.config["train"]["device"], args.gpu_slots) as device:
+        train_one(args, device)
 
+
+def train_one(args: argparse.Namespace, device: torch.device) -> None:
+    """Train the model of `args` on `device`, continuing from its checkpoint where there is one."""
+    config = args.config
+    precision = choose_precision(config["train"]["precision"], device)
     manifest = read_manifest(args.manifest)
     hashes = manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"]
     if hashes.empty:
@@ -60,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "n_distinct": hashes.nunique(),
         "manifest_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+        "features_sha256": sha256_of(args.features) if perceptual else None,
         "parameters": parameter_count(model),
         "precision": precision,
         "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
@@ -96,7 +100,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     seconds = time.perf_counter() - start
     trained = len(images) * (recipe.epochs - epochs_before)
     measured = {"seconds": seconds, "images_per_second": trained / seconds, "peak_memory_mb": peak_memory_mb(device)}
-    write_products(args, model, architecture, history, record | measured)
+    save_weights(args.model, model, architecture)
+    write_csv(pd.DataFrame(history), args.history)
+    write_json(record | measured, args.run_record)  # the last product
     checkpoint.unlink(missing_ok=True)
 
 
@@ -111,25 +117,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", required=True, type=int)
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks model, loss, train")
     parser.add_argument("--threads", type=int, default=1, help="processor threads; other numbers, other bits")
+    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
     # An epoch of a small network takes less than a second: saving each would cost more than training it again.
     parser.add_argument("--checkpoint-seconds", type=float, default=20.0, help="least time between checkpoints")
     parser.add_argument("--model", required=True, type=Path, help="output: model.safetensors")
     parser.add_argument("--history", required=True, type=Path, help="output: history.csv, one row per epoch")
     parser.add_argument("--run-record", required=True, type=Path, help="output: run.json")
     return parser.parse_args(argv)
-
-
-def write_products(
-    args: argparse.Namespace,
-    model: VAE,
-    architecture: Architecture,
-    history: list[dict[str, float]],
-    record: dict[str, Any],
-) -> None:
-    """Write the weights, the history and, last, the record."""
-    save_weights(args.model, model, architecture)
-    write_csv(pd.DataFrame(history), args.history)
-    write_json(record, args.run_record)
 
 
 if __name__ == "__main__":

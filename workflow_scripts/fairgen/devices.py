@@ -3,18 +3,24 @@
 import os
 import platform
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from fairgen.errors import UserError
+from fairgen.gpu_lease import lease, lock_folder, visible_devices
 
 ModuleType = TypeVar("ModuleType", bound=torch.nn.Module)
 
 
-def choose_device(wanted: str) -> torch.device:
-    """`auto` takes CUDA where there is one.
+@contextmanager
+def leased_device(wanted: str, slots_per_device: int) -> Iterator[torch.device]:
+    """The device of a job while it lasts: `auto` takes CUDA where there is one.
+
+    On a workstation each GPU serves `slots_per_device` jobs at a time; under Slurm the scheduler has chosen.
 
     Raises:
         UserError: `cuda` was asked for and there is none.
@@ -25,9 +31,14 @@ def choose_device(wanted: str) -> torch.device:
             f"(torch {torch.__version__}, CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')}). "
             "Set device: cpu or auto, or install a CUDA build of PyTorch."
         )
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+    if wanted == "cpu" or not torch.cuda.is_available():
+        yield torch.device("cpu")
+    elif "SLURM_JOB_ID" in os.environ:
+        yield torch.device("cuda", 0)
+    else:
+        with lease(visible_devices(torch.cuda.device_count()), slots_per_device, lock_folder()) as position:
+            torch.cuda.set_device(position)
+            yield torch.device("cuda", position)
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:

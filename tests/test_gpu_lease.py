@@ -1,0 +1,82 @@
+"""No two processes hold one slot, whatever happens to them."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fairgen.errors import UserError
+from fairgen.gpu_lease import lease, visible_devices
+
+LIBRARY = str(Path(__file__).parents[1] / "workflow_scripts")
+JOB = textwrap.dedent("""
+    import sys, time
+    from pathlib import Path
+    from fairgen import gpu_lease
+    gpu_lease.SECONDS_BETWEEN_TRIES = 0.01
+    folder, names, slots, seconds = Path(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3]), float(sys.argv[4])
+    with gpu_lease.lease(names, slots, folder / "locks") as position:
+        start = time.monotonic()
+        print(f"leased {position}", flush=True)
+        time.sleep(seconds)
+        with open(folder / "log", "a") as log:
+            log.write(f"{position} {start} {time.monotonic()}\\n")
+""")
+
+
+def job(folder: Path, names: str, slots: int, seconds: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", JOB, str(folder), names, str(slots), str(seconds)],
+        env={**os.environ, "PYTHONPATH": LIBRARY},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(("names", "slots"), [("0,1,2", 1), ("0,1", 2), ("GPU-a", 1)])
+def test_many_jobs_share_few_slots(tmp_path: Path, names: str, slots: int) -> None:
+    jobs = [job(tmp_path, names, slots, 0.15) for _ in range(10)]
+    assert [process.wait() for process in jobs] == [0] * 10
+    spans = [tuple(map(float, line.split())) for line in (tmp_path / "log").read_text().splitlines()]
+    assert len(spans) == 10
+    for position in range(len(names.split(","))):
+        on_device = [(start, end) for where, start, end in spans if where == position]
+        # At the start of each job, no more than `slots` jobs (itself included) run on its device.
+        for start, _ in on_device:
+            assert sum(other <= start < end for other, end in on_device) <= slots
+
+
+def test_a_second_job_goes_to_the_second_device(tmp_path: Path) -> None:
+    with lease(["0", "1"], 2, tmp_path) as first, lease(["0", "1"], 2, tmp_path) as second:
+        assert Counter([first, second]) == {0: 1, 1: 1}
+        with lease(["0", "1"], 2, tmp_path) as third:
+            assert third == 0
+
+
+def test_a_killed_job_frees_its_slot(tmp_path: Path) -> None:
+    holder = job(tmp_path, "0", 1, 60)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "leased 0\n"
+    waiter = job(tmp_path, "0", 1, 0)
+    time.sleep(0.3)
+    assert waiter.poll() is None
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    assert waiter.wait(timeout=10) == 0
+
+
+def test_visible_devices_are_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_devices(2) == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-uuid")
+    assert visible_devices(2) == ["3", "GPU-uuid"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_devices(0) == []
+    with pytest.raises(UserError, match="no GPU to use"), lease(visible_devices(0), 1, Path("unused")):
+        pass
