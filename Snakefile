@@ -23,6 +23,18 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        rules.report.input,
-        rules.figures.input,
+        rules.splits.input,
         rules.stats.input,
+        rules.figures.input,
+        rules.report.input,
+    localrule: True
+
+
+# What the table of annotations alone can tell, without a photograph.
+rule metadata:
+    input:
+        rules.plan_design.output,
+        rules.summarise_metadata.output,
+        rules.plot_fst_counts.output,
+        rules.plot_prevalence.output,
+    localrule: True
