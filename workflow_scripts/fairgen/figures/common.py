@@ -14,11 +14,15 @@ from fairgen.style import fst_range, house_style, mark_synthetic, save_figure
 
 
 class FigureText(NamedTuple):
-    """The words that go with a figure: a title, a caption with n and what to see, a text for who cannot see."""
+    """The words that go with a figure: a title, a caption with n and what to see, a text for who cannot see.
+
+    `pictures` is true where photographs are shown, which a report may have to leave out.
+    """
 
     title: str
     caption: str
     alt: str
+    pictures: bool = False
 
 
 class GroupNames(NamedTuple):

@@ -120,4 +120,5 @@ def reconstruction_text(panel: Panel, names: GroupNames, synthetic: bool) -> Fig
         "Chosen by rule, not by hand: the images of each group whose error, averaged over the training sets, has the "
         "rank above the column, from easy (left) to hard (right). Compare sharpness and colour with the input above.",
         f"Grid of test images of {who} with, below each input, its reconstruction by the models of {models}.",
+        pictures=True,
     )

@@ -1,0 +1,56 @@
+# One self-contained page, and what Snakemake's own report (--report) opens with: report/workflow.rst.
+
+# In the order of the page. Figures come from rules/figures.smk.
+REPORT_TABLES = [
+    "headline",
+    "gaps",
+    "runs",
+    "conditions",
+    "condition_mix",
+    "fst_counts",
+    "prevalence",
+]
+
+
+rule report_page:
+    input:
+        script=script("make_report.py"),
+        lib=imports("make_report.py"),
+        template=source("workflow_scripts/fairgen/templates/report.html.j2"),
+        dictionary=source("schemas/tables.yaml"),
+        record="<results>/data/images.json",
+        availability="<results>/data/availability.csv",
+        claims="<results>/tables/claims.csv",
+        design="<results>/tables/design.csv",
+        figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
+        words=expand("<results>/figures/{figure}.json", figure=FIGURES),
+        tables=expand("<results>/tables/{table}.csv", table=REPORT_TABLES),
+        runs=expand(
+            "<results>/runs/{train_set}/run{run}/run.json", train_set=TRAIN_SETS, run=RUNS
+        ),
+    output:
+        "<results>/report.html",
+    log:
+        "<logs>/report_page.log",
+    benchmark:
+        "<benchmarks>/report_page.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        config=json.dumps(config),
+    shell:
+        "python -u {input.script:q} --template {input.template:q} --dictionary {input.dictionary:q}"
+        " --record {input.record:q} --availability {input.availability:q} --claims {input.claims:q}"
+        " --design {input.design:q} --figures {input.figures:q} --tables {input.tables:q} --runs {input.runs:q}"
+        " --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        "<results>/report.html",
+    localrule: True

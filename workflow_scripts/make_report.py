@@ -1,0 +1,54 @@
+"""Write the report: claims, figures, tables and conditions of a study on one self-contained HTML page."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from fairgen.errors import run
+from fairgen.files import write_text
+from fairgen.report import FigureItem, availability_counts, build_report, describe_table
+
+
+def read_figure(svg: Path) -> FigureItem:
+    """A figure from its SVG and the JSON beside it."""
+    return FigureItem(name=svg.stem, svg=svg.read_bytes(), **json.loads(svg.with_suffix(".json").read_text("utf-8")))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--template", required=True, type=Path, help="Jinja2 template of the page")
+    parser.add_argument("--dictionary", required=True, type=Path, help="schemas/tables.yaml")
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: the whole configuration")
+    parser.add_argument("--record", required=True, type=Path, help="data/images.json")
+    parser.add_argument("--availability", required=True, type=Path, help="data/availability.csv")
+    parser.add_argument("--claims", required=True, type=Path, help="tables/claims.csv")
+    parser.add_argument("--design", required=True, type=Path, help="tables/design.csv")
+    parser.add_argument("--figures", required=True, nargs="+", type=Path, help="SVG files, each with a JSON beside it")
+    parser.add_argument("--tables", required=True, nargs="+", type=Path, help="CSV files, in the order of the page")
+    parser.add_argument("--runs", required=True, nargs="+", type=Path, help="run.json of every model")
+    parser.add_argument("--output", required=True, type=Path, help="the page")
+    args = parser.parse_args(argv)
+
+    splits = args.config["splits"]
+    dictionary = yaml.safe_load(args.dictionary.read_text("utf-8"))
+    page = build_report(
+        args.template,
+        args.config,
+        json.loads(args.record.read_text())["synthetic"],
+        pd.read_csv(args.claims),
+        [read_figure(path) for path in args.figures],
+        [describe_table(path.stem, path.read_bytes(), pd.read_csv(path), dictionary) for path in args.tables],
+        pd.read_csv(args.design),
+        availability_counts(pd.read_csv(args.availability), splits["light"], splits["dark"], splits["label"]),
+        [json.loads(path.read_text()) for path in args.runs],
+    )
+    write_text(page, args.output)
+    print(f"report: {args.output}")
+
+
+if __name__ == "__main__":
+    run(main)
