@@ -1,5 +1,14 @@
 # Tables and verdicts. Each table is described, column by column, in schemas/tables.yaml.
 
+EVALUATIONS = expand(
+    "<results>/runs/{train_set}/run{run}/evaluation.parquet", train_set=TRAIN_SETS, run=RUNS
+)
+# The folder and not the files: three thousand paths do not fit on a command line.
+EVALUATION_OPTIONS = " ".join(
+    ["--evaluations", f"results/{config['study']}/runs", "--runs", str(len(RUNS))]
+    + ["--train-sets", *TRAIN_SETS]
+)
+
 
 rule summarise_metadata:
     input:
@@ -54,11 +63,7 @@ rule summarise_runs:
     input:
         script=script("summarise_runs.py"),
         lib=imports("summarise_runs.py"),
-        evaluations=expand(
-            "<results>/runs/{train_set}/run{run}/evaluation.parquet",
-            train_set=TRAIN_SETS,
-            run=RUNS,
-        ),
+        evaluations=EVALUATIONS,
     output:
         runs=report(
             "<results>/tables/runs.csv",
@@ -78,6 +83,12 @@ rule summarise_runs:
             category="Results",
             labels={"table": "means per condition"},
         ),
+        pooled=report(
+            "<results>/tables/pooled_conditions.csv",
+            caption=source("report/pooled_conditions.rst"),
+            category="Results",
+            labels={"table": "partially pooled means per condition"},
+        ),
     log:
         "<logs>/summarise_runs.log",
     benchmark:
@@ -89,23 +100,24 @@ rule summarise_runs:
         mem_mb=2000,
         runtime=30,
     params:
-        folder=f"results/{config['study']}/runs",
-        train_sets=TRAIN_SETS,
-        runs=len(RUNS),
+        study=EVALUATION_OPTIONS,
+        level=1 - config["stats"]["alpha"],
     shell:
-        "python -u {input.script:q} --evaluations {params.folder:q} --train-sets {params.train_sets:q}"
-        " --runs {params.runs} --run-means {output.runs:q} --headline {output.headline:q}"
-        " --conditions {output.conditions:q} > {log:q} 2>&1"
+        "python -u {input.script:q} {params.study}"
+        " --level {params.level} --run-means {output.runs:q} --headline {output.headline:q}"
+        " --conditions {output.conditions:q} --pooled {output.pooled:q}"
+        " > {log:q} 2>&1"
 
 
 rule estimate_gaps:
     input:
         script=script("estimate_gaps.py"),
         lib=imports("estimate_gaps.py"),
+        evaluations=EVALUATIONS,
         runs="<results>/tables/runs.csv",
         design="<results>/tables/design.csv",
     output:
-        report(
+        gaps=report(
             "<results>/tables/gaps.csv",
             caption=source("report/gaps.rst"),
             category="Results",
@@ -115,6 +127,146 @@ rule estimate_gaps:
         "<logs>/estimate_gaps.log",
     benchmark:
         "<benchmarks>/estimate_gaps.tsv"
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        study=EVALUATION_OPTIONS,
+        config=as_json("seed", "stats"),
+    shell:
+        "python -u {input.script:q} {params.study}"
+        " --run-means {input.runs:q} --design {input.design:q} --config {params.config:q}"
+        " --output {output.gaps:q}"
+        " > {log:q} 2>&1"
+
+
+rule adjust_gaps:
+    input:
+        script=script("adjust_gaps.py"),
+        lib=imports("adjust_gaps.py"),
+        evaluations=EVALUATIONS,
+    output:
+        adjusted=report(
+            "<results>/tables/adjusted.csv",
+            caption=source("report/adjusted.rst"),
+            category="Results",
+            labels={"table": "gaps at equal condition and atlas mix"},
+        ),
+        models=report(
+            "<results>/tables/models.csv",
+            caption=source("report/models.rst"),
+            category="Results",
+            labels={"table": "gaps from regression"},
+        ),
+    log:
+        "<logs>/adjust_gaps.log",
+    benchmark:
+        "<benchmarks>/adjust_gaps.tsv"
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        study=EVALUATION_OPTIONS,
+        config=as_json("seed", "stats"),
+    shell:
+        "python -u {input.script:q} {params.study}"
+        " --config {params.config:q} --adjusted {output.adjusted:q} --models {output.models:q}"
+        " > {log:q} 2>&1"
+
+
+rule score_uncertainty:
+    input:
+        script=script("score_uncertainty.py"),
+        lib=imports("score_uncertainty.py"),
+        evaluations=EVALUATIONS,
+        design="<results>/tables/design.csv",
+    output:
+        uncertainty=report(
+            "<results>/tables/uncertainty.csv",
+            caption=source("report/uncertainty.rst"),
+            category="Results",
+            labels={"table": "uncertainty scores"},
+        ),
+    log:
+        "<logs>/score_uncertainty.log",
+    benchmark:
+        "<benchmarks>/score_uncertainty.tsv"
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        study=EVALUATION_OPTIONS,
+        config=as_json("stats"),
+    shell:
+        "python -u {input.script:q} {params.study}"
+        " --design {input.design:q} --config {params.config:q} --output {output.uncertainty:q}"
+        " > {log:q} 2>&1"
+
+
+rule compare_subsets:
+    input:
+        script=script("compare_subsets.py"),
+        lib=imports("compare_subsets.py"),
+        evaluations=EVALUATIONS,
+        design="<results>/tables/design.csv",
+    output:
+        subsets=report(
+            "<results>/tables/subsets.csv",
+            caption=source("report/subsets.rst"),
+            category="Results",
+            labels={"table": "annotator agreement and atlases"},
+        ),
+    log:
+        "<logs>/compare_subsets.log",
+    benchmark:
+        "<benchmarks>/compare_subsets.tsv"
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        study=EVALUATION_OPTIONS,
+        config=json.dumps(
+            {
+                "stats": config["stats"],
+                "light": config["splits"]["light"],
+                "dark": config["splits"]["dark"],
+            }
+        ),
+    shell:
+        "python -u {input.script:q} {params.study}"
+        " --design {input.design:q} --config {params.config:q} --output {output.subsets:q}"
+        " > {log:q} 2>&1"
+
+
+rule estimate_sweep:
+    input:
+        script=script("estimate_sweep.py"),
+        lib=imports("estimate_sweep.py"),
+        runs="<results>/tables/runs.csv",
+        design="<results>/tables/design.csv",
+    output:
+        sweep=report(
+            "<results>/tables/sweep.csv",
+            caption=source("report/sweep.rst"),
+            category="Results",
+            labels={"table": "trends over the dark share"},
+        ),
+    log:
+        "<logs>/estimate_sweep.log",
+    benchmark:
+        "<benchmarks>/estimate_sweep.tsv"
     localrule: True
     conda:
         environment("base")
@@ -125,8 +277,10 @@ rule estimate_gaps:
     params:
         config=as_json("stats"),
     shell:
-        "python -u {input.script:q} --run-means {input.runs:q} --design {input.design:q}"
-        " --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+        "python -u {input.script:q}"
+        " --run-means {input.runs:q} --design {input.design:q} --config {params.config:q}"
+        " --output {output.sweep:q}"
+        " > {log:q} 2>&1"
 
 
 rule judge_claims:
@@ -136,9 +290,10 @@ rule judge_claims:
         runs="<results>/tables/runs.csv",
         design="<results>/tables/design.csv",
         gaps="<results>/tables/gaps.csv",
+        adjusted="<results>/tables/adjusted.csv",
         condition_mix="<results>/tables/condition_mix.csv",
     output:
-        report(
+        claims=report(
             "<results>/tables/claims.csv",
             caption=source("report/claims.rst"),
             category="Claims",
@@ -158,15 +313,28 @@ rule judge_claims:
     params:
         config=as_json("stats"),
     shell:
-        "python -u {input.script:q} --run-means {input.runs:q} --design {input.design:q} --gaps {input.gaps:q}"
-        " --condition-mix {input.condition_mix:q} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+        "python -u {input.script:q}"
+        " --run-means {input.runs:q} --design {input.design:q} --gaps {input.gaps:q}"
+        " --adjusted {input.adjusted:q} --condition-mix {input.condition_mix:q}"
+        " --config {params.config:q} --output {output.claims:q}"
+        " > {log:q} 2>&1"
 
 
 rule stats:
     input:
-        "<results>/tables/claims.csv",
-        "<results>/tables/conditions.csv",
-        "<results>/tables/headline.csv",
-        "<results>/tables/fst_counts.csv",
-        "<results>/tables/prevalence.csv",
+        expand(
+            "<results>/tables/{table}.csv",
+            table=[
+                "claims",
+                "conditions",
+                "fst_counts",
+                "headline",
+                "models",
+                "pooled_conditions",
+                "prevalence",
+                "subsets",
+                "sweep",
+                "uncertainty",
+            ],
+        ),
     localrule: True

@@ -8,20 +8,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+import adjust_gaps
+import compare_subsets
 import estimate_gaps
+import estimate_sweep
 import judge_claims
+import measure_colour
+import score_uncertainty
+import summarise_metadata
 import summarise_runs
 from fairgen.errors import UserError
 from fairgen.files import write_csv, write_parquet
-from fairgen.stats.claims import Rules, run_claims
+from fairgen.stats.claims import run_claims
+from fairgen.stats.dictionary import read_dictionary
 from fairgen.stats.gaps import gap_table, run_table
 from fairgen.stats.rows import read_evaluation
+from fairgen.stats.rules import rules_from
 from fairgen.stats.simulate import Truth, simulate_study
 from fairgen.stats.summary import condition_table, headline_table, run_means, summarise
 from fairgen.stats.verdicts import verdict_table
 
-RULES = Rules(alpha=0.05, min_runs=3, latent_std_margin=0.05, slight=0.25, max_mse=0.07)
+ROOT = Path(__file__).parents[1]
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())["stats"] | {"resamples": 200}
+RULES = rules_from(CONFIG)
 
 
 def small_rows(run: int, mse: list[float]) -> pd.DataFrame:
@@ -272,72 +283,86 @@ def test_a_sweep_tests_trends() -> None:
     assert "slope" in claims.loc["C1", "test"]
 
 
-def test_row_order_changes_no_byte(tmp_path: Path) -> None:
-    rows, design = simulate_study(
-        Truth(n_light=300, n_dark=120, test_size=40, train_size=60, runs=3), np.random.default_rng(3)
+def write_study(folder: Path, shuffle: int | None) -> None:
+    """A small simulated study on disk, with every column of an evaluation."""
+    rng = np.random.default_rng(3)
+    truth = Truth(n_light=300, n_dark=120, test_size=40, train_size=60, runs=3, condition=0.3)
+    rows, design = simulate_study(truth, rng)
+    dark = (rows["group"] == "dark").to_numpy()
+    rows["fitzpatrick_scale"] = np.where(dark, 5, 1)
+    rows["fitzpatrick_centaur"] = np.where(rows["md5hash"].str[-1] == "7", 3, rows["fitzpatrick_scale"])
+    tone = dict(zip(rows["md5hash"], np.where(dark, -20, 45) + rng.normal(0, 10, len(rows)), strict=True))
+    rows["ita_in"] = rows["md5hash"].map(tone).where(rows["md5hash"].str[-1] != "3")
+    for column in ("ita_out", "dl", "da", "db"):
+        rows[column] = rows["ita_in"] * 0.01 + rng.normal(0, 1, len(rows))
+    rows["ciede2000"] = rows["dl"].abs()
+    for (train_set, run), part in rows.groupby(["train_set", "run"]):
+        table = part if shuffle is None else part.sample(frac=1, random_state=shuffle)
+        write_parquet(table.reset_index(drop=True), folder / "runs" / train_set / f"run{run}" / "evaluation.parquet")
+    write_csv(design if shuffle is None else design.iloc[::-1], folder / "design.csv")
+    metadata = rows.drop_duplicates("md5hash").assign(nine_partition_label="x", three_partition_label="y")
+    write_csv(metadata if shuffle is None else metadata.iloc[::-1], folder / "metadata.csv")
+
+
+def run_stages(folder: Path, train_sets: str) -> dict[str, Path]:
+    """Every statistics script, as the rules call them; the tables they wrote, by name."""
+    tables = folder / "tables"
+    study = ["--evaluations", f"{folder}/runs", "--train-sets", *train_sets, "--runs", "3"]
+    design = ["--design", f"{folder}/design.csv"]
+    config = ["--config", json.dumps({"seed": 1, "stats": CONFIG, "light": [1, 2], "dark": [5, 6]})]
+    metadata = json.dumps(
+        {"seed": 1, "label": "fitzpatrick_scale", "light": [1, 2], "dark": [5, 6], "resamples": CONFIG["resamples"]}
     )
-    outputs = []
-    for name, shuffle in [("plain", None), ("shuffled", 7)]:
-        folder = tmp_path / name
-        for (train_set, run), part in rows.groupby(["train_set", "run"]):
-            table = part if shuffle is None else part.sample(frac=1, random_state=shuffle)
-            write_parquet(
-                table.reset_index(drop=True), folder / "runs" / train_set / f"run{run}" / "evaluation.parquet"
-            )
-        write_csv(design if shuffle is None else design.iloc[::-1], folder / "design.csv")
-        summarise_runs.main(
-            [
-                "--evaluations",
-                str(folder / "runs"),
-                "--train-sets",
-                *("ABC" if shuffle is None else "CAB"),
-                "--runs",
-                "3",
-            ]
-            + [f"--{table}={folder / table}.csv" for table in ("run-means", "headline", "conditions")]
-        )
-        config = {
-            "alpha": 0.05,
-            "family": ["mse", "latent_std"],
-            "min_runs": 3,
-            "margins": {"latent_std": 0.05},
-            "claims": {"slight": 0.25, "max_mse": 0.07},
-            "mix": {"little": 0.2, "much": 0.3},
-        }
-        common = ["--run-means", f"{folder}/run-means.csv", "--design", f"{folder}/design.csv", "--config"]
-        common.append(json.dumps({"stats": config}))
-        estimate_gaps.main([*common, "--output", f"{folder}/gaps.csv"])
-        write_csv(MIX, folder / "mix.csv")
-        judge_claims.main(
-            [
-                *common,
-                "--gaps",
-                f"{folder}/gaps.csv",
-                "--condition-mix",
-                f"{folder}/mix.csv",
-                "--output",
-                f"{folder}/claims.csv",
-            ]
-        )
-        outputs.append(
-            [
-                (folder / f"{table}.csv").read_bytes()
-                for table in ("run-means", "headline", "conditions", "gaps", "claims")
-            ]
-        )
-    assert outputs[0] == outputs[1]
+
+    def at(*same: str, **renamed: str) -> list[str]:
+        names = dict.fromkeys(same) | renamed
+        return [part for o, n in names.items() for part in (f"--{o.replace('_', '-')}", f"{tables}/{n or o}.csv")]
+
+    runs = at(run_means="runs")
+    rows = ["--metadata", f"{folder}/metadata.csv", "--config", metadata]
+    summarise_metadata.main([*rows, *at("fst_counts", "prevalence", "condition_mix")])
+    means = at("headline", "conditions", pooled="pooled_conditions")
+    summarise_runs.main([*study, "--level", "0.95", *runs, *means])
+    estimate_gaps.main([*study, *design, *config, *runs, *at(output="gaps")])
+    adjust_gaps.main([*study, *config, *at("adjusted", "models")])
+    score_uncertainty.main([*study, *design, *config, *at(output="uncertainty")])
+    compare_subsets.main([*study, *design, *config, *at(output="subsets")])
+    measure_colour.main([*study, *design, *config, *at("colour_runs", "colour", "tone_curves", "tone_slopes")])
+    estimate_sweep.main([*design, *config, *runs, *at(output="sweep")])
+    behind = at("gaps", "adjusted", "colour_runs", "condition_mix")
+    judge_claims.main([*design, *config, *runs, *behind, *at(output="claims")])
+    return {path.stem: path for path in sorted(tables.iterdir())}
 
 
-MIX = pd.DataFrame(
-    {
-        "level": ["three", "nine", "fine"],
-        "n_conditions": [3, 9, 114],
-        "n_light": 7755,
-        "n_dark": 2168,
-        "total_variation": [0.11, 0.12, 0.38],
-        "tv_low": [0.09, 0.10, 0.36],
-        "tv_high": [0.13, 0.14, 0.40],
-        "tv_chance": [0.01, 0.02, 0.10],
-        "p_permutation": [0.0005, 0.0005, 0.0005],
-    }
-)
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("study")
+    write_study(folder, None)
+    return run_stages(folder, "ABC")
+
+
+def test_row_order_changes_no_byte(tables: dict[str, Path], tmp_path: Path) -> None:
+    write_study(tmp_path, 7)
+    shuffled = run_stages(tmp_path, "CAB")
+    assert shuffled.keys() == tables.keys()
+    assert [name for name in tables if tables[name].read_bytes() != shuffled[name].read_bytes()] == []
+
+
+def test_every_table_matches_the_dictionary(tables: dict[str, Path]) -> None:
+    dictionary = read_dictionary(ROOT / "schemas" / "tables.yaml")
+    assert dictionary["meaning"].str.len().min() > 3
+    for name, path in tables.items():
+        assert pd.read_csv(path).columns.tolist() == dictionary.loc[dictionary["table"] == name, "column"].tolist(), (
+            name
+        )
+
+
+def test_all_claims_have_a_row_in_order(tables: dict[str, Path]) -> None:
+    claims = pd.read_csv(tables["claims"])
+    assert claims["claim"].tolist() == [f"C{number}" for number in range(1, 12)]
+    assert claims["verdict"].isin(["supported", "contradicted", "inconclusive", "not testable"]).all()
+    assert claims[["sentence", "rule", "table", "figure", "statement", "source"]].notna().all().all()
+    tested = claims[(claims["verdict"] != "not testable") & (claims["claim"] != "C8")]
+    assert ((tested["p_holm"] <= 0.05) == tested["verdict"].isin(["supported", "contradicted"])).all()
+    assert (tested["ci_low"] <= tested["estimate"]).all()
+    assert (tested["estimate"] <= tested["ci_high"]).all()

@@ -1,30 +1,31 @@
-"""The gap between the test groups per training set and metric, with its tests."""
+"""The gap between the test groups per training set and metric, with its tests and its bootstrap interval."""
 
-import argparse
 import json
 from collections.abc import Sequence
 
-import pandas as pd
-
 from fairgen.errors import run
 from fairgen.files import write_csv
+from fairgen.seeds import generator
+from fairgen.stats.bootstrap import add_bootstrap, draw_images
 from fairgen.stats.gaps import gap_table, run_table
-
-METRICS = ["mse", "latent_std", "kl"]  # those outside stats.family are reported without an adjusted p
+from fairgen.stats.study import read_all, read_table, study_parser
+from fairgen.stats.summary import GAP_METRICS
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = study_parser(__doc__)
     parser.add_argument("--run-means", required=True, help="tables/runs.csv")
     parser.add_argument("--design", required=True, help="tables/design.csv")
-    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"stats": {...}}')
+    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "stats": {...}}')
     parser.add_argument("--output", required=True, help="CSV: one row per training set and metric")
     args = parser.parse_args(argv)
 
     stats = args.config["stats"]
-    text = {"train_set": str}
-    table = run_table(pd.read_csv(args.run_means, dtype=text), pd.read_csv(args.design, dtype=text), METRICS)
-    gaps = gap_table(table, METRICS, stats["family"], stats["alpha"], stats["margins"])
+    table = run_table(read_table(args.run_means), read_table(args.design), GAP_METRICS)
+    gaps = gap_table(table, GAP_METRICS, stats["family"], stats["alpha"], stats["margins"])
+    rows = read_all(args, GAP_METRICS)
+    draws = draw_images(rows, stats["resamples"], generator(args.config["seed"], "bootstrap"))
+    gaps = add_bootstrap(gaps, rows, draws, 1 - stats["alpha"])
     print(gaps.to_string(index=False))
     write_csv(gaps, args.output)
 

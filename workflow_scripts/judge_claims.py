@@ -8,9 +8,13 @@ import pandas as pd
 
 from fairgen.errors import run
 from fairgen.files import write_csv
-from fairgen.stats.claims import Rules, run_claims
+from fairgen.stats.claims import run_claims
+from fairgen.stats.colour import AXES
 from fairgen.stats.gaps import run_table
+from fairgen.stats.image_claims import adjusted_claim, colour_claim
 from fairgen.stats.prevalence import mix_claim
+from fairgen.stats.rules import rules_from
+from fairgen.stats.study import read_table
 from fairgen.stats.verdicts import COLUMNS, verdict_table
 
 
@@ -19,18 +23,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--run-means", required=True, help="tables/runs.csv")
     parser.add_argument("--design", required=True, help="tables/design.csv")
     parser.add_argument("--gaps", required=True, help="tables/gaps.csv")
+    parser.add_argument("--adjusted", required=True, help="tables/adjusted.csv")
+    parser.add_argument("--colour-runs", help="tables/colour_runs.csv; without it C9 is not testable")
     parser.add_argument("--condition-mix", required=True, help="tables/condition_mix.csv")
     parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"stats": {...}}')
     parser.add_argument("--output", required=True, help="CSV: one row per claim")
     args = parser.parse_args(argv)
 
     stats = args.config["stats"]
-    rules = Rules(stats["alpha"], stats["min_runs"], stats["margins"]["latent_std"], **stats["claims"])
-    text = {"train_set": str}
-    table = run_table(
-        pd.read_csv(args.run_means, dtype=text), pd.read_csv(args.design, dtype=text), ["mse", "latent_std"]
-    )
-    cases = run_claims(table, pd.read_csv(args.gaps, dtype=text), rules)
+    rules = rules_from(stats)
+    design = read_table(args.design)
+    table = run_table(read_table(args.run_means), design, ["mse", "latent_std"])
+    colours = run_table(read_table(args.colour_runs), design, AXES) if args.colour_runs else None
+    cases = [
+        *run_claims(table, read_table(args.gaps), rules),
+        colour_claim(colours, rules),
+        adjusted_claim(table, read_table(args.adjusted), rules),
+    ]
     claims = verdict_table(cases, rules.alpha, rules.min_runs)
     mix = mix_claim(pd.read_csv(args.condition_mix), rules.alpha, stats["mix"]["little"], stats["mix"]["much"])
     claims = pd.concat([claims, pd.DataFrame([mix], columns=COLUMNS)], ignore_index=True)

@@ -86,7 +86,7 @@ def combined_interval(
 
 
 def combined_p(estimate: float, resampled: np.ndarray, se_runs: float, df: int) -> float:
-    """Two-sided p against 0: one minus the level at which `combined_interval` reaches 0, at least 2 / (resamples + 1)."""
+    """Two-sided p against 0: 1 - the level at which `combined_interval` reaches 0; at least 2 / (resamples + 1)."""
     smallest = 2 / (len(resampled) + 1)
 
     def distance(p: float) -> float:

@@ -3,7 +3,7 @@
 Training sets are addressed by their share of dark images: A is 0, B is 0.5, C is 1.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,41 +11,11 @@ import pandas as pd
 
 from fairgen.stats.gaps import RunTable
 from fairgen.stats.paired import ratio_interval
-from fairgen.stats.verdicts import Case, Step, number
+from fairgen.stats.rules import Rules
+from fairgen.stats.verdicts import Case, Step, all_of, number
 
 SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}
 CORRECTED_T = "paired t over runs, Nadeau-Bengio variance, two-sided"
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What was declared before the data.
-
-    alpha: level of the verdicts; min_runs: fewest runs for a test; latent_std_margin: equivalence margin of C6
-    as a fraction of the light mean; slight: how much higher is still "slightly higher" (C4), as a fraction;
-    max_mse: the bound of C10, pixels in [-1, 1].
-    """
-
-    alpha: float
-    min_runs: int
-    latent_std_margin: float
-    slight: float
-    max_mse: float
-
-    def all_steps(self, count: int) -> str:
-        """The rule of a claim with several directional steps, as printed."""
-        return (
-            f"supported: each of the {count} steps goes the claimed way, Holm-adjusted p of the weakest at most "
-            f"{self.alpha:g}; contradicted: a step goes the other way, Bonferroni- and Holm-adjusted p at most "
-            f"{self.alpha:g}; else inconclusive"
-        )
-
-    def one_step(self) -> str:
-        """The rule of a claim with one directional step, as printed."""
-        return (
-            f"supported: Holm-adjusted p at most {self.alpha:g} and the sign as claimed; contradicted: p likewise and "
-            "the opposite sign; else inconclusive"
-        )
 
 
 def run_claims(table: RunTable, gaps: pd.DataFrame, rules: Rules) -> list[Case]:
@@ -86,8 +56,8 @@ def _c1(table: RunTable, rules: Rules) -> Case:
             for group, step in zip(("dark", "light"), steps, strict=True)
         )
         trend_test = "least-squares slope per run, t over runs, Nadeau-Bengio variance, two-sided, both slopes"
-        return replace(case, facts=facts + ".", steps=steps, test=trend_test, rule=rules.all_steps(2))
-    names, reason = _named(table, "A", "B", "C")
+        return replace(case, facts=facts + ".", clauses=all_of(*steps), test=trend_test, rule=rules.all_steps(2))
+    names, reason = named_sets(table, "A", "B", "C")
     if reason:
         return replace(case, reason=reason)
     ratio = table.test_train_ratio(*names)
@@ -105,7 +75,7 @@ def _c1(table: RunTable, rules: Rules) -> Case:
         f"{group} images " + ", ".join(f"{number(table.values['mse'][name, group].mean())} ({name})" for name in names)
         for group in ("dark", "light")
     )
-    return replace(case, facts=f"Mean MSE of {facts}.", steps=steps)
+    return replace(case, facts=f"Mean MSE of {facts}.", clauses=all_of(*steps))
 
 
 def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
@@ -118,7 +88,7 @@ def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
         table="gaps",
         figure="mse_boxes",
     )
-    names, reason = _named(table, "B")
+    names, reason = named_sets(table, "B")
     if reason:
         return replace(case, reason=reason)
     (b,) = names
@@ -126,7 +96,9 @@ def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
     return replace(
         case,
         facts=_compared(table, rules, "With equal representation", (b, "dark"), (b, "light")),
-        steps=(Step(f"MSE gap under {b} (dark minus light)", table.gap("mse", b), +1, table.test_train_ratio(b)),),
+        clauses=all_of(
+            Step(f"MSE gap under {b} (dark minus light)", table.gap("mse", b), +1, table.test_train_ratio(b))
+        ),
         p_holm=float(p_holm),
     )
 
@@ -141,7 +113,7 @@ def _c3(table: RunTable, rules: Rules) -> Case:
         table="runs",
         figure="mse_boxes",
     )
-    names, reason = _named(table, "A", "C")
+    names, reason = named_sets(table, "A", "C")
     if reason:
         return replace(case, reason=reason)
     a, c = names
@@ -152,7 +124,7 @@ def _c3(table: RunTable, rules: Rules) -> Case:
         +1,
         table.test_train_ratio(*names),
     )
-    return replace(case, facts=_compared(table, rules, "Worst cases", (a, "dark"), (c, "light")), steps=(step,))
+    return replace(case, facts=_compared(table, rules, "Worst cases", (a, "dark"), (c, "light")), clauses=all_of(step))
 
 
 def _c4(table: RunTable, rules: Rules) -> Case:
@@ -165,7 +137,7 @@ def _c4(table: RunTable, rules: Rules) -> Case:
         table="runs",
         figure="mse_boxes",
     )
-    names, reason = _named(table, "A", "C")
+    names, reason = named_sets(table, "A", "C")
     if reason:
         return replace(case, reason=reason)
     a, c = names
@@ -180,7 +152,7 @@ def _c4(table: RunTable, rules: Rules) -> Case:
             ratio,
         ),
     )
-    return replace(case, facts=_compared(table, rules, "Best cases", (c, "dark"), (a, "light")), steps=steps)
+    return replace(case, facts=_compared(table, rules, "Best cases", (c, "dark"), (a, "light")), clauses=all_of(*steps))
 
 
 def _c5(table: RunTable, rules: Rules) -> Case:
@@ -193,7 +165,7 @@ def _c5(table: RunTable, rules: Rules) -> Case:
         table="gaps",
         figure="mse_boxes",
     )
-    names, reason = _named(table, "A", "C")
+    names, reason = named_sets(table, "A", "C")
     if reason:
         return replace(case, reason=reason)
     a, c = names
@@ -204,7 +176,7 @@ def _c5(table: RunTable, rules: Rules) -> Case:
         Step(f"MSE gap under {a} plus MSE gap under {c}", gap_a + gap_c, +1, table.test_train_ratio(*names)),
     )
     facts = f"The MSE gap (dark minus light) is {number(gap_a.mean())} under {a} and {number(gap_c.mean())} under {c}."
-    return replace(case, facts=facts, steps=steps)
+    return replace(case, facts=facts, clauses=all_of(*steps))
 
 
 def _c6(table: RunTable, rules: Rules) -> Case:
@@ -238,7 +210,7 @@ def _c6(table: RunTable, rules: Rules) -> Case:
             )
     ratios = ", ".join(f"{std[name, 'dark'].mean() / std[name, 'light'].mean():.3f} ({name})" for name in table.shares)
     facts = f"The mean latent standard deviation of dark images over that of light images is {ratios}."
-    return replace(case, facts=facts, steps=tuple(steps))
+    return replace(case, facts=facts, clauses=all_of(*steps))
 
 
 def _c7(table: RunTable, rules: Rules) -> Case:
@@ -258,7 +230,7 @@ def _c7(table: RunTable, rules: Rules) -> Case:
         for name in table.shares
     )
     step = _trend(table, "latent_std", ("light", "dark"), -1)
-    return replace(case, facts=f"The mean latent standard deviation over both groups is {means}.", steps=(step,))
+    return replace(case, facts=f"The mean latent standard deviation over both groups is {means}.", clauses=all_of(step))
 
 
 def _c10(table: RunTable, rules: Rules) -> Case:
@@ -275,14 +247,14 @@ def _c10(table: RunTable, rules: Rules) -> Case:
             f"{below} of {len(cells)} means (training set by test group) are below {rules.max_mse:g}; the highest is "
             f"{number(worst)}, {worst_group} images under {worst_set}."
         ),
-        steps=(
+        clauses=all_of(
             Step(
                 "mean MSE over training sets and test groups",
                 np.mean(np.stack(list(cells.values())), axis=0),
                 -1,
                 table.test_train_ratio(*table.shares),
                 null=rules.max_mse,
-            ),
+            )
         ),
         test="t over runs against the bound, Nadeau-Bengio variance, two-sided",
         rule=rules.one_step(),
@@ -291,7 +263,7 @@ def _c10(table: RunTable, rules: Rules) -> Case:
     )
 
 
-def _named(table: RunTable, *letters: str) -> tuple[tuple[str, ...], str]:
+def named_sets(table: RunTable, *letters: str) -> tuple[tuple[str, ...], str]:
     """The training sets that stand for the paper's letters, and why one is missing or ambiguous (or "")."""
     names = []
     for letter in letters:

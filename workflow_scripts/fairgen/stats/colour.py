@@ -9,6 +9,7 @@ from scipy.stats import wasserstein_distance
 from fairgen.errors import UserError
 from fairgen.stats.paired import over_runs_row
 from fairgen.stats.rows import GROUPS, by_train_set
+from fairgen.stats.summary import sort_by_design
 
 AXES = ("dl", "da", "db")
 QUANTITIES = (*AXES, "ciede2000", "ita_shift")
@@ -38,7 +39,7 @@ def colour_run_means(rows: pd.DataFrame) -> pd.DataFrame:
     lacking = table.index[table["n_images"] == 0]
     if len(lacking):
         raise UserError(f"colour: expected skin on some test image of every model; found none for {tuple(lacking[0])}.")
-    return table.reset_index()
+    return sort_by_design(table.reset_index(), ["run"])
 
 
 def colour_table(run_means: pd.DataFrame, ratios: Mapping[str, float], alpha: float) -> pd.DataFrame:

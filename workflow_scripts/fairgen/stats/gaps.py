@@ -50,7 +50,7 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str]) 
         raise UserError(f"runs table: expected finite means, found empty or infinite ones in {', '.join(bad)}.")
     runs = sort_by_design(runs, ["run"])
     shares = dict(zip(runs["train_set"], runs["dark_share"].astype(float), strict=True))
-    distinct = dict(zip(design["train_set"], design["distinct"], strict=True))
+    distinct = training_sizes(design)
     missing = [name for name in shares if name not in distinct]
     if missing:
         raise UserError(f"design table: expected a row for training set {', '.join(missing)}, found none.")
@@ -75,8 +75,18 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str]) 
         shares=shares,
         values=values,
         test_sizes={name: int(sizes[name]) for name in shares},
-        train_sizes={name: float(distinct[name]) for name in shares},
+        train_sizes={name: distinct[name] for name in shares},
     )
+
+
+def training_sizes(design: pd.DataFrame) -> dict[str, float]:
+    """Different images in a training set, per set, from tables/design.csv."""
+    return dict(zip(design["train_set"], design["distinct"].astype(float), strict=True))
+
+
+def size_ratios(design: pd.DataFrame) -> dict[str, float]:
+    """n_test / n_train per training set, from tables/design.csv, for the variance correction."""
+    return dict(zip(design["train_set"], design["test_size"] / design["distinct"], strict=True))
 
 
 def gap_table(

@@ -9,6 +9,8 @@ import pandas as pd
 import statsmodels.formula.api as smf
 from scipy import stats
 
+from fairgen.stats.rows import by_train_set
+
 MAX_ROWS = 120_000  # beyond, the fits use means per image and training set
 
 
@@ -93,8 +95,8 @@ def model_gaps(rows: pd.DataFrame, level: float) -> pd.DataFrame:
         (of the log ratio, all sources), se_log_images (without the variance between runs), p, n_runs, n_images,
         n_rows, covers, warnings.
     """
-    names = list(dict.fromkeys(rows["train_set"]))
-    shares = dict(zip(rows["train_set"], rows["dark_share"], strict=True))
+    shares = {name: share for name, share, _ in by_train_set(rows)}
+    names = list(shares)
     one_way, two_way = clustered_ols(rows, names)
     mixed = mixed_model(image_means(rows), names)
     between = np.maximum(np.diag(two_way.covariance) - np.diag(one_way.covariance), 0.0)

@@ -20,16 +20,19 @@ def evaluation_paths(folder: str | Path, train_sets: Sequence[str], runs: int) -
     ]
 
 
-def read_evaluation(path: str | Path, metrics: Sequence[str], labels: Sequence[str] = ()) -> pd.DataFrame:
+def read_evaluation(
+    path: str | Path, metrics: Sequence[str], labels: Sequence[str] = (), partial: Sequence[str] = ()
+) -> pd.DataFrame:
     """One model's evaluation: the keys, the metrics and the labels, sorted by group and md5hash.
 
-    Sorting makes every sum over the rows the same number whatever the order of the file.
+    Sorting makes every sum over the rows the same number whatever the order of the file. Columns in `partial` may
+    be NaN where the image has no such number (no skin was found); the tables count those images.
 
     Raises:
         UserError: a column is missing, a metric is NaN or infinite, a group is neither `light` nor `dark`, an
             image appears twice, or the file holds more than one training set or run.
     """
-    columns = [*KEYS, *metrics, *labels]
+    columns = [*KEYS, *metrics, *labels, *partial]
     found = pq.read_schema(path).names
     absent = [column for column in columns if column not in found]
     if absent:
@@ -54,11 +57,11 @@ def read_evaluation(path: str | Path, metrics: Sequence[str], labels: Sequence[s
 
 
 def read_evaluations(
-    paths: Iterable[str | Path], metrics: Sequence[str], labels: Sequence[str] = ()
+    paths: Iterable[str | Path], metrics: Sequence[str], labels: Sequence[str] = (), partial: Sequence[str] = ()
 ) -> Iterator[pd.DataFrame]:
     """The evaluations one after the other, so that memory holds one file at a time."""
     for path in paths:
-        yield read_evaluation(path, metrics, labels)
+        yield read_evaluation(path, metrics, labels, partial)
 
 
 def by_train_set(rows: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:

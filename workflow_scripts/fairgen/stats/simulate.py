@@ -77,7 +77,7 @@ def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame
 
     Returns:
         (train_set, dark_share, run, group, md5hash, label, atlas, mse, mse_unit, latent_std, kl with one row per
-        model and test image; train_set, dark_share, drawn, distinct with one row per training set).
+        model and test image; train_set, dark_share, drawn, test_size, distinct with one row per training set).
     """
     pools = {group: _pool(truth, group, rng) for group in ("light", "dark")}
     models = {(name, run): rng.normal(0, truth.run) for name in truth.shares for run in range(truth.runs)}
@@ -122,6 +122,7 @@ def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame
             "train_set": list(truth.shares),
             "dark_share": list(truth.shares.values()),
             "drawn": truth.train_size,
+            "test_size": truth.test_size,
             "distinct": float(truth.train_size),
         }
     )

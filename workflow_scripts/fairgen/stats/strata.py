@@ -94,7 +94,9 @@ def resampled_gaps(
     return _weighted(means["dark"] - means["light"], weights)
 
 
-def adjusted_gaps(rows: pd.DataFrame, draws: Draws, min_images: int, level: float, metric: str = "mse") -> pd.DataFrame:
+def adjusted_gaps(
+    rows: pd.DataFrame, draws: Draws, min_images: int, level: float, vanishing: float, metric: str = "mse"
+) -> pd.DataFrame:
     """Gap per training set: as it is, and with the mix of conditions, of atlases and of both held fixed.
 
     Strata that one group (nearly) lacks cannot be compared; `coverage` says how much is left, and the crude gap
@@ -105,25 +107,33 @@ def adjusted_gaps(rows: pd.DataFrame, draws: Draws, min_images: int, level: floa
         draws: images drawn (`draw_images`).
         min_images: fewest different images of each group in a stratum.
         level: of the intervals.
+        vanishing: largest gap that counts as none, as a fraction of the light mean.
         metric: column.
 
     Returns:
         train_set, dark_share, adjustment (`none`, or a key of `STRATA`), n_strata (compared), n_strata_all,
         coverage (fraction of the evaluation rows in compared strata), coverage_dark, gap, ci_low, ci_high, p (inverts
-        the interval), relative (gap over the light mean), crude_gap (unadjusted, same images), n_runs, covers
+        the interval), p_vanish (two one-sided tests: small when the gap lies within the vanishing margin), relative
+        (gap over the light mean), crude_gap (unadjusted, same images), n_runs, covers
         (what the interval accounts for). Weights and the choice of strata are held fixed when resampling.
     """
     table = []
     for name, share, part in by_train_set(rows):
         for adjustment, columns in {"none": [], **STRATA}.items():
             strata = part[columns].agg(" / ".join, axis=1) if columns else pd.Series("all", index=part.index)
-            row = _adjusted_row(part, strata, draws, min_images, level, metric)
+            row = _adjusted_row(part, strata, draws, min_images, level, vanishing, metric)
             table.append({"train_set": name, "dark_share": share, "adjustment": adjustment} | row)
     return pd.DataFrame(table)
 
 
 def _adjusted_row(
-    part: pd.DataFrame, strata: pd.Series, draws: Draws, min_images: int, level: float, metric: str
+    part: pd.DataFrame,
+    strata: pd.Series,
+    draws: Draws,
+    min_images: int,
+    level: float,
+    vanishing: float,
+    metric: str,
 ) -> dict[str, object]:
     standard = standard_weights(part, strata, min_images)
     used = standard[standard["weight"] > 0]
@@ -133,7 +143,7 @@ def _adjusted_row(
         "n_strata_all": len(standard),
         "coverage": float(used["share"].sum()),
         "coverage_dark": float(used["rows_dark"].sum() / standard["rows_dark"].sum()),
-        **dict.fromkeys(["gap", "ci_low", "ci_high", "p", "relative", "crude_gap"], np.nan),
+        **dict.fromkeys(["gap", "ci_low", "ci_high", "p", "p_vanish", "relative", "crude_gap"], np.nan),
         "n_runs": n_runs,
         "covers": "images and runs" if n_runs > 1 else "images",
     }
@@ -145,6 +155,11 @@ def _adjusted_row(
     se_runs = jackknife_se(sums.left_out_gaps(weights)) if n_runs > 1 else 0.0
     resampled = resampled_gaps(part, strata, names, weights, draws, metric)
     low, high = combined_interval(gap, resampled, se_runs, n_runs - 1, level)
+    margin = vanishing * abs(float(part.loc[part["group"] == "light", metric].mean()))
+    one_sided = [
+        _p_below(gap - margin, resampled - margin, se_runs, n_runs - 1),
+        _p_below(-gap - margin, -resampled - margin, se_runs, n_runs - 1),
+    ]
     crude = part[strata.isin(names)].groupby("group")[metric].mean()
     light = float(part.loc[part["group"] == "light", metric].mean())
     return row | {
@@ -152,9 +167,16 @@ def _adjusted_row(
         "ci_low": low,
         "ci_high": high,
         "p": combined_p(gap, resampled, se_runs, n_runs - 1),
+        "p_vanish": max(one_sided),
         "relative": gap / light if light else np.nan,
         "crude_gap": float(crude["dark"] - crude["light"]),
     }
+
+
+def _p_below(estimate: float, resampled: np.ndarray, se_runs: float, df: int) -> float:
+    """One-sided p: small when the estimate lies below 0."""
+    half = combined_p(estimate, resampled, se_runs, df) / 2
+    return half if estimate < 0 else 1 - half
 
 
 def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:

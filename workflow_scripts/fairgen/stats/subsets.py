@@ -7,6 +7,7 @@ import pandas as pd
 
 from fairgen.metadata import assign_group
 from fairgen.stats.paired import over_runs_row, ratio_interval
+from fairgen.stats.rows import by_train_set
 
 
 def subset_gaps(
@@ -33,10 +34,9 @@ def subset_gaps(
         in which some run has no image of a group in the subset has no estimate, and the note says so.
     """
     table = []
-    part = rows[chosen]
     runs = sorted(rows["run"].unique())
-    for name, share in rows[["train_set", "dark_share"]].drop_duplicates().itertuples(index=False):
-        inside = part[part["train_set"] == name]
+    for name, share, every in by_train_set(rows):
+        inside = every[chosen[every.index]]
         counts = inside.groupby(["run", "group"]).size().unstack("group").reindex(runs, columns=["light", "dark"])
         counts = counts.fillna(0).astype(int)
         for metric in metrics:

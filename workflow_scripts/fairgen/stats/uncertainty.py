@@ -9,6 +9,8 @@ from scipy.stats import rankdata, spearmanr
 from fairgen.stats.paired import over_runs_row
 from fairgen.stats.rows import by_train_set
 
+SCORES = ("latent_std", "kl")
+
 
 def auroc(score: np.ndarray, positive: np.ndarray) -> float:
     """Area under the ROC curve: P(score of a positive > score of a negative) + P(tie) / 2; NaN without both."""

@@ -51,13 +51,36 @@ class Step:
         return self.test.p_above(self.null) if self.sign * direction > 0 else self.test.p_below(self.null)
 
 
+Clause = tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a verdict rests on: p of the claim and of its opposite, and the number that decides, with its interval."""
+
+    name: str
+    estimate: float
+    low: float
+    high: float
+    level: float
+    p_for: float
+    p_against: float
+    n: int
+
+    @property
+    def p(self) -> float:
+        """The smaller of the two."""
+        return min(self.p_for, self.p_against)
+
+
 @dataclass(frozen=True)
 class Case:
     """A claim put to the data.
 
-    `steps` must all hold for the claim to be supported. `reason` says why there is no test, otherwise it is
-    empty. An equivalence claim is tested one-sided at alpha (its interval has the level 1 - 2 alpha), all
-    others two-sided. `p_holm` is set where the claim belongs to a family that is adjusted elsewhere.
+    `clauses` must all hold for the claim to be supported, and a clause holds when any of its steps does; or
+    `evidence` brings the p values of a test that is not over runs. `reason` says why there is no test, otherwise it
+    is empty. An equivalence claim is tested one-sided at alpha (its interval has the level 1 - 2 alpha), all others
+    two-sided. `p_holm` is set where the claim belongs to a family that is adjusted elsewhere.
     """
 
     claim: str
@@ -68,48 +91,70 @@ class Case:
     table: str
     figure: str
     facts: str = ""
-    steps: tuple[Step, ...] = ()
+    clauses: tuple[Clause, ...] = ()
+    evidence: Evidence | None = None
     reason: str = ""
     equivalence: bool = False
     p_holm: float = math.nan
 
-
-@dataclass(frozen=True)
-class Judgement:
-    """p of the claim (`p_for`) and of its opposite, and the step that decides."""
-
-    p_for: float
-    p_against: float
-    step: Step
+    @property
+    def steps(self) -> list[Step]:
+        """All steps of all clauses."""
+        return [step for clause in self.clauses for step in clause]
 
     @property
-    def p(self) -> float:
-        return min(self.p_for, self.p_against)
+    def n(self) -> int:
+        """Number of runs; 0 where the claim could not be put."""
+        return self.evidence.n if self.evidence else self.steps[0].test.n if self.clauses else 0
 
 
-def judge(case: Case) -> Judgement:
+def all_of(*steps: Step) -> tuple[Clause, ...]:
+    """Clauses of one step each: all must hold."""
+    return tuple((step,) for step in steps)
+
+
+def judge(case: Case, alpha: float) -> Evidence:
     """Combine the steps of a claim.
 
-    For the claim every step must hold, so the largest p counts (intersection-union test, Berger 1982), and
-    needs no adjustment. Against it one step that fails is enough, so the smallest p counts, times the number
-    of steps (Bonferroni). Each p is two-sided (one-sided for an equivalence claim).
+    For the claim every clause must hold, so the largest p counts (intersection-union test, Berger 1982) and needs no
+    adjustment; within a clause one step is enough, so the smallest p counts, times the number of steps
+    (Bonferroni). Against the claim it is the other way round. Each p is two-sided, or one-sided for an equivalence
+    claim. The step that decides gives estimate and interval.
     """
+    if case.evidence:
+        return case.evidence
     sides = 1 if case.equivalence else 2
-    p_for = [step.p_one_sided(+1) for step in case.steps]
-    p_against = [step.p_one_sided(-1) for step in case.steps]
-    largest = min(1.0, sides * max(p_for))
-    smallest = min(1.0, sides * len(case.steps) * min(p_against))
-    decisive = p_for.index(max(p_for)) if largest <= smallest or smallest >= 1 else p_against.index(min(p_against))
-    return Judgement(largest, smallest, case.steps[decisive])
+    clauses_for = [_smallest([step.p_one_sided(+1) for step in clause]) for clause in case.clauses]
+    clauses_against = [_largest([step.p_one_sided(-1) for step in clause]) for clause in case.clauses]
+    p_for, weakest = _largest([p for p, _ in clauses_for])
+    p_against, strongest = _smallest([p for p, _ in clauses_against])
+    p_for, p_against = min(1.0, sides * p_for), min(1.0, sides * p_against)
+    if p_for <= p_against or p_against >= 1:
+        step = case.clauses[weakest][clauses_for[weakest][1]]
+    else:
+        step = case.clauses[strongest][clauses_against[strongest][1]]
+    level = 1 - 2 * alpha if case.equivalence else 1 - alpha
+    low, high = step.test.interval(level)
+    return Evidence(step.name, step.test.mean, low, high, level, p_for, p_against, step.test.n)
+
+
+def _largest(p: Sequence[float]) -> tuple[float, int]:
+    """All must hold: the largest p, and whose it is."""
+    return max(p), p.index(max(p))
+
+
+def _smallest(p: Sequence[float]) -> tuple[float, int]:
+    """One is enough: the smallest p times their number, and whose it is."""
+    return len(p) * min(p), p.index(min(p))
 
 
 def untestable(case: Case, min_runs: int) -> str:
     """Why the claim has no test, or empty text."""
     if case.reason:
         return case.reason
-    n = case.steps[0].test.n
-    if n < min_runs:
-        return f"{n} {'run' if n == 1 else 'runs'}, and a test over runs needs at least {min_runs} (stats.min_runs)"
+    if case.n < min_runs:
+        runs = "run" if case.n == 1 else "runs"
+        return f"{case.n} {runs}, and a test over runs needs at least {min_runs} (stats.min_runs)"
     constant = [step.name for step in case.steps if not step.test.sd > 0]
     if constant:
         return f"all runs give the same number for {constant[0]}, so there is no variation to test against"
@@ -124,55 +169,50 @@ def verdict_table(cases: Sequence[Case], alpha: float, min_runs: int) -> pd.Data
         where there is none; `level` is the level of the interval.
     """
     reasons = {case.claim: untestable(case, min_runs) for case in cases}
-    judged = {case.claim: judge(case) for case in cases if not reasons[case.claim]}
-    own = [case.claim for case in cases if case.claim in judged and math.isnan(case.p_holm)]
-    holm = dict(zip(own, multipletests([judged[name].p for name in own], method="holm")[1], strict=True)) if own else {}
+    found = {case.claim: judge(case, alpha) for case in cases if not reasons[case.claim]}
+    own = [case.claim for case in cases if case.claim in found and math.isnan(case.p_holm)]
+    holm = dict(zip(own, multipletests([found[name].p for name in own], method="holm")[1], strict=True)) if own else {}
     rows = []
     for case in cases:
-        if case.claim in judged:
-            rows.append(_judged_row(case, judged[case.claim], holm.get(case.claim, case.p_holm), alpha))
+        if case.claim in found:
+            rows.append(_judged_row(case, found[case.claim], float(holm.get(case.claim, case.p_holm)), alpha))
         else:
             rows.append(_untested_row(case, reasons[case.claim]))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _judged_row(case: Case, judgement: Judgement, p_holm: float, alpha: float) -> dict[str, object]:
-    test = judgement.step.test
-    level = 1 - 2 * alpha if case.equivalence else 1 - alpha
-    low, high = test.interval(level)
+def _judged_row(case: Case, evidence: Evidence, p_holm: float, alpha: float) -> dict[str, object]:
     if p_holm > alpha:
         verdict = "inconclusive"
     else:
-        verdict = "supported" if judgement.p_for <= judgement.p_against else "contradicted"
+        verdict = "supported" if evidence.p_for <= evidence.p_against else "contradicted"
     which = f"Deciding among {len(case.steps)} tests: " if len(case.steps) > 1 else "Tested: "
     sentence = (
-        f"{case.facts} {which}{judgement.step.name}, {number(test.mean)} ({100 * level:g} % interval {number(low)} to "
-        f"{number(high)}; {test.n} runs; {p_text(judgement.p)}, Holm-adjusted {p_text(p_holm)})."
+        f"{case.facts} {which}{evidence.name}, {number(evidence.estimate)} ({100 * evidence.level:g} % interval "
+        f"{number(evidence.low)} to {number(evidence.high)}; {evidence.n} runs; {p_text(evidence.p)}, Holm-adjusted "
+        f"{p_text(p_holm)})."
     )
     return _row(case, verdict, sentence) | {
-        "estimate": test.mean,
-        "ci_low": low,
-        "ci_high": high,
+        "estimate": evidence.estimate,
+        "ci_low": evidence.low,
+        "ci_high": evidence.high,
         "test": case.test,
-        "p": judgement.p,
+        "p": evidence.p,
         "p_holm": p_holm,
-        "n": test.n,
-        "level": level,
+        "n": evidence.n,
+        "level": evidence.level,
     }
 
 
 def _untested_row(case: Case, reason: str) -> dict[str, object]:
     # An estimate without a test is shown only where one number is the claim's; never with an interval.
-    alone = len(case.steps) == 1
+    estimate = case.evidence.estimate if case.evidence else math.nan
+    if len(case.steps) == 1:
+        estimate = case.steps[0].test.mean
     return _row(case, "not testable", f"{case.facts} Not tested: {reason}.".strip()) | {
-        "estimate": case.steps[0].test.mean if alone else math.nan,
-        "ci_low": math.nan,
-        "ci_high": math.nan,
+        "estimate": estimate,
+        "n": case.n,
         "test": "",
-        "p": math.nan,
-        "p_holm": math.nan,
-        "n": case.steps[0].test.n if case.steps else 0,
-        "level": math.nan,
     }
 
 

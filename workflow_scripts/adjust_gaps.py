@@ -1,0 +1,34 @@
+"""The gap with the mix of conditions and atlases held fixed: by standardisation and by regression."""
+
+import json
+from collections.abc import Sequence
+
+from fairgen.errors import run
+from fairgen.files import write_csv
+from fairgen.seeds import generator
+from fairgen.stats.bootstrap import draw_images
+from fairgen.stats.models import model_gaps
+from fairgen.stats.strata import adjusted_gaps
+from fairgen.stats.study import read_all, study_parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = study_parser(__doc__)
+    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "stats": {...}}')
+    parser.add_argument("--adjusted", required=True, help="CSV: standardised gaps")
+    parser.add_argument("--models", required=True, help="CSV: gaps from the mixed model and from clustered OLS")
+    args = parser.parse_args(argv)
+
+    stats = args.config["stats"]
+    rows = read_all(args, ["mse"], ["label", "atlas"])
+    draws = draw_images(rows, stats["resamples"], generator(args.config["seed"], "bootstrap"))
+    level = 1 - stats["alpha"]
+    adjusted = adjusted_gaps(rows, draws, stats["min_images"], level, stats["claims"]["vanishing"])
+    models = model_gaps(rows, level)
+    print(adjusted.to_string(index=False), models.to_string(index=False), sep="\n\n")
+    write_csv(adjusted, args.adjusted)
+    write_csv(models, args.models)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,29 @@
+"""The gap where both annotators agree on the group, and within each atlas."""
+
+import json
+from collections.abc import Sequence
+
+from fairgen.errors import run
+from fairgen.files import write_csv
+from fairgen.stats.gaps import training_sizes
+from fairgen.stats.study import read_all, read_table, study_parser
+from fairgen.stats.subsets import subset_table
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = study_parser(__doc__)
+    parser.add_argument("--design", required=True, help="tables/design.csv")
+    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"stats": {...}, "light", "dark"}')
+    parser.add_argument("--output", required=True, help="CSV: one row per subset, training set and metric")
+    args = parser.parse_args(argv)
+
+    config = args.config
+    metrics = ["mse", "latent_std"]
+    rows = read_all(args, metrics, ["atlas", "fitzpatrick_scale", "fitzpatrick_centaur"])
+    sizes = training_sizes(read_table(args.design))
+    table = subset_table(rows, config["light"], config["dark"], metrics, sizes, config["stats"]["alpha"])
+    write_csv(table, args.output)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,39 @@
+"""What the scripts that read all evaluations have in common."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+from tqdm import tqdm
+
+from fairgen.stats.rows import evaluation_paths, read_evaluations
+
+
+def study_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that name the evaluations of a study."""
+    parser = argparse.ArgumentParser(description=description)
+    # The folder, not the files: three thousand paths do not fit on a command line.
+    parser.add_argument("--evaluations", required=True, help="folder with <train_set>/run<run>/evaluation.parquet")
+    parser.add_argument("--train-sets", required=True, nargs="+", help="names of the training sets")
+    parser.add_argument("--runs", required=True, type=int, help="number of runs, counted from 0")
+    return parser
+
+
+def stream(
+    args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = (), partial: Sequence[str] = ()
+) -> Iterator[pd.DataFrame]:
+    """The evaluations that `args` names, one after the other, with progress on stderr."""
+    paths = evaluation_paths(args.evaluations, args.train_sets, args.runs)
+    return read_evaluations(tqdm(paths, unit="model"), metrics, labels, partial)
+
+
+def read_all(
+    args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = (), partial: Sequence[str] = ()
+) -> pd.DataFrame:
+    """All rows at once, only the needed columns: memory grows with the rows read."""
+    return pd.concat(stream(args, metrics, labels, partial), ignore_index=True)
+
+
+def read_table(path: str) -> pd.DataFrame:
+    """A table of results; training sets may have names that look like numbers."""
+    return pd.read_csv(path, dtype={"train_set": str})

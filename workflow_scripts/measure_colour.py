@@ -1,0 +1,35 @@
+"""Colour and tone: the shift of reconstructions, and the error against the tone of the input."""
+
+import json
+from collections.abc import Sequence
+
+from fairgen.errors import run
+from fairgen.files import write_csv
+from fairgen.stats.colour import colour_run_means, colour_table
+from fairgen.stats.gaps import size_ratios
+from fairgen.stats.study import read_all, read_table, study_parser
+from fairgen.stats.tone import tone_curves, tone_slopes
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = study_parser(__doc__)
+    parser.add_argument("--design", required=True, help="tables/design.csv")
+    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"stats": {...}}')
+    parser.add_argument("--colour-runs", required=True, help="CSV: mean colour shift per model and test group")
+    parser.add_argument("--colour", required=True, help="CSV: mean colour shift over runs")
+    parser.add_argument("--tone-curves", required=True, help="CSV: MSE against the ITA of the input")
+    parser.add_argument("--tone-slopes", required=True, help="CSV: change of MSE per ten degrees of ITA")
+    args = parser.parse_args(argv)
+
+    alpha = args.config["stats"]["alpha"]
+    ratios = size_ratios(read_table(args.design))
+    rows = read_all(args, ["mse"], partial=["ita_in", "ita_out", "dl", "da", "db", "ciede2000"])
+    run_means = colour_run_means(rows)
+    write_csv(run_means, args.colour_runs)
+    write_csv(colour_table(run_means, ratios, alpha), args.colour)
+    write_csv(tone_curves(rows, 1 - alpha), args.tone_curves)
+    write_csv(tone_slopes(rows, ratios, alpha), args.tone_slopes)
+
+
+if __name__ == "__main__":
+    run(main)
