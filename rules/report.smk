@@ -25,9 +25,7 @@ rule report_page:
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
         words=expand("<results>/figures/{figure}.json", figure=FIGURES),
         tables=expand("<results>/tables/{table}.csv", table=REPORT_TABLES),
-        runs=expand(
-            "<results>/runs/{train_set}/run{run}/run.json", train_set=TRAIN_SETS, run=RUNS
-        ),
+        runs=expand("<results>/runs/{train_set}/run{run}/run.json", train_set=TRAIN_SETS, run=RUNS),
     output:
         "<results>/report.html",
     log:
