@@ -66,10 +66,10 @@ class Camera(NamedTuple):
 
 CAMERAS: Final[Mapping[str, Camera]] = {
     "dermaamin": Camera(
-        1.25, 92, (1.0, 1.0, 1.0), "https://www.dermaamin.com/synthetic/clinical-pic/{slug}/{slug}{index}.jpg"
+        1.25, 95, (1.0, 1.0, 1.0), "https://www.dermaamin.com/synthetic/clinical-pic/{slug}/{slug}{index}.jpg"
     ),
     "atlasdermatologico": Camera(
-        1.0, 84, (1.015, 1.0, 0.975), "http://atlasdermatologico.com.br/synthetic/img?imageId={index}"
+        1.0, 88, (1.015, 1.0, 0.975), "http://atlasdermatologico.com.br/synthetic/img?imageId={index}"
     ),
 }
 ATLAS_SHARE: Final[Mapping[int, float]] = {1: 0.055, 2: 0.137, 3: 0.30, 4: 0.39, 5: 0.416, 6: 0.318}
@@ -125,7 +125,7 @@ def _subjects(n: int, seed: int, shares: Mapping[int, float]) -> list[Subject]:
         condition = CONDITIONS[int(rng.choice(len(CONDITIONS), p=share / share.sum()))]
         atlas = "atlasdermatologico" if rng.random() < ATLAS_SHARE[fst] else "dermaamin"
         drawn.append(
-            (rng.uniform(*ITA_TARGETS[fst]), rng.uniform(0.005, 0.010), rng.uniform(0.6, 0.8), condition, atlas)
+            (rng.uniform(*ITA_TARGETS[fst]), rng.uniform(0.006, 0.013), rng.uniform(0.6, 0.8), condition, atlas)
         )
     ita, blood, saturation = (np.array([row[k] for row in drawn], dtype=float) for k in range(3))
     melanin = melanin_for_ita(ita, blood, saturation)
@@ -232,14 +232,12 @@ def generate(
             number = i // DUPLICATE_EVERY
             variant = ("re-encoded", "brightened", "cropped")[number % 3]
             conflict = {1: "label", 3: "fst"}.get(number % 24, "")
-            # Copies are made of originals, each copied once; a clash between the groups needs one of them.
+            # Copies are made of originals, each copied once.
             sources = [
-                s
-                for s in subjects[:i]
-                if s.number % DUPLICATE_EVERY != DUPLICATE_EVERY - 1
-                and s.number not in copied
-                and (conflict != "fst" or s.fst in (1, 2, 5, 6))
+                s for s in subjects[:i] if s.number % DUPLICATE_EVERY != DUPLICATE_EVERY - 1 and s.number not in copied
             ]
+            if conflict == "fst":  # a clash between the groups needs an image of one of them
+                sources = [s for s in sources if s.fst in (1, 2, 5, 6)] or sources
             subject = sources[int(rng.integers(len(sources)))]
             copied.add(subject.number)
         camera = CAMERAS[subject.atlas]

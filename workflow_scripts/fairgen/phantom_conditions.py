@@ -60,23 +60,23 @@ _EPIDERMAL: Final = ("malignant epidermal", "malignant")
 CONDITIONS: Final[tuple[Condition, ...]] = (
     Condition(
         "psoriasis", *_INFLAMMATORY, 0.16, 0.13, (1, 3), (0.18, 0.34), 0.25, 0.10,
-        blood=0.035, keratin=0.55, relief=0.25,
+        blood=0.040, keratin=0.38, relief=0.25,
     ),
     Condition(
         "lichen planus", *_INFLAMMATORY, 0.07, 0.16, (7, 14), (0.035, 0.075), 0.20, 0.25,
-        melanin=0.03, blood=0.03, desaturation=0.45, keratin=0.08, relief=0.5,
+        melanin=0.03, blood=0.03, desaturation=0.45, keratin=0.04, relief=0.5,
     ),
     Condition(
         "acne vulgaris", *_INFLAMMATORY, 0.15, 0.06, (8, 16), (0.025, 0.05), 0.10, 0.35,
-        blood=0.04, relief=0.6, flush=0.015, core_keratin=0.45,
+        blood=0.04, relief=0.6, flush=0.015, core_keratin=0.35,
     ),
     Condition(
         "allergic contact dermatitis", *_INFLAMMATORY, 0.16, 0.08, (1, 2), (0.28, 0.42), 0.45, 0.60,
-        blood=0.04, variegation=0.45, keratin=0.10, relief=0.1, flush=0.006,
+        blood=0.04, variegation=0.45, keratin=0.05, relief=0.1, flush=0.006,
     ),
     Condition(
         "vitiligo", *_INFLAMMATORY, 0.03, 0.13, (2, 4), (0.12, 0.26), 0.45, 0.08,
-        melanin_factor=0.06, variegation=0.05,
+        melanin_factor=0.25, variegation=0.05,
     ),
     Condition(
         "granuloma annulare", *_INFLAMMATORY, 0.08, 0.09, (1, 2), (0.20, 0.32), 0.15, 0.30, ring=True,
@@ -88,19 +88,19 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     ),
     Condition(
         "ichthyosis vulgaris", *_GENODERMATOSES, 0.035, 0.035, (1, 2), (0.40, 0.60), 0.30, 0.80,
-        melanin=0.015, relief=0.0, keratin=0.05, plates=True,
+        melanin=0.015, keratin=0.03, plates=True,
     ),
     Condition(
         "basal cell carcinoma", *_EPIDERMAL, 0.065, 0.030, (1, 1), (0.13, 0.24), 0.12, 0.20,
-        blood=0.016, melanin_factor=0.85, relief=0.9, core_blood=0.06, core_keratin=0.15,
+        blood=0.016, melanin_factor=0.85, relief=0.9, core_blood=0.06, core_keratin=0.10,
     ),
     Condition(
         "squamous cell carcinoma", *_EPIDERMAL, 0.050, 0.040, (1, 1), (0.15, 0.28), 0.30, 0.20,
-        blood=0.045, variegation=0.4, keratin=0.35, relief=0.8, core_keratin=0.45, core_blood=0.03,
+        blood=0.045, variegation=0.4, keratin=0.20, relief=0.8, core_keratin=0.25, core_blood=0.03,
     ),
     Condition(
         "melanoma", "malignant melanoma", "malignant", 0.035, 0.025, (1, 2), (0.12, 0.26), 0.50, 0.08,
-        melanin=0.30, blood=0.01, desaturation=0.3, variegation=0.65, relief=0.15,
+        melanin=0.16, blood=0.02, desaturation=0.3, variegation=0.45, relief=0.15,
     ),
     Condition(
         "kaposi sarcoma", "malignant dermal", "malignant", 0.010, 0.025, (3, 6), (0.06, 0.16), 0.35, 0.20,
@@ -108,11 +108,11 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     ),
     Condition(
         "mycosis fungoides", "malignant cutaneous lymphoma", "malignant", 0.015, 0.015, (2, 4), (0.16, 0.30), 0.40,
-        softness=0.25, blood=0.016, melanin=0.012, variegation=0.4, keratin=0.18,
+        softness=0.25, blood=0.016, melanin=0.012, variegation=0.4, keratin=0.12,
     ),
     Condition(
         "seborrheic keratosis", "benign epidermal", "benign", 0.055, 0.050, (1, 4), (0.07, 0.17), 0.15, 0.08,
-        melanin=0.14, variegation=0.35, keratin=0.15, relief=0.7,
+        melanin=0.10, variegation=0.30, keratin=0.07, relief=0.7,
     ),
     Condition(
         "pyogenic granuloma", "benign dermal", "benign", 0.050, 0.035, (1, 1), (0.09, 0.17), 0.10, 0.10,
@@ -120,6 +120,6 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     ),
     Condition(
         "nevocytic nevus", "benign melanocyte", "benign", 0.030, 0.020, (1, 3), (0.04, 0.09), 0.06, 0.20,
-        melanin=0.17, variegation=0.1, relief=0.5,
+        melanin=0.12, variegation=0.1, relief=0.5,
     ),
 )  # fmt: skip

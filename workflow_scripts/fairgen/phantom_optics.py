@@ -36,7 +36,7 @@ SURFACE: Final = 0.03
 """Light reflected by the surface without entering; about 4 % by Fresnel's law, some of it lost from view."""
 EXPOSURE: Final = 1.15
 """Camera gain: a white target slightly above full scale, as in clinical close-ups."""
-SCALE_REFLECTANCE: Final = np.array([0.72, 0.69, 0.64])
+SCALE_REFLECTANCE: Final = np.array([0.66, 0.56, 0.45])
 """Loose keratin (scale, crust): white with a little yellow."""
 
 ITA_CLASSES: Final[dict[int, tuple[float, float]]] = {

@@ -112,13 +112,13 @@ def _plates(x: Array, y: Array, rng: np.random.Generator) -> Array:
 def _hair(shape: tuple[int, int], rng: np.random.Generator) -> Array:
     """Cover by hair strands, 0 to 1: a few slightly bent lines of roughly one direction."""
     side = min(shape)
-    strands = int(rng.poisson(rng.choice([0.0, 3.0, 10.0], p=[0.45, 0.35, 0.20])))
+    strands = int(rng.poisson(rng.choice([0.0, 3.0, 9.0], p=[0.50, 0.35, 0.15])))
     cover = np.zeros(shape)
     if strands == 0:
         return cover
     along = np.linspace(-0.5, 0.5, 2 * side)
     heading = rng.uniform(0, np.pi) + rng.normal(0, 0.25, strands)[:, None]
-    length, bend = rng.uniform(0.25, 0.8, strands)[:, None], rng.normal(0, 0.15, strands)[:, None]
+    length, bend = rng.uniform(0.2, 0.6, strands)[:, None], rng.normal(0, 0.15, strands)[:, None]
     start = rng.uniform(0, 1, (2, strands, 1)) * np.array(shape)[:, None, None]
     u, v = along * length, bend * along**2
     rows = start[0] + side * (u * np.sin(heading) + v * np.cos(heading))
@@ -130,8 +130,8 @@ def _hair(shape: tuple[int, int], rng: np.random.Generator) -> Array:
             share = (1 - np.abs(rows - i)) * (1 - np.abs(columns - j)) * length
             seen = (i >= 0) & (i < shape[0]) & (j >= 0) & (j < shape[1])
             cover += np.bincount(i[seen] * shape[1] + j[seen], share[seen], cover.size).reshape(shape)
-    width = 0.35 + side / 400
-    return np.clip(0.9 * gaussian_filter(cover, width), 0, 0.85)
+    width = 0.3 + side / 600
+    return np.clip(0.7 * gaussian_filter(cover, width), 0, 0.8)
 
 
 def _paint(condition: Condition, skin: Skin, shape: tuple[int, int], rng: np.random.Generator) -> Array:
@@ -150,12 +150,12 @@ def _paint(condition: Condition, skin: Skin, shape: tuple[int, int], rng: np.ran
     blood = skin.blood * (1 + 0.15 * vessels) + condition.blood * lesions.mask * np.clip(uneven, 0.1, None)
     blood = blood + condition.flush * lesions.flush + condition.core_blood * lesions.core
     # Scale sits in flakes: where the noise is high, it covers.
-    flakes = _smoothstep(0.5 + 0.6 * vessels + 0.3 * grain)
+    flakes = _smoothstep(0.5 + 0.35 * vessels + 0.2 * grain)
     keratin = condition.keratin * lesions.mask * flakes + condition.core_keratin * lesions.core
     height = lesions.height + 0.0012 * grain
     if condition.plates:
         edges = _plates(x, y, rng)
-        keratin = keratin + 0.22 * edges
+        keratin = keratin + 0.13 * edges
         melanin = melanin * (1 + 0.25 * (1 - edges))
     scene = reflectance(
         np.clip(melanin, 0.001, 0.9),
@@ -194,8 +194,12 @@ def _set_detail(image: Array, detail_rms: float) -> Array:
     # positive root of |H(base) + factor H(detail)|^2 = target^2 rather than a ratio.
     rest, scaled = centre_crop(highpass(base)), centre_crop(highpass(detail))
     a, b, c = (float(np.mean(v)) for v in (scaled**2, scaled * rest, rest**2 - detail_rms**2))
-    factor = (math.sqrt(max(b * b - a * c, 0.0)) - b) / a
-    finished: Array = np.clip(base + max(factor, 0.0) * detail, -1, 1)
+    if c > 0:
+        raise ValueError(
+            f"no detail of RMS {detail_rms}: the blurred image alone has {math.sqrt(c + detail_rms**2):.4f}"
+        )
+    factor = (math.sqrt(b * b - a * c) - b) / a
+    finished: Array = np.clip(base + factor * detail, -1, 1)
     return finished
 
 
@@ -217,6 +221,9 @@ def render(
         cast: camera's gain per channel on sRGB values, close to 1.
         detail_rms: RMS of the finished high-pass detail over the central square, in units where pixels span [-1, 1].
         rng: consumed; equal states give equal images.
+
+    Raises:
+        ValueError: `detail_rms` is so small that even a blurred image has more high-pass detail.
     """
     photograph = _paint(condition, skin, shape, rng) * np.array(cast)
     photograph = photograph + 0.006 * rng.standard_normal(photograph.shape)  # sensor noise, before it is rescaled
