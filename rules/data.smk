@@ -220,9 +220,56 @@ rule check_images:
         " --min-available {params.min_available} {params.synthetic} --output {output:q} > {log:q} 2>&1"
 
 
+rule find_duplicates:
+    input:
+        script=script("find_duplicates.py"),
+        lib=imports("find_duplicates.py"),
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+        embeddings=config["data"]["duplicates"]["embeddings"] or [],
+        list=config["data"]["duplicates"]["list"] or [],
+    output:
+        duplicates="<results>/data/duplicates.csv",
+        clusters=report(
+            "<results>/tables/duplicate_clusters.csv",
+            caption=source("report/duplicate_clusters.rst"),
+            category="Data",
+            labels={"table": "clusters of near-duplicates"},
+        ),
+        thresholds=report(
+            "<results>/tables/duplicates_by_threshold.csv",
+            caption=source("report/duplicates_by_threshold.rst"),
+            category="Data",
+            labels={"table": "near-duplicates by threshold"},
+        ),
+        summary="<results>/tables/duplicates.csv",
+    log:
+        "<logs>/find_duplicates.log",
+    benchmark:
+        "<benchmarks>/find_duplicates.tsv"
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=json.dumps(config["data"]["duplicates"], sort_keys=True),
+        label=config["splits"]["label"],
+        light=config["splits"]["light"],
+        dark=config["splits"]["dark"],
+    shell:
+        "python -u {input.script:q} --images {input.images:q} --index {input.index:q}"
+        " --settings {params.settings:q} --label {params.label} --light {params.light} --dark {params.dark}"
+        " --duplicates {output.duplicates:q} --clusters {output.clusters:q}"
+        " --thresholds {output.thresholds:q} --summary {output.summary:q} > {log:q} 2>&1"
+
+
 rule data:
     input:
         "<results>/data/metadata.csv",
         "<results>/data/availability.csv",
         "<results>/data/images.json",
+        "<results>/data/duplicates.csv",
     localrule: True

@@ -1,0 +1,60 @@
+"""Find near-duplicate photographs: clusters, what they mix up, and what other thresholds would have found."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fairgen.duplicate_lists import read_duplicate_list
+from fairgen.duplicate_tables import cluster_table, compare_thresholds, describe_clusters, summarise_clusters
+from fairgen.duplicates import clusters, cosine_links, hash_links, perceptual_hashes, read_embeddings
+from fairgen.errors import run
+from fairgen.files import write_csv
+from fairgen.metadata import assign_group
+
+THRESHOLDS = (0, 2, 4, 6, 8, 10)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", required=True, help="data/images.npy")
+    parser.add_argument("--index", required=True, help="data/images.csv")
+    parser.add_argument("--settings", required=True, type=json.loads, help="JSON: the block data.duplicates")
+    parser.add_argument("--label", required=True, help="column of skin types that decides on the group")
+    parser.add_argument("--light", required=True, type=int, nargs="+", help="skin types of the light group")
+    parser.add_argument("--dark", required=True, type=int, nargs="+", help="skin types of the dark group")
+    parser.add_argument("--duplicates", required=True, help="output CSV: md5hash, cluster, size")
+    parser.add_argument("--clusters", required=True, help="output CSV: one row per cluster")
+    parser.add_argument("--thresholds", required=True, help="output CSV: one row per threshold")
+    parser.add_argument("--summary", required=True, help="output CSV: one row")
+    args = parser.parse_args(argv)
+
+    settings = args.settings
+    index = pd.read_csv(args.index, dtype={"md5hash": str}, keep_default_na=False)
+    index["group"] = assign_group(index[args.label], args.light, args.dark)
+    hashes = index["md5hash"].tolist()
+    codes = perceptual_hashes(np.load(args.images, mmap_mode="r"), settings["mirrored"])
+    thresholds = sorted({*THRESHOLDS, settings["threshold"]})
+    by_hash = hash_links(codes, thresholds[-1])
+    links = [by_hash.within(settings["threshold"])]
+    if settings["embeddings"]:
+        links.append(cosine_links(read_embeddings(Path(settings["embeddings"]), hashes), settings["similarity"]))
+    if settings["list"]:
+        listed, absent = read_duplicate_list(settings["list"], hashes)
+        links.append(listed)
+        print(f"{settings['list']}: {len(listed.first)} links, {absent} images that are not there")
+    table = cluster_table(hashes, clusters(len(index), links))
+    described = describe_clusters(index.assign(cluster=table["cluster"]))
+    summary = summarise_clusters(described, len(index))
+    write_csv(table, args.duplicates)
+    write_csv(described, args.clusters)
+    write_csv(compare_thresholds(index, by_hash, thresholds, settings["threshold"]), args.thresholds)
+    write_csv(summary, args.summary)
+    print(summary.iloc[0].to_string())
+
+
+if __name__ == "__main__":
+    run(main)
