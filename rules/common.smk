@@ -106,3 +106,17 @@ def dark_share(train_set):
     return {entry["name"]: entry["dark_share"] for entry in config["splits"]["train_sets"]}[
         train_set
     ]
+
+
+def evaluate_json():
+    """The configuration that decides on the measures of a test image, as JSON text."""
+    return json.dumps(
+        {
+            "seed": config["seed"],
+            "loss": {"perceptual_normalize": config["loss"]["perceptual_normalize"]},
+            "evaluate": {
+                key: config["evaluate"][key] for key in ("batch_size", "samples", "device")
+            },
+        },
+        sort_keys=True,
+    )

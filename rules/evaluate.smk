@@ -6,6 +6,7 @@ rule evaluate_vae:
         script=script("evaluate_vae.py"),
         lib=imports("evaluate_vae.py"),
         model="<results>/runs/{train_set}/run{run}/model.safetensors",
+        features="<results>/perceptual/vgg19.safetensors",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
         manifest=ancient("<results>/splits/run{run}.csv"),
@@ -24,13 +25,11 @@ rule evaluate_vae:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        config=json.dumps(
-            {"evaluate": {key: config["evaluate"][key] for key in ("batch_size", "device")}}
-        ),
+        config=evaluate_json(),
         dark_share=lambda wildcards: dark_share(wildcards.train_set),
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
-        " --manifest {input.manifest:q} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
+        " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
         " --run {wildcards.run} --config {params.config:q} --threads {threads}"
         " --gpu-slots {config[gpu][slots_per_device]}"
         " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} > {log:q} 2>&1"

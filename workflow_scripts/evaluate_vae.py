@@ -11,6 +11,7 @@ from fairgen.errors import run
 from fairgen.evaluation import evaluate
 from fairgen.files import write_npz, write_parquet
 from fairgen.images import read_images, read_index, read_manifest, rows_of
+from fairgen.perceptual import load_perceptual_loss
 from fairgen.weights import load_weights
 
 LABELS = [
@@ -25,10 +26,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
     parser.add_argument("--manifest", required=True, help="splits/run<r>.csv")
+    parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--dark-share", required=True, type=float)
     parser.add_argument("--run", required=True, type=int)
-    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"evaluate": {...}}')
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks loss, evaluate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
     parser.add_argument("--evaluation", required=True, help="output: Parquet, one row per test image")
@@ -43,8 +45,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     test = manifest[manifest["role"].isin(["test_light", "test_dark"])]
     index = read_index(args.index)
     rows = rows_of(test["md5hash"], index)
+    perceptual = load_perceptual_loss(args.features, args.config["loss"]["perceptual_normalize"])
     with leased_device(config["device"], args.gpu_slots) as device:
-        measured, pooled = evaluate(place(model, device), read_images(args.images, rows), config["batch_size"], device)
+        measured, pooled, _ = evaluate(
+            place(model, device),
+            read_images(args.images, rows),
+            test["md5hash"].tolist(),
+            place(perceptual, device),
+            samples=config["samples"],
+            seed=args.config["seed"],
+            batch_size=config["batch_size"],
+            device=device,
+        )
 
     table = index.loc[rows, LABELS].reset_index(drop=True)
     table.insert(0, "train_set", args.train_set)

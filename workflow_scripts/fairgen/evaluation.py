@@ -1,49 +1,121 @@
-"""What is measured on each test image (study, section 3), in fp32 with the mean latent."""
+"""What is measured on each test image (study, section 3), in fp32."""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from fairgen.model import VAE, kl_divergence
+from fairgen.model import VAE, kl_divergence, reparameterize
+from fairgen.perceptual import PerceptualLoss
+from fairgen.seeds import derive_seed
 from fairgen.training import to_unit_range
+
+# Variance of the error of rounding to 256 levels, in [-1, 1]: the least variance an image can be credited with.
+ROUNDING_VARIANCE = (2 / 255) ** 2 / 12
 
 
 @torch.no_grad()
 def evaluate(
-    model: VAE, images: NDArray[np.uint8], batch_size: int, device: torch.device
-) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Measure the reconstructions of `images` (n, S, S, 3).
+    model: VAE,
+    images: NDArray[np.uint8],
+    md5hashes: Sequence[str],
+    perceptual: PerceptualLoss,
+    *,
+    samples: int,
+    seed: int,
+    batch_size: int,
+    device: torch.device,
+) -> tuple[pd.DataFrame, NDArray[np.float32], NDArray[np.uint8]]:
+    """Measure the reconstructions of `images` (n, S, S, 3) from their mean latents, and from sampled ones.
+
+    Args:
+        md5hashes: names of the images; the noise of an image is seeded by its name, so neither order nor
+            batches change a number.
+        perceptual: on the device of the model.
+        samples: latents sampled per image, at least 2.
 
     Returns:
-        A table with one row per image: mse (pixels in [-1, 1]), mse_unit (pixels in [0, 1], a quarter of
-        it), latent_std (mean over latents of exp(logvar / 2)), kl (nats, summed over latents); and the
-        latent means pooled over space, float32 (n, C).
+        A table with one row per image, pixels in [-1, 1] unless said otherwise:
+        mse; mse_unit (pixels in [0, 1], a quarter of it); psnr (dB, range 2); ssim (Wang et al. 2004);
+        mse_over_var (MSE over the variance around the image's mean colour: 1 for a constant image of that
+        colour); perceptual (distance of VGG19 features); latent_std (mean over latents of exp(logvar / 2));
+        kl (nats, summed over latents); mse_sampled (mean MSE of decodings of sampled latents); decoding_var
+        (variance of these decodings, mean over pixels).
+        The latent means pooled over space, float32 (n, C). The reconstructions as uint8 (n, S, S, 3).
     """
-    columns: dict[str, list[Tensor]] = {"mse": [], "latent_std": [], "kl": []}
-    pooled = []
+    parts, pooled, reconstructions = [], [], []
     for first in range(0, len(images), batch_size):
-        target = to_unit_range(torch.from_numpy(images[first : first + batch_size]).to(device))
+        batch = slice(first, first + batch_size)
+        target = to_unit_range(torch.from_numpy(images[batch]).to(device))
         mu, logvar = model.encoder(target)
         reconstruction = model.decoder(mu)
-        columns["mse"].append((reconstruction - target).square().mean(dim=(1, 2, 3)))
-        columns["latent_std"].append(torch.exp(0.5 * logvar).mean(dim=(1, 2, 3)))
-        columns["kl"].append(kl_divergence(mu, logvar).sum(dim=(1, 2, 3)))
-        pooled.append(mu.mean(dim=(2, 3)))
-    table = pd.DataFrame({name: torch.cat(parts).cpu().double().numpy() for name, parts in columns.items()})
-    # A quarter: the range [0, 1] is half as wide as [-1, 1].
-    table.insert(1, "mse_unit", table["mse"] / 4)
-    return table, torch.cat(pooled).cpu().numpy()
+        columns = pixel_measures(target, reconstruction)
+        columns["perceptual"] = perceptual.distances(reconstruction, target)
+        columns["latent_std"] = torch.exp(0.5 * logvar).mean(dim=(1, 2, 3))
+        columns["kl"] = kl_divergence(mu, logvar).sum(dim=(1, 2, 3))
+        noise = latent_noise(md5hashes[batch], samples, mu.shape[1:], seed)
+        columns |= sampled_measures(model, target, mu, logvar, noise.to(device))
+        table = pd.DataFrame({name: values.cpu().double().numpy() for name, values in columns.items()})
+        table.insert(3, "ssim", list(similarities(target, reconstruction)))
+        parts.append(table)
+        pooled.append(mu.mean(dim=(2, 3)).cpu().numpy())
+        reconstructions.append(to_pixels(reconstruction))
+    return pd.concat(parts, ignore_index=True), np.concatenate(pooled), np.concatenate(reconstructions)
+
+
+def pixel_measures(target: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
+    """mse, mse_unit, psnr and mse_over_var of a batch (B, 3, S, S) in [-1, 1]; each (B,)."""
+    mse = (reconstruction - target).square().mean(dim=(1, 2, 3))
+    variance = target.var(dim=(2, 3), correction=0).mean(dim=1)
+    return {
+        "mse": mse,
+        "mse_unit": mse / 4,  # the range [0, 1] is half as wide
+        "psnr": 10 * torch.log10(4 / mse),
+        "mse_over_var": mse / variance.clamp_min(ROUNDING_VARIANCE),
+    }
+
+
+def similarities(target: Tensor, reconstruction: Tensor) -> Iterator[float]:
+    """SSIM of each image of a batch (B, 3, S, S) in [-1, 1], with the Gaussian window of Wang et al. 2004."""
+    for x, y in zip(target.cpu().numpy(), reconstruction.cpu().numpy(), strict=True):
+        yield structural_similarity(
+            x, y, data_range=2.0, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+
+
+def latent_noise(md5hashes: Sequence[str], samples: int, shape: Sequence[int], seed: int) -> Tensor:
+    """N(0, 1) noise (samples, B, *shape), seeded by the name of each image."""
+    noise = []
+    for name in md5hashes:
+        random = torch.Generator().manual_seed(derive_seed(seed, "decoding", name))
+        noise.append(torch.randn(samples, *shape, generator=random))
+    return torch.stack(noise, dim=1)
+
+
+def sampled_measures(model: VAE, target: Tensor, mu: Tensor, logvar: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    """mse_sampled and decoding_var of a batch, each (B,), over the leading dimension of `noise`."""
+    decodings = torch.stack([model.decoder(reparameterize(mu, logvar, draw)) for draw in noise])
+    return {
+        "mse_sampled": (decodings - target).square().mean(dim=(0, 2, 3, 4)),
+        "decoding_var": decodings.var(dim=0).mean(dim=(1, 2, 3)),
+    }
+
+
+def to_pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Images (B, 3, S, S) in [-1, 1], rounded to uint8 (B, S, S, 3)."""
+    pixels = ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 @torch.no_grad()
 def reconstruct(model: VAE, images: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
     """Reconstructions of `images` (n, S, S, 3) from their mean latents, rounded to uint8 of the same shape."""
     target = to_unit_range(torch.from_numpy(images).to(device))
-    reconstruction = model.decoder(model.encoder(target)[0])
-    pixels = ((reconstruction + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return to_pixels(model.decoder(model.encoder(target)[0]))
 
 
 def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:

@@ -86,6 +86,11 @@ class PerceptualLoss(nn.Module):
         ]
         return torch.stack(layers).mean()
 
+    def distances(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """The loss of each image of a batch, (B,)."""
+        pairs = zip(self.features(reconstruction), self.features(target), strict=True)
+        return torch.stack([(found - expected).square().mean(dim=(1, 2, 3)) for found, expected in pairs]).mean(dim=0)
+
 
 def load_perceptual_loss(path: str | Path, normalize: bool) -> PerceptualLoss:
     """The perceptual loss from the safetensors file that the perceptual_features rule wrote.
