@@ -266,10 +266,82 @@ rule find_duplicates:
         " --thresholds {output.thresholds:q} --summary {output.summary:q} > {log:q} 2>&1"
 
 
+rule measure_tone:
+    input:
+        script=script("measure_tone.py"),
+        lib=imports("measure_tone.py"),
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+    output:
+        tone="<results>/data/tone.csv",
+        by_type=report(
+            "<results>/tables/tone_by_type.csv",
+            caption=source("report/tone_by_type.rst"),
+            category="Data",
+            labels={"table": "apparent tone by skin type"},
+        ),
+        by_atlas="<results>/tables/tone_by_atlas.csv",
+    log:
+        "<logs>/measure_tone.log",
+    benchmark:
+        "<benchmarks>/measure_tone.tsv"
+    conda:
+        environment("base")
+    threads: 16  # or all there are
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --workers {threads}"
+        " --tone {output.tone:q} --by-type {output.by_type:q} --by-atlas {output.by_atlas:q} > {log:q} 2>&1"
+
+
+rule describe_data:
+    input:
+        script=script("describe_data.py"),
+        lib=imports("describe_data.py"),
+        availability="<results>/data/availability.csv",
+        duplicates="<results>/data/duplicates.csv",
+        tone="<results>/data/tone.csv",
+    output:
+        counts=report(
+            "<results>/tables/availability.csv",
+            caption=source("report/availability.rst"),
+            category="Data",
+            labels={"table": "available photographs"},
+        ),
+        statuses="<results>/tables/availability_by_status.csv",
+        card=report(
+            "<results>/tables/dataset_card.csv",
+            caption=source("report/dataset_card.rst"),
+            category="Data",
+            labels={"table": "dataset card"},
+        ),
+    log:
+        "<logs>/describe_data.log",
+    benchmark:
+        "<benchmarks>/describe_data.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        label=config["splits"]["label"],
+        light=config["splits"]["light"],
+        dark=config["splits"]["dark"],
+    shell:
+        "python -u {input.script:q} --availability {input.availability:q} --duplicates {input.duplicates:q}"
+        " --tone {input.tone:q} --label {params.label} --light {params.light} --dark {params.dark}"
+        " --counts {output.counts:q} --statuses {output.statuses:q} --card {output.card:q} > {log:q} 2>&1"
+
+
 rule data:
     input:
         "<results>/data/metadata.csv",
-        "<results>/data/availability.csv",
         "<results>/data/images.json",
-        "<results>/data/duplicates.csv",
+        rules.describe_data.output,
     localrule: True

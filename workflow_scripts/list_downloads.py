@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     locations = locate_images(local, metadata["md5hash"], args.work)
     wanted = images_to_fetch(metadata["md5hash"].tolist(), locations, args.workers)
     write_csv(metadata.loc[metadata["md5hash"].isin(wanted), ["md5hash", "url"]], args.output)
+    shutil.rmtree(args.work, ignore_errors=True)  # made only where an archive had to be copied
     print(f"{len(metadata) - len(wanted)} of {len(metadata)} photographs are in local sources, {len(wanted)} are not")
 
 

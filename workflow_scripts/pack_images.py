@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for column in ["status", "detail"]:
             result[column] = result[column].mask(explained, reasons[column])
     write_csv(result[COLUMNS], args.availability)
+    shutil.rmtree(args.work)
     for status, count in result["status"].value_counts().items():
         print(f"{status}: {count}")
 

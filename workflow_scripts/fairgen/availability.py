@@ -36,3 +36,44 @@ def require_available(
         + "). Add a folder or archive of <md5hash>.jpg files to data.sources, or lower data.min_available. "
         "data/availability.csv in the results folder lists every image."
     )
+
+
+def count_available(availability: pd.DataFrame, by: str) -> pd.DataFrame:
+    """What is there for each value of one column.
+
+    Args:
+        availability: one row per metadata row, with `status`.
+        by: the column.
+
+    Returns:
+        by (its name), value, n, ok, share_ok, reasons (`status: count`, the commonest first, for the rest); the
+        values in order, those of a text column by falling n.
+    """
+    rows = []
+    for value, images in availability.groupby(by, sort=True):
+        lacking = (
+            images.loc[images["status"] != "ok", "status"]
+            .value_counts()
+            .sort_index()
+            .sort_values(ascending=False, kind="stable")
+        )
+        rows.append(
+            {
+                "by": by,
+                "value": value,
+                "n": len(images),
+                "ok": int((images["status"] == "ok").sum()),
+                "share_ok": float((images["status"] == "ok").mean()),
+                "reasons": "; ".join(f"{status}: {count}" for status, count in lacking.items()),
+            }
+        )
+    table = pd.DataFrame(rows)
+    if not pd.api.types.is_numeric_dtype(availability[by]):
+        table = table.sort_values(["n", "value"], ascending=[False, True], ignore_index=True)
+    return table
+
+
+def count_statuses(availability: pd.DataFrame) -> pd.DataFrame:
+    """How many rows ended in each way: status, source, verified, n."""
+    counted = availability.groupby(["status", "source", "verified"]).size().rename("n").reset_index()
+    return counted.sort_values(["n", "status", "source"], ascending=[False, True, True], ignore_index=True)

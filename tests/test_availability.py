@@ -1,0 +1,87 @@
+"""What is there, what is not, and the data set in numbers."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from describe_data import main as describe_data
+from fairgen.availability import count_available, count_statuses, require_available
+from fairgen.errors import UserError
+from fairgen.files import write_csv
+
+
+def table() -> pd.DataFrame:
+    """Six light rows (three of them there), four dark (one there), two of neither group (none)."""
+    types = [1, 1, 1, 2, 2, 2, 5, 5, 6, 6, 3, -1]
+    frame = pd.DataFrame({"md5hash": [f"{i:032x}" for i in range(12)], "fitzpatrick_scale": types})
+    frame["fitzpatrick_centaur"] = [1, 2, 5, 2, 2, -1, 5, 3, 6, 6, 3, 1]
+    frame["label"] = ["acne"] * 7 + ["lupus"] * 5
+    frame["nine_partition_label"] = frame["three_partition_label"] = "x"
+    frame["atlas"] = ["dermaamin"] * 5 + ["atlasdermatologico"] * 4 + ["unknown"] * 3
+    statuses = ["ok", "ok", "ok", "http-404", "http-404", "missing", "ok", "http-404", "corrupt", "missing"]
+    frame["status"] = [*statuses, "no-url", "no-url"]
+    frame["source"] = frame["status"].map({"ok": "urls"}).fillna("")
+    frame["verified"] = frame["status"] == "ok"
+    return frame
+
+
+def test_counts_add_up_and_give_the_reasons_commonest_first() -> None:
+    counts = count_available(table(), "fitzpatrick_scale").set_index("value")
+    assert counts["n"].sum() == 12
+    assert counts["ok"].to_dict() == {-1: 0, 1: 3, 2: 0, 3: 0, 5: 1, 6: 0}
+    assert counts.loc[2, "reasons"] == "http-404: 2; missing: 1"
+    assert counts.loc[1, "reasons"] == ""
+    assert counts.loc[5, "share_ok"] == 0.5
+
+
+def test_conditions_come_by_size_not_by_name() -> None:
+    assert count_available(table(), "label")["value"].tolist() == ["acne", "lupus"]
+    more = pd.concat([table(), table().assign(label="zoster")])
+    assert count_available(more, "label")["value"].tolist() == ["zoster", "acne", "lupus"]
+
+
+def test_statuses_are_counted_once_each() -> None:
+    statuses = count_statuses(table())
+    assert statuses["n"].sum() == 12
+    assert statuses.iloc[0].tolist() == ["ok", "urls", True, 4]
+
+
+@pytest.mark.parametrize(("minimum", "enough"), [(0.0, True), (0.25, True), (0.2501, False), (0.5, False)])
+def test_the_worse_group_decides(minimum: float, enough: bool) -> None:
+    if enough:
+        require_available(table(), "fitzpatrick_scale", [1, 2], [5, 6], minimum)
+    else:
+        with pytest.raises(UserError, match=r"3 of 6 light images and 1 of 4 dark images .*http-404: 3.*data.sources"):
+            require_available(table(), "fitzpatrick_scale", [1, 2], [5, 6], minimum)
+
+
+def test_a_group_without_rows_stops_the_study_at_any_share() -> None:
+    with pytest.raises(UserError, match="0 of 0 dark images"):
+        require_available(table(), "fitzpatrick_scale", [1, 2], [4], 0.0)
+
+
+def test_the_card_counts_each_group_and_all_rows(tmp_path: Path) -> None:
+    frame = table()
+    there = frame[frame["status"] == "ok"]["md5hash"].tolist()  # three light, one dark
+    clusters = pd.DataFrame({"md5hash": there, "cluster": ["a", "b", "b", "a"], "size": 2})
+    tone = pd.DataFrame({"md5hash": there, "ita": [50.0, 40.0, 99.0, -20.0], "few_skin": [False, False, True, False]})
+    for name, content in [("availability", frame), ("duplicates", clusters), ("tone", tone)]:
+        write_csv(content, tmp_path / f"{name}.csv")
+    named = {"--availability": "availability", "--duplicates": "duplicates", "--tone": "tone"}
+    named |= {"--counts": "counts", "--statuses": "statuses", "--card": "card"}
+    paths = [text for option, name in named.items() for text in (option, str(tmp_path / f"{name}.csv"))]
+    describe_data([*paths, "--label", "fitzpatrick_scale", "--light", "1", "2", "--dark", "5", "6"])
+    card = pd.read_csv(tmp_path / "card.csv").set_index(["item", "unit"])[["light", "dark", "all"]]
+    assert card.loc[("rows of the metadata", "images")].tolist() == [6, 4, 12]
+    assert card.loc[("photographs found", "images")].tolist() == [3, 1, 4]
+    assert card.loc[("photographs found", "share")].tolist() == pytest.approx([1 / 2, 1 / 4, 1 / 3])
+    assert card.loc[("from atlasdermatologico, metadata", "share")].tolist() == pytest.approx([1 / 6, 3 / 4, 4 / 12])
+    assert card.loc[("both pools gave a type", "images")].tolist() == [5, 4, 10]
+    assert card.loc[("of these: same type", "share")].tolist() == pytest.approx([3 / 5, 3 / 4, 7 / 10])
+    assert card.loc[("same group by both pools", "share")].tolist()[:2] == pytest.approx([4 / 6, 3 / 4])
+    assert card.loc[("in a cluster with both groups", "images")].tolist() == [1, 1, 2]
+    assert card.loc[("median apparent tone (ITA)", "degrees")].tolist() == [45, -20, 40]
+    assert card.loc[("less than 5 % skin pixels", "share")].tolist() == pytest.approx([1 / 3, 0, 1 / 4])
+    counts = pd.read_csv(tmp_path / "counts.csv", keep_default_na=False)
+    assert counts.loc[counts["by"] == "group", "value"].tolist() == ["light", "dark", "neither"]

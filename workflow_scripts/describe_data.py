@@ -1,0 +1,46 @@
+"""Tables on the data: what is there and what is not, and the data set in numbers."""
+
+import argparse
+from collections.abc import Sequence
+
+import pandas as pd
+
+from fairgen.availability import count_available, count_statuses
+from fairgen.dataset_card import dataset_card
+from fairgen.errors import run
+from fairgen.files import write_csv
+from fairgen.metadata import SKIN_TYPE_COLUMNS, assign_group
+
+LEVELS = ["atlas", "three_partition_label", "nine_partition_label", "label"]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--availability", required=True, help="data/availability.csv")
+    parser.add_argument("--duplicates", required=True, help="data/duplicates.csv")
+    parser.add_argument("--tone", required=True, help="data/tone.csv")
+    parser.add_argument("--label", required=True, choices=SKIN_TYPE_COLUMNS, help="column that decides on the group")
+    parser.add_argument("--light", required=True, type=int, nargs="+", help="skin types of the light group")
+    parser.add_argument("--dark", required=True, type=int, nargs="+", help="skin types of the dark group")
+    parser.add_argument("--counts", required=True, help="output CSV: what is there by type, group, atlas, condition")
+    parser.add_argument("--statuses", required=True, help="output CSV: number of rows by outcome")
+    parser.add_argument("--card", required=True, help="output CSV: the data set in numbers")
+    args = parser.parse_args(argv)
+
+    availability = pd.read_csv(args.availability, dtype={"md5hash": str}, keep_default_na=False)
+    other = next(column for column in SKIN_TYPE_COLUMNS if column != args.label)
+    availability["group"] = assign_group(availability[args.label], args.light, args.dark)
+    availability["other_group"] = assign_group(availability[other], args.light, args.dark)
+    duplicates = pd.read_csv(args.duplicates, dtype={"md5hash": str})
+    tone = pd.read_csv(args.tone, dtype={"md5hash": str})
+    by = [args.label, "group", *LEVELS]
+    named = availability.assign(group=availability["group"].replace("", "neither"))
+    write_csv(pd.concat([count_available(named, column) for column in by]), args.counts)
+    write_csv(count_statuses(availability), args.statuses)
+    card = dataset_card(availability, duplicates, tone)
+    write_csv(card, args.card)
+    print(card.to_string(index=False))
+
+
+if __name__ == "__main__":
+    run(main)

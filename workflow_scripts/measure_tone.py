@@ -1,0 +1,40 @@
+"""Measure the apparent skin tone of every photograph."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fairgen.errors import run
+from fairgen.files import write_csv
+from fairgen.metadata import ROW_COLUMNS
+from fairgen.tone import measure_tone, summarise_tone, tone_class
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", required=True, help="data/images.npy")
+    parser.add_argument("--index", required=True, help="data/images.csv")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--tone", required=True, help="output CSV: one row per image")
+    parser.add_argument("--by-type", required=True, help="output CSV: ITA by Fitzpatrick skin type")
+    parser.add_argument("--by-atlas", required=True, help="output CSV: ITA by source atlas")
+    args = parser.parse_args(argv)
+
+    index = pd.read_csv(args.index, dtype={"md5hash": str}, keep_default_na=False)[ROW_COLUMNS]
+    tone = pd.concat([index, measure_tone(np.load(args.images, mmap_mode="r"), args.workers)], axis=1)
+    tone["tone_class"] = tone_class(tone["ita"])
+    write_csv(tone, args.tone)
+    write_csv(summarise_tone(tone, "fitzpatrick_scale"), args.by_type)
+    write_csv(summarise_tone(tone, "atlas"), args.by_atlas)
+    labelled = tone[(tone["fitzpatrick_scale"] > 0) & ~tone["few_skin"]]
+    correlation = labelled["fitzpatrick_scale"].corr(labelled["ita"], method="spearman")
+    print(
+        f"{len(tone)} images, {int(tone['few_skin'].sum())} with few skin pixels; Spearman(FST, ITA) {correlation:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)
