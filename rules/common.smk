@@ -115,7 +115,8 @@ def evaluate_json():
             "seed": config["seed"],
             "loss": {"perceptual_normalize": config["loss"]["perceptual_normalize"]},
             "evaluate": {
-                key: config["evaluate"][key] for key in ("batch_size", "samples", "device")
+                key: config["evaluate"][key]
+                for key in ("batch_size", "samples", "prior_samples", "device")
             },
         },
         sort_keys=True,

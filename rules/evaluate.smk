@@ -13,6 +13,7 @@ rule evaluate_vae:
     output:
         evaluation="<results>/runs/{train_set}/run{run}/evaluation.parquet",
         embeddings="<results>/runs/{train_set}/run{run}/embeddings.npz",
+        samples="<results>/runs/{train_set}/run{run}/samples.parquet",
     log:
         "<logs>/evaluate_vae/{train_set}.run{run}.log",
     benchmark:
@@ -32,7 +33,7 @@ rule evaluate_vae:
         " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
         " --run {wildcards.run} --config {params.config:q} --threads {threads}"
         " --gpu-slots {config[gpu][slots_per_device]}"
-        " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} > {log:q} 2>&1"
+        " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q} > {log:q} 2>&1"
 
 
 rule reconstruct_examples:

@@ -4,14 +4,16 @@ import argparse
 import json
 from collections.abc import Sequence
 
+import pandas as pd
 import torch
 
 from fairgen.devices import leased_device, make_deterministic, place
 from fairgen.errors import run
-from fairgen.evaluation import evaluate
+from fairgen.evaluation import evaluate, sample_prior
 from fairgen.files import write_npz, write_parquet
 from fairgen.images import read_images, read_index, read_manifest, rows_of
 from fairgen.perceptual import load_perceptual_loss
+from fairgen.tone import measure_tone
 from fairgen.weights import load_weights
 
 LABELS = [
@@ -35,28 +37,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
     parser.add_argument("--evaluation", required=True, help="output: Parquet, one row per test image")
     parser.add_argument("--embeddings", required=True, help="output: npz of pooled latent means")
+    parser.add_argument("--samples", required=True, help="output: Parquet of apparent tones, one row per picture")
     args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
     make_deterministic()
     config = args.config["evaluate"]
-    model, _ = load_weights(args.model)
+    model, architecture = load_weights(args.model)
     manifest = read_manifest(args.manifest)
     test = manifest[manifest["role"].isin(["test_light", "test_dark"])]
     index = read_index(args.index)
     rows = rows_of(test["md5hash"], index)
+    images = read_images(args.images, rows)
     perceptual = load_perceptual_loss(args.features, args.config["loss"]["perceptual_normalize"])
     with leased_device(config["device"], args.gpu_slots) as device:
-        measured, pooled, _ = evaluate(
+        measured, pooled, reconstructions = evaluate(
             place(model, device),
-            read_images(args.images, rows),
+            images,
             test["md5hash"].tolist(),
             place(perceptual, device),
             samples=config["samples"],
             seed=args.config["seed"],
             batch_size=config["batch_size"],
             device=device,
+            workers=args.threads,
         )
+        latent_shape = architecture.latent_shape(images.shape[1])
+        prior = sample_prior(model, latent_shape, config["prior_samples"], args.config["seed"], device)
 
     table = index.loc[rows, LABELS].reset_index(drop=True)
     table.insert(0, "train_set", args.train_set)
@@ -70,6 +77,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         "mu_pooled": pooled,
     }
     write_npz(embeddings, args.embeddings)
+
+    trained_on = manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"]
+    training = read_images(args.images, rows_of(trained_on, index))
+    tones = [
+        measure_tone(pixels, args.threads).assign(source=source)
+        for source, pixels in (("training", training), ("posterior", reconstructions), ("prior", prior))
+    ]
+    samples = pd.concat(tones, ignore_index=True)
+    samples["ita"] = samples["ita"].where(~samples["few_skin"])
+    of_model = {"train_set": args.train_set, "dark_share": args.dark_share, "run": args.run}
+    write_parquet(samples.assign(**of_model)[[*of_model, "source", "skin_share", "ita"]], args.samples)
     print(table.join(measured).groupby("group")[["mse", "latent_std", "kl"]].mean().to_string())
 
 

@@ -1,6 +1,8 @@
 """What is measured on each test image (study, section 3), in fp32."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,11 +11,15 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from fairgen.colour import colour_shift
 from fairgen.model import VAE, kl_divergence, reparameterize
 from fairgen.perceptual import PerceptualLoss
 from fairgen.seeds import derive_seed
 from fairgen.training import to_unit_range
 
+Pixels = NDArray[np.uint8]
+
+PRIOR_BATCH = 64
 # Variance of the error of rounding to 256 levels, in [-1, 1]: the least variance an image can be credited with.
 ROUNDING_VARIANCE = (2 / 255) ** 2 / 12
 
@@ -21,7 +27,7 @@ ROUNDING_VARIANCE = (2 / 255) ** 2 / 12
 @torch.no_grad()
 def evaluate(
     model: VAE,
-    images: NDArray[np.uint8],
+    images: Pixels,
     md5hashes: Sequence[str],
     perceptual: PerceptualLoss,
     *,
@@ -29,7 +35,8 @@ def evaluate(
     seed: int,
     batch_size: int,
     device: torch.device,
-) -> tuple[pd.DataFrame, NDArray[np.float32], NDArray[np.uint8]]:
+    workers: int,
+) -> tuple[pd.DataFrame, NDArray[np.float32], Pixels]:
     """Measure the reconstructions of `images` (n, S, S, 3) from their mean latents, and from sampled ones.
 
     Args:
@@ -37,6 +44,7 @@ def evaluate(
             batches change a number.
         perceptual: on the device of the model.
         samples: latents sampled per image, at least 2.
+        workers: threads for the measures computed on the processor; no number depends on it.
 
     Returns:
         A table with one row per image, pixels in [-1, 1] unless said otherwise:
@@ -44,7 +52,7 @@ def evaluate(
         mse_over_var (MSE over the variance around the image's mean colour: 1 for a constant image of that
         colour); perceptual (distance of VGG19 features); latent_std (mean over latents of exp(logvar / 2));
         kl (nats, summed over latents); mse_sampled (mean MSE of decodings of sampled latents); decoding_var
-        (variance of these decodings, mean over pixels).
+        (variance of these decodings, mean over pixels); and the columns of `fairgen.colour`.
         The latent means pooled over space, float32 (n, C). The reconstructions as uint8 (n, S, S, 3).
     """
     parts, pooled, reconstructions = [], [], []
@@ -60,11 +68,13 @@ def evaluate(
         noise = latent_noise(md5hashes[batch], samples, mu.shape[1:], seed)
         columns |= sampled_measures(model, target, mu, logvar, noise.to(device))
         table = pd.DataFrame({name: values.cpu().double().numpy() for name, values in columns.items()})
-        table.insert(3, "ssim", list(similarities(target, reconstruction)))
+        table.insert(3, "ssim", similarities(target, reconstruction, workers))
         parts.append(table)
         pooled.append(mu.mean(dim=(2, 3)).cpu().numpy())
         reconstructions.append(to_pixels(reconstruction))
-    return pd.concat(parts, ignore_index=True), np.concatenate(pooled), np.concatenate(reconstructions)
+    pixels = np.concatenate(reconstructions)
+    table = pd.concat(parts, ignore_index=True).join(colour_shift(images, pixels, workers))
+    return table, np.concatenate(pooled), pixels
 
 
 def pixel_measures(target: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
@@ -79,12 +89,20 @@ def pixel_measures(target: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
     }
 
 
-def similarities(target: Tensor, reconstruction: Tensor) -> Iterator[float]:
+def similarities(target: Tensor, reconstruction: Tensor, workers: int) -> list[float]:
     """SSIM of each image of a batch (B, 3, S, S) in [-1, 1], with the Gaussian window of Wang et al. 2004."""
-    for x, y in zip(target.cpu().numpy(), reconstruction.cpu().numpy(), strict=True):
-        yield structural_similarity(
-            x, y, data_range=2.0, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
+    settings = {"data_range": 2.0, "channel_axis": 0}
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    ssim = partial(structural_similarity, **settings, **window)
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(ssim, target.cpu().numpy(), reconstruction.cpu().numpy()))
+
+
+@torch.no_grad()
+def sample_prior(model: VAE, latent_shape: tuple[int, int, int], n: int, seed: int, device: torch.device) -> Pixels:
+    """Decodings of `n` latents from the prior N(0, I), uint8 (n, S, S, 3); the same latents for every model."""
+    z = torch.randn(n, *latent_shape, generator=torch.Generator().manual_seed(derive_seed(seed, "prior")))
+    return np.concatenate([to_pixels(model.decoder(batch.to(device))) for batch in z.split(PRIOR_BATCH)])
 
 
 def latent_noise(md5hashes: Sequence[str], samples: int, shape: Sequence[int], seed: int) -> Tensor:
@@ -105,14 +123,14 @@ def sampled_measures(model: VAE, target: Tensor, mu: Tensor, logvar: Tensor, noi
     }
 
 
-def to_pixels(images: Tensor) -> NDArray[np.uint8]:
+def to_pixels(images: Tensor) -> Pixels:
     """Images (B, 3, S, S) in [-1, 1], rounded to uint8 (B, S, S, 3)."""
     pixels = ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 @torch.no_grad()
-def reconstruct(model: VAE, images: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
+def reconstruct(model: VAE, images: Pixels, device: torch.device) -> Pixels:
     """Reconstructions of `images` (n, S, S, 3) from their mean latents, rounded to uint8 of the same shape."""
     target = to_unit_range(torch.from_numpy(images).to(device))
     return to_pixels(model.decoder(model.encoder(target)[0]))
