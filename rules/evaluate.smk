@@ -70,6 +70,40 @@ rule reconstruct_examples:
         " --gpu-slots {config[gpu][slots_per_device]} --output {output:q} > {log:q} 2>&1"
 
 
+# Test images of the first run under the models of all runs that were not trained on them.
+rule measure_ensemble:
+    input:
+        script=script("measure_ensemble.py"),
+        lib=imports("measure_ensemble.py"),
+        models=expand(
+            "<results>/runs/{train_set}/run{run}/model.safetensors", run=RUNS, allow_missing=True
+        ),
+        manifests=ancient(expand("<results>/splits/run{run}.csv", run=RUNS)),
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+    output:
+        "<results>/runs/{train_set}/ensemble.parquet",
+    log:
+        "<logs>/measure_ensemble/{train_set}.log",
+    benchmark:
+        "<benchmarks>/measure_ensemble/{train_set}.tsv"
+    conda:
+        environment("torch")
+    threads: config["train"]["threads"]
+    resources:
+        gpu=1,
+        mem_mb=6000,
+        runtime=60,
+    params:
+        batch_size=config["evaluate"]["batch_size"],
+        device=config["evaluate"]["device"],
+    shell:
+        "python -u {input.script:q} --models {input.models:q} --manifests {input.manifests:q}"
+        " --train-set {wildcards.train_set:q} --images {input.images:q} --index {input.index:q}"
+        " --batch-size {params.batch_size} --device {params.device} --threads {threads}"
+        " --gpu-slots {config[gpu][slots_per_device]} --output {output:q} > {log:q} 2>&1"
+
+
 rule evaluate:
     input:
         expand(
@@ -77,5 +111,6 @@ rule evaluate:
             train_set=TRAIN_SETS,
             run=RUNS,
         ),
+        expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
         "<results>/examples.npz",
     localrule: True

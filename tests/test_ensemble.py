@@ -1,0 +1,33 @@
+"""Variance over models, each image's own set of models."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairgen.ensemble import ensemble_variance
+
+HASHES = ["a", "b", "c"]
+IMAGES = pd.DataFrame({"md5hash": HASHES, "group": ["light", "light", "dark"]})
+
+
+def test_against_numpy_without_the_models_that_saw_the_image() -> None:
+    random = np.random.default_rng(0)
+    decoded = random.integers(0, 256, (5, 3, 4, 4, 3), dtype=np.uint8)
+    trained_on = [{"a"}, set(), {"a", "b"}, {"b"}, {"x"}]
+    table = ensemble_variance(IMAGES, (3, 4, 4, 3), zip(decoded, trained_on, strict=True))
+    for row, name in enumerate(HASHES):
+        unseen = [decoded[m, row] / 127.5 - 1 for m in range(5) if name not in trained_on[m]]
+        assert table["n_models"][row] == len(unseen)
+        assert table["ensemble_var"][row] == pytest.approx(np.var(unseen, axis=0, ddof=1).mean())
+
+
+def test_models_that_agree_have_no_variance() -> None:
+    same = np.full((3, 4, 4, 3), 77, dtype=np.uint8)
+    table = ensemble_variance(IMAGES, same.shape, [(same, set())] * 3)
+    assert table["ensemble_var"].tolist() == [0, 0, 0]
+
+
+def test_one_model_has_no_variance_to_show() -> None:
+    table = ensemble_variance(IMAGES, (3, 4, 4, 3), [(np.zeros((3, 4, 4, 3), np.uint8), {"a"})])
+    assert table["n_models"].tolist() == [0, 1, 1]
+    assert table["ensemble_var"].isna().all()
