@@ -10,16 +10,29 @@ FIGURE_OPTIONS = " ".join(
         "--synthetic" if config["data"]["synthetic"] else "",
     ]
 )
-ALL_SETS = [f"{entry['name']}={entry['dark_share']}" for entry in config["splits"]["train_sets"]]
+ALL_SETS = " ".join(
+    f"{entry['name']}={entry['dark_share']}" for entry in config["splits"]["train_sets"]
+)
 # Figure 1 shows the training set whose mix is closest to half and half.
 MIXED_SET = min(
     config["splits"]["train_sets"],
     key=lambda entry: (abs(entry["dark_share"] - 0.5), entry["name"]),
-)["name"]
+)
 
 # In the order of the report.
+PLOTS = [
+    "mse_boxes",
+    "gaps",
+    "sweep",
+    "adjusted_gaps",
+    "condition_mse",
+    "latent_std_boxes",
+    "uncertainty",
+    "fst_counts",
+    "prevalence",
+    "training_curves",
+]
 PICTURES = ["reconstructions_mixed", "reconstructions_light", "reconstructions_dark"]
-PLOTS = ["mse_boxes", "latent_std_boxes", "condition_mse", "fst_counts", "prevalence"]
 FIGURES = PLOTS + (PICTURES if config["report"]["patient_images"] else [])
 
 
@@ -31,7 +44,7 @@ rule plot_fst_counts:
     output:
         svg=report(
             "<results>/figures/fst_counts.svg",
-            caption=source("report/figure_fst_counts.rst"),
+            caption="../report/figure_fst_counts.rst",
             category="Figures",
             subcategory="Data",
             labels={"figure": "2 images by skin type"},
@@ -56,7 +69,7 @@ rule plot_fst_counts:
         " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
 
 
-rule plot_prevalence:
+use rule plot_fst_counts as plot_prevalence with:
     input:
         script=script("plot_prevalence.py"),
         lib=imports("plot_prevalence.py"),
@@ -64,7 +77,7 @@ rule plot_prevalence:
     output:
         svg=report(
             "<results>/figures/prevalence.svg",
-            caption=source("report/figure_prevalence.rst"),
+            caption="../report/figure_prevalence.rst",
             category="Figures",
             subcategory="Data",
             labels={"figure": "7 condition prevalence"},
@@ -75,22 +88,11 @@ rule plot_prevalence:
         "<logs>/plot_prevalence.log",
     benchmark:
         "<benchmarks>/plot_prevalence.tsv"
-    localrule: True
-    conda:
-        environment("base")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
     params:
-        options=FIGURE_OPTIONS,
-        label_count=config["figures"]["label_conditions"],
-    shell:
-        "python -u {input.script:q} --table {input.table:q} --label-count {params.label_count} {params.options}"
-        " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
+        options=f"{FIGURE_OPTIONS} --label-count {config['figures']['label_conditions']}",
 
 
-rule plot_mse_boxes:
+use rule plot_fst_counts as plot_mse_boxes with:
     input:
         script=script("plot_group_boxes.py"),
         lib=imports("plot_group_boxes.py"),
@@ -98,7 +100,7 @@ rule plot_mse_boxes:
     output:
         svg=report(
             "<results>/figures/mse_boxes.svg",
-            caption=source("report/figure_mse_boxes.rst"),
+            caption="../report/figure_mse_boxes.rst",
             category="Figures",
             subcategory="Results",
             labels={"figure": "3 reconstruction error"},
@@ -109,26 +111,19 @@ rule plot_mse_boxes:
         "<logs>/plot_mse_boxes.log",
     benchmark:
         "<benchmarks>/plot_mse_boxes.tsv"
-    localrule: True
-    conda:
-        environment("base")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
     params:
-        options=FIGURE_OPTIONS,
-        metric="mse",
-    shell:
-        "python -u {input.script:q} --table {input.table:q} --metric {params.metric} {params.options}"
-        " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
+        options=f"{FIGURE_OPTIONS} --metric mse",
 
 
-use rule plot_mse_boxes as plot_latent_std_boxes with:
+use rule plot_fst_counts as plot_latent_std_boxes with:
+    input:
+        script=script("plot_group_boxes.py"),
+        lib=imports("plot_group_boxes.py"),
+        table="<results>/tables/runs.csv",
     output:
         svg=report(
             "<results>/figures/latent_std_boxes.svg",
-            caption=source("report/figure_latent_std_boxes.rst"),
+            caption="../report/figure_latent_std_boxes.rst",
             category="Figures",
             subcategory="Results",
             labels={"figure": "6 latent standard deviation"},
@@ -140,19 +135,18 @@ use rule plot_mse_boxes as plot_latent_std_boxes with:
     benchmark:
         "<benchmarks>/plot_latent_std_boxes.tsv"
     params:
-        options=FIGURE_OPTIONS,
-        metric="latent_std",
+        options=f"{FIGURE_OPTIONS} --metric latent_std",
 
 
-rule plot_condition_mse:
+use rule plot_fst_counts as plot_condition_mse with:
     input:
         script=script("plot_condition_mse.py"),
         lib=imports("plot_condition_mse.py"),
-        table="<results>/tables/conditions.csv",
+        table="<results>/tables/pooled_conditions.csv",
     output:
         svg=report(
             "<results>/figures/condition_mse.svg",
-            caption=source("report/figure_condition_mse.rst"),
+            caption="../report/figure_condition_mse.rst",
             category="Figures",
             subcategory="Results",
             labels={"figure": "8 reconstruction error per condition"},
@@ -163,6 +157,105 @@ rule plot_condition_mse:
         "<logs>/plot_condition_mse.log",
     benchmark:
         "<benchmarks>/plot_condition_mse.tsv"
+    params:
+        options=" ".join(
+            [
+                FIGURE_OPTIONS,
+                f"--rare-below {config['figures']['rare_below']}",
+                f"--label-count {config['figures']['label_conditions']}",
+            ]
+        ),
+
+
+use rule plot_fst_counts as plot_gaps with:
+    input:
+        script=script("plot_gaps.py"),
+        lib=imports("plot_gaps.py"),
+        table="<results>/tables/gaps.csv",
+    output:
+        svg=report(
+            "<results>/figures/gaps.svg",
+            caption="../report/figure_gaps.rst",
+            category="Figures",
+            subcategory="Results",
+            labels={"figure": "gap between the groups"},
+        ),
+        png="<results>/figures/gaps.png",
+        text="<results>/figures/gaps.json",
+    log:
+        "<logs>/plot_gaps.log",
+    benchmark:
+        "<benchmarks>/plot_gaps.tsv"
+    params:
+        options=FIGURE_OPTIONS,
+
+
+use rule plot_fst_counts as plot_adjusted_gaps with:
+    input:
+        script=script("plot_adjusted_gaps.py"),
+        lib=imports("plot_adjusted_gaps.py"),
+        table="<results>/tables/adjusted.csv",
+    output:
+        svg=report(
+            "<results>/figures/adjusted_gaps.svg",
+            caption="../report/figure_adjusted_gaps.rst",
+            category="Figures",
+            subcategory="Results",
+            labels={"figure": "gap with conditions or atlases held fixed"},
+        ),
+        png="<results>/figures/adjusted_gaps.png",
+        text="<results>/figures/adjusted_gaps.json",
+    log:
+        "<logs>/plot_adjusted_gaps.log",
+    benchmark:
+        "<benchmarks>/plot_adjusted_gaps.tsv"
+    params:
+        options=FIGURE_OPTIONS,
+
+
+use rule plot_fst_counts as plot_uncertainty with:
+    input:
+        script=script("plot_uncertainty.py"),
+        lib=imports("plot_uncertainty.py"),
+        table="<results>/tables/uncertainty.csv",
+    output:
+        svg=report(
+            "<results>/figures/uncertainty.svg",
+            caption="../report/figure_uncertainty.rst",
+            category="Figures",
+            subcategory="Results",
+            labels={"figure": "uncertainty as a warning sign"},
+        ),
+        png="<results>/figures/uncertainty.png",
+        text="<results>/figures/uncertainty.json",
+    log:
+        "<logs>/plot_uncertainty.log",
+    benchmark:
+        "<benchmarks>/plot_uncertainty.tsv"
+    params:
+        options=FIGURE_OPTIONS,
+
+
+rule plot_sweep:
+    input:
+        script=script("plot_sweep.py"),
+        lib=imports("plot_sweep.py"),
+        table="<results>/tables/runs.csv",
+        trends="<results>/tables/sweep.csv",
+    output:
+        svg=report(
+            "<results>/figures/sweep.svg",
+            caption="../report/figure_sweep.rst",
+            category="Figures",
+            subcategory="Results",
+            labels={"figure": "error against the dark share"},
+        ),
+        png="<results>/figures/sweep.png",
+        text="<results>/figures/sweep.json",
+    log:
+        "<logs>/plot_sweep.log",
+    benchmark:
+        "<benchmarks>/plot_sweep.tsv"
     localrule: True
     conda:
         environment("base")
@@ -172,11 +265,50 @@ rule plot_condition_mse:
         runtime=5,
     params:
         options=FIGURE_OPTIONS,
-        rare_below=config["figures"]["rare_below"],
-        label_count=config["figures"]["label_conditions"],
     shell:
-        "python -u {input.script:q} --table {input.table:q} --rare-below {params.rare_below}"
-        " --label-count {params.label_count} {params.options}"
+        "python -u {input.script:q} --table {input.table:q} --trends {input.trends:q} {params.options}"
+        " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
+
+
+rule plot_training_curves:
+    input:
+        script=script("plot_training_curves.py"),
+        lib=imports("plot_training_curves.py"),
+        histories=expand(
+            "<results>/runs/{train_set}/run{run}/history.csv", train_set=TRAIN_SETS, run=RUNS
+        ),
+    output:
+        svg=report(
+            "<results>/figures/training_curves.svg",
+            caption="../report/figure_training_curves.rst",
+            category="Figures",
+            subcategory="Training",
+            labels={"figure": "loss by epoch"},
+        ),
+        png="<results>/figures/training_curves.png",
+        text="<results>/figures/training_curves.json",
+    log:
+        "<logs>/plot_training_curves.log",
+    benchmark:
+        "<benchmarks>/plot_training_curves.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        options=" ".join(
+            [
+                FIGURE_OPTIONS,
+                f"--models results/{config['study']}/runs",
+                f"--sets {ALL_SETS}",
+                f"--runs {len(RUNS)}",
+            ]
+        ),
+    shell:
+        "python -u {input.script:q} {params.options}"
         " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
 
 
@@ -188,7 +320,7 @@ rule plot_reconstructions_mixed:
     output:
         svg=report(
             "<results>/figures/reconstructions_mixed.svg",
-            caption=source("report/figure_reconstructions_mixed.rst"),
+            caption="../report/figure_reconstructions_mixed.rst",
             category="Figures",
             subcategory="Pictures",
             labels={"figure": "1 reconstructions, balanced training set"},
@@ -207,19 +339,23 @@ rule plot_reconstructions_mixed:
         mem_mb=1000,
         runtime=5,
     params:
-        options=FIGURE_OPTIONS,
-        groups=["light", "dark"],
-        sets=[f"{MIXED_SET}={dark_share(MIXED_SET)}"],
+        options=" ".join(
+            [
+                FIGURE_OPTIONS,
+                "--groups light dark",
+                f"--sets {MIXED_SET['name']}={MIXED_SET['dark_share']}",
+            ]
+        ),
     shell:
-        "python -u {input.script:q} --examples {input.examples:q} --groups {params.groups} --sets {params.sets:q}"
-        " {params.options} --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
+        "python -u {input.script:q} --examples {input.examples:q} {params.options}"
+        " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
 
 
 use rule plot_reconstructions_mixed as plot_reconstructions_light with:
     output:
         svg=report(
             "<results>/figures/reconstructions_light.svg",
-            caption=source("report/figure_reconstructions_light.rst"),
+            caption="../report/figure_reconstructions_light.rst",
             category="Figures",
             subcategory="Pictures",
             labels={"figure": "4 reconstructions of light skin"},
@@ -231,16 +367,14 @@ use rule plot_reconstructions_mixed as plot_reconstructions_light with:
     benchmark:
         "<benchmarks>/plot_reconstructions_light.tsv"
     params:
-        options=FIGURE_OPTIONS,
-        groups=["light"],
-        sets=ALL_SETS,
+        options=f"{FIGURE_OPTIONS} --groups light --sets {ALL_SETS}",
 
 
 use rule plot_reconstructions_mixed as plot_reconstructions_dark with:
     output:
         svg=report(
             "<results>/figures/reconstructions_dark.svg",
-            caption=source("report/figure_reconstructions_dark.rst"),
+            caption="../report/figure_reconstructions_dark.rst",
             category="Figures",
             subcategory="Pictures",
             labels={"figure": "5 reconstructions of dark skin"},
@@ -252,9 +386,7 @@ use rule plot_reconstructions_mixed as plot_reconstructions_dark with:
     benchmark:
         "<benchmarks>/plot_reconstructions_dark.tsv"
     params:
-        options=FIGURE_OPTIONS,
-        groups=["dark"],
-        sets=ALL_SETS,
+        options=f"{FIGURE_OPTIONS} --groups dark --sets {ALL_SETS}",
 
 
 rule figures:

@@ -4,7 +4,13 @@
 REPORT_TABLES = [
     "headline",
     "gaps",
+    "adjusted",
+    "models",
+    "subsets",
+    "sweep",
+    "uncertainty",
     "runs",
+    "pooled_conditions",
     "conditions",
     "condition_mix",
     "fst_counts",
@@ -41,11 +47,14 @@ rule report_page:
         runtime=5,
     params:
         config=json.dumps(config),
+        models=f"results/{config['study']}/runs",
+        train_sets=TRAIN_SETS,
+        runs=len(RUNS),
     shell:
         "python -u {input.script:q} --template {input.template:q} --dictionary {input.dictionary:q}"
         " --record {input.record:q} --availability {input.availability:q} --claims {input.claims:q}"
-        " --design {input.design:q} --figures {input.figures:q} --tables {input.tables:q} --runs {input.runs:q}"
-        " --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+        " --design {input.design:q} --figures {input.figures:q} --tables {input.tables:q}"
+        " --models {params.models:q} --train-sets {params.train_sets:q} --runs {params.runs} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule report:

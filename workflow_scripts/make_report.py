@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--design", required=True, type=Path, help="tables/design.csv")
     parser.add_argument("--figures", required=True, nargs="+", type=Path, help="SVG files, each with a JSON beside it")
     parser.add_argument("--tables", required=True, nargs="+", type=Path, help="CSV files, in the order of the page")
-    parser.add_argument("--runs", required=True, nargs="+", type=Path, help="run.json of every model")
+    parser.add_argument("--models", required=True, type=Path, help="folder of <train_set>/run<r>/run.json")
+    parser.add_argument("--train-sets", required=True, nargs="+", help="names of the training sets")
+    parser.add_argument("--runs", required=True, type=int, help="number of runs")
     parser.add_argument("--output", required=True, type=Path, help="the page")
     args = parser.parse_args(argv)
 
@@ -44,7 +46,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         [describe_table(path.stem, path.read_bytes(), pd.read_csv(path), dictionary) for path in args.tables],
         pd.read_csv(args.design),
         availability_counts(pd.read_csv(args.availability), splits["light"], splits["dark"], splits["label"]),
-        [json.loads(path.read_text()) for path in args.runs],
+        [
+            json.loads((args.models / name / f"run{number}" / "run.json").read_text("utf-8"))
+            for name in args.train_sets
+            for number in range(args.runs)
+        ],
     )
     write_text(page, args.output)
     print(f"report: {args.output}")

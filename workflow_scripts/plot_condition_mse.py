@@ -10,7 +10,7 @@ from fairgen.figures.condition_mse import COLUMNS, condition_mse_data, condition
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = figure_parser(__doc__)
-    parser.add_argument("--table", required=True, type=Path, help="tables/conditions.csv")
+    parser.add_argument("--table", required=True, type=Path, help="tables/pooled_conditions.csv")
     parser.add_argument("--rare-below", type=int, default=10, help="fewer images than this in a group: drawn muted")
     parser.add_argument("--label-count", type=int, default=3, help="conditions named in each panel, at most")
     options = parser.parse_args(argv)

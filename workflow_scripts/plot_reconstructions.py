@@ -1,26 +1,16 @@
 """Draw test images beside their reconstructions (figures 1, 4 and 5 of the paper)."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, group_names, write_figure
+from fairgen.figures.common import figure_parser, group_names, set_with_share, write_figure
 from fairgen.figures.reconstructions import (
     draw_reconstructions,
     read_examples,
     reconstruction_data,
     reconstruction_text,
 )
-
-
-def set_with_share(text: str) -> tuple[str, float]:
-    """Parse "A=0.5" as the name and the dark share of a training set."""
-    name, _, share = text.partition("=")
-    try:
-        return name, float(share)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected NAME=DARK_SHARE such as A=0.5, found {text!r}") from None
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,14 @@ def p_value(value: float) -> str:
 def data_uri(kind: str, content: bytes) -> str:
     """Content as a URI that needs no request."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def display_width(svg: bytes) -> int:
+    """Width on the page in CSS pixels: larger than in print, where 8 pt letters are held closer to the eye."""
+    found = re.search(rb'<svg[^>]*? width="([0-9.]+)pt"', svg)
+    if found is None:
+        raise UserError("expected an SVG with its width in points, found none. Draw the figures again.")
+    return round(float(found[1]) * 4 / 3 * 1.3)
 
 
 def availability_counts(
@@ -288,6 +297,7 @@ def build_report(
                 "caption": figure.caption,
                 "alt": figure.alt,
                 "uri": data_uri("image/svg+xml", figure.svg),
+                "width": display_width(figure.svg),
             }
             for figure in shown
         ],

@@ -32,11 +32,11 @@ class GroupNames(NamedTuple):
     dark: str
 
 
-def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_table(path: str | Path, columns: Sequence[str], may_be_empty: bool = False) -> pd.DataFrame:
     """Read a CSV and keep `columns`.
 
     Raises:
-        UserError: a column is absent, or the table has no row.
+        UserError: a column is absent, or the table has no row and must have one.
     """
     table = pd.read_csv(path)
     missing = [column for column in columns if column not in table.columns]
@@ -45,7 +45,7 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
             f"{path}: expected the columns {', '.join(columns)}; {', '.join(missing)} not found. "
             "Remake the table with this version of the workflow."
         )
-    if table.empty:
+    if table.empty and not may_be_empty:
         raise UserError(f"{path}: expected at least one row, found none. There is nothing to draw.")
     return table[list(columns)]
 
@@ -61,6 +61,15 @@ def figure_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--light", type=int, nargs="+", default=[1, 2], help="Fitzpatrick types of the light group")
     parser.add_argument("--dark", type=int, nargs="+", default=[5, 6], help="Fitzpatrick types of the dark group")
     return parser
+
+
+def set_with_share(text: str) -> tuple[str, float]:
+    """Parse "A=0.5" as the name and the dark share of a training set."""
+    name, _, share = text.partition("=")
+    try:
+        return name, float(share)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected NAME=DARK_SHARE such as A=0.5, found {text!r}") from None
 
 
 def group_names(options: argparse.Namespace) -> GroupNames:

@@ -1,0 +1,37 @@
+"""Panels side by side, with a strip for the legend above them."""
+
+import math
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fairgen.style import PAGE_WIDTH, new_figure
+
+LEGEND_HEIGHT = 0.3  # inches
+
+
+def panel_grid(count: int, height: float, columns: int = 3, share: bool = True) -> tuple[Figure, list[Axes], Axes]:
+    """`count` panels in rows of at most `columns` (four where there are more than two rows of three).
+
+    Args:
+        count: panels.
+        height: of a panel with its labels, inches.
+        columns: most panels in a row.
+        share: common x and y scales.
+
+    Returns:
+        The figure, the panels in reading order, and an empty area above them for a legend.
+    """
+    columns = min(count, columns if count <= 2 * columns else columns + 1)
+    rows = math.ceil(count / columns)
+    width = PAGE_WIDTH if columns > 1 else 0.6 * PAGE_WIDTH
+    figure = new_figure(width, LEGEND_HEIGHT + height * rows)
+    layout = figure.add_gridspec(rows + 1, columns, height_ratios=[LEGEND_HEIGHT, *[height - 0.3] * rows])
+    legend = figure.add_subplot(layout[0, :])
+    legend.set_axis_off()
+    panels: list[Axes] = []
+    for index in range(count):
+        first = panels[0] if panels and share else None
+        place = layout[1 + index // columns, index % columns]
+        panels.append(figure.add_subplot(place, sharex=first, sharey=first))
+    return figure, panels, legend

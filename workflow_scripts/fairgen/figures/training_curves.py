@@ -1,0 +1,66 @@
+"""Loss and its terms by epoch, a line per model."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fairgen.figures.common import FigureText
+from fairgen.figures.grid import panel_grid
+from fairgen.figures.intervals import ordered_sets, set_colours, set_names
+
+TERMS = {
+    "loss": "loss",
+    "mse": "mean squared error",
+    "kl": "KL divergence (mean over latents)",
+    "perceptual": "perceptual",
+}
+COLUMNS = ("epoch", *TERMS)
+
+
+def training_data(histories: pd.DataFrame) -> pd.DataFrame:
+    """Histories of all models in one order.
+
+    Args:
+        histories: train_set, dark_share, run and `COLUMNS`, one row per model and epoch.
+
+    Returns:
+        The same with position of the training set, by position, run and epoch.
+    """
+    rows = histories.merge(ordered_sets(histories), on=["train_set", "dark_share"], validate="many_to_one")
+    return rows.sort_values(["position", "run", "epoch"], ignore_index=True)
+
+
+def draw_training(data: pd.DataFrame) -> Figure:
+    """One panel per term of the loss, a line per model, coloured by training set."""
+    sets = ordered_sets(data)
+    terms = [term for term in TERMS if data[term].notna().any()]
+    figure, panels, legend = panel_grid(len(terms), 2.1, columns=2, share=False)
+    single = data["epoch"].max() == 1
+    for axes, term in zip(panels, terms, strict=True):
+        for position, label, colour in zip(sets["position"], set_names(sets), set_colours(len(sets)), strict=True):
+            mine = data[data["position"] == position]
+            for index, (_, rows) in enumerate(mine.groupby("run")):
+                name = label if index == 0 else ""
+                axes.plot(rows["epoch"], rows[term], "o" if single else "-", color=colour, linewidth=1, label=name)
+        axes.set_ylabel(TERMS[term])
+        axes.set_xlabel("epoch")
+        axes.grid(axis="y")
+        axes.locator_params(axis="x", integer=True)
+    legend.legend(*panels[0].get_legend_handles_labels(), loc="center", ncols=min(len(sets), 4))
+    return figure
+
+
+def training_text(data: pd.DataFrame) -> FigureText:
+    """Title, caption and alternative text; says how much the loss still fell in the last epoch."""
+    epochs = int(data["epoch"].max())
+    models = len(data[["train_set", "run"]].drop_duplicates())
+    end = ""
+    if epochs > 1:
+        loss = data.pivot_table(index=["train_set", "run"], columns="epoch", values="loss")
+        fall = 1 - float((loss[epochs] / loss[epochs - 1]).mean())
+        end = f" In the last epoch the loss fell by {100 * fall:.1f} % on average."
+    return FigureText(
+        "Training",
+        f"Loss on the training images and its terms over {epochs} epoch{'s' if epochs > 1 else ''}, one line for each "
+        f"of {models} models.{end} Lines of one colour should lie close together; one that stands out needs a look.",
+        f"Line plots of the loss and its terms by epoch for {models} models.{end}",
+    )

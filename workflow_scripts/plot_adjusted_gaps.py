@@ -1,0 +1,20 @@
+"""Draw the gap with conditions or source atlases held fixed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fairgen.errors import run
+from fairgen.figures.adjusted import COLUMNS, adjusted_data, adjusted_text, draw_adjusted
+from fairgen.figures.common import figure_parser, group_names, read_table, write_figure
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = figure_parser(__doc__)
+    parser.add_argument("--table", required=True, type=Path, help="tables/adjusted.csv")
+    options = parser.parse_args(argv)
+    data = adjusted_data(read_table(options.table, COLUMNS))
+    write_figure(lambda: draw_adjusted(data), adjusted_text(data, group_names(options)), options)
+
+
+if __name__ == "__main__":
+    run(main)

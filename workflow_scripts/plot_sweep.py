@@ -1,0 +1,25 @@
+"""Draw the reconstruction error of both groups against the dark share of the training set."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fairgen.errors import run
+from fairgen.figures.common import figure_parser, group_names, read_table, write_figure
+from fairgen.figures.sweep import COLUMNS, METRIC, draw_sweep, sweep_data, sweep_text
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = figure_parser(__doc__)
+    parser.add_argument("--table", required=True, type=Path, help="tables/runs.csv")
+    parser.add_argument("--trends", required=True, type=Path, help="tables/sweep.csv")
+    options = parser.parse_args(argv)
+    names = group_names(options)
+    runs = read_table(options.table, ["train_set", "dark_share", "run", "group", METRIC])
+    trends = read_table(options.trends, COLUMNS)
+    trends = trends[trends["metric"] == METRIC]
+    data = sweep_data(runs)
+    write_figure(lambda: draw_sweep(data, runs, trends, names), sweep_text(data, trends, names), options)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,20 @@
+"""Draw how well measures of uncertainty flag high error or an unrepresented group."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fairgen.errors import run
+from fairgen.figures.common import figure_parser, read_table, write_figure
+from fairgen.figures.uncertainty import COLUMNS, draw_uncertainty, uncertainty_data, uncertainty_text
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = figure_parser(__doc__)
+    parser.add_argument("--table", required=True, type=Path, help="tables/uncertainty.csv")
+    options = parser.parse_args(argv)
+    data = uncertainty_data(read_table(options.table, COLUMNS))
+    write_figure(lambda: draw_uncertainty(data), uncertainty_text(data), options)
+
+
+if __name__ == "__main__":
+    run(main)
