@@ -9,9 +9,11 @@ import pandas as pd
 import statsmodels.formula.api as smf
 from scipy import stats
 
+from fairgen.stats.mixed import nested_gaps
 from fairgen.stats.rows import by_train_set
 
 MAX_ROWS = 120_000  # beyond, the fits use means per image and training set
+ROUNDING = 1e-12  # log errors that differ by no more are the same
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,6 @@ def image_means(rows: pd.DataFrame, metric: str = "mse") -> pd.DataFrame:
     return logs.groupby(keys, observed=True, as_index=False).agg(
         log_mse=("log_mse", "mean"), n_rows=("log_mse", "size")
     )
-
-
-def mixed_model(images: pd.DataFrame, train_sets: Sequence[str]) -> Fit:
-    """log MSE ~ dark x training set + atlas, condition random, image nested in condition (REML).
-
-    Args:
-        images: `image_means`.
-        train_sets: names, in the order of the result.
-    """
-    table = _indicators(images)
-    formula = "log_mse ~ " + _fixed(table, train_sets)
-
-    def fit() -> object:
-        # re_formula is not optional: with vc_formula alone there is no random intercept of the condition.
-        model = smf.mixedlm(formula, table, groups="label", re_formula="1", vc_formula={"image": "0 + C(md5hash)"})
-        return model.fit(reml=True, method=["lbfgs", "bfgs", "cg"])
-
-    return _result(fit, train_sets, len(table))
 
 
 def clustered_ols(rows: pd.DataFrame, train_sets: Sequence[str]) -> tuple[Fit, Fit]:
@@ -97,8 +81,13 @@ def model_gaps(rows: pd.DataFrame, level: float) -> pd.DataFrame:
     """
     shares = {name: share for name, share, _ in by_train_set(rows)}
     names = list(shares)
-    one_way, two_way = clustered_ols(rows, names)
-    mixed = mixed_model(image_means(rows), names)
+    if np.ptp(np.log(rows["mse"])) > ROUNDING:
+        one_way, two_way = clustered_ols(rows, names)
+        gaps, covariance, between_conditions = nested_gaps(image_means(rows), names)
+        note = "" if between_conditions > 0 else "the variance between conditions is estimated as 0"
+        mixed = Fit(gaps, covariance, rows["md5hash"].nunique() * len(names), note)
+    else:
+        one_way = two_way = mixed = _no_fit(len(names), len(rows), "every image has the same error")
     between = np.maximum(np.diag(two_way.covariance) - np.diag(one_way.covariance), 0.0)
     n_runs = rows["run"].nunique()
     table = []
@@ -154,10 +143,11 @@ def _result(fit: Callable[[], object], train_sets: Sequence[str], n_rows: int) -
             names = ["dark"] if len(train_sets) == 1 else [f"dark:C(train_set)[{name}]" for name in train_sets]
             estimates = result.params[names].to_numpy()  # type: ignore[attr-defined]
             covariance = result.cov_params().loc[names, names].to_numpy()  # type: ignore[attr-defined]
-            failure = []
         except (np.linalg.LinAlgError, ValueError) as error:
-            estimates = np.full(len(train_sets), np.nan)
-            covariance = np.full((len(train_sets), len(train_sets)), np.nan)
-            failure = [f"no fit: {error}"]
-    messages = failure + sorted({" ".join(str(warning.message).split()) for warning in caught})
+            return _no_fit(len(train_sets), n_rows, str(error))
+    messages = sorted({" ".join(str(warning.message).split()) for warning in caught})
     return Fit(estimates, covariance, n_rows, "; ".join(messages))
+
+
+def _no_fit(n_sets: int, n_rows: int, reason: str) -> Fit:
+    return Fit(np.full(n_sets, np.nan), np.full((n_sets, n_sets), np.nan), n_rows, f"no fit: {reason}")

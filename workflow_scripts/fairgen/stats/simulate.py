@@ -44,6 +44,7 @@ class Truth:
     training: float = 0.0
     noise: float = 0.1
     std_gap: float = 0.0
+    shift: dict[str, float] = field(default_factory=dict)
 
     def condition_effects(self) -> np.ndarray:
         """One effect per condition, equally spaced, mean 0 and the given standard deviation."""
@@ -71,13 +72,24 @@ class Truth:
         """The expected gap of the mean MSE, dark minus light."""
         return self.expected_mse(train_set, "dark") - self.expected_mse(train_set, "light")
 
+    def standardised_gap(self, train_set: str) -> float:
+        """The expected gap when both groups have the mean of their two condition mixes."""
+        pooled = (self.condition_shares("light") + self.condition_shares("dark")) / 2
+        effects = np.exp(self.condition_effects())
+        means = {
+            group: self.expected_mse(train_set, group)
+            * float(pooled @ effects / (self.condition_shares(group) @ effects))
+            for group in ("light", "dark")
+        }
+        return means["dark"] - means["light"]
+
 
 def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One study: all evaluation rows, and the design table.
 
     Returns:
-        (train_set, dark_share, run, group, md5hash, label, atlas, mse, mse_unit, latent_std, kl with one row per
-        model and test image; train_set, dark_share, drawn, test_size, distinct with one row per training set).
+        (train_set, dark_share, run, group, md5hash, label, atlas, mse, mse_unit, latent_std, kl, dl, da, db with one
+        row per model and test image; train_set, dark_share, drawn, test_size, distinct with one row per training set).
     """
     pools = {group: _pool(truth, group, rng) for group in ("light", "dark")}
     models = {(name, run): rng.normal(0, truth.run) for name in truth.shares for run in range(truth.runs)}
@@ -106,16 +118,12 @@ def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame
                 mse = np.exp(truth.log_mse + effect + images["difficulty"].to_numpy() + noise)
                 log_std = -0.3 + 0.5 * models[name, run] + (truth.std_gap if group == "dark" else 0.0)
                 std = np.exp(log_std + rng.normal(0, 0.05, len(images)) + 0.1 * images["difficulty"].to_numpy())
+                colour = rng.normal(0, 0.2, 3) + rng.normal(0, 3, (len(images), 3))
+                colour[:, 0] += share * truth.shift.get(group, 0.0)
+                measured = {"mse": mse, "mse_unit": mse / 4, "latent_std": std, "kl": 100 * mse}
+                measured |= dict(zip(("dl", "da", "db"), colour.T, strict=True))
                 parts.append(
-                    images.drop(columns="difficulty").assign(
-                        train_set=name,
-                        dark_share=share,
-                        run=run,
-                        mse=mse,
-                        mse_unit=mse / 4,
-                        latent_std=std,
-                        kl=100 * mse,
-                    )
+                    images.drop(columns="difficulty").assign(train_set=name, dark_share=share, run=run, **measured)
                 )
     design = pd.DataFrame(
         {

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fairgen.errors import UserError
 from fairgen.stats.bootstrap import Draws, combined_interval, combined_p, jackknife_se
 from fairgen.stats.rows import GROUPS, by_train_set
 
+MAX_EMPTY = 0.01  # largest fraction of resamples without any stratum that may be left out
 STRATA = {
     "condition": ["label"],
     "atlas": ["atlas"],
@@ -114,13 +114,15 @@ def adjusted_gaps(
         train_set, dark_share, adjustment (`none`, or a key of `STRATA`), n_strata (compared), n_strata_all,
         coverage (fraction of the evaluation rows in compared strata), coverage_dark, gap, ci_low, ci_high, p (inverts
         the interval), p_vanish (two one-sided tests: small when the gap lies within the vanishing margin), relative
-        (gap over the light mean), crude_gap (unadjusted, same images), n_runs, covers
-        (what the interval accounts for). Weights and the choice of strata are held fixed when resampling.
+        (gap over the light mean), crude_gap (unadjusted, same images), n_runs, covers (what the interval accounts
+        for, or why there is none). Weights and the choice of strata are held fixed when resampling.
     """
     table = []
     for name, share, part in by_train_set(rows):
         for adjustment, columns in {"none": [], **STRATA}.items():
-            strata = part[columns].agg(" / ".join, axis=1) if columns else pd.Series("all", index=part.index)
+            strata = pd.Series("", index=part.index)
+            for column in columns:
+                strata = strata + part[column] + " / "
             row = _adjusted_row(part, strata, draws, min_images, level, vanishing, metric)
             table.append({"train_set": name, "dark_share": share, "adjustment": adjustment} | row)
     return pd.DataFrame(table)
@@ -153,23 +155,29 @@ def _adjusted_row(
     sums = stratum_sums(part, strata, names, metric)
     gap = sums.gap(weights)
     se_runs = jackknife_se(sums.left_out_gaps(weights)) if n_runs > 1 else 0.0
+    light = float(part.loc[part["group"] == "light", metric].mean())
+    crude = part[strata.isin(names)].groupby("group")[metric].mean()
+    row |= {
+        "gap": gap,
+        "relative": gap / light if light else np.nan,
+        "crude_gap": float(crude["dark"] - crude["light"]),
+    }
     resampled = resampled_gaps(part, strata, names, weights, draws, metric)
+    empty = np.isnan(resampled)
+    if empty.mean() > MAX_EMPTY or np.isnan(se_runs):
+        return row | {"covers": "no interval: too few images to resample"}
+    resampled = resampled[~empty]
     low, high = combined_interval(gap, resampled, se_runs, n_runs - 1, level)
-    margin = vanishing * abs(float(part.loc[part["group"] == "light", metric].mean()))
+    margin = vanishing * abs(light)
     one_sided = [
         _p_below(gap - margin, resampled - margin, se_runs, n_runs - 1),
         _p_below(-gap - margin, -resampled - margin, se_runs, n_runs - 1),
     ]
-    crude = part[strata.isin(names)].groupby("group")[metric].mean()
-    light = float(part.loc[part["group"] == "light", metric].mean())
     return row | {
-        "gap": gap,
         "ci_low": low,
         "ci_high": high,
         "p": combined_p(gap, resampled, se_runs, n_runs - 1),
         "p_vanish": max(one_sided),
-        "relative": gap / light if light else np.nan,
-        "crude_gap": float(crude["dark"] - crude["light"]),
     }
 
 
@@ -185,10 +193,6 @@ def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def _weighted(differences: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted mean over the last axis, of the strata that are not NaN."""
+    """Weighted mean over the last axis, of the strata that are not NaN; NaN where all are."""
     present = np.where(np.isnan(differences), 0.0, weights)
-    if not (present.sum(axis=-1) > 0).all():
-        raise UserError(
-            "bootstrap: a resample held no stratum to compare; the test sets are too small (splits.test_size)."
-        )
-    return np.asarray((np.nan_to_num(differences) * present).sum(axis=-1) / present.sum(axis=-1))
+    return _ratio((np.nan_to_num(differences) * present).sum(axis=-1), present.sum(axis=-1))

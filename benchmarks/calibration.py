@@ -1,0 +1,201 @@
+"""Do the tests and intervals keep their promises? Simulated studies with a known truth, many times over.
+
+    python benchmarks/calibration.py --studies 500 --models 100 --workers 2 --output benchmarks/calibration
+
+writes <output>.csv (every rate with its binomial interval), <output>.md (the table to read) and <output>_power.svg.
+The design is the paper's: 7,755 light and 2,168 dark images, ten runs, test sets of 500, training sets of 1,668.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+import yaml
+from matplotlib import pyplot as plt
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "workflow_scripts"))
+
+from fairgen.files import write_csv, write_text  # noqa: E402
+from fairgen.stats.calibrate import rates, simulated_outcomes  # noqa: E402
+from fairgen.stats.simulate import Truth  # noqa: E402
+
+NULL = Truth()
+EFFECT = Truth(gap={"A": 0.3, "B": 0.15, "C": -0.1}, condition=0.3, mix=0.5)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A truth, and the verdicts that are false under it."""
+
+    name: str
+    truth: Truth
+    false: tuple[str, ...] = ()
+    images: bool = False  # with the bootstrap and the standardised gap
+    models: bool = False  # with the regressions
+    share: float = 0.4  # of the studies asked for
+
+
+SCENARIOS = [
+    Scenario(
+        "no gap, no effect of the training set",
+        NULL,
+        (
+            *(f"C{i}: {verdict}" for i in (1, 2, 3, 4, 5, 7) for verdict in ("supported", "contradicted")),
+            "C9: supported",
+            "C11: supported",
+        ),
+        images=True,
+        models=True,
+        share=1.0,
+    ),
+    Scenario(
+        "no gap at equal condition mix, but different mixes",
+        replace(NULL, condition=0.3, mix=0.5),
+        ("C11: supported",),
+        images=True,
+        models=True,
+    ),
+    Scenario("gaps and different mixes", EFFECT, images=True, models=True),
+    Scenario("models that differ three times as much", replace(EFFECT, run=0.06, run_group=0.06), images=True),
+    Scenario("five runs", replace(EFFECT, runs=5), images=True),
+    Scenario(
+        "dark under C 25 % above light under A", Truth(gap={"C": math.log(1.25)}), ("C4: supported", "C4: contradicted")
+    ),
+    Scenario(
+        "latent std gap at the margin of 5 %", Truth(std_gap=math.log(1.05)), ("C6: supported", "C6: contradicted")
+    ),
+    Scenario(
+        "mean MSE at 0.07",
+        replace(NULL, log_mse=NULL.log_mse + math.log(0.07 / NULL.expected_mse("A", "light"))),
+        ("C10: supported", "C10: contradicted"),
+    ),
+    Scenario(
+        "dark colour change at what is noticeable", Truth(shift={"dark": 2.3}), ("C9: supported", "C9: contradicted")
+    ),
+    Scenario(
+        "light colour change at what is noticeable",
+        Truth(shift={"dark": 5.0, "light": 2.3}),
+        ("C9: supported", "C9: contradicted"),
+    ),
+    Scenario(
+        "limit: what a model learns depends on which images it saw",
+        replace(EFFECT, training=0.02),
+        images=True,
+    ),
+]
+POWER_GAPS = [0.0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.15]
+POWER_RUNS = [5, 10]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=500, help="simulated studies per scenario")
+    parser.add_argument(
+        "--models", type=int, default=100, help="of these, with the regressions, where they are asked for"
+    )
+    parser.add_argument("--power", type=int, default=100, help="simulated studies per point of the power curve")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--output", default=str(ROOT / "benchmarks" / "calibration"))
+    args = parser.parse_args(argv)
+
+    stats = yaml.safe_load((ROOT / "config.yaml").read_text())["stats"] | {"resamples": 400}
+    tables = []
+    for number, scenario in enumerate(SCENARIOS):
+        outcomes = simulate(scenario, number, args.studies, args.models, stats, args.workers)
+        found = rates(outcomes).assign(scenario=scenario.name)
+        found["false"] = found["outcome"].isin([f"verdict {name}" for name in scenario.false])
+        tables.append(found)
+        print(found[["outcome", "rate", "low", "high", "n", "false"]].to_string(index=False), flush=True)
+    table = pd.concat(tables, ignore_index=True)[["scenario", "outcome", "rate", "low", "high", "n", "false"]]
+    power = power_curve(args.power, stats, args.workers)
+    write_csv(table, f"{args.output}.csv")
+    write_csv(power, f"{args.output}_power.csv")
+    write_text(describe(table, power), f"{args.output}.md")
+    draw_power(power, f"{args.output}_power.svg")
+
+
+def simulate(
+    scenario: Scenario, number: int, studies: int, models: int, stats: dict[str, Any], workers: int
+) -> list[dict[str, bool | str]]:
+    """The outcomes of all studies of a scenario; the seeds depend on nothing but scenario and study."""
+    jobs = [
+        (10_000 * number + study, scenario.models and study < models)
+        for study in range(round(scenario.share * studies))
+    ]
+    one = partial(_one, scenario, stats)
+    if workers == 1:
+        return [one(job) for job in tqdm(jobs, desc=scenario.name)]
+    with ProcessPoolExecutor(workers) as pool:
+        return list(tqdm(pool.map(one, jobs), total=len(jobs), desc=scenario.name))
+
+
+def _one(scenario: Scenario, stats: dict[str, Any], job: tuple[int, bool]) -> dict[str, bool | str]:
+    seed, models = job
+    return simulated_outcomes(scenario.truth, seed, stats, scenario.images, models)
+
+
+def power_curve(studies: int, stats: dict[str, Any], workers: int) -> pd.DataFrame:
+    """How often C2 is supported when dark images have a given log gap under B: runs, gap, rate, low, high, n."""
+    tables = []
+    for i, runs in enumerate(POWER_RUNS):
+        for k, gap in enumerate(POWER_GAPS):
+            scenario = Scenario(
+                f"power: {runs} runs, gap {gap:g}", Truth(gap=dict.fromkeys("ABC", gap), runs=runs), share=1.0
+            )
+            found = rates(simulate(scenario, 100 + 10 * i + k, studies, 0, stats, workers))
+            tables.append(found[found["outcome"] == "verdict C2: supported"].assign(runs=runs, gap=gap))
+    return pd.concat(tables, ignore_index=True)[["runs", "gap", "rate", "low", "high", "n"]]
+
+
+def describe(table: pd.DataFrame, power: pd.DataFrame) -> str:
+    """The results as Markdown: false verdicts, false rejections, coverage, power."""
+    lines = ["# Calibration of the tests and intervals", "", __doc__.split("\n\n")[-1].strip(), ""]
+    lines += ["Synthetic tables, no photographs. Rates with 95 % binomial intervals.", ""]
+    parts = {
+        "False verdicts (nominal: at most 5 %)": table[table["false"]],
+        "Rejections when there is no gap (nominal: 5 %)": table[
+            (table["scenario"] == SCENARIOS[0].name) & table["outcome"].str.startswith("reject")
+        ],
+        "Coverage of 95 % intervals": table[table["outcome"].str.startswith("cover")],
+    }
+    for title, part in parts.items():
+        lines += [f"## {title}", "", "| scenario | outcome | rate | 95 % interval | studies |", "|---|---|---|---|---|"]
+        for row in part.to_dict("records"):
+            outcome = row["outcome"].removeprefix("verdict ").removeprefix("reject ").removeprefix("cover ")
+            interval = f"{row['low']:.3f} to {row['high']:.3f}"
+            lines.append(f"| {row['scenario']} | {outcome} | {row['rate']:.3f} | {interval} | {row['n']} |")
+        lines.append("")
+    lines += ["## Power of C2 (calibration_power.svg)", "", "| runs | dark over light | supported | studies |"]
+    lines.append("|---|---|---|---|")
+    for row in power.to_dict("records"):
+        lines.append(f"| {row['runs']} | {math.exp(row['gap']):.2f} | {row['rate']:.2f} | {row['n']} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw_power(power: pd.DataFrame, path: str) -> None:
+    """Power against the true ratio, one line per number of runs."""
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "fairgen"
+    figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
+    for runs, part in power.groupby("runs"):
+        ratio = part["gap"].map(math.exp)
+        axes.plot(ratio, part["rate"], marker="o", label=f"{runs} runs")
+        axes.fill_between(ratio, part["low"], part["high"], alpha=0.2)
+    axes.axhline(0.05, color="grey", linewidth=0.8)
+    axes.set(xlabel="true ratio of dark to light MSE under B", ylabel="C2 supported (simulated)", ylim=(0, 1))
+    axes.legend(frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""One simulated study through every test and interval, to count how often each is wrong."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from fairgen.stats.bootstrap import add_bootstrap, draw_images
+from fairgen.stats.claims import run_claims
+from fairgen.stats.gaps import gap_table, run_table
+from fairgen.stats.image_claims import adjusted_claim, colour_claim
+from fairgen.stats.models import model_gaps
+from fairgen.stats.rules import rules_from
+from fairgen.stats.simulate import Truth, simulate_study
+from fairgen.stats.strata import adjusted_gaps
+from fairgen.stats.verdicts import verdict_table
+
+METRICS = ("mse", "latent_std")
+COLOURS = ("dl", "da", "db")
+
+
+def simulated_outcomes(
+    truth: Truth, seed: int, stats: dict[str, Any], images: bool, models: bool
+) -> dict[str, bool | str]:
+    """What the statistics say about one simulated study.
+
+    Args:
+        truth: what is true.
+        seed: of the study and the bootstrap.
+        stats: the `stats` block of a configuration.
+        images: also the bootstrap and the standardised gap (and C11), which take half a second.
+        models: also the mixed model and the clustered regression, which take seconds.
+
+    Returns:
+        `verdict C1` ...: the verdicts; `reject <procedure> <set>`: whether the procedure tells the gap of MSE from 0;
+        `cover <procedure> <set>`: whether its interval holds the true value; `reject any Holm`: whether any test of
+        the family is significant.
+    """
+    rng = np.random.default_rng(seed)
+    rows, design = simulate_study(truth, rng)
+    rules = rules_from(stats)
+    level = 1 - rules.alpha
+    means = rows.groupby(["train_set", "dark_share", "run", "group"], as_index=False)
+    runs = means[[*METRICS, *COLOURS]].mean().merge(means.size().rename(columns={"size": "n_images"}))
+    table = run_table(runs, design, METRICS)
+    gaps = gap_table(table, METRICS, stats["family"], rules.alpha, stats["margins"])
+    cases = [*run_claims(table, gaps, rules), colour_claim(run_table(runs, design, COLOURS), rules)]
+    outcomes: dict[str, bool | str] = {"reject any Holm": bool((gaps["p_holm"] <= rules.alpha).any())}
+    if images:
+        draws = draw_images(rows, stats["resamples"], rng)
+        gaps = add_bootstrap(gaps, rows, draws, level)
+        adjusted = adjusted_gaps(rows, draws, stats["min_images"], level, rules.vanishing)
+        cases.append(adjusted_claim(table, adjusted, rules))
+        outcomes |= _adjusted_outcomes(adjusted, truth, rules.alpha)
+    outcomes |= _gap_outcomes(gaps[gaps["metric"] == "mse"], truth, rules.alpha)
+    if models:
+        outcomes |= _model_outcomes(model_gaps(rows, level), truth, rules.alpha)
+    verdicts = verdict_table(cases, rules.alpha, rules.min_runs)
+    return outcomes | {
+        f"verdict {claim}": verdict for claim, verdict in zip(verdicts["claim"], verdicts["verdict"], strict=True)
+    }
+
+
+def _gap_outcomes(gaps: pd.DataFrame, truth: Truth, alpha: float) -> dict[str, bool | str]:
+    found: dict[str, bool | str] = {}
+    for row in gaps.to_dict("records"):
+        name = row["train_set"]
+        gap = truth.expected_gap(name)
+        ratio = truth.expected_mse(name, "dark") / truth.expected_mse(name, "light")
+        found[f"reject corrected t {name}"] = row["p"] <= alpha
+        found[f"reject naive t {name}"] = row["p_naive"] <= alpha
+        found[f"reject Wilcoxon {name}"] = row["p_wilcoxon"] <= alpha
+        found[f"cover corrected t {name}"] = row["ci_low"] <= gap <= row["ci_high"]
+        found[f"cover naive t {name}"] = row["naive_low"] <= gap <= row["naive_high"]
+        found[f"cover ratio, Fieller {name}"] = row["ratio_low"] <= ratio <= row["ratio_high"]
+        if "boot_low" in row:
+            found[f"reject bootstrap {name}"] = not row["boot_low"] <= 0 <= row["boot_high"]
+            found[f"cover bootstrap {name}"] = row["boot_low"] <= gap <= row["boot_high"]
+            found[f"cover ratio, bootstrap {name}"] = row["boot_ratio_low"] <= ratio <= row["boot_ratio_high"]
+    return found
+
+
+def _adjusted_outcomes(adjusted: pd.DataFrame, truth: Truth, alpha: float) -> dict[str, bool | str]:
+    found: dict[str, bool | str] = {}
+    for row in adjusted[adjusted["adjustment"] == "condition"].to_dict("records"):
+        name = row["train_set"]
+        found[f"reject standardised {name}"] = row["p"] <= alpha
+        found[f"cover standardised {name}"] = row["ci_low"] <= truth.standardised_gap(name) <= row["ci_high"]
+    return found
+
+
+def _model_outcomes(models: pd.DataFrame, truth: Truth, alpha: float) -> dict[str, bool | str]:
+    found: dict[str, bool | str] = {}
+    for row in models.to_dict("records"):
+        procedure, name = row["model"], row["train_set"]
+        ratio = float(np.exp(truth.gap.get(name, 0.0)))
+        found[f"reject {procedure} {name}"] = row["p"] <= alpha
+        found[f"cover {procedure} {name}"] = row["ci_low"] <= ratio <= row["ci_high"]
+    return found
+
+
+def rates(outcomes: Sequence[dict[str, bool | str]]) -> pd.DataFrame:
+    """How often each outcome occurred, with its 95 % binomial (Clopper-Pearson) interval.
+
+    Returns:
+        outcome (verdicts as `verdict C1: supported`), rate, low, high, n.
+    """
+    names = list(dict.fromkeys(name for one in outcomes for name in one))
+    rows = []
+    for name in names:
+        values = [one[name] for one in outcomes if name in one]
+        levels = ["supported", "contradicted"] if name.startswith("verdict") else [True]
+        for wanted in levels:
+            count = sum(value == wanted for value in values)
+            low, high = proportion_confint(count, len(values), method="beta")
+            label = f"{name}: {wanted}" if isinstance(wanted, str) else name
+            rows.append({"outcome": label, "rate": count / len(values), "low": low, "high": high, "n": len(values)})
+    return pd.DataFrame(rows)
