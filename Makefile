@@ -8,7 +8,7 @@ SNAKEMAKE := $(BIN)/snakemake
 .PHONY: demo test lint setup lock
 
 demo: setup
-	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml
+	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml --quiet rules host
 	@echo "report: $(CURDIR)/results/demo/report.html"
 
 test: setup

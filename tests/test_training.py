@@ -167,6 +167,7 @@ def run_training(precision: str, n: int = 10, **changes: float) -> tuple[VAE, li
         precision,
         history,
         lambda _: None,
+        lambda _: None,
     )
     return model, history
 

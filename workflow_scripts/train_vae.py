@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from tqdm import tqdm
 
 from fairgen.checkpoints import load_checkpoint, save_checkpoint
 from fairgen.devices import choose_precision, hardware, leased_device, make_deterministic, peak_memory_mb, place
@@ -74,13 +75,15 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     history = load_checkpoint(checkpoint, key, model, optimizer)
     epochs_before = len(history)
     last_saved = start = time.perf_counter()
+    # Shown on a terminal only; a log gets one line per epoch.
+    bar = tqdm(total=len(images) * recipe.epochs, initial=len(images) * epochs_before, unit=" images", disable=None)
 
     def after_epoch(history: list[dict[str, float]]) -> None:
         nonlocal last_saved
         now = time.perf_counter()
         terms = "  ".join(f"{name} {history[-1][name]:.4f}" for name in LOSS_TERMS)
         rate = len(images) * (len(history) - epochs_before) / (now - start)
-        print(f"epoch {len(history)}/{recipe.epochs}  {terms}  {rate:.0f} images/s")
+        bar.write(f"epoch {len(history)}/{recipe.epochs}  {terms}  {rate:.0f} images/s")
         if now - last_saved >= args.checkpoint_seconds:
             save_checkpoint(checkpoint, key, model, optimizer, history)
             last_saved = time.perf_counter()
@@ -96,7 +99,9 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
         precision,
         history,
         after_epoch,
+        bar.update,
     )
+    bar.close()
     seconds = time.perf_counter() - start
     trained = len(images) * (recipe.epochs - epochs_before)
     measured = {"seconds": seconds, "images_per_second": trained / seconds, "peak_memory_mb": peak_memory_mb(device)}

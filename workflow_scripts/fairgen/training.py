@@ -125,7 +125,7 @@ def train(
     precision: str,
     history: list[dict[str, float]],
     after_epoch: Callable[[list[dict[str, float]]], None],
-    progress: Callable[[int, int, int], None] = lambda epoch, done, total: None,
+    progress: Callable[[int], object],
 ) -> None:
     """Train `model` in place from epoch `len(history)` to `recipe.epochs`.
 
@@ -135,7 +135,7 @@ def train(
         history: one row per finished epoch (epoch from 1, then the `LOSS_TERMS` as means over images);
             extended in place.
         after_epoch: called with the history after every epoch, to save a checkpoint.
-        progress: called with (epoch, images done, images in all) after every step.
+        progress: called with the number of images after every step.
 
     Raises:
         UserError: the loss became NaN or infinite; names epoch, step and terms.
@@ -153,7 +153,7 @@ def train(
             step_noise = noise[first : first + len(chosen)]
             collected.append(train_step(model, optimizer, perceptual, target, step_noise, recipe, precision))
             sizes.append(len(chosen))
-            progress(epoch + 1, first + len(chosen), n)
+            progress(len(chosen))
         terms = torch.stack(collected).cpu().double()  # the only wait for the device in an epoch
         check_finite(terms, epoch)
         weights = torch.tensor(sizes, dtype=torch.float64) / n
