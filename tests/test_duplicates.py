@@ -55,6 +55,19 @@ def test_clusters_are_those_of_all_pairs_at_every_radius_up_to_the_searched_one(
     assert (links.first < links.second).all()
 
 
+@pytest.mark.parametrize("shared", [1, 2, 3, 4])
+def test_nothing_is_missed_however_many_blocks_have_to_agree(monkeypatch: pytest.MonkeyPatch, shared: int) -> None:
+    monkeypatch.setattr("fairgen.duplicates._shared_blocks", lambda *_: shared)
+    rng = np.random.default_rng(shared)
+    codes = rng.integers(0, 2**64, (60, 1), np.uint64)
+    codes = np.concatenate([codes, codes])
+    for row in range(60, 120):
+        for bit in rng.choice(64, rng.integers(0, 12), replace=False):
+            codes[row] ^= np.uint64(1 << int(bit))
+    for radius in (0, 1, 6, 10):
+        assert clusters(120, [hash_links(codes, radius)]).tolist() == by_brute_force(codes, radius)
+
+
 def test_a_thousand_equal_hashes_are_a_thousand_links() -> None:
     codes = np.full((1000, 1), 12345, np.uint64)
     links = hash_links(codes, 6)

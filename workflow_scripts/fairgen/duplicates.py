@@ -8,6 +8,7 @@ from the imagehash library, 64 bits. Two images are near-duplicates when their h
 import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
+from math import comb, exp2, log2
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,6 @@ from fairgen.errors import UserError
 
 Codes = npt.NDArray[np.uint64]
 BITS = 64
-SHARED_BLOCKS = 2  # see `_close_codes`
 
 
 class Links(NamedTuple):
@@ -156,18 +156,32 @@ def _close_codes(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Pairs of distinct codes that differ in at most `radius` bits: their positions and the number of bits.
 
-    Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012): of radius + 2 blocks of bits, two such codes
-    agree in at least 2, so only codes that agree in some two whole blocks are compared.
+    Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012): of radius + k blocks of bits, two such codes
+    agree in at least k, so only codes that agree in some k whole blocks are compared.
     """
-    edges = np.linspace(0, BITS, radius + SHARED_BLOCKS + 1).astype(int)
+    shared = _shared_blocks(len(codes), radius)
+    edges = np.linspace(0, BITS, radius + shared + 1).astype(int)
     blocks = [((1 << int(high)) - 1) ^ ((1 << int(low)) - 1) for low, high in pairwise(edges)]
     found = [np.empty((0, 3), np.int64)]
-    for chosen in combinations(blocks, SHARED_BLOCKS):
+    for chosen in combinations(blocks, shared):
         keys = codes & np.uint64(sum(chosen))
         order = np.argsort(keys, kind="stable")
         found.extend(_pairs_with_equal_key(codes[order], keys[order], order, radius))
     left, right, bits = np.unique(np.concatenate(found), axis=0).T
     return left, right, bits
+
+
+def _shared_blocks(n: int, radius: int) -> int:
+    """The k with the least work: sorting `n` codes for each choice of k blocks, and comparing those that agree.
+
+    It grows with n, which keeps the whole well below a comparison of all pairs.
+    """
+
+    def work(k: int) -> float:
+        agreeing = n * n * exp2(-BITS * k / (radius + k))
+        return comb(radius + k, k) * (n * log2(n + 1) + agreeing)
+
+    return min(range(1, 5), key=work)
 
 
 def _pairs_with_equal_key(

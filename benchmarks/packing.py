@@ -1,0 +1,159 @@
+"""Speed and memory of packing, against a plain loop of Pillow's open, resize and crop.
+
+    python benchmarks/packing.py                        generated pictures
+    FITZ_SAMPLE=<folder> python benchmarks/packing.py   the photographs there, at the sizes of its originals
+
+Prints images per second, their ratio in the same run, and the peak memory of packing for few and for many images.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
+
+import pandas as pd
+
+from fairgen.files import write_csv
+from fairgen.metadata import COLUMNS
+from fairgen.packing import Settings, pack_images
+from fairgen.sources import Source, locate_images
+
+SIDE = 128
+# Shorter sides of 95 originals of Fitzpatrick17k, in pixels, at these quantiles.
+SIDES = [89, 259, 312, 370, 400, 465, 1920]
+QUANTILES = [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=4087, help="pictures for the speed")
+    parser.add_argument("--many", type=int, default=50_000, help="small pictures for the memory")
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        seconds = pack(Path(args.measure[0]), int(args.measure[1]))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = used.ru_utime + used.ru_stime
+        print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_mb": used.ru_maxrss / 1024}))
+        return
+    workers = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, files in [("originals' sizes", originals(args.images)), ("2,000 px", large(args.images // 10))]:
+            folder = write(Path(temporary, "pictures"), files)
+            count = len(list(folder.glob("*.jpg")))
+            plain = min(plain_loop(folder) for _ in range(3))
+            packed = min((measured(folder, workers) for _ in range(3)), key=lambda result: result["seconds"])
+            print(
+                f"{name}: {count} pictures on {workers} cores: plain loop {count / plain:.0f}/s, packing "
+                f"{count / packed['seconds']:.0f}/s, ratio {plain / packed['seconds']:.1f}; "
+                f"peak memory {packed['peak_mb']:.0f} MB"
+            )
+        folder = write(Path(temporary, "many"), (small(i) for i in range(args.many)))
+        for count in (args.many // 10, args.many):
+            result = measured(folder, workers, count)
+            print(f"{count} small pictures: {count / result['seconds']:.0f}/s, peak memory {result['peak_mb']:.0f} MB")
+
+
+def originals(n: int) -> Iterator[bytes]:
+    """Pictures at the sizes of the originals: the photographs of FITZ_SAMPLE where it is set, else generated ones."""
+    rng = np.random.default_rng(0)
+    sides = np.interp(rng.random(n), QUANTILES, SIDES).astype(int)
+    sample = sorted(Path(os.environ["FITZ_SAMPLE"], "images-160").glob("*.jpg")) if "FITZ_SAMPLE" in os.environ else []
+    for i, side in enumerate(sides):
+        yield jpeg(Image.open(sample[i % len(sample)]) if sample else picture(i), int(side), quality=85)
+
+
+def large(n: int) -> Iterator[bytes]:
+    for i in range(n):
+        yield jpeg(picture(i), 2000, quality=90)
+
+
+def small(i: int) -> bytes:
+    return jpeg(picture(i, 16), 40, quality=80)
+
+
+def picture(seed: int, detail: int = 160) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (detail, detail * 4 // 3, 3), np.uint8))
+
+
+def jpeg(image: Image.Image, side: int, quality: int) -> bytes:
+    scale = side / min(image.size)
+    buffer = io.BytesIO()
+    resized = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)), Image.BICUBIC)
+    resized.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def write(folder: Path, files: Iterable[bytes]) -> Path:
+    folder = Path(tempfile.mkdtemp(dir=folder.parent))
+    for data in files:
+        (folder / f"{hashlib.md5(data).hexdigest()}.jpg").write_bytes(data)
+    return folder
+
+
+def plain_loop(folder: Path) -> float:
+    """Seconds of the loop that everybody writes first."""
+    paths = sorted(folder.glob("*.jpg"))
+    out = np.empty((len(paths), SIDE, SIDE, 3), np.uint8)
+    start = time.perf_counter()
+    for row, path in enumerate(paths):
+        image = Image.open(path).convert("RGB")
+        scale = SIDE / min(image.size)
+        image = image.resize(
+            (max(SIDE, round(image.width * scale)), max(SIDE, round(image.height * scale))), Image.BILINEAR
+        )
+        left, top = (image.width - SIDE) // 2, (image.height - SIDE) // 2
+        out[row] = np.asarray(image.crop((left, top, left + SIDE, top + SIDE)))
+    return time.perf_counter() - start
+
+
+def measured(folder: Path, workers: int, count: int | None = None) -> dict[str, float]:
+    """Seconds and peak memory of packing, in a process of its own."""
+    limit = {} if count is None else {"FAIRGEN_BENCHMARK_IMAGES": str(count)}
+    output = subprocess.run(
+        [sys.executable, __file__, "--measure", str(folder), str(workers)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | limit,
+    )
+    result: dict[str, float] = json.loads(output.stdout)
+    return result
+
+
+def pack(folder: Path, workers: int) -> float:
+    hashes = sorted(path.stem for path in folder.glob("*.jpg"))
+    hashes = hashes[: int(os.environ.get("FAIRGEN_BENCHMARK_IMAGES", len(hashes)))]
+    metadata = pd.DataFrame({"md5hash": hashes}).reindex(columns=COLUMNS, fill_value="x")
+    with tempfile.TemporaryDirectory() as temporary:
+        write_csv(metadata, Path(temporary, "metadata.csv"))
+        start = time.perf_counter()
+        result = pack_images(
+            metadata,
+            locate_images([Source(folder, "folder")], hashes, temporary),
+            Settings(SIDE),
+            array_path=Path(temporary, "images.npy"),
+            index_path=Path(temporary, "images.csv"),
+            work_folder=temporary,
+            workers=workers,
+        )
+        seconds = time.perf_counter() - start
+    assert (result["status"] == "ok").all()
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
