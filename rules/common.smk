@@ -11,9 +11,10 @@ ROOT = Path(str(workflow.current_basedir)).parent
 SCRIPTS = ROOT / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from fairgen.config import check_config
+from fairgen.config import check_config, read_as_yaml
 from fairgen.errors import UserError
 
+read_as_yaml(config, workflow.config_settings.config)
 try:
     check_config(config, yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text()))
 except UserError as error:

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairgen.config import check_config
+from fairgen.config import check_config, read_as_yaml
 from fairgen.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +114,30 @@ def test_all_mistakes_are_listed_at_once() -> None:
         check_config(config, SCHEMA)
     for part in ("train.epochs", "model.deep", "'seed' is a required property"):
         assert part in str(refused.value)
+
+
+def test_nested_values_of_the_command_line_get_their_yaml_type() -> None:
+    # What Snakemake makes of --config 'splits={runs: 3, replacement: true}' 'data={sources: [...], synthetic: null}'
+    command_line = {
+        "splits": {"runs": "3", "replacement": "true"},
+        "data": {"sources": [{"folder": "/photographs", "verify": "false"}], "synthetic": "null"},
+        "seed": 7,
+    }
+    config = merged(CONFIG, command_line)
+    config["train"]["learning_rate"] = "1"  # a mistake in a file, not on the command line
+    read_as_yaml(config, command_line)
+    assert config["splits"]["runs"] == 3
+    assert config["splits"]["replacement"] is True
+    assert config["data"]["sources"] == [{"folder": "/photographs", "verify": False}]
+    assert config["data"]["synthetic"] is None
+    assert config["seed"] == 7
+    assert config["train"]["learning_rate"] == "1"
+
+
+def test_an_exponent_without_a_point_stays_text_on_the_command_line() -> None:
+    config = changed("train.learning_rate", "1e-4")
+    read_as_yaml(config, {"train": {"learning_rate": "1e-4"}})
+    assert config["train"]["learning_rate"] == "1e-4"
 
 
 json_values = st.recursive(

@@ -1,8 +1,9 @@
 """Checks a configuration against its schema and against itself, with messages that name the key."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from fairgen.errors import UserError
@@ -14,6 +15,19 @@ def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
     mistakes = mistakes or list(contradictions(config))
     if mistakes:
         raise UserError("the configuration is not valid:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
+
+
+def read_as_yaml(config: dict[str, Any], command_line: Mapping[str, Any]) -> None:
+    """Give nested values of `--config` the type that they would have in a YAML file.
+
+    Snakemake reads `--config 'splits={runs: 3}'` as the text "3". Only what the command line set is read again, in
+    place, so that a quoted number in a file stays the mistake it is.
+    """
+    for key, value in command_line.items():
+        if isinstance(value, Mapping):
+            read_as_yaml(config[key], value)
+        else:
+            config[key] = _typed(value)
 
 
 def describe(error: ValidationError) -> str:
@@ -46,6 +60,14 @@ def contradictions(config: dict[str, Any]) -> Iterator[str]:
     data = config["data"]
     if data["synthetic"] is None and not (data["metadata"] and data["sources"]):
         yield "data.metadata, data.sources: both are needed unless data.synthetic is set"
+
+
+def _typed(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
+    if isinstance(value, str):
+        return yaml.safe_load(value)
+    if isinstance(value, Mapping):
+        return {key: _typed(entry) for key, entry in value.items()}
+    return [_typed(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _is_number(text: str) -> bool:
