@@ -1,7 +1,7 @@
 """Checks a configuration against its schema and against itself, with messages that name the key."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
@@ -37,7 +37,8 @@ def describe(error: ValidationError) -> str:
     if error.validator == "type" and isinstance(error.instance, str) and _is_number(error.instance):
         hint = f" (YAML reads {error.instance} as text: write it with a decimal point, such as 1.0e-4, and no quotes)"
     elif error.validator == "additionalProperties":
-        hint = f" (known keys: {', '.join(sorted(error.schema['properties']))})"
+        block = cast(Mapping[str, Any], error.schema)
+        hint = f" (known keys: {', '.join(sorted(block['properties']))})"
     elif error.validator == "oneOf":
         hint = " (see the comment beside this key in config.yaml)"
     return f"{key}: {error.message}{hint}"
