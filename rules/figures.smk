@@ -30,6 +30,8 @@ PLOTS = [
     "uncertainty",
     "fst_counts",
     "prevalence",
+    "availability",
+    "tone_by_type",
     "training_curves",
 ]
 PICTURES = ["reconstructions_mixed", "reconstructions_light", "reconstructions_dark"]
@@ -387,6 +389,73 @@ use rule plot_reconstructions_mixed as plot_reconstructions_dark with:
         "<benchmarks>/plot_reconstructions_dark.tsv"
     params:
         options=f"{FIGURE_OPTIONS} --groups dark --sets {ALL_SETS}",
+
+
+rule plot_availability:
+    input:
+        script=script("plot_availability.py"),
+        lib=imports("plot_availability.py"),
+        table="<results>/tables/availability.csv",
+        design="<results>/tables/design.csv",
+    output:
+        svg=report(
+            "<results>/figures/availability.svg",
+            caption=source("report/figure_availability.rst"),
+            category="Figures",
+            subcategory="Data",
+            labels={"figure": "available photographs"},
+        ),
+        png="<results>/figures/availability.png",
+        text="<results>/figures/availability.json",
+    log:
+        "<logs>/plot_availability.log",
+    benchmark:
+        "<benchmarks>/plot_availability.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        options=FIGURE_OPTIONS,
+    shell:
+        "python -u {input.script:q} --table {input.table:q} --design {input.design:q} {params.options}"
+        " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
+
+
+rule plot_tone_by_type:
+    input:
+        script=script("plot_tone_by_type.py"),
+        lib=imports("plot_tone_by_type.py"),
+        table="<results>/tables/tone_by_type.csv",
+    output:
+        svg=report(
+            "<results>/figures/tone_by_type.svg",
+            caption=source("report/figure_tone_by_type.rst"),
+            category="Figures",
+            subcategory="Data",
+            labels={"figure": "apparent tone by skin type"},
+        ),
+        png="<results>/figures/tone_by_type.png",
+        text="<results>/figures/tone_by_type.json",
+    log:
+        "<logs>/plot_tone_by_type.log",
+    benchmark:
+        "<benchmarks>/plot_tone_by_type.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        options=FIGURE_OPTIONS,
+    shell:
+        "python -u {input.script:q} --table {input.table:q} {params.options}"
+        " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
 
 
 rule figures:
