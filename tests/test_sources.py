@@ -84,8 +84,9 @@ def test_members_that_leave_the_folder_are_refused_and_nothing_is_written(tmp_pa
     places = locate_images(sources, WANTED, tmp_path / "spool")[A]
     assert len(places) == 3
     for place in places:
-        with pytest.raises(UnreadableError, match="leads out of the folder"):
+        with pytest.raises(UnreadableError, match="leads out of the folder") as caught:
             read_bytes(place)
+        assert caught.value.status == "refused"
     assert not list(tmp_path.rglob("*.jpg"))
 
 
@@ -104,8 +105,9 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes, mod
 def test_a_zip_bomb_is_stopped_at_the_limit_whatever_size_it_announces(tmp_path: Path) -> None:
     source = zipped(tmp_path / "i.zip", {f"{A}.jpg": b"\0" * 100_000})
     (place,) = locate_images([source], WANTED, tmp_path)[A]
-    with pytest.raises(UnreadableError, match="100000 bytes; the limit is 1000"):
+    with pytest.raises(UnreadableError, match="100000 bytes; the limit is 1000") as caught:
         read_bytes(place, limit=1000)
+    assert caught.value.status == "too-large"
     with pytest.raises(UnreadableError, match="more than 1000 bytes, although 10 were announced"):
         read_bytes(place._replace(size=10), limit=1000)
 

@@ -41,7 +41,7 @@ class Settings:
 class Outcome(NamedTuple):
     """What became of one metadata row."""
 
-    status: str  # ok, missing, unreadable, wrong-hash, or a DecodeError's status
+    status: str  # ok, missing, wrong-hash, or the status of an UnreadableError or DecodeError
     source: str  # where the pixels came from; "" without pixels
     verified: bool
     width: int  # of the photograph as stored, upright, in pixels
@@ -133,9 +133,7 @@ def read_image(
                 failures.append(("wrong-hash", f"{place}: the MD5 of its {len(data)} bytes is not its name"))
                 continue
             pixels, (width, height) = decode_square(data, settings.side, settings.icc, settings.max_pixels)
-        except UnreadableError as error:
-            failures.append(("unreadable", f"{place}: {error}"))
-        except DecodeError as error:
+        except (UnreadableError, DecodeError) as error:
             failures.append((error.status, f"{place}: {error}"))
         else:
             detail = "; ".join(text for _, text in failures)

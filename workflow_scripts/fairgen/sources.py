@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fairgen.errors import UserError
 from fairgen.files import atomic_path
@@ -65,7 +65,11 @@ class Location(NamedTuple):
 
 
 class UnreadableError(Exception):
-    """An image file is there but cannot be had: the text says why."""
+    """An image file is there but cannot be had: `status` is the machine's word for it, the text is the reader's."""
+
+    def __init__(self, status: Literal["refused", "too-large", "unreadable"], detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 def sources_from(entries: Sequence[dict[str, Any]], downloads: Path) -> list[Source]:
@@ -118,9 +122,9 @@ def read_bytes(location: Location, limit: int = MAX_BYTES) -> bytes:
         UnreadableError: refused, larger than `limit` (whatever size was announced), or not readable.
     """
     if location.refused:
-        raise UnreadableError(location.refused)
+        raise UnreadableError("refused", location.refused)
     if location.size > limit:
-        raise UnreadableError(f"{location.size} bytes; the limit is {limit}")
+        raise UnreadableError("too-large", f"{location.size} bytes; the limit is {limit}")
     try:
         if location.offset >= 0:
             with open(location.path, "rb") as file:
@@ -135,9 +139,9 @@ def read_bytes(location: Location, limit: int = MAX_BYTES) -> bytes:
             with open(location.path, "rb") as file:
                 data = file.read(limit + 1)
     except READ_ERRORS as error:
-        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+        raise UnreadableError("unreadable", f"{type(error).__name__}: {error}") from error
     if len(data) > limit:
-        raise UnreadableError(f"more than {limit} bytes, although {location.size} were announced")
+        raise UnreadableError("too-large", f"more than {limit} bytes, although {location.size} were announced")
     return data
 
 
