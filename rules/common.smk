@@ -36,7 +36,7 @@ wildcard_constraints:
 
 
 def source(name):
-    """A file of the repository as rule input: relative to the working directory, so moving both reruns nothing."""
+    """A file of the repository as an input, relative to the working directory, so moving both reruns nothing."""
     return os.path.relpath(ROOT / name)
 
 
@@ -48,7 +48,7 @@ def script(name):
 def imports(name):
     """The library modules that script `name` imports, directly or not, read from its import statements.
 
-    They are rule inputs: an edit reruns exactly the rules whose scripts import the edited module. Import
+    They are inputs of the rule, so an edit reruns exactly the rules whose scripts import the edited module. Import
     statements inside functions count as well.
     """
     found = set()

@@ -23,6 +23,7 @@ rule evaluate_vae:
     threads: config["train"]["threads"]
     resources:
         gpu=1,
+        gpu_slots=config["gpu"]["slots_per_device"],
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
@@ -32,7 +33,7 @@ rule evaluate_vae:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
         " --run {wildcards.run} --config {params.config:q} --threads {threads}"
-        " --gpu-slots {config[gpu][slots_per_device]}"
+        " --gpu-slots {resources.gpu_slots}"
         " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q} > {log:q} 2>&1"
 
 
@@ -57,6 +58,7 @@ rule reconstruct_examples:
     threads: 1
     resources:
         gpu=1,
+        gpu_slots=config["gpu"]["slots_per_device"],
         mem_mb=6000,
         runtime=30,
     params:
@@ -67,7 +69,7 @@ rule reconstruct_examples:
         "python -u {input.script:q} --train-sets {params.train_sets:q} --models {input.models:q}"
         " --evaluations {input.evaluations:q} --images {input.images:q} --index {input.index:q}"
         " --per-group {params.per_group} --device {params.device}"
-        " --gpu-slots {config[gpu][slots_per_device]} --output {output:q} > {log:q} 2>&1"
+        " --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 
 
 # Test images of the first run under the models of all runs that were not trained on them.
@@ -92,6 +94,7 @@ rule measure_ensemble:
     threads: config["train"]["threads"]
     resources:
         gpu=1,
+        gpu_slots=config["gpu"]["slots_per_device"],
         mem_mb=6000,
         runtime=60,
     params:
@@ -101,7 +104,7 @@ rule measure_ensemble:
         "python -u {input.script:q} --models {input.models:q} --manifests {input.manifests:q}"
         " --train-set {wildcards.train_set:q} --images {input.images:q} --index {input.index:q}"
         " --batch-size {params.batch_size} --device {params.device} --threads {threads}"
-        " --gpu-slots {config[gpu][slots_per_device]} --output {output:q} > {log:q} 2>&1"
+        " --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 
 
 rule evaluate:

@@ -50,6 +50,7 @@ rule train_vae:
     threads: config["train"]["threads"]
     resources:
         gpu=1,
+        gpu_slots=config["gpu"]["slots_per_device"],
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
@@ -58,7 +59,7 @@ rule train_vae:
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --record {input.record:q}"
         " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q}"
-        " --run {wildcards.run} --config {params.config:q} --threads {threads} --gpu-slots {config[gpu][slots_per_device]} --model {output.model:q}"
+        " --run {wildcards.run} --config {params.config:q} --threads {threads} --gpu-slots {resources.gpu_slots} --model {output.model:q}"
         " --history {output.history:q} --run-record {output.record:q} > {log:q} 2>&1"
 
 
