@@ -1,4 +1,4 @@
-# Functions and constants of the rule files. Nothing here imports torch: cluster jobs read this file again.
+# Functions and constants of the rule files, read again by every cluster job (so nothing here imports torch).
 import ast
 import json
 import os

@@ -9,7 +9,12 @@ REPORT_TABLES = [
     "subsets",
     "sweep",
     "uncertainty",
+    "colour",
+    "tone_curves",
+    "tone_slopes",
+    "samples",
     "runs",
+    "colour_runs",
     "pooled_conditions",
     "conditions",
     "condition_mix",
@@ -47,7 +52,7 @@ rule report_page:
         runtime=5,
     params:
         config=json.dumps(config),
-        models=f"results/{config['study']}/runs",
+        models=lambda wildcards, input: Path(input.runs[0]).parents[2],
         train_sets=TRAIN_SETS,
         runs=len(RUNS),
     shell:
