@@ -119,11 +119,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.4g} %"
 
 
-def set_label(name: str, dark_share: float) -> str:
-    """A training set on two lines: its name and its dark share."""
-    return f"{name}\n{percent(dark_share)} dark"
-
-
 def span(values: Sequence[int]) -> str:
     """Whole numbers as "500", or "480 to 500" where they differ; thousands with a comma."""
     low, high = min(values), max(values)

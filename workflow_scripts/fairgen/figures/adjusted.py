@@ -68,6 +68,7 @@ def adjusted_text(data: pd.DataFrame, names: GroupNames) -> FigureText:
         f"Mean squared error of {names.dark} minus that of {names.light} when the mix of conditions, of source "
         f"atlases, or of both is made the same for the groups, with bootstrap intervals; {data['n_runs'].max()} runs. "
         "Percentages are the share of test images in the compared strata; the hollow marker is the unadjusted gap on "
-        f"those images. A gap that came from the mix would bring the filled markers to the dashed line. {'. '.join(found)}.",
+        "those images. A gap that came from the mix would bring the filled markers to the dashed line. "
+        f"{'. '.join(found)}.",
         f"Adjusted and unadjusted error gaps by training set. {'. '.join(found)}.",
     )

@@ -38,7 +38,8 @@ def read_table(path: str | Path, columns: Sequence[str], may_be_empty: bool = Fa
     Raises:
         UserError: a column is absent, or the table has no row and must have one.
     """
-    table = pd.read_csv(path)
+    # A name may look like a number.
+    table = pd.read_csv(path, dtype={"train_set": str})
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise UserError(

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from fairgen.figures.common import FigureText, GroupNames
 from fairgen.figures.grid import panel_grid
-from fairgen.figures.intervals import ordered_sets
+from fairgen.figures.intervals import ordered_sets, set_names
 from fairgen.figures.labels import label_points
 from fairgen.style import BLUE, FAINT, MUTED, PAGE_WIDTH, SKY, percent
 
@@ -108,11 +108,12 @@ def draw_condition_mse(data: pd.DataFrame, names: GroupNames, rare_below: int, l
 def condition_mse_text(data: pd.DataFrame, names: GroupNames, rare_below: int, one_group_only: int) -> FigureText:
     """Title, caption and alternative text; `one_group_only` conditions have no test image in one of the groups."""
     sentences = []
-    for name, share in data[["train_set", "dark_share"]].drop_duplicates().itertuples(index=False, name=None):
+    sets = ordered_sets(data)
+    for name, label in zip(sets["train_set"], set_names(sets), strict=True):
         panel = data[data["train_set"] == name]
         enough = panel[~panel["rare"]]
         above = int((enough["estimate_dark"] > enough["estimate_light"]).sum())
-        sentences.append(f"{name} ({percent(share)} dark): {above} of {len(enough)}")
+        sentences.append(f"{label}: {above} of {len(enough)}")
     conditions = data["label"].nunique()
     rare = data.loc[data["rare"], "label"].nunique()
     counts = "; ".join(sentences)

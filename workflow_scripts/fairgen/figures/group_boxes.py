@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fairgen.figures.common import FigureText, GroupNames
-from fairgen.style import GROUPS, INK, PAGE_WIDTH, new_figure, percent, set_label, span
+from fairgen.figures.intervals import ordered_sets, set_axis, set_names
+from fairgen.style import GROUPS, INK, PAGE_WIDTH, new_figure, span
 
 METRICS = {
     "mse": ("Reconstruction error", "mean squared error (pixels in [−1, 1])"),  # noqa: RUF001
@@ -25,9 +26,7 @@ def group_box_data(table: pd.DataFrame, metric: str) -> pd.DataFrame:
         train_set, dark_share, position (0, 1, ... by dark share), group, run, n_images, value.
     """
     data = table.rename(columns={metric: "value"})
-    sets = data[["dark_share", "train_set"]].drop_duplicates().sort_values(["dark_share", "train_set"])
-    positions = {name: position for position, name in enumerate(sets["train_set"])}
-    data = data.assign(position=data["train_set"].map(positions))
+    data = data.merge(ordered_sets(data), on=["train_set", "dark_share"], validate="many_to_one")
     data = data.sort_values(["position", "group", "run"], ignore_index=True)
     return data[["train_set", "dark_share", "position", "group", "run", "n_images", "value"]]
 
@@ -38,7 +37,7 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, names: GroupNames) -> Figu
     With fewer than five runs a box would dress up two or three numbers as a distribution, so only points and their
     mean are drawn.
     """
-    sets = data.drop_duplicates("position")
+    sets = ordered_sets(data)
     figure = new_figure(PAGE_WIDTH if len(sets) > 3 else PAGE_WIDTH * 0.8, 3.5)
     axes = figure.add_subplot()
     width = 0.34
@@ -74,14 +73,7 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, names: GroupNames) -> Figu
                 markeredgecolor=INK,
                 markeredgewidth=0.6,
             )
-    many = len(sets) > 6
-    labels = [
-        percent(row.dark_share) if many else set_label(row.train_set, row.dark_share)  # type: ignore[arg-type]
-        for row in sets.itertuples()
-    ]
-    axes.set_xticks(range(len(sets)), labels)
-    axes.set_xlim(-0.6, len(sets) - 0.4)
-    axes.set_xlabel("dark share of the training set" if many else "training set")
+    set_axis(axes, sets)
     axes.set_ylabel(METRICS[metric][1])
     axes.grid(axis="y")
     runs = data["run"].nunique()
@@ -100,11 +92,10 @@ def group_box_text(data: pd.DataFrame, metric: str, names: GroupNames) -> Figure
     """Title, caption and alternative text; the caption gives dark / light of the means for each training set."""
     title, label = METRICS[metric]
     means = data.groupby(["position", "group"])["value"].mean().unstack("group")
-    sets = data.drop_duplicates("position")
+    sets = ordered_sets(data)
     runs = data["run"].nunique()
     ratios, levels = [], []
-    for position, train_set, share in zip(sets["position"], sets["train_set"], sets["dark_share"], strict=True):
-        name = f"{train_set} ({percent(share)} dark)"
+    for position, name in enumerate(set_names(sets)):
         light, dark = (means[group].get(position, np.nan) for group in ("light", "dark"))
         if light > 0 and dark > 0:
             ratios.append(f"{dark / light:.2f} under {name}")

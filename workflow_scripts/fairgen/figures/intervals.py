@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from fairgen.style import INK, percent, set_label
+from fairgen.style import INK, percent
 
 MARKERS = "osD^vP*XdhH"
 
@@ -33,9 +33,9 @@ def set_axis(axes: Axes, sets: pd.DataFrame) -> None:
     """Name the training sets on the x axis: name and share, or the share alone where there are many."""
     many = len(sets) > 6
     pairs = zip(sets["train_set"], sets["dark_share"], strict=True)
-    axes.set_xticks(range(len(sets)), [f"{100 * s:.3g}" if many else set_label(n, s) for n, s in pairs])
+    axes.set_xticks(range(len(sets)), [f"{100 * s:.3g}" if many else f"{n}\n{percent(s)}" for n, s in pairs])
     axes.set_xlim(-0.6, len(sets) - 0.4)
-    axes.set_xlabel("dark share of the training set, %" if many else "training set")
+    axes.set_xlabel("dark share of the training set, %" if many else "training set, its dark share")
 
 
 def set_names(sets: pd.DataFrame) -> list[str]:

@@ -14,6 +14,7 @@ QUANTITIES = {
     "ita_sd": "standard deviation\nof ITA, degrees",
     "wasserstein": "distance to the training\nimages, degrees of ITA",
 }
+SOURCE_NAMES = {"training": "training images", "prior": "generated images"}
 SOURCES = {"training": (MUTED, "D"), "prior": (PURPLE, "o")}
 
 
@@ -34,7 +35,9 @@ def draw_samples(data: pd.DataFrame) -> Figure:
             colour, marker = SOURCES.get(source, (GREEN, "^"))
             rows = data[(data["quantity"] == quantity) & (data["source"] == source)]
             shift = 0.26 * ((index + 0.5) / len(sources) - 0.5) * 2
-            draw_intervals(axes, rows["position"] + shift, rows, colour, marker, f"{source} images")
+            draw_intervals(
+                axes, rows["position"] + shift, rows, colour, marker, SOURCE_NAMES.get(source, f"{source} images")
+            )
         set_axis(axes, ordered_sets(data))
         axes.set_ylabel(QUANTITIES[quantity])
         axes.grid(axis="y")

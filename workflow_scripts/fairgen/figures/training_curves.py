@@ -10,7 +10,7 @@ from fairgen.figures.intervals import ordered_sets, set_colours, set_names
 TERMS = {
     "loss": "loss",
     "mse": "mean squared error",
-    "kl": "KL divergence (mean over latents)",
+    "kl": "KL divergence\n(mean over latents)",
     "perceptual": "perceptual",
 }
 COLUMNS = ("epoch", *TERMS)
