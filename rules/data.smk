@@ -233,13 +233,13 @@ rule find_duplicates:
         duplicates="<results>/data/duplicates.csv",
         clusters=report(
             "<results>/tables/duplicate_clusters.csv",
-            caption=source("report/duplicate_clusters.rst"),
+            caption="../report/duplicate_clusters.rst",
             category="Data",
             labels={"table": "clusters of near-duplicates"},
         ),
         thresholds=report(
             "<results>/tables/duplicates_by_threshold.csv",
-            caption=source("report/duplicates_by_threshold.rst"),
+            caption="../report/duplicates_by_threshold.rst",
             category="Data",
             labels={"table": "near-duplicates by threshold"},
         ),
@@ -277,7 +277,7 @@ rule measure_tone:
         tone="<results>/data/tone.csv",
         by_type=report(
             "<results>/tables/tone_by_type.csv",
-            caption=source("report/tone_by_type.rst"),
+            caption="../report/tone_by_type.rst",
             category="Data",
             labels={"table": "apparent tone by skin type"},
         ),
@@ -307,14 +307,14 @@ rule describe_data:
     output:
         counts=report(
             "<results>/tables/availability.csv",
-            caption=source("report/availability.rst"),
+            caption="../report/availability.rst",
             category="Data",
             labels={"table": "available photographs"},
         ),
         statuses="<results>/tables/availability_by_status.csv",
         card=report(
             "<results>/tables/dataset_card.csv",
-            caption=source("report/dataset_card.rst"),
+            caption="../report/dataset_card.rst",
             category="Data",
             labels={"table": "dataset card"},
         ),

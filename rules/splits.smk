@@ -37,7 +37,7 @@ rule describe_design:
     output:
         report(
             "<results>/tables/design.csv",
-            caption=source("report/design.rst"),
+            caption="../report/design.rst",
             category="Design",
             labels={"table": "sizes of the training sets"},
         ),
