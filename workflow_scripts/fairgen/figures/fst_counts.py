@@ -56,7 +56,7 @@ def draw_fst_counts(data: pd.DataFrame, names: GroupNames) -> Figure:
     axes.set_ylabel("images")
     axes.margins(y=0.12)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure
 
 
