@@ -32,7 +32,7 @@ def fst_count_data(table: pd.DataFrame) -> pd.DataFrame:
 
 def draw_fst_counts(data: pd.DataFrame, names: GroupNames) -> Figure:
     """Bars of counts by skin type, the two test groups in their colours, each bar with its number."""
-    figure = new_figure(PAGE_WIDTH * 0.8, 3.1)
+    figure = new_figure(PAGE_WIDTH, 3.1)
     axes = figure.add_subplot()
     labels = ["missing\n(−1)" if scale < 0 else str(scale) for scale in data["fitzpatrick_scale"]]  # noqa: RUF001
     legend: dict[str, str] = {"light": names.light, "dark": names.dark, "": "in neither group"}
@@ -56,7 +56,7 @@ def draw_fst_counts(data: pd.DataFrame, names: GroupNames) -> Figure:
     axes.set_ylabel("images")
     axes.margins(y=0.12)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.0, handlelength=1.2)
     return figure
 
 
