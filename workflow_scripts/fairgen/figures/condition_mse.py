@@ -55,7 +55,8 @@ def draw_condition_mse(data: pd.DataFrame, names: GroupNames, rare_below: int, l
     one outside the scale is drawn at its edge as a triangle.
     """
     sets = ordered_sets(data)
-    figure, panels, legend = panel_grid(len(sets), height=PAGE_WIDTH / 3 + 0.1)
+    legend_columns = 4 if len(sets) > 1 else 2  # a single panel is narrower than the page
+    figure, panels, legend = panel_grid(len(sets), PAGE_WIDTH / 3 + 0.1, legend_rows=4 // legend_columns)
     low, high = scale(data)
     for axes, name, share in zip(panels, sets["train_set"], sets["dark_share"], strict=True):
         panel = data[data["train_set"] == name]
@@ -94,7 +95,7 @@ def draw_condition_mse(data: pd.DataFrame, names: GroupNames, rare_below: int, l
         Line2D([], [], color=MUTED, linestyle="", marker="o", markersize=2, label="raw mean"),
         Line2D([], [], linestyle="--", color=MUTED, label="equal error"),
     ]
-    legend.legend(handles=handles, loc="center", ncols=4, columnspacing=1.2)
+    legend.legend(handles=handles, loc="center", ncols=legend_columns, columnspacing=1.2)
     for axes, name in zip(panels, sets["train_set"], strict=True):
         panel = data[data["train_set"] == name]
         panel = panel.assign(distance=(panel["estimate_dark"] - panel["estimate_light"]).abs())

@@ -7,10 +7,12 @@ from matplotlib.figure import Figure
 
 from fairgen.style import PAGE_WIDTH, new_figure
 
-LEGEND_HEIGHT = 0.3  # inches
+LEGEND_ROW, LEGEND_PADDING = 0.17, 0.13  # inches
 
 
-def panel_grid(count: int, height: float, columns: int = 3, share: bool = True) -> tuple[Figure, list[Axes], Axes]:
+def panel_grid(
+    count: int, height: float, columns: int = 3, share: bool = True, legend_rows: int = 1
+) -> tuple[Figure, list[Axes], Axes]:
     """`count` panels in rows of at most `columns` (four where there are more than two rows of three).
 
     Args:
@@ -18,15 +20,17 @@ def panel_grid(count: int, height: float, columns: int = 3, share: bool = True) 
         height: of a panel with its labels, inches.
         columns: most panels in a row.
         share: common x and y scales.
+        legend_rows: lines of the legend.
 
     Returns:
         The figure, the panels in reading order, and an empty area above them for a legend.
     """
     columns = min(count, columns if count <= 2 * columns else columns + 1)
     rows = math.ceil(count / columns)
-    width = PAGE_WIDTH if columns > 1 else 0.6 * PAGE_WIDTH
-    figure = new_figure(width, LEGEND_HEIGHT + height * rows)
-    layout = figure.add_gridspec(rows + 1, columns, height_ratios=[LEGEND_HEIGHT, *[height - 0.3] * rows])
+    width = PAGE_WIDTH if columns > 1 else 0.7 * PAGE_WIDTH
+    strip = LEGEND_PADDING + LEGEND_ROW * legend_rows
+    figure = new_figure(width, strip + height * rows)
+    layout = figure.add_gridspec(rows + 1, columns, height_ratios=[strip, *[height - 0.3] * rows])
     legend = figure.add_subplot(layout[0, :])
     legend.set_axis_off()
     panels: list[Axes] = []

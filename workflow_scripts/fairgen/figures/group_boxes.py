@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from fairgen.figures.common import FigureText, GroupNames
 from fairgen.figures.intervals import ordered_sets, set_axis, set_names
-from fairgen.style import GROUPS, INK, PAGE_WIDTH, new_figure, span
+from fairgen.style import GROUPS, INK, PAGE_WIDTH, SMALL, new_figure, span
 
 METRICS = {
     "mse": ("Reconstruction error", "mean squared error (pixels in [−1, 1])"),  # noqa: RUF001
@@ -83,7 +83,7 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, names: GroupNames) -> Figu
         ncols=2,
         title=f"test images, one point per run ({runs} run{'s' if runs > 1 else ''}, "
         f"each the mean of {span(data['n_images'].tolist())} images)",
-        title_fontsize="small",
+        title_fontsize=SMALL,
     )
     return figure
 

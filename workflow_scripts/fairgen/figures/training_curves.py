@@ -1,5 +1,7 @@
 """Loss and its terms by epoch, a line per model."""
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -33,7 +35,7 @@ def draw_training(data: pd.DataFrame) -> Figure:
     """One panel per term of the loss, a line per model, coloured by training set."""
     sets = ordered_sets(data)
     terms = [term for term in TERMS if data[term].notna().any()]
-    figure, panels, legend = panel_grid(len(terms), 2.1, columns=2, share=False)
+    figure, panels, legend = panel_grid(len(terms), 2.1, 2, share=False, legend_rows=math.ceil(len(sets) / 4))
     single = data["epoch"].max() == 1
     for axes, term in zip(panels, terms, strict=True):
         for position, label, colour in zip(sets["position"], set_names(sets), set_colours(len(sets)), strict=True):

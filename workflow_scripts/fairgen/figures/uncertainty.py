@@ -1,5 +1,7 @@
 """Which measure of uncertainty would have raised the flag: against high error, and against an unrepresented group."""
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -46,7 +48,7 @@ def draw_uncertainty(data: pd.DataFrame) -> Figure:
     scores = list(dict.fromkeys(data["score"]))
     sets = ordered_sets(data)
     height = (0.25 + 0.16 * len(sets)) * len(scores) + 1.1
-    figure, panels, legend = panel_grid(len(PANELS), height, columns=2)
+    figure, panels, legend = panel_grid(len(PANELS), height, columns=2, legend_rows=math.ceil(len(sets) / 4))
     colours = set_colours(len(sets))
     for panel, (axes, (_, title)) in enumerate(zip(panels, PANELS, strict=True)):
         axes.axvline(0.5, color=MUTED, linewidth=0.8, linestyle="--")

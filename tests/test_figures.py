@@ -1,0 +1,384 @@
+"""Figures: the numbers behind them are known answers; every figure draws for one run, one set and eleven sets."""
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fairgen.errors import UserError
+from fairgen.figures.adjusted import adjusted_data
+from fairgen.figures.common import GroupNames, read_table
+from fairgen.figures.condition_mse import condition_mse_data, condition_mse_text
+from fairgen.figures.fst_counts import fst_count_data, fst_count_text
+from fairgen.figures.gaps import gap_data, gap_text
+from fairgen.figures.group_boxes import group_box_data, group_box_text
+from fairgen.figures.intervals import ordered_sets, set_colours
+from fairgen.figures.labels import label_points
+from fairgen.figures.prevalence import prevalence_data, total_variation
+from fairgen.figures.reconstructions import reconstruction_data
+from fairgen.figures.sweep import sweep_data, sweep_text
+from fairgen.figures.tone import tone_data, tone_text
+from fairgen.figures.uncertainty import uncertainty_data
+from fairgen.style import GROUPS, SMALL, fst_range, house_style, new_figure, percent, span
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
+# A layout that does not fit is a warning of matplotlib's.
+pytestmark = pytest.mark.filterwarnings("error")
+NAMES = GroupNames("light skin", "dark skin")
+SCRIPTS = {
+    "fst_counts": ("plot_fst_counts", "fst_counts.csv", []),
+    "prevalence": ("plot_prevalence", "prevalence.csv", []),
+    "mse_boxes": ("plot_group_boxes", "runs.csv", ["--metric", "mse"]),
+    "latent_std_boxes": ("plot_group_boxes", "runs.csv", ["--metric", "latent_std"]),
+    "condition_mse": ("plot_condition_mse", "pooled_conditions.csv", []),
+    "gaps": ("plot_gaps", "gaps.csv", []),
+    "adjusted_gaps": ("plot_adjusted_gaps", "adjusted.csv", []),
+    "uncertainty": ("plot_uncertainty", "uncertainty.csv", []),
+    "colour_shift": ("plot_colour_shift", "colour.csv", []),
+    "tone_curves": ("plot_tone_curves", "tone_curves.csv", []),
+    "samples": ("plot_samples", "samples.csv", []),
+    "sweep": ("plot_sweep", "runs.csv", ["--trends", "sweep.csv"]),
+}
+
+
+def design(sets: int) -> list[tuple[str, float]]:
+    shares = np.linspace(0, 1, sets) if sets > 1 else [0.5]
+    return [("ABCDEFGHIJK"[i], float(share)) for i, share in enumerate(shares)]
+
+
+def write_tables(folder: Path, sets: int, runs: int) -> None:
+    """Tables with the documented columns, intervals empty where one run cannot give them."""
+    rng = np.random.default_rng(0)
+    lists: dict[str, list[dict[str, object]]] = defaultdict(list)
+    half = 0.1 if runs > 1 else np.nan
+
+    def estimate(value: float) -> dict[str, object]:
+        return {"estimate": value, "ci_low": value - half, "ci_high": value + half, "n_runs": runs}
+
+    for name, share in design(sets):
+        key = {"train_set": name, "dark_share": share}
+        for metric in ("mse", "latent_std"):
+            gap = estimate(0.02 - 0.01 * share)
+            gap["gap"] = gap.pop("estimate")
+            naive = {"naive_low": half, "naive_high": half, "margin": 0.05 if metric != "mse" else np.nan}
+            lists["gaps"].append(key | gap | naive | {"metric": metric, "n_test": 20, "ratio": 1.2})
+        for adjustment in ("none", "condition"):
+            row = {"adjustment": adjustment, "n_strata": int(adjustment == "none"), "coverage": 0.5, "crude_gap": 0.1}
+            gap = estimate(0.1 if adjustment == "none" else np.nan)
+            gap["gap"] = gap.pop("estimate")
+            lists["adjusted"].append(key | row | gap)
+        for target in ("worst decile", "group not in the training set" if share in (0, 1) else "dark group"):
+            row = {"score": "latent_std", "statistic": "auroc", "target": target}
+            lists["uncertainty"].append(key | row | estimate(0.6))
+        for source in ("training", "prior"):
+            row = {"source": source, "quantity": "ita_mean", "n_images": 9}
+            lists["samples"].append(key | row | estimate(20.0))
+        for ita in (60.0, 20.0, -20.0):
+            row = {"ita": ita, "mse": 0.1, "ci_low": 0.09, "ci_high": 0.11, "n_images": 40, "n_no_skin": 2}
+            lists["tone_curves"].append(key | row)
+        for group in GROUPS:
+            for run in range(runs):
+                means = {"mse": 0.05 + 0.01 * rng.random(), "latent_std": 0.8 + 0.01 * rng.random()}
+                lists["runs"].append(key | {"run": run, "group": group, "n_images": 20} | means)
+            for label, n in (("acne <i>", 30), ("psoriasis", 12), ("vitiligo", 2)):
+                row = {"label": label, "group": group, "n_images": n, "raw": 0.05 + 0.02 * rng.random()}
+                lists["pooled_conditions"].append(key | row | estimate(0.06 + 0.01 * rng.random()))
+            for quantity in ("dl", "ciede2000"):
+                row = {"group": group, "quantity": quantity, "n_images": 19.0, "n_no_skin": 1.0}
+                lists["colour"].append(key | row | estimate(1.0))
+    for group in GROUPS:
+        lists["sweep"].append({"quantity": f"slope of {group}", "metric": "mse", "note": ""} | estimate(0.01))
+    lists["sweep"].append({"quantity": "crossing", "metric": "mse", "note": "none"} | estimate(np.nan))
+    for name, rows in (lists | metadata_tables()).items():
+        pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
+
+
+def metadata_tables() -> dict[str, list[dict[str, object]]]:
+    counts = [{"fitzpatrick_scale": s, "group": "light" if s == 1 else "", "n": 5} for s in (-1, 1, 3)]
+    shares = []
+    for level, conditions in (("three", 3), ("nine", 9), ("fine", 30)):
+        for i in range(conditions):
+            row = {"level": level, "condition": f"condition {i}", "n_light": 10, "n_dark": i}
+            row |= {"share_light": 1 / conditions, "share_dark": 2 * i / (conditions * (conditions - 1))}
+            shares.append(row)
+    return {"fst_counts": counts, "prevalence": shares}
+
+
+def examples(sets: int, k: int = 2) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    groups = np.array(["light", "dark"] * k)
+    arrays = {"group": groups, "quantile": np.repeat(np.linspace(0.9, 0.1, k), 2)}
+    for name in ["input", *(f"reconstruction_{name}" for name, _ in design(sets))]:
+        arrays[name] = rng.integers(0, 256, (2 * k, 8, 8, 3), dtype=np.uint8)
+    return arrays
+
+
+def draw(script: str, folder: Path, name: str, *options: str) -> dict[str, object]:
+    module: ModuleType = __import__(script)
+    outputs = ["--svg", folder / f"{name}.svg", "--png", folder / f"{name}.png", "--text", folder / f"{name}.json"]
+    module.main([*map(str, outputs), "--dpi", "60", *options])
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def letters_in_points(svg: Path) -> list[float]:
+    """Sizes of the text of an SVG, whose letters are outlines scaled from a 100-unit font by matplotlib."""
+    sizes = []
+    for element in ElementTree.parse(svg).iter("{http://www.w3.org/2000/svg}g"):
+        if "scale(" in (transform := element.get("transform", "")) and "translate(" in transform:
+            sizes.append(100 * float(transform.split("scale(")[1].split()[0].rstrip(")")))
+    return sizes
+
+
+@pytest.mark.parametrize(("sets", "runs"), [(1, 1), (11, 5)])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_figure_draws(name: str, sets: int, runs: int, tmp_path: Path) -> None:
+    write_tables(tmp_path, sets, runs)
+    script, table, options = SCRIPTS[name]
+    options = [str(tmp_path / option) if option.endswith(".csv") else option for option in options]
+    text = draw(script, tmp_path, name, "--table", str(tmp_path / table), "--synthetic", *options)
+    assert set(text) == {"title", "caption", "alt", "pictures"}
+    assert text["pictures"] is False
+    assert text["caption"].startswith("Synthetic data.")
+    assert "nan" not in f"{text['caption']} {text['alt']}".lower().split()
+    sizes = letters_in_points(tmp_path / f"{name}.svg")
+    assert sizes
+    assert min(sizes) >= SMALL - 1e-6  # readable in print
+    with Image.open(tmp_path / f"{name}.png") as image:
+        assert image.width <= 60 * 7.01  # the width of the page
+
+
+@pytest.mark.parametrize("name", ["mse_boxes", "condition_mse", "prevalence"])
+def test_equal_figures_are_equal_bytes(name: str, tmp_path: Path) -> None:
+    script, table, options = SCRIPTS[name]
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        folder.mkdir()
+        write_tables(folder, 3, 6)
+        if folder.name == "second":  # the order of rows means nothing
+            shuffled = pd.read_csv(folder / table).sample(frac=1, random_state=1)
+            shuffled.to_csv(folder / table, index=False)
+        draw(script, folder, name, "--table", str(folder / table), *options)
+    for kind in ("svg", "png", "json"):
+        assert (tmp_path / f"first/{name}.{kind}").read_bytes() == (tmp_path / f"second/{name}.{kind}").read_bytes()
+
+
+@pytest.mark.parametrize("sets", [1, 3, 11])
+def test_reconstructions_draw(sets: int, tmp_path: Path) -> None:
+    np.savez(tmp_path / "examples.npz", **examples(sets))
+    shares = [f"{name}={share}" for name, share in design(sets)]
+    options = ["--examples", str(tmp_path / "examples.npz"), "--groups", "light", "dark", "--sets", *shares]
+    text = draw("plot_reconstructions", tmp_path, "pictures", *options)
+    assert text["pictures"] is True
+    assert "photographs of patients" in text["caption"]
+    assert (
+        "photographs of patients" not in draw("plot_reconstructions", tmp_path, "x", *options, "--synthetic")["caption"]
+    )
+
+
+def test_training_curves_draw(tmp_path: Path) -> None:
+    for run in range(2):
+        folder = tmp_path / "A" / f"run{run}"
+        folder.mkdir(parents=True)
+        history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "mse": 1.0, "kl": 1.0, "perceptual": np.nan})
+        history.to_csv(folder / "history.csv", index=False)
+    text = draw("plot_training_curves", tmp_path, "x", "--models", str(tmp_path), "--sets", "A=0.5", "--runs", "2")
+    assert "2 models" in text["caption"]
+    assert "fell by 50.0 %" in text["caption"]
+
+
+def test_fst_counts_fill_gaps_and_sum() -> None:
+    table = pd.DataFrame({"fitzpatrick_scale": [6, 1, -1], "group": ["dark", "light", np.nan], "n": [2, 7, 3]})
+    data = fst_count_data(table)
+    assert data["n"].tolist() == [3, 7, 0, 0, 0, 0, 2]
+    assert data["group"].tolist() == ["", "light", "", "", "", "", "dark"]
+    assert "3.5 light images for every dark one" in fst_count_text(data, NAMES).caption
+
+
+def test_boxes_are_ordered_by_share_and_their_ratio_is_in_the_caption() -> None:
+    rows = [
+        {"train_set": name, "dark_share": share, "run": run, "group": group, "n_images": 500, "mse": value}
+        for name, share in (("Z", 0.0), ("M", 1.0), ("A", 0.5))
+        for run in (1, 0)
+        for group, value in (("light", 0.02), ("dark", 0.02 * (2 - share)))
+    ]
+    data = group_box_data(pd.DataFrame(rows), "mse")
+    assert data.groupby("position")["train_set"].first().tolist() == ["Z", "A", "M"]
+    assert data["run"].tolist()[:2] == [0, 1]
+    caption = group_box_text(data, "mse", NAMES).caption
+    assert "2.00 under Z (0 % dark), 1.50 under A (50 % dark), 1.00 under M (100 % dark)" in caption
+    assert "2 runs" in caption
+    assert "500 images" in caption
+
+
+def test_total_variation_is_half_the_summed_difference() -> None:
+    table = pd.DataFrame(
+        {
+            "level": "three",
+            "condition": ["a", "b", "c"],
+            "n_light": [5, 3, 2],
+            "n_dark": [1, 3, 6],
+            "share_light": [0.5, 0.3, 0.2],
+            "share_dark": [0.1, 0.3, 0.6],
+        }
+    )
+    data = prevalence_data(table)
+    assert total_variation(data) == pytest.approx(0.4)
+    assert data["condition"].tolist() == ["a", "c", "b"]  # the largest difference first, ties by name
+
+
+def test_conditions_of_one_group_are_left_out_and_rare_ones_marked() -> None:
+    rows = [
+        ("acne", "light", 40, 0.02, 0.03),
+        ("acne", "dark", 10, 0.06, 0.05),
+        ("lupus", "light", 40, 0.05, np.nan),
+        ("lupus", "dark", 9, 0.04, np.nan),
+        ("vitiligo", "dark", 50, 0.04, 0.04),
+    ]
+    table = pd.DataFrame(rows, columns=["label", "group", "n_images", "raw", "estimate"])
+    table = table.assign(train_set="A", dark_share=0.0, ci_low=np.nan, ci_high=np.nan)
+    data = condition_mse_data(table, rare_below=10)
+    assert data["label"].tolist() == ["acne", "lupus"]
+    assert data["rare"].tolist() == [False, True]
+    assert data["estimate_light"].tolist() == [0.03, 0.05]  # where nothing could be pooled, the raw mean
+    caption = condition_mse_text(data, NAMES, 10, 1).caption
+    assert "A (0 % dark): 1 of 1" in caption
+    assert "1 conditions occur in the test sets of one group only" in caption
+
+
+def test_gap_rows_are_those_of_the_figure() -> None:
+    common = {"n_runs": 3, "n_test": 9, "ratio": 1.0, "naive_low": 0.0, "naive_high": 0.0, "margin": np.nan}
+    rows = [
+        {"train_set": name, "dark_share": share, "metric": metric, "gap": gap, "ci_low": -1.0, "ci_high": 1.0} | common
+        for name, share, gap in (("C", 1.0, -0.5), ("A", 0.0, 0.25))
+        for metric in ("kl", "latent_std", "mse")
+    ]
+    data = gap_data(pd.DataFrame(rows))
+    assert data[["metric", "train_set"]].to_numpy().tolist() == [
+        *(["mse", "A"], ["mse", "C"], ["latent_std", "A"], ["latent_std", "C"])
+    ]
+    assert "A (0 % dark) +0.25 (-1 to 1); C (100 % dark) -0.5 (-1 to 1)" in gap_text(data, NAMES).caption
+
+
+def test_adjustments_keep_the_order_of_the_table() -> None:
+    rows = [
+        {"train_set": name, "dark_share": share, "adjustment": kind, "gap": 0.0}
+        for name, share in (("B", 0.5), ("A", 0.0))
+        for kind in ("none", "condition", "atlas")
+    ]
+    data = adjusted_data(pd.DataFrame(rows))
+    assert data["train_set"].tolist() == ["A"] * 3 + ["B"] * 3
+    assert data["adjustment"].tolist() == ["none", "condition", "atlas"] * 2
+
+
+def test_sweep_means_and_crossing() -> None:
+    runs = pd.DataFrame(
+        {
+            "train_set": ["A", "A2", "C"] * 2,
+            "dark_share": [0.0, 0.0, 1.0] * 2,
+            "run": 0,
+            "group": ["light"] * 3 + ["dark"] * 3,
+            "mse": [1.0, 3.0, 4.0, 5.0, 7.0, 2.0],
+        }
+    )
+    data = sweep_data(runs)
+    assert data["mean"].tolist() == [6.0, 2.0, 2.0, 4.0]  # dark first; sets of equal share are averaged
+    trends = pd.DataFrame(
+        {
+            "quantity": ["slope of light", "slope of dark", "crossing"],
+            "estimate": [2.0, -4.0, 2 / 3],
+            "ci_low": [1.0, -5.0, 0.6],
+            "ci_high": [3.0, -3.0, 0.75],
+            "note": ["", "", np.nan],
+        }
+    )
+    caption = sweep_text(data, trends, NAMES).caption
+    assert "do equally well at a dark share of 67 %; the gap is not told from 0 between 60 % and 75 %." in caption
+    assert "light skin +0.2 (0.1 to 0.3); dark skin -0.4 (-0.5 to -0.3)" in caption
+    trends.loc[2, ["estimate", "ci_low", "ci_high", "note"]] = [np.nan, np.nan, np.nan, "light is better throughout"]
+    assert "do not cross within the design (light is better throughout)" in sweep_text(data, trends, NAMES).caption
+
+
+def test_uncertainty_keeps_the_two_questions_and_cuts_intervals() -> None:
+    common = {"train_set": "A", "dark_share": 0.0, "score": "kl", "estimate": 0.6, "ci_low": -2.0, "ci_high": 3.0}
+    rows = [
+        common | {"statistic": "auroc", "target": "worst decile", "n_runs": 2},
+        common | {"statistic": "auroc", "target": "worst decile of dark images", "n_runs": 2},
+        common | {"statistic": "spearman", "target": "worst decile", "n_runs": 2},
+        common | {"statistic": "auroc", "target": "group not in the training set", "n_runs": 2},
+    ]
+    data = uncertainty_data(pd.DataFrame(rows))
+    assert data["panel"].tolist() == [0, 1]
+    assert data[["ci_low", "ci_high"]].to_numpy().tolist() == [[0, 1], [0, 1]]
+
+
+def test_tone_compares_the_ends_of_the_curve() -> None:
+    table = pd.DataFrame(
+        {"train_set": "A", "dark_share": 0.0, "ita": [50.0, -20.0], "mse": [0.1, 0.3], "n_images": 9, "n_no_skin": 0}
+    )
+    assert "A (0 % dark): 3.00 times" in tone_text(tone_data(table)).caption
+    assert "Too few" in tone_text(tone_data(table.head(0))).caption
+
+
+def test_reconstructions_are_chosen_and_ordered() -> None:
+    stored = examples(3)
+    panel = reconstruction_data(stored, ["dark"], {"C": 1.0, "A": 0.0})
+    assert [row.label for row in panel.rows] == ["input", "A\n0 % dark", "C\n100 % dark"]
+    assert panel.quantiles == {"dark": [0.1, 0.9]}
+    np.testing.assert_array_equal(panel.rows[0].pictures, stored["input"][[3, 1]])
+    np.testing.assert_array_equal(panel.rows[2].pictures, stored["reconstruction_C"][[3, 1]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda stored: stored | {"group": np.array(["light"] * 4)}, "holds none"),
+        (lambda stored: {name: array for name, array in stored.items() if not name.endswith("_C")}, "none of C"),
+    ],
+)
+def test_missing_reconstructions_are_named(change: Callable[[dict], dict], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        reconstruction_data(change(examples(3)), ["dark"], {"A": 0.0, "C": 1.0})
+
+
+def test_labels_stay_inside_and_apart() -> None:
+    with house_style():
+        figure = new_figure(3, 3)
+        axes = figure.add_subplot()
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        points = np.array([[0.98, 0.5], [0.5, 0.5], [0.5, 0.51], [0.02, 0.02]])
+        names = ["at the right edge", "one", "two", "x" * 200]
+        assert label_points(axes, points, names) == names[:3]  # the last fits nowhere
+        boxes = [text.get_window_extent() for text in axes.texts]
+        frame = axes.get_window_extent()
+        assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
+        assert axes.texts[0].get_position()[0] < 0  # to the left of its point
+
+
+def test_a_missing_column_or_an_empty_table_is_the_users_to_mend(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("train_set,mse\n01,2\n")
+    assert read_table(path, ["train_set"])["train_set"].tolist() == ["01"]  # a name, not a number
+    with pytest.raises(UserError, match="dark_share not found"):
+        read_table(path, ["train_set", "dark_share"])
+    path.write_text("train_set,mse\n")
+    with pytest.raises(UserError, match="at least one row"):
+        read_table(path, ["train_set"])
+    assert read_table(path, ["train_set"], may_be_empty=True).empty
+
+
+def test_words() -> None:
+    assert fst_range([2, 1]) == "FST 1–2"  # noqa: RUF001
+    assert fst_range([1, 3]) == "FST 1, 3"
+    assert fst_range([4]) == "FST 4"
+    assert (percent(0.5), percent(0.125), percent(0)) == ("50 %", "12.5 %", "0 %")
+    assert (span([500, 500]), span([1200, 480])) == ("500", "480 to 1,200")
+    assert len(set(set_colours(11))) == 11
+    sets = ordered_sets(pd.DataFrame({"train_set": ["b", "a", "b"], "dark_share": [0.5, 0.5, 0.5]}))
+    assert sets["train_set"].tolist() == ["a", "b"]
