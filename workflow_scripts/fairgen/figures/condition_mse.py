@@ -9,7 +9,7 @@ from fairgen.figures.common import FigureText, GroupNames
 from fairgen.figures.grid import panel_grid
 from fairgen.figures.intervals import ordered_sets, set_names
 from fairgen.figures.labels import label_points
-from fairgen.style import BLUE, FAINT, MUTED, PAGE_WIDTH, SKY, percent
+from fairgen.style import BLUE, FAINT, MUTED, SKY, percent
 
 COLUMNS = ("train_set", "dark_share", "label", "group", "n_images", "raw", "estimate", "ci_low", "ci_high")
 
@@ -56,7 +56,7 @@ def draw_condition_mse(data: pd.DataFrame, names: GroupNames, rare_below: int, l
     """
     sets = ordered_sets(data)
     legend_columns = 4 if len(sets) > 1 else 2  # a single panel is narrower than the page
-    figure, panels, legend = panel_grid(len(sets), PAGE_WIDTH / 3 + 0.1, legend_rows=4 // legend_columns)
+    figure, panels, legend = panel_grid(len(sets), None, legend_rows=4 // legend_columns)
     low, high = scale(data)
     for axes, name, share in zip(panels, sets["train_set"], sets["dark_share"], strict=True):
         panel = data[data["train_set"] == name]

@@ -11,13 +11,13 @@ LEGEND_ROW, LEGEND_PADDING = 0.17, 0.13  # inches
 
 
 def panel_grid(
-    count: int, height: float, columns: int = 3, share: bool = True, legend_rows: int = 1
+    count: int, height: float | None, columns: int = 3, share: bool = True, legend_rows: int = 1
 ) -> tuple[Figure, list[Axes], Axes]:
     """`count` panels in rows of at most `columns` (four where there are more than two rows of three).
 
     Args:
         count: panels.
-        height: of a panel with its labels, inches.
+        height: of a panel with its labels, inches; None for square panels.
         columns: most panels in a row.
         share: common x and y scales.
         legend_rows: lines of the legend.
@@ -28,6 +28,7 @@ def panel_grid(
     columns = min(count, columns if count <= 2 * columns else columns + 1)
     rows = math.ceil(count / columns)
     width = PAGE_WIDTH if columns > 1 else 0.7 * PAGE_WIDTH
+    height = height or width / columns + 0.1
     strip = LEGEND_PADDING + LEGEND_ROW * legend_rows
     figure = new_figure(width, strip + height * rows)
     layout = figure.add_gridspec(rows + 1, columns, height_ratios=[strip, *[height - 0.3] * rows])

@@ -1,5 +1,6 @@
 """Estimates with their intervals, and the training sets on an axis."""
 
+import math
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -32,8 +33,11 @@ def set_colours(count: int) -> list[str]:
 def set_axis(axes: Axes, sets: pd.DataFrame) -> None:
     """Name the training sets on the x axis: name and share, or the share alone where there are many."""
     many = len(sets) > 6
-    pairs = zip(sets["train_set"], sets["dark_share"], strict=True)
-    axes.set_xticks(range(len(sets)), [f"{100 * s:.3g}" if many else f"{n}\n{percent(s)}" for n, s in pairs])
+    # At most six names, so that they stay apart in a narrow panel.
+    named = sets.iloc[:: math.ceil(len(sets) / 6)]
+    pairs = zip(named["train_set"], named["dark_share"], strict=True)
+    axes.set_xticks(named["position"], [f"{100 * s:.3g}" if many else f"{n}\n{percent(s)}" for n, s in pairs])
+    axes.set_xticks(sets["position"], minor=True)
     axes.set_xlim(-0.6, len(sets) - 0.4)
     axes.set_xlabel("dark share of the training set, %" if many else "training set, its dark share")
 

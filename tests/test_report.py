@@ -1,0 +1,326 @@
+"""The report: everything is in it, nothing is loaded from elsewhere, nothing that was typed can become markup."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import make_report
+from fairgen.errors import UserError
+from fairgen.report import (
+    Availability,
+    FigureItem,
+    availability_counts,
+    build_report,
+    describe_table,
+    design_warnings,
+    display_width,
+    number,
+    p_value,
+    table_warnings,
+    training_warnings,
+    versions_used,
+)
+
+ROOT = Path(__file__).parents[1]
+TEMPLATE = ROOT / "workflow_scripts" / "fairgen" / "templates" / "report.html.j2"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="403.2pt" height="200pt"><g id="axes_1"/></svg>'
+EVIL = "<script>alert('x')</script>"
+
+
+class Page(HTMLParser):
+    """What a reader of the page meets: tags with attributes, ids, and text outside style."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def attribute(self, name: str) -> list[str]:
+        return [value for _, attributes in self.tags if (value := attributes.get(name)) is not None]
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+def config(patient_images: bool = True) -> dict:
+    loaded = yaml.safe_load((ROOT / "config.yaml").read_text())
+    loaded["report"]["patient_images"] = patient_images
+    return loaded
+
+
+def claims() -> pd.DataFrame:
+    base = {
+        "estimate": 0.0123456,
+        "ci_low": 0.01,
+        "ci_high": 0.02,
+        "level": 0.9,
+        "test": "paired t",
+        "p": 1e-9,
+        "p_holm": 0.04,
+        "n": 10,
+        "sentence": "A sentence.",
+        "rule": "supported: p small",
+        "table": "gaps",
+        "figure": "mse_boxes",
+        "statement": "Dark is worse",
+        "source": "v2 4.1",
+    }
+    empty = dict.fromkeys(("estimate", "ci_low", "ci_high", "level", "p", "p_holm"), float("nan"))
+    return pd.DataFrame(
+        [
+            base | {"claim": "C1", "verdict": "supported"},
+            base | empty | {"claim": "C9", "verdict": "not testable", "figure": "absent", "sentence": EVIL},
+        ]
+    )
+
+
+def record(**changes: object) -> dict:
+    return {
+        "train_set": "A",
+        "run": 0,
+        "parameters": 1000,
+        "device": "cpu",
+        "device_name": "x86_64",
+        "precision": "fp32",
+        "seconds": 12.4,
+        "images_per_second": 50.0,
+        "peak_memory_mb": 700.0,
+        "versions": {"torch": "2.13"},
+    } | changes
+
+
+def design(drawn: int = 1668) -> pd.DataFrame:
+    row = {"train_set": "A", "dark_share": 0.0, "requested": 1668, "planned": 1668, "drawn": drawn}
+    return pd.DataFrame([row | {"light": drawn, "dark": 0, "distinct": drawn, "n_runs": 10}])
+
+
+def tables(rows: int = 2) -> list:
+    frame = pd.DataFrame({"label": [EVIL] * rows, "mse": [0.05] * rows})
+    dictionary = {"gaps": {"$about": "About gaps.", "label": None, "mse": "Error."}, "$common": {"label": "Condition."}}
+    return [describe_table("gaps", frame.to_csv(index=False).encode(), frame, dictionary)]
+
+
+def figures() -> list[FigureItem]:
+    return [
+        FigureItem("mse_boxes", SVG, "Error", "A caption with n = 10.", "Alternative text", False),
+        FigureItem("reconstructions_light", SVG, "Pictures", "Photographs here.", EVIL, True),
+    ]
+
+
+def report(synthetic: bool = False, patient_images: bool = True, rows: int = 2) -> str:
+    availability = [Availability("light (FST 1-2)", 7755, 7000, {"missing": 755})]
+    return build_report(
+        *(TEMPLATE, config(patient_images), synthetic, claims(), figures(), tables(rows), design()),
+        availability,
+        [record(), record(run=1)],
+    )
+
+
+def test_everything_is_there() -> None:
+    page = report()
+    read = Page(page)
+    text = " ".join(read.text)
+    for expected in (
+        *(
+            "C1",
+            "C9",
+            "A sentence.",
+            "Dark is worse",
+            "supported: p small",
+            "paired t",
+            "0.01235",
+            "0.01 to 0.02 (90 %)",
+        ),
+        *("< 0.0001", "0.04", "A caption with n = 10.", "About gaps.", "Condition.", "Error.", "7,755", "missing: 755"),
+        *("x86_64 (cpu)", "torch 2.13", "kl_scale: 1.0", "figure 3", "CC BY-NC-SA"),
+    ):
+        assert expected in text, expected
+    assert read.count("img") == 2
+    ids = read.attribute("id")
+    assert len(ids) == len(set(ids))
+    internal = [link[1:] for link in read.attribute("href") if link.startswith("#")]
+    assert set(internal) <= set(ids)
+    assert {"figure-mse_boxes", "table-gaps"} <= set(internal)  # the claim points at its evidence
+    assert "Synthetic" not in text
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    page = report()
+    read = Page(page)
+    loading = [*read.attribute("src"), *read.attribute("href"), *read.attribute("srcset"), *read.attribute("action")]
+    assert all(link.startswith(("#", "data:")) for link in loading)
+    assert read.count("script") == read.count("link") == read.count("iframe") == 0
+    assert not re.search(r"@import|url\(", page)
+
+
+def test_what_was_typed_is_text() -> None:
+    page = report()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert EVIL in Page(page).attribute("alt")
+
+
+def test_no_picture_of_a_patient_on_request() -> None:
+    page = report(patient_images=False)
+    assert Page(page).count("img") == 1
+    assert "Photographs here." not in page
+    assert "Pictures of patients are left out" in page
+    assert "Pictures of patients are left out" not in report()
+
+
+def test_synthetic_data_are_called_so() -> None:
+    page = report(synthetic=True)
+    title = re.search("<title>(.*?)</title>", page)
+    assert title is not None
+    assert "synthetic" in title[1]
+    assert "Nothing on this page says anything about patients" in page
+    assert "photographs of patients" not in page
+
+
+def test_it_can_be_read_by_all() -> None:
+    read = Page(report())
+    assert ("html", {"lang": "en"}) in read.tags
+    levels = [int(tag[1]) for tag, _ in read.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert read.count("caption") == read.count("table")
+    assert all("scope" in attributes for tag, attributes in read.tags if tag == "th")
+    assert all(attributes.get("alt") for tag, attributes in read.tags if tag == "img")
+    assert any(attributes.get("name") == "viewport" for tag, attributes in read.tags if tag == "meta")
+
+
+def contrast(colour: str, background: str) -> float:
+    """WCAG 2 contrast ratio of two colours given as #rrggbb."""
+
+    def luminance(text: str) -> float:
+        parts = [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted([luminance(colour), luminance(background)], reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast() -> None:
+    style = TEMPLATE.read_text()
+    for name in ("ink", "soft", "link"):
+        colour = re.search(rf"--{name}: (#[0-9a-f]{{6}})", style)
+        assert colour is not None
+        assert contrast(colour[1], "#f5f7f9") >= 4.5
+    for verdict in ("supported", "contradicted", "inconclusive"):
+        colour = re.search(rf"\.{verdict} {{ background: (#[0-9a-f]{{6}})", style)
+        assert colour is not None
+        assert contrast("#ffffff", colour[1]) >= 4.5
+
+
+def test_the_download_is_the_file_and_long_tables_are_cut() -> None:
+    read = Page(report(rows=450))
+    links = [attributes for tag, attributes in read.tags if tag == "a" and "download" in attributes]
+    assert [link["download"] for link in links] == ["gaps.csv"]
+    content = base64.b64decode(str(links[0]["href"]).split(",", 1)[1]).decode()
+    assert content.count("\n") == 451
+    assert sum(text == EVIL for text in read.text) == 200
+    assert "450 rows, the first 200 shown" in " ".join(read.text)
+
+
+def test_equal_inputs_give_equal_pages() -> None:
+    assert report() == report()
+
+
+def test_tables_without_description_are_refused() -> None:
+    frame = pd.DataFrame({"mse": [1.0]})
+    with pytest.raises(UserError, match=r"table gaps.*\$about, mse"):
+        describe_table("gaps", b"", frame, {"$common": {}})
+
+
+def test_availability_by_group() -> None:
+    table = pd.DataFrame(
+        {"fitzpatrick_scale": [1, 2, 2, 5, -1, 3], "status": ["ok", "ok", "missing", "corrupt", "ok", "ok"]}
+    )
+    light, dark, neither = availability_counts(table, [1, 2], [5, 6], "fitzpatrick_scale")
+    assert (light.asked, light.found, light.lost) == (3, 2, {"missing": 1})
+    assert (dark.asked, dark.found, dark.lost) == (1, 0, {"corrupt": 1})
+    assert (neither.asked, neither.found, neither.lost) == (2, 2, {})
+
+
+def test_warnings_say_what_differs_from_the_plan() -> None:
+    plain = config()
+    assert design_warnings(plain, design(), []) == []
+    changed = config()
+    changed["splits"] |= {"runs": 3, "replacement": True}
+    found = " ".join(design_warnings(changed, design(1000), [Availability("light", 10, 8, {"missing": 2})]))
+    for expected in ("1,000 images instead of the 1,668", "2 of 10 images", "p below 0.25", "with replacement"):
+        assert expected in found
+    assert training_warnings(plain, [record()]) == []
+    changed["loss"]["perceptual_weights"] = "random"
+    found = " ".join(training_warnings(changed, [record(), record(versions={"torch": "2.12"}, precision="bf16")]))
+    for expected in ("random VGG19", "torch: 2.12 / 2.13", "different devices"):
+        assert expected in found
+    frame = pd.DataFrame({"warnings": ["did not converge", None, "did not converge", " "]})
+    table = describe_table("models", b"", frame, {"models": {"$about": "x", "warnings": "y"}})
+    assert table_warnings([table]) == ["Models: did not converge"]
+
+
+def test_versions_of_all_models() -> None:
+    records = [record(), record(versions={"torch": "2.13", "numpy": "2"})]
+    assert versions_used(records) == {"numpy": "2 / none", "torch": "2.13"}
+
+
+def test_numbers_as_text() -> None:
+    dash = "–"  # noqa: RUF001
+    assert [number(v) for v in (0.0123456, 1668, 5.0, float("nan"), None, "a", True)] == [
+        *("0.01235", "1,668", "5", dash, dash, "a", "True")
+    ]
+    assert [p_value(v) for v in (0.0449, 1e-5, float("nan"), 1.0)] == ["0.045", "< 0.0001", dash, "1"]
+    assert display_width(SVG) == round(403.2 * 4 / 3 * 1.3)
+    with pytest.raises(UserError, match="width in points"):
+        display_width(b"<svg/>")
+
+
+def test_the_script_reads_its_files(tmp_path: Path) -> None:
+    (tmp_path / "images.json").write_text('{"synthetic": true}')
+    rows = pd.DataFrame({"fitzpatrick_scale": [1, 5], "status": ["ok", "ok"]})
+    rows.to_csv(tmp_path / "availability.csv", index=False)
+    claims().to_csv(tmp_path / "claims.csv", index=False)
+    design().to_csv(tmp_path / "design.csv", index=False)
+    pd.DataFrame({"fitzpatrick_scale": [1], "group": ["light"], "n": [3]}).to_csv(
+        tmp_path / "fst_counts.csv", index=False
+    )
+    (tmp_path / "mse_boxes.svg").write_bytes(SVG)
+    words = {"title": "t", "caption": "c", "alt": "a", "pictures": False}
+    (tmp_path / "mse_boxes.json").write_text(json.dumps(words))
+    for run in range(2):
+        (tmp_path / "A" / f"run{run}").mkdir(parents=True)
+        (tmp_path / "A" / f"run{run}" / "run.json").write_text(json.dumps(record(run=run)))
+    files = {
+        "record": "images.json",
+        "availability": "availability.csv",
+        "claims": "claims.csv",
+        "design": "design.csv",
+        "figures": "mse_boxes.svg",
+        "tables": "fst_counts.csv",
+        "models": "",
+        "output": "report.html",
+    }
+    options = [part for name, file in files.items() for part in (f"--{name}", str(tmp_path / file))]
+    options += ["--template", str(TEMPLATE), "--dictionary", str(ROOT / "schemas" / "tables.yaml")]
+    options += ["--config", json.dumps(config()), "--train-sets", "A", "--runs", "2"]
+    make_report.main(options)
+    page = (tmp_path / "report.html").read_text()
+    assert 'id="table-fst_counts"' in page
+    assert "Nothing on this page says anything about patients" in page
