@@ -21,6 +21,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 TRAIN_SETS = [train_set["name"] for train_set in config["splits"]["train_sets"]]
+# The clusters of near-duplicates, where they decide on the draws.
+ISOLATED = "<results>/data/duplicates.csv" if config["splits"]["leakage"] == "isolate" else []
 RUNS = [str(run) for run in range(config["splits"]["runs"])]
 
 

@@ -8,6 +8,7 @@ rule make_splits:
         # Small and compared by content: packing the same images again draws nothing anew.
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
+        duplicates=ISOLATED,
     output:
         "<results>/splits/run{run}.csv",
     log:
@@ -23,8 +24,11 @@ rule make_splits:
         runtime=5,
     params:
         config=design_json(train_sets=config["splits"]["train_sets"]),
+        duplicates=lambda wildcards, input: (
+            f"--duplicates {input.duplicates}" if input.duplicates else ""
+        ),
     shell:
-        "python -u {input.script:q} --images {input.images:q} --config {params.config:q}"
+        "python -u {input.script:q} --images {input.images:q} {params.duplicates} --config {params.config:q}"
         " --run {wildcards.run} --output {output:q} > {log:q} 2>&1"
 
 

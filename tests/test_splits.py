@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairgen.errors import UserError
-from fairgen.splits import Design, TrainSet, describe_design, draw_manifest, feasible_train_size, group_counts
+from fairgen.splits import (
+    Design,
+    TrainSet,
+    describe_design,
+    draw_manifest,
+    feasible_train_size,
+    group_counts,
+    isolate_clusters,
+)
 
 PAPER_SETS = (TrainSet("A", 0.0), TrainSet("B", 0.5), TrainSet("C", 1.0))
 
@@ -110,6 +119,54 @@ def test_runs_differ_and_other_sets_and_runs_do_not_interfere() -> None:
     assert set(first["md5hash"]) != set(draw_manifest(table, design(), 1, 20)["md5hash"])
     more = draw_manifest(table, design(sets=(TrainSet("Z", 0.3), *PAPER_SETS)), 0, 20)
     pd.testing.assert_frame_equal(first, more[more["role"] != "train_Z"].reset_index(drop=True))
+
+
+clustered = st.builds(
+    lambda light, dark, sizes, test_size, run: (
+        images(light, dark).assign(cluster=np.repeat(np.arange(len(sizes)), sizes)[: light + dark].astype(str)),
+        design(test_size=test_size, train_size=8),
+        run,
+    ),
+    light=st.integers(30, 50),
+    dark=st.integers(30, 50),
+    sizes=st.lists(st.sampled_from([1, 1, 1, 2, 3]), min_size=100, max_size=100),
+    test_size=st.integers(4, 8),
+    run=st.integers(0, 99),
+)
+
+
+@given(clustered, st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_no_cluster_is_on_both_sides(case: tuple[pd.DataFrame, Design, int], random: Random) -> None:
+    table, asked, run = case
+    labels = table["cluster"].tolist()
+    random.shuffle(labels)  # so that some clusters hold both groups
+    clusters = table[["md5hash"]].assign(cluster=labels)
+    kept = isolate_clusters(table.drop(columns="cluster"), clusters)
+    mixed = table.assign(cluster=labels).groupby("cluster")["group"].nunique().loc[lambda n: n > 1].index
+    assert set(kept["md5hash"]) == set(clusters.loc[~clusters["cluster"].isin(mixed), "md5hash"])
+    if min(available(kept).values()) < asked.test_size + asked.min_train_size:
+        return
+    manifest = draw_manifest(kept, asked, run, feasible_train_size(asked, available(kept)))
+    cluster_of = kept.set_index("md5hash")["cluster"]
+    side = manifest["role"].str.startswith("test_")
+    in_test, in_training = (set(cluster_of[manifest.loc[part, "md5hash"]]) for part in (side, ~side))
+    assert not in_test & in_training
+    assert side.sum() == 2 * asked.test_size
+    # Whole clusters: every member of a drawn test cluster is in the test set.
+    assert set(cluster_of.index[cluster_of.isin(in_test)]) == set(manifest.loc[side, "md5hash"])
+
+
+def test_without_duplicates_isolation_changes_nothing() -> None:
+    table = images(60, 40)
+    isolated = isolate_clusters(table, pd.DataFrame({"md5hash": [], "cluster": []}))
+    pd.testing.assert_frame_equal(draw_manifest(table, design(), 0, 20), draw_manifest(isolated, design(), 0, 20))
+
+
+def test_clusters_too_large_for_a_test_set_are_an_error() -> None:
+    table = images(60, 60).assign(cluster=lambda frame: frame["group"] + (frame.index // 6).astype(str))
+    with pytest.raises(UserError, match="5 of 5 images are missing after the largest clusters that fit"):
+        draw_manifest(table, design(), 0, 20)
 
 
 def test_bootstrap_has_the_expected_number_of_distinct_images() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fairgen.errors import UserError
 from fairgen.seeds import generator
@@ -73,11 +74,29 @@ def feasible_train_size(design: Design, available: dict[str, int]) -> int:
     return min(design.train_size, *(available[group] - design.test_size for group in GROUPS))
 
 
+def isolate_clusters(images: pd.DataFrame, clusters: pd.DataFrame) -> pd.DataFrame:
+    """Give each image its cluster of near-duplicates, and drop clusters that hold images of both groups.
+
+    Whether a photograph in such a cluster shows light or dark skin is not known (study, section 8).
+
+    Args:
+        images: columns md5hash and group, of images in a group.
+        clusters: columns md5hash and cluster; an image that is not listed is its own cluster.
+
+    Returns:
+        The kept images with a column cluster.
+    """
+    cluster_of = dict(zip(clusters["md5hash"], clusters["cluster"].astype(str), strict=True))
+    images = images.assign(cluster=[cluster_of.get(name, name) for name in images["md5hash"]])
+    return images[images.groupby("cluster")["group"].transform("nunique") == 1]
+
+
 def draw_manifest(images: pd.DataFrame, design: Design, run: int, train_size: int) -> pd.DataFrame:
     """Draw the two test sets and all training sets of one run.
 
     Args:
-        images: columns md5hash and group (`light` or `dark`), one row per available image, in any order.
+        images: columns md5hash and group (`light` or `dark`), one row per available image, in any order; with a
+            column cluster (from `isolate_clusters`) whole clusters go into a test set, and into training or test.
         design: the experiment.
         run: number of the run; every draw is seeded by (seed, purpose, set, run).
         train_size: images in each training set, from `feasible_train_size`.
@@ -91,10 +110,12 @@ def draw_manifest(images: pd.DataFrame, design: Design, run: int, train_size: in
     pools = {}
     for group in GROUPS:
         # Sorted by hash, so that the order of the metadata rows does not matter.
-        hashes = np.sort(images.loc[images["group"] == group, "md5hash"].to_numpy(dtype=str))
-        order = _shuffled(len(hashes), design.seed, "test", group, run)
-        parts.append((f"test_{group}", group, hashes[np.sort(order[: design.test_size])]))
-        pools[group] = np.sort(hashes[order[design.test_size :]])
+        members = images[images["group"] == group].sort_values("md5hash")
+        hashes = members["md5hash"].to_numpy(dtype=str)
+        clusters = pd.factorize(members["cluster"] if "cluster" in members else members["md5hash"])[0]
+        in_test = _whole_clusters(clusters, design.test_size, design.seed, "test", group, run)
+        parts.append((f"test_{group}", group, hashes[in_test]))
+        pools[group] = hashes[~in_test]
     for train_set in design.train_sets:
         for group, count in group_counts(train_set, train_size).items():
             purpose = ("train", train_set.name, group, run)
@@ -156,6 +177,32 @@ def _mean_overlap(sets: list[set[str]]) -> float:
     return float(
         np.mean([sum(appearances[member] - 1 for member in members) / len(members) for members in sets]) / (n - 1)
     )
+
+
+def _whole_clusters(clusters: NDArray[np.int64], size: int, seed: int, *purpose: str | int) -> NDArray[np.bool_]:
+    """Which images are drawn when whole clusters are taken in random order, skipping those that are too large.
+
+    Args:
+        clusters: number of the cluster of each image, (n,); singletons are clusters of one.
+        size: images to draw.
+
+    Raises:
+        UserError: no such selection has exactly `size` images.
+    """
+    sizes = np.bincount(clusters)
+    missing = size
+    drawn = np.zeros(len(sizes), dtype=bool)
+    for cluster in _shuffled(len(sizes), seed, *purpose):
+        if sizes[cluster] <= missing:
+            drawn[cluster] = True
+            missing -= int(sizes[cluster])
+    if missing:
+        raise UserError(
+            f"cannot fill a test set with whole clusters of near-duplicates: {missing} of {size} images are missing "
+            "after the largest clusters that fit. Lower splits.test_size, make data.duplicates stricter, or set "
+            "splits.leakage: paper."
+        )
+    return drawn[clusters]
 
 
 def _shuffled(n: int, seed: int, *purpose: str | int) -> np.ndarray:
