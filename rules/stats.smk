@@ -18,19 +18,19 @@ rule summarise_metadata:
     output:
         fst_counts=report(
             "<results>/tables/fst_counts.csv",
-            caption=source("report/fst_counts.rst"),
+            caption="../report/fst_counts.rst",
             category="Metadata",
             labels={"table": "images per skin type"},
         ),
         prevalence=report(
             "<results>/tables/prevalence.csv",
-            caption=source("report/prevalence.rst"),
+            caption="../report/prevalence.rst",
             category="Metadata",
             labels={"table": "conditions per group"},
         ),
         condition_mix=report(
             "<results>/tables/condition_mix.csv",
-            caption=source("report/condition_mix.rst"),
+            caption="../report/condition_mix.rst",
             category="Metadata",
             labels={"table": "distance between the condition mixes"},
         ),
@@ -67,25 +67,25 @@ rule summarise_runs:
     output:
         runs=report(
             "<results>/tables/runs.csv",
-            caption=source("report/runs.rst"),
+            caption="../report/runs.rst",
             category="Results",
             labels={"table": "means per run"},
         ),
         headline=report(
             "<results>/tables/headline.csv",
-            caption=source("report/headline.rst"),
+            caption="../report/headline.rst",
             category="Results",
             labels={"table": "means over runs"},
         ),
         conditions=report(
             "<results>/tables/conditions.csv",
-            caption=source("report/conditions.rst"),
+            caption="../report/conditions.rst",
             category="Results",
             labels={"table": "means per condition"},
         ),
         pooled=report(
             "<results>/tables/pooled_conditions.csv",
-            caption=source("report/pooled_conditions.rst"),
+            caption="../report/pooled_conditions.rst",
             category="Results",
             labels={"table": "partially pooled means per condition"},
         ),
@@ -114,12 +114,13 @@ rule estimate_gaps:
         script=script("estimate_gaps.py"),
         lib=imports("estimate_gaps.py"),
         evaluations=EVALUATIONS,
+        duplicates="<results>/data/duplicates.csv",
         runs="<results>/tables/runs.csv",
         design="<results>/tables/design.csv",
     output:
         gaps=report(
             "<results>/tables/gaps.csv",
-            caption=source("report/gaps.rst"),
+            caption="../report/gaps.rst",
             category="Results",
             labels={"table": "gaps between the groups"},
         ),
@@ -137,7 +138,7 @@ rule estimate_gaps:
         study=EVALUATION_OPTIONS,
         config=as_json("seed", "stats"),
     shell:
-        "python -u {input.script:q} {params.study}"
+        "python -u {input.script:q} {params.study} --duplicates {input.duplicates:q}"
         " --run-means {input.runs:q} --design {input.design:q} --config {params.config:q}"
         " --output {output.gaps:q}"
         " > {log:q} 2>&1"
@@ -148,16 +149,17 @@ rule adjust_gaps:
         script=script("adjust_gaps.py"),
         lib=imports("adjust_gaps.py"),
         evaluations=EVALUATIONS,
+        duplicates="<results>/data/duplicates.csv",
     output:
         adjusted=report(
             "<results>/tables/adjusted.csv",
-            caption=source("report/adjusted.rst"),
+            caption="../report/adjusted.rst",
             category="Results",
             labels={"table": "gaps at equal condition and atlas mix"},
         ),
         models=report(
             "<results>/tables/models.csv",
-            caption=source("report/models.rst"),
+            caption="../report/models.rst",
             category="Results",
             labels={"table": "gaps from regression"},
         ),
@@ -175,7 +177,7 @@ rule adjust_gaps:
         study=EVALUATION_OPTIONS,
         config=as_json("seed", "stats"),
     shell:
-        "python -u {input.script:q} {params.study}"
+        "python -u {input.script:q} {params.study} --duplicates {input.duplicates:q}"
         " --config {params.config:q} --adjusted {output.adjusted:q} --models {output.models:q}"
         " > {log:q} 2>&1"
 
@@ -185,11 +187,12 @@ rule score_uncertainty:
         script=script("score_uncertainty.py"),
         lib=imports("score_uncertainty.py"),
         evaluations=EVALUATIONS,
+        ensembles=expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
         design="<results>/tables/design.csv",
     output:
         uncertainty=report(
             "<results>/tables/uncertainty.csv",
-            caption=source("report/uncertainty.rst"),
+            caption="../report/uncertainty.rst",
             category="Results",
             labels={"table": "uncertainty scores"},
         ),
@@ -205,7 +208,7 @@ rule score_uncertainty:
         runtime=30,
     params:
         study=EVALUATION_OPTIONS,
-        config=as_json("stats"),
+        config=as_json("seed", "stats"),
     shell:
         "python -u {input.script:q} {params.study}"
         " --design {input.design:q} --config {params.config:q} --output {output.uncertainty:q}"
@@ -221,7 +224,7 @@ rule compare_subsets:
     output:
         subsets=report(
             "<results>/tables/subsets.csv",
-            caption=source("report/subsets.rst"),
+            caption="../report/subsets.rst",
             category="Results",
             labels={"table": "annotator agreement and atlases"},
         ),
@@ -250,6 +253,94 @@ rule compare_subsets:
         " > {log:q} 2>&1"
 
 
+rule measure_colour:
+    input:
+        script=script("measure_colour.py"),
+        lib=imports("measure_colour.py"),
+        evaluations=EVALUATIONS,
+        design="<results>/tables/design.csv",
+    output:
+        colour_runs=report(
+            "<results>/tables/colour_runs.csv",
+            caption="../report/colour_runs.rst",
+            category="Results",
+            labels={"table": "colour shift per run"},
+        ),
+        colour=report(
+            "<results>/tables/colour.csv",
+            caption="../report/colour.rst",
+            category="Results",
+            labels={"table": "colour shift"},
+        ),
+        tone_curves=report(
+            "<results>/tables/tone_curves.csv",
+            caption="../report/tone_curves.rst",
+            category="Results",
+            labels={"table": "error against tone"},
+        ),
+        tone_slopes=report(
+            "<results>/tables/tone_slopes.csv",
+            caption="../report/tone_slopes.rst",
+            category="Results",
+            labels={"table": "change of error with tone"},
+        ),
+    log:
+        "<logs>/measure_colour.log",
+    benchmark:
+        "<benchmarks>/measure_colour.tsv"
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        study=EVALUATION_OPTIONS,
+        config=as_json("stats"),
+    shell:
+        "python -u {input.script:q} {params.study}"
+        " --design {input.design:q} --config {params.config:q}"
+        " --colour-runs {output.colour_runs:q} --colour {output.colour:q}"
+        " --tone-curves {output.tone_curves:q} --tone-slopes {output.tone_slopes:q}"
+        " > {log:q} 2>&1"
+
+
+rule compare_samples:
+    input:
+        script=script("compare_samples.py"),
+        lib=imports("compare_samples.py"),
+        evaluations=EVALUATIONS,
+        samples=expand(
+            "<results>/runs/{train_set}/run{run}/samples.parquet", train_set=TRAIN_SETS, run=RUNS
+        ),
+        design="<results>/tables/design.csv",
+    output:
+        samples=report(
+            "<results>/tables/samples.csv",
+            caption="../report/samples.rst",
+            category="Results",
+            labels={"table": "tone of generated images"},
+        ),
+    log:
+        "<logs>/compare_samples.log",
+    benchmark:
+        "<benchmarks>/compare_samples.tsv"
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        study=EVALUATION_OPTIONS,
+        config=as_json("stats"),
+    shell:
+        "python -u {input.script:q} {params.study}"
+        " --design {input.design:q} --config {params.config:q}"
+        " --output {output.samples:q}"
+        " > {log:q} 2>&1"
+
+
 rule estimate_sweep:
     input:
         script=script("estimate_sweep.py"),
@@ -259,7 +350,7 @@ rule estimate_sweep:
     output:
         sweep=report(
             "<results>/tables/sweep.csv",
-            caption=source("report/sweep.rst"),
+            caption="../report/sweep.rst",
             category="Results",
             labels={"table": "trends over the dark share"},
         ),
@@ -291,11 +382,12 @@ rule judge_claims:
         design="<results>/tables/design.csv",
         gaps="<results>/tables/gaps.csv",
         adjusted="<results>/tables/adjusted.csv",
+        colour_runs="<results>/tables/colour_runs.csv",
         condition_mix="<results>/tables/condition_mix.csv",
     output:
         claims=report(
             "<results>/tables/claims.csv",
-            caption=source("report/claims.rst"),
+            caption="../report/claims.rst",
             category="Claims",
             labels={"table": "verdicts"},
         ),
@@ -315,7 +407,8 @@ rule judge_claims:
     shell:
         "python -u {input.script:q}"
         " --run-means {input.runs:q} --design {input.design:q} --gaps {input.gaps:q}"
-        " --adjusted {input.adjusted:q} --condition-mix {input.condition_mix:q}"
+        " --adjusted {input.adjusted:q} --colour-runs {input.colour_runs:q}"
+        " --condition-mix {input.condition_mix:q}"
         " --config {params.config:q} --output {output.claims:q}"
         " > {log:q} 2>&1"
 
@@ -326,14 +419,17 @@ rule stats:
             "<results>/tables/{table}.csv",
             table=[
                 "claims",
+                "colour",
                 "conditions",
                 "fst_counts",
                 "headline",
                 "models",
                 "pooled_conditions",
                 "prevalence",
+                "samples",
                 "subsets",
                 "sweep",
+                "tone_curves",
                 "uncertainty",
             ],
         ),

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import adjust_gaps
+import compare_samples
 import compare_subsets
 import estimate_gaps
 import estimate_sweep
@@ -49,6 +50,7 @@ def small_rows(run: int, mse: list[float]) -> pd.DataFrame:
             "mse_unit": np.array(mse) / 4,
             "latent_std": [0.8, 0.8, 0.9, 0.7],
             "kl": [10.0, 20.0, 30.0, 50.0],
+            **dict.fromkeys(("psnr", "ssim", "mse_over_var", "perceptual"), 0.0),
         }
     )
 
@@ -296,9 +298,19 @@ def write_study(folder: Path, shuffle: int | None) -> None:
     for column in ("ita_out", "dl", "da", "db"):
         rows[column] = rows["ita_in"] * 0.01 + rng.normal(0, 1, len(rows))
     rows["ciede2000"] = rows["dl"].abs()
+    for column in ("psnr", "ssim", "mse_over_var", "perceptual", "decoding_var"):
+        rows[column] = rows["mse"] * rng.uniform(0.9, 1.1, len(rows))
+    images = rows[["md5hash", "group"]].drop_duplicates()
+    write_csv(images.iloc[:20].assign(cluster=np.arange(20) // 2, size=2), folder / "duplicates.csv")
+    for train_set, part in rows[rows["run"] == 0].groupby("train_set"):
+        ensemble = part[["md5hash", "group"]].assign(n_models=3, ensemble_var=rng.exponential(size=len(part)))
+        write_parquet(ensemble.reset_index(drop=True), folder / "runs" / train_set / "ensemble.parquet")
     for (train_set, run), part in rows.groupby(["train_set", "run"]):
         table = part if shuffle is None else part.sample(frac=1, random_state=shuffle)
-        write_parquet(table.reset_index(drop=True), folder / "runs" / train_set / f"run{run}" / "evaluation.parquet")
+        of_model = folder / "runs" / train_set / f"run{run}"
+        write_parquet(table.reset_index(drop=True), of_model / "evaluation.parquet")
+        samples = table.assign(source=np.where(table["mse"] > 0.05, "prior", "training"), ita=table["ita_in"])
+        write_parquet(samples[["train_set", "dark_share", "run", "source", "ita"]], of_model / "samples.parquet")
     write_csv(design if shuffle is None else design.iloc[::-1], folder / "design.csv")
     metadata = rows.drop_duplicates("md5hash").assign(nine_partition_label="x", three_partition_label="y")
     write_csv(metadata if shuffle is None else metadata.iloc[::-1], folder / "metadata.csv")
@@ -323,8 +335,10 @@ def run_stages(folder: Path, train_sets: str) -> dict[str, Path]:
     summarise_metadata.main([*rows, *at("fst_counts", "prevalence", "condition_mix")])
     means = at("headline", "conditions", pooled="pooled_conditions")
     summarise_runs.main([*study, "--level", "0.95", *runs, *means])
-    estimate_gaps.main([*study, *design, *config, *runs, *at(output="gaps")])
-    adjust_gaps.main([*study, *config, *at("adjusted", "models")])
+    duplicates = ["--duplicates", f"{folder}/duplicates.csv"]
+    estimate_gaps.main([*study, *duplicates, *design, *config, *runs, *at(output="gaps")])
+    adjust_gaps.main([*study, *duplicates, *config, *at("adjusted", "models")])
+    compare_samples.main([*study, *design, *config, *at(output="samples")])
     score_uncertainty.main([*study, *design, *config, *at(output="uncertainty")])
     compare_subsets.main([*study, *design, *config, *at(output="subsets")])
     measure_colour.main([*study, *design, *config, *at("colour_runs", "colour", "tone_curves", "tone_slopes")])

@@ -9,11 +9,12 @@ from fairgen.seeds import generator
 from fairgen.stats.bootstrap import draw_images
 from fairgen.stats.models import model_gaps
 from fairgen.stats.strata import adjusted_gaps
-from fairgen.stats.study import read_all, study_parser
+from fairgen.stats.study import read_all, read_clusters, study_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = study_parser(__doc__)
+    parser.add_argument("--duplicates", help="data/duplicates.csv: clusters are resampled as a whole")
     parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "stats": {...}}')
     parser.add_argument("--adjusted", required=True, help="CSV: standardised gaps")
     parser.add_argument("--models", required=True, help="CSV: gaps from the mixed model and from clustered OLS")
@@ -21,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     stats = args.config["stats"]
     rows = read_all(args, ["mse"], ["label", "atlas"])
-    draws = draw_images(rows, stats["resamples"], generator(args.config["seed"], "bootstrap"))
+    rng = generator(args.config["seed"], "bootstrap")
+    draws = draw_images(rows, stats["resamples"], rng, read_clusters(args.duplicates))
     level = 1 - stats["alpha"]
     adjusted = adjusted_gaps(rows, draws, stats["min_images"], level, stats["claims"]["vanishing"])
     models = model_gaps(rows, level)

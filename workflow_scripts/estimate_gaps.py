@@ -8,7 +8,7 @@ from fairgen.files import write_csv
 from fairgen.seeds import generator
 from fairgen.stats.bootstrap import add_bootstrap, draw_images
 from fairgen.stats.gaps import gap_table, run_table
-from fairgen.stats.study import read_all, read_table, study_parser
+from fairgen.stats.study import read_all, read_clusters, read_table, study_parser
 from fairgen.stats.summary import GAP_METRICS
 
 
@@ -16,6 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = study_parser(__doc__)
     parser.add_argument("--run-means", required=True, help="tables/runs.csv")
     parser.add_argument("--design", required=True, help="tables/design.csv")
+    parser.add_argument("--duplicates", help="data/duplicates.csv: clusters are resampled as a whole")
     parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "stats": {...}}')
     parser.add_argument("--output", required=True, help="CSV: one row per training set and metric")
     args = parser.parse_args(argv)
@@ -24,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     table = run_table(read_table(args.run_means), read_table(args.design), GAP_METRICS)
     gaps = gap_table(table, GAP_METRICS, stats["family"], stats["alpha"], stats["margins"])
     rows = read_all(args, GAP_METRICS)
-    draws = draw_images(rows, stats["resamples"], generator(args.config["seed"], "bootstrap"))
+    rng = generator(args.config["seed"], "bootstrap")
+    draws = draw_images(rows, stats["resamples"], rng, read_clusters(args.duplicates))
     gaps = add_bootstrap(gaps, rows, draws, 1 - stats["alpha"])
     print(gaps.to_string(index=False))
     write_csv(gaps, args.output)

@@ -2,24 +2,37 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
 
 from fairgen.errors import run
 from fairgen.files import write_csv
+from fairgen.seeds import generator
 from fairgen.stats.gaps import size_ratios
 from fairgen.stats.study import read_all, read_table, study_parser
-from fairgen.stats.uncertainty import SCORES, uncertainty_table
+from fairgen.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = study_parser(__doc__)
     parser.add_argument("--design", required=True, help="tables/design.csv")
-    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"stats": {...}}')
+    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "stats": {...}}')
     parser.add_argument("--output", required=True, help="CSV: one row per training set, score and target")
     args = parser.parse_args(argv)
 
+    stats = args.config["stats"]
     rows = read_all(args, ["mse", *SCORES])
     ratios = size_ratios(read_table(args.design))
-    write_csv(uncertainty_table(rows, SCORES, ratios, args.config["stats"]["alpha"]), args.output)
+    ensembles = {name: pd.read_parquet(Path(args.evaluations) / name / "ensemble.parquet") for name in args.train_sets}
+    rng = generator(args.config["seed"], "ensemble")
+    table = pd.concat(
+        [
+            uncertainty_table(rows, SCORES, ratios, stats["alpha"]),
+            ensemble_table(rows, ensembles, 1 - stats["alpha"], stats["resamples"], rng),
+        ]
+    )
+    write_csv(table, args.output)
 
 
 if __name__ == "__main__":

@@ -63,47 +63,61 @@ def colour_table(run_means: pd.DataFrame, ratios: Mapping[str, float], alpha: fl
     return pd.DataFrame(table)
 
 
-def sample_table(samples: pd.DataFrame, ratios: Mapping[str, float], alpha: float) -> pd.DataFrame:
-    """The apparent tone of what each model generates, against that of its training images.
+def describe_samples(model: pd.DataFrame) -> pd.DataFrame:
+    """The apparent tone of what one model generates, against that of its training images.
 
     Args:
-        samples: train_set, dark_share, run, source (`training`, `prior` and perhaps others such as `posterior`), ita
-            (degrees, NaN where no skin was found).
+        model: samples.parquet of one model: train_set, dark_share, run, source (`training`, `prior` and perhaps others
+            such as `posterior`), ita (degrees, NaN where too few pixels are skin).
+
+    Returns:
+        train_set, dark_share, run, source, n_images (with skin), skin (their fraction), ita_mean, ita_sd, wasserstein
+        (distance to the training images' distribution of ITA, degrees; NaN for these themselves).
+    """
+    sources = list(dict.fromkeys(model["source"]))
+    if "training" not in sources:
+        raise UserError(f"samples: expected the source `training` to compare with; found {', '.join(sources)}.")
+    training = np.sort(model.loc[model["source"] == "training", "ita"].dropna())
+    rows = []
+    for source in sources:
+        every = model.loc[model["source"] == source, "ita"]
+        ita = np.sort(every.dropna())
+        comparable = source != "training" and len(ita) > 0 and len(training) > 0
+        rows.append(
+            {
+                **{key: model[key].iloc[0] for key in ("train_set", "dark_share", "run")},
+                "source": source,
+                "n_images": len(ita),
+                "skin": len(ita) / len(every),
+                "ita_mean": ita.mean() if len(ita) else np.nan,
+                "ita_sd": ita.std(ddof=1) if len(ita) > 1 else np.nan,
+                "wasserstein": wasserstein_distance(ita, training) if comparable else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def sample_table(models: pd.DataFrame, ratios: Mapping[str, float], alpha: float) -> pd.DataFrame:
+    """`describe_samples` of all models, averaged over runs.
+
+    Args:
+        models: `describe_samples` of every model.
         ratios: n_test / n_train per training set.
         alpha: level.
 
     Returns:
-        train_set, dark_share, source, quantity (`wasserstein`: distance to the training images' ITA distribution in
-        degrees; `ita_mean`; `ita_sd`; `skin`: fraction with skin), estimate, ci_low, ci_high (over runs), n_runs,
-        n_images (with skin, per run, mean).
+        train_set, dark_share, source, quantity (`wasserstein`, `ita_mean`, `ita_sd`, `skin`), estimate, ci_low, ci_high
+        (over the runs in which it is defined), n_runs, n_images (with skin, per run, mean).
     """
-    sources = list(dict.fromkeys(samples["source"]))
-    if "training" not in sources:
-        raise UserError(f"samples: expected the source `training` to compare with; found {', '.join(sources)}.")
     table = []
-    for name, share, part in by_train_set(samples):
-        for source in sources:
-            runs = [_describe(model, source) for _, model in part.groupby("run", sort=True)]
+    for name, share, part in by_train_set(models):
+        for source in sorted(part["source"].unique()):
+            runs = part[part["source"] == source].sort_values("run")
             for quantity in ("wasserstein", "ita_mean", "ita_sd", "skin"):
                 if source == "training" and quantity == "wasserstein":
                     continue
-                values = np.array([run[quantity] for run in runs])
-                row = over_runs_row(values[np.isfinite(values)], ratios[name], alpha)
+                row = over_runs_row(runs[quantity].dropna().to_numpy(), ratios[name], alpha)
                 key = {"train_set": name, "dark_share": share, "source": source, "quantity": quantity}
-                table.append(key | row | {"n_images": float(np.mean([run["n"] for run in runs]))})
+                table.append(key | row | {"n_images": runs["n_images"].mean()})
     columns = ["train_set", "dark_share", "source", "quantity", "estimate", "ci_low", "ci_high", "n_runs", "n_images"]
     return pd.DataFrame(table, columns=columns)
-
-
-def _describe(model: pd.DataFrame, source: str) -> dict[str, float]:
-    """Tone of one model's samples of one source."""
-    of_source = model.loc[model["source"] == source, "ita"]
-    ita, training = of_source.dropna(), model.loc[model["source"] == "training", "ita"].dropna()
-    both = len(ita) > 0 and len(training) > 0
-    return {
-        "n": len(ita),
-        "skin": len(ita) / len(of_source) if len(of_source) else np.nan,
-        "ita_mean": ita.mean() if len(ita) else np.nan,
-        "ita_sd": ita.std(ddof=1) if len(ita) > 1 else np.nan,
-        "wasserstein": wasserstein_distance(np.sort(ita), np.sort(training)) if both else np.nan,
-    }

@@ -34,6 +34,14 @@ def read_all(
     return pd.concat(stream(args, metrics, labels, partial), ignore_index=True)
 
 
+def read_clusters(path: str | None) -> dict[str, str] | None:
+    """Duplicate cluster of each image that is in one with others, from data/duplicates.csv; None without a file."""
+    if path is None:
+        return None
+    table = pd.read_csv(path, dtype={"md5hash": str, "cluster": str})
+    return dict(zip(table["md5hash"], "cluster " + table["cluster"], strict=True))
+
+
 def read_table(path: str) -> pd.DataFrame:
     """A table of results; training sets may have names that look like numbers."""
     return pd.read_csv(path, dtype={"train_set": str})

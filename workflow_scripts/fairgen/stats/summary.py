@@ -8,9 +8,9 @@ import pandas as pd
 from fairgen.errors import UserError
 from fairgen.stats.rows import GROUPS
 
-RUN_METRICS = ("mse", "mse_unit", "latent_std", "kl")
+RUN_METRICS = ("mse", "mse_unit", "latent_std", "kl", "psnr", "ssim", "mse_over_var", "perceptual")
 # Without mse_unit, which is mse / 4: the same tests. Metrics outside stats.family get no adjusted p.
-GAP_METRICS = ("mse", "latent_std", "kl")
+GAP_METRICS = tuple(metric for metric in RUN_METRICS if metric != "mse_unit")
 IMAGE_INDEX = ["train_set", "dark_share", "label", "group", "md5hash"]
 
 

@@ -7,9 +7,14 @@ import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
 from fairgen.stats.paired import over_runs_row
-from fairgen.stats.rows import by_train_set
+from fairgen.stats.rows import GROUPS, by_train_set
 
-SCORES = ("latent_std", "kl")
+SCORES = ("latent_std", "kl", "decoding_var")
+CHANCE = {"spearman": 0.0, "auroc": 0.5}
+COLUMNS = [
+    *("train_set", "dark_share", "score", "statistic", "target", "estimate", "ci_low", "ci_high", "chance", "p"),
+    *("n_runs", "n_images", "covers"),
+]
 
 
 def auroc(score: np.ndarray, positive: np.ndarray) -> float:
@@ -67,11 +72,9 @@ def uncertainty_table(
         alpha: level.
 
     Returns:
-        train_set, dark_share, score, statistic (`spearman`, `auroc`), target, estimate, ci_low, ci_high, chance (0 or
-        0.5), p (against chance, corrected t over runs), n_runs (those in which it is defined), n_images (different
-        ones). The score
-        `error variance across runs` is an image's variance of log MSE over the models of different runs that
-        were not trained on it, scored once over all images that two runs tested; it has no interval.
+        Columns `COLUMNS`: statistic is `spearman` or `auroc`, chance 0 or 0.5, p against chance (corrected t over
+        runs), n_runs those in which the number is defined, n_images different ones, covers what the interval
+        accounts for.
     """
     table = []
     for name, share, part in by_train_set(rows):
@@ -79,47 +82,51 @@ def uncertainty_table(
         for score in scores:
             found = [score_run(model, model[score].to_numpy(), share) for model in per_run]
             for statistic, target in found[0]:
-                chance = 0.5 if statistic == "auroc" else 0.0
+                chance = CHANCE[statistic]
                 values = np.array([one[statistic, target] for one in found])
                 row = over_runs_row(values[np.isfinite(values)], ratios[name], alpha, chance)
                 key = {"train_set": name, "dark_share": share, "score": score, "statistic": statistic, "target": target}
-                table.append(key | row | {"chance": chance, "n_images": part["md5hash"].nunique()})
-        table.extend(_across_runs(part, name, share))
-    columns = [
-        "train_set",
-        "dark_share",
-        "score",
-        "statistic",
-        "target",
-        "estimate",
-        "ci_low",
-        "ci_high",
-        "chance",
-        "p",
-    ]
-    return pd.DataFrame(table, columns=[*columns, "n_runs", "n_images"])
+                table.append(key | row | {"chance": chance, "n_images": part["md5hash"].nunique(), "covers": "runs"})
+    return pd.DataFrame(table, columns=COLUMNS)
 
 
-def _across_runs(part: pd.DataFrame, name: str, share: float) -> list[dict[str, object]]:
-    logs = part[["group", "md5hash", "run"]].assign(mse=part["mse"], log_mse=np.log(part["mse"]))
-    images = logs.groupby(["group", "md5hash"]).agg(
-        mse=("mse", "mean"), variance=("log_mse", "var"), times=("log_mse", "size")
-    )
-    images = images[images["times"] >= 2].reset_index()
-    if images["group"].nunique() < 2:
-        return []
-    found = score_run(images, images["variance"].to_numpy(), share)
-    return [
-        {
-            "train_set": name,
-            "dark_share": share,
-            "score": "error variance across runs",
-            "statistic": statistic,
-            "target": target,
-            "estimate": estimate,
-            "chance": 0.5 if statistic == "auroc" else 0.0,
-            "n_runs": part["run"].nunique(),
-            "n_images": len(images),
-        }
-        for (statistic, target), estimate in found.items()
-    ]
+def ensemble_table(
+    rows: pd.DataFrame, ensembles: Mapping[str, pd.DataFrame], level: float, resamples: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    """The variance across the models of different runs as a score, on the test images of one run.
+
+    All models contribute to one score per image, so there is nothing to average over runs; the interval is a
+    percentile bootstrap over images within group.
+
+    Args:
+        rows: evaluation rows of all models: train_set, dark_share, run, group, md5hash, mse.
+        ensembles: per training set md5hash and ensemble_var (NaN for an image that fewer than two models were not
+            trained on; those are left out and n_images counts the rest).
+        level: of the intervals.
+        resamples: bootstrap samples.
+        rng: source of the draws.
+
+    Returns:
+        Columns `COLUMNS`, score `ensemble_var`; no rows for a training set without the score in both groups.
+    """
+    table = []
+    for name, share, part in by_train_set(rows):
+        model = part[part["run"] == part["run"].min()]
+        images = model.merge(ensembles[name][["md5hash", "ensemble_var"]], on="md5hash").dropna(subset="ensemble_var")
+        images = images.sort_values(["group", "md5hash"], ignore_index=True)
+        if images["group"].nunique() < 2:
+            continue
+        score = images["ensemble_var"].to_numpy()
+        members = [np.flatnonzero(images["group"] == group) for group in GROUPS]
+        drawn = []
+        for _ in range(resamples):
+            chosen = np.concatenate([rng.choice(member, len(member)) for member in members])
+            drawn.append(score_run(images.iloc[chosen], score[chosen], share))
+        for (statistic, target), estimate in score_run(images, score, share).items():
+            values = np.array([one[statistic, target] for one in drawn])
+            low, high = np.quantile(values[np.isfinite(values)], [(1 - level) / 2, (1 + level) / 2])
+            key = {"train_set": name, "dark_share": share, "score": "ensemble_var", "statistic": statistic}
+            numbers = {"estimate": estimate, "ci_low": low, "ci_high": high, "chance": CHANCE[statistic]}
+            counts = {"n_runs": part["run"].nunique(), "n_images": len(images), "covers": "images"}
+            table.append(key | {"target": target} | numbers | counts)
+    return pd.DataFrame(table, columns=COLUMNS)
