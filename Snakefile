@@ -16,6 +16,7 @@ include: "rules/splits.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/stats.smk"
+include: "rules/probe.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 

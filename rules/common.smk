@@ -124,3 +124,54 @@ def evaluate_json():
         },
         sort_keys=True,
     )
+
+
+def probe_members():
+    """One entry per embedding to probe: its name, the source it belongs to and what the tables call it."""
+    members = []
+    for entry in config["probe"]["sources"]:
+        dataset = entry.get("dataset", config["study"])
+        base = {"source": entry["name"], "dataset": dataset, "model": entry.get("model", "VAE")}
+        if entry["kind"] == "vae":
+            members += [
+                base | {"member": f"{entry['name']}.{name}.run{number}", "train_set": name, "run": int(number)}
+                for name in TRAIN_SETS
+                for number in RUNS
+            ]
+        else:
+            members.append(base | {"member": entry["name"], "train_set": "", "run": 0})
+    return members
+
+
+def probe_source(member):
+    """The entry of `probe.sources` and the entry of `probe_members` for the embedding of that name."""
+    found = next(entry for entry in probe_members() if entry["member"] == member)
+    return next(entry for entry in config["probe"]["sources"] if entry["name"] == found["source"]), found
+
+
+def probe_inputs(wildcards):
+    """Embeddings and metadata of one embedding to probe."""
+    entry, found = probe_source(wildcards.member)
+    if entry["kind"] == "file":
+        return {"embeddings": entry["embeddings"], "metadata": entry["metadata"]}
+    if entry["kind"] == "openclip":
+        return {
+            "embeddings": f"<results>/probes/{wildcards.member}/embeddings.npz",
+            "metadata": f"<results>/probes/{wildcards.member}/metadata.csv",
+            "clusters": "<results>/data/duplicates.csv",
+        }
+    folder = f"<results>/runs/{found['train_set']}/run{found['run']}"
+    return {
+        "embeddings": f"{folder}/embeddings.npz",
+        "metadata": f"{folder}/evaluation.parquet",
+        "clusters": "<results>/data/duplicates.csv",
+    }
+
+
+def probe_json(member):
+    """What the job of one embedding needs of the configuration, as JSON text; other sources do not touch it."""
+    entry, _ = probe_source(member)
+    images = {"id": "md5hash", "group": None, "array": "mu_pooled" if entry["kind"] == "vae" else None}
+    probe = {key: value for key, value in config["probe"].items() if key not in ("sources", "lookalike", "margin")}
+    source = images | {key: entry[key] for key in ("id", "group", "array", "attributes", "diseases") if key in entry}
+    return json.dumps({"seed": config["seed"], "probe": probe, "source": source}, sort_keys=True)

@@ -1,0 +1,132 @@
+# What the embeddings give away. One job per embedding; the tables collect them all.
+
+# One entry per embedding: its name here, and what the tables call it.
+EMBEDDINGS = probe_members()
+PROBE_DESIGN = (
+    ["<results>/tables/design.csv"] if any(entry["train_set"] for entry in EMBEDDINGS) else []
+)
+PROBE_TABLES = ["folds", "counts", "poster", "curves", "tests", "sets", "claims"]
+
+
+wildcard_constraints:
+    member="|".join(entry["member"] for entry in EMBEDDINGS) or "none",
+
+
+if config["probe"]["lookalike"]:
+
+    rule make_lookalike:
+        input:
+            script=script("make_lookalike.py"),
+            lib=imports("make_lookalike.py"),
+        output:
+            metadata="<results>/lookalike/{dataset}.csv",
+            cxr_foundation="<results>/lookalike/{dataset}.cxr_foundation.npz",
+            biomedclip="<results>/lookalike/{dataset}.biomedclip.npz",
+        log:
+            "<logs>/make_lookalike/{dataset}.log",
+        benchmark:
+            "<benchmarks>/make_lookalike/{dataset}.tsv"
+        wildcard_constraints:
+            dataset="mimic|chexpert",
+        conda:
+            environment("base")
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=5,
+        params:
+            patients=config["probe"]["lookalike"]["patients"],
+            features=config["probe"]["lookalike"]["features"],
+            seed=config["seed"],
+        shell:
+            "python -u {input.script:q} --dataset {wildcards.dataset} --patients {params.patients} --seed {params.seed}"
+            " --models cxr_foundation={params.features} biomedclip={params.features} --metadata {output.metadata:q}"
+            " --embeddings {output.cxr_foundation:q} {output.biomedclip:q} > {log:q} 2>&1"
+
+
+rule probe_embeddings:
+    input:
+        unpack(probe_inputs),
+        script=script("probe_embeddings.py"),
+        lib=imports("probe_embeddings.py"),
+    output:
+        folds="<results>/probes/{member}/folds.csv",
+        counts="<results>/probes/{member}/counts.csv",
+    log:
+        "<logs>/probe_embeddings/{member}.log",
+    benchmark:
+        "<benchmarks>/probe_embeddings/{member}.tsv"
+    conda:
+        environment("torch")
+    threads: config["probe"]["threads"]
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        config=lambda wildcards: probe_json(wildcards.member),
+        clusters=lambda wildcards, input: (
+            f"--clusters {input.clusters}" if "clusters" in input.keys() else ""
+        ),
+    shell:
+        "python -u {input.script:q} --name {wildcards.member} --embeddings {input.embeddings:q}"
+        " --metadata {input.metadata:q} {params.clusters} --config {params.config:q} --threads {threads}"
+        " --gpu-slots {config[gpu][slots_per_device]} --folds {output.folds:q} --counts {output.counts:q}"
+        " > {log:q} 2>&1"
+
+
+rule summarise_probes:
+    input:
+        script=script("summarise_probes.py"),
+        lib=imports("summarise_probes.py"),
+        folds=expand(
+            "<results>/probes/{member}/folds.csv", member=[e["member"] for e in EMBEDDINGS]
+        ),
+        counts=expand(
+            "<results>/probes/{member}/counts.csv", member=[e["member"] for e in EMBEDDINGS]
+        ),
+        design=PROBE_DESIGN,
+    output:
+        folds="<results>/tables/probe_folds.csv",
+        counts="<results>/tables/probe_counts.csv",
+        poster=report(
+            "<results>/tables/probe_poster.csv",
+            caption="../report/probe_poster.rst",
+            category="Probes",
+            labels={"table": "AUC by share of features removed"},
+        ),
+        curves="<results>/tables/probe_curves.csv",
+        tests="<results>/tables/probe_tests.csv",
+        sets="<results>/tables/probe_sets.csv",
+        claims=report(
+            "<results>/tables/probe_claims.csv",
+            caption="../report/probe_claims.rst",
+            category="Claims",
+            labels={"table": "verdicts on the poster"},
+        ),
+    log:
+        "<logs>/summarise_probes.log",
+    benchmark:
+        "<benchmarks>/summarise_probes.tsv"
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        config=as_json("probe", "stats"),
+        sources=json.dumps(EMBEDDINGS),
+        folder=f"results/{config['study']}/probes",
+        design=lambda wildcards, input: f"--design {input.design}" if input.design else "",
+    shell:
+        "python -u {input.script:q} --folder {params.folder:q} --sources {params.sources:q} {params.design}"
+        " --config {params.config:q} --folds {output.folds:q} --counts {output.counts:q} --poster {output.poster:q}"
+        " --curves {output.curves:q} --tests {output.tests:q} --sets {output.sets:q} --claims {output.claims:q}"
+        " > {log:q} 2>&1"
+
+
+rule probe:
+    input:
+        expand("<results>/tables/probe_{table}.csv", table=PROBE_TABLES),
+    localrule: True

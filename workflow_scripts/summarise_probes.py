@@ -1,0 +1,59 @@
+"""Tables and verdicts of the probes of all embeddings."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from fairgen.errors import UserError, run
+from fairgen.files import write_csv
+from fairgen.probes.claims import probe_claims
+from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
+from fairgen.stats.gaps import size_ratios
+from fairgen.stats.study import read_table
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", required=True, type=Path, help="results/<study>/probes")
+    parser.add_argument("--sources", required=True, type=json.loads, help="JSON: [{member, source, dataset, ...}, ...]")
+    parser.add_argument("--design", help="tables/design.csv; needed where an embedding has several runs")
+    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"probe": {...}, "stats": {...}}')
+    for name in ("folds", "counts", "poster", "curves", "tests", "sets", "claims"):
+        parser.add_argument(f"--{name}", required=True, help=f"CSV to write: tables/probe_{name}.csv")
+    args = parser.parse_args(argv)
+
+    probe, stats = args.config["probe"], args.config["stats"]
+    folds, counts = (_collect(args.folder, args.sources, f"{name}.csv") for name in ("folds", "counts"))
+    ratios = size_ratios(read_table(args.design)) if args.design else {}
+    units = contrast_units(folds, ratios)
+    controls = [entry["name"] for source in probe["sources"] for entry in source["attributes"] if entry.get("control")]
+    claims = probe_claims(units, controls, probe["margin"], stats["alpha"], stats["min_runs"])
+    for row in claims.itertuples():
+        print(f"{row.claim}: {row.verdict}. {row.sentence}")
+    write_csv(folds, args.folds)
+    write_csv(counts, args.counts)
+    write_csv(poster_table(folds, sorted(probe["fractions"])), args.poster)
+    write_csv(curve_table(folds, ratios, stats["alpha"]), args.curves)
+    write_csv(contrast_table(units, stats["alpha"]), args.tests)
+    write_csv(set_table(folds, ratios, stats["alpha"]), args.sets)
+    write_csv(claims, args.claims)
+
+
+def _collect(folder: Path, sources: Sequence[dict[str, str | int]], name: str) -> pd.DataFrame:
+    parts = []
+    for source in sources:
+        path = folder / str(source["member"]) / name
+        if not path.is_file():
+            raise UserError(f"{path} is not there; run probe_embeddings for {source['member']}")
+        part = pd.read_csv(path)
+        for position, key in enumerate(("source", "dataset", "model", "train_set", "run")):
+            part.insert(position, key, source[key])
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+if __name__ == "__main__":
+    run(main)
