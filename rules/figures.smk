@@ -26,8 +26,11 @@ PLOTS = [
     "sweep",
     "adjusted_gaps",
     "condition_mse",
+    "tone_curves",
+    "colour_shift",
     "latent_std_boxes",
     "uncertainty",
+    "samples",
     "fst_counts",
     "prevalence",
     "availability",
@@ -238,6 +241,69 @@ use rule plot_fst_counts as plot_uncertainty with:
         options=FIGURE_OPTIONS,
 
 
+use rule plot_fst_counts as plot_tone_curves with:
+    input:
+        script=script("plot_tone_curves.py"),
+        lib=imports("plot_tone_curves.py"),
+        table="<results>/tables/tone_curves.csv",
+    output:
+        svg=report(
+            "<results>/figures/tone_curves.svg",
+            caption="../report/figure_tone_curves.rst",
+            category="Figures",
+            subcategory="Results",
+            labels={"figure": "error against apparent tone"},
+        ),
+        png="<results>/figures/tone_curves.png",
+        text="<results>/figures/tone_curves.json",
+    log:
+        "<logs>/plot_tone_curves.log",
+    benchmark:
+        "<benchmarks>/plot_tone_curves.tsv"
+
+
+use rule plot_fst_counts as plot_colour_shift with:
+    input:
+        script=script("plot_colour_shift.py"),
+        lib=imports("plot_colour_shift.py"),
+        table="<results>/tables/colour.csv",
+    output:
+        svg=report(
+            "<results>/figures/colour_shift.svg",
+            caption="../report/figure_colour_shift.rst",
+            category="Figures",
+            subcategory="Results",
+            labels={"figure": "colour shift of reconstructions"},
+        ),
+        png="<results>/figures/colour_shift.png",
+        text="<results>/figures/colour_shift.json",
+    log:
+        "<logs>/plot_colour_shift.log",
+    benchmark:
+        "<benchmarks>/plot_colour_shift.tsv"
+
+
+use rule plot_fst_counts as plot_samples with:
+    input:
+        script=script("plot_samples.py"),
+        lib=imports("plot_samples.py"),
+        table="<results>/tables/samples.csv",
+    output:
+        svg=report(
+            "<results>/figures/samples.svg",
+            caption="../report/figure_samples.rst",
+            category="Figures",
+            subcategory="Results",
+            labels={"figure": "tone of generated images"},
+        ),
+        png="<results>/figures/samples.png",
+        text="<results>/figures/samples.json",
+    log:
+        "<logs>/plot_samples.log",
+    benchmark:
+        "<benchmarks>/plot_samples.tsv"
+
+
 rule plot_sweep:
     input:
         script=script("plot_sweep.py"),
@@ -400,7 +466,7 @@ rule plot_availability:
     output:
         svg=report(
             "<results>/figures/availability.svg",
-            caption=source("report/figure_availability.rst"),
+            caption="../report/figure_availability.rst",
             category="Figures",
             subcategory="Data",
             labels={"figure": "available photographs"},
@@ -433,7 +499,7 @@ rule plot_tone_by_type:
     output:
         svg=report(
             "<results>/figures/tone_by_type.svg",
-            caption=source("report/figure_tone_by_type.rst"),
+            caption="../report/figure_tone_by_type.rst",
             category="Figures",
             subcategory="Data",
             labels={"figure": "apparent tone by skin type"},

@@ -114,10 +114,11 @@ def condition_mse_text(data: pd.DataFrame, names: GroupNames, rare_below: int, o
         panel = data[data["train_set"] == name]
         enough = panel[~panel["rare"]]
         above = int((enough["estimate_dark"] > enough["estimate_light"]).sum())
-        sentences.append(f"{label}: {above} of {len(enough)}")
+        if len(enough):
+            sentences.append(f"{label}: {above} of {len(enough)}")
     conditions = data["label"].nunique()
     rare = data.loc[data["rare"], "label"].nunique()
-    counts = "; ".join(sentences)
+    counts = "; ".join(sentences) or "no condition has that many"
     return FigureText(
         "Reconstruction error per condition",
         f"Mean squared error (pixels in [−1, 1]) of test images with each of {conditions} skin conditions, "  # noqa: RUF001

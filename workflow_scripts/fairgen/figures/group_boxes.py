@@ -107,7 +107,7 @@ def group_box_text(data: pd.DataFrame, metric: str, names: GroupNames) -> Figure
     )
     return FigureText(
         f"{title} by training set and test group",
-        f"{title} ({label}) of the test images, by training set. Each point is one of {runs} "
+        f"{title} of the test images, {label}, by training set. Each point is one of {runs} "
         f"run{'s' if runs > 1 else ''}, the mean over {span(data['n_images'].tolist())} images of {names.light} or "
         f"{names.dark}; {boxes}. Dark divided by light: {', '.join(ratios)}.",
         f"Plot of {label} for light and dark test images by training set. Means: {'; '.join(levels)}.",

@@ -39,7 +39,7 @@ def set_axis(axes: Axes, sets: pd.DataFrame) -> None:
     axes.set_xticks(named["position"], [f"{100 * s:.3g}" if many else f"{n}\n{percent(s)}" for n, s in pairs])
     axes.set_xticks(sets["position"], minor=True)
     axes.set_xlim(-0.6, len(sets) - 0.4)
-    axes.set_xlabel("dark share of the training set, %" if many else "training set, its dark share")
+    axes.set_xlabel("dark share of the training set, %" if many else "training set (% dark)")
 
 
 def set_names(sets: pd.DataFrame) -> list[str]:

@@ -37,7 +37,7 @@ def total_variation(data: pd.DataFrame) -> float:
 
 def draw_prevalence(data: pd.DataFrame, names: GroupNames, label_count: int) -> Figure:
     """One square panel per level: light share on x, dark share on y, the line of equal shares, outliers named."""
-    figure = new_figure(PAGE_WIDTH, 2.95)
+    figure = new_figure(PAGE_WIDTH, 2.75)
     levels = [level for level in LEVELS if (data["level"] == level).any()]
     panels = figure.subplots(1, len(levels), squeeze=False)[0]
     for axes, level in zip(panels, levels, strict=True):

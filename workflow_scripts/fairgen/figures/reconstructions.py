@@ -81,7 +81,7 @@ def draw_reconstructions(panel: Panel, names: GroupNames) -> Figure:
     groups = list(dict.fromkeys(row.group for row in panel.rows))
     margin, header, gap = 0.95, 0.46, 0.04  # inches: row labels, heading of a group, white between pictures
     tile = min((PAGE_WIDTH - margin) / columns, (9.0 - header * len(groups)) / len(panel.rows), 1.25)
-    width = max(margin + tile * columns, 3.4)
+    width = max(margin + tile * columns, 4.5)  # room for the heading
     height = header * len(groups) + tile * len(panel.rows)
     figure = new_figure(width, height)
     grid = figure.add_subplot()  # its coordinates are inches

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from fairgen.figures.common import FigureText
 from fairgen.figures.grid import panel_grid
 from fairgen.figures.intervals import draw_intervals, ordered_sets, set_axis, set_names
-from fairgen.style import GREEN, MUTED, PURPLE
+from fairgen.style import GREEN, MUTED, PURPLE, SKY
 
 COLUMNS = ("train_set", "dark_share", "source", "quantity", "estimate", "ci_low", "ci_high", "n_runs", "n_images")
 QUANTITIES = {
@@ -14,8 +14,12 @@ QUANTITIES = {
     "ita_sd": "standard deviation\nof ITA, degrees",
     "wasserstein": "distance to the training\nimages, degrees of ITA",
 }
-SOURCE_NAMES = {"training": "training images", "prior": "generated images"}
-SOURCES = {"training": (MUTED, "D"), "prior": (PURPLE, "o")}
+SOURCE_NAMES = {
+    "training": "training images",
+    "prior": "decoded from the prior",
+    "posterior": "reconstructed training images",
+}
+SOURCES = {"training": (MUTED, "D"), "prior": (PURPLE, "o"), "posterior": (GREEN, "^")}
 
 
 def sample_data(table: pd.DataFrame) -> pd.DataFrame:
@@ -32,7 +36,7 @@ def draw_samples(data: pd.DataFrame) -> Figure:
     sources = list(dict.fromkeys([*(s for s in SOURCES if (data["source"] == s).any()), *sorted(set(data["source"]))]))
     for axes, quantity in zip(panels, quantities, strict=True):
         for index, source in enumerate(sources):
-            colour, marker = SOURCES.get(source, (GREEN, "^"))
+            colour, marker = SOURCES.get(source, (SKY, "v"))
             rows = data[(data["quantity"] == quantity) & (data["source"] == source)]
             shift = 0.26 * ((index + 0.5) / len(sources) - 0.5) * 2
             draw_intervals(
