@@ -143,6 +143,7 @@ rule download_shard:
         settings=json.dumps(config["data"]["download"], sort_keys=True),
         shards=len(SHARDS),
         folder=f"{DOWNLOADS}/images",
+        failures=f"{DOWNLOADS}/failures.jsonl",
     shell:
         "python -u {input.script:q} --jobs {input.jobs:q} --shard {wildcards.shard} --shards {params.shards}"
         " --settings {params.settings:q} --folder {params.folder:q}"

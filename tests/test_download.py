@@ -23,11 +23,11 @@ from PIL import Image
 
 import fairgen
 from download_shard import main as download_shard
-from fairgen.download import Job, Outcome, download_images, fetch_pinned
+from fairgen.download import Job, Outcome, download_images
 from fairgen.errors import UserError
 from fairgen.files import write_csv
 from fairgen.metadata import COLUMNS
-from fairgen.web import Policy
+from fairgen.web import Policy, fetch_pinned
 from list_downloads import main as list_downloads
 
 POLICY = Policy(1.0, read_timeout=0.3, deadline=0.6, attempts=2, backoff=0.01, max_wait=3, max_bytes=50_000)

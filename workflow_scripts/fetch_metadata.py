@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.download import fetch_pinned
 from fairgen.errors import UserError, run
 from fairgen.files import sha256_of, write_csv
 from fairgen.metadata import read_metadata
+from fairgen.web import fetch_pinned
 
 
 def main(argv: Sequence[str] | None = None) -> None:

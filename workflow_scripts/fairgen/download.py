@@ -13,13 +13,11 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from fairgen.decoding import DecodeError, identify
-from fairgen.errors import UserError
-from fairgen.files import atomic_path, sha256_of
+from fairgen.files import atomic_path
 from fairgen.sources import Location, UnreadableError, has_hash, read_bytes
 from fairgen.web import FetchError, Host, Policy, fetch, open_session
 
 HOSTS_AT_ONCE = 8
-TABLE_POLICY = Policy(max_bytes=256 * 1024 * 1024, deadline=600.0)
 
 
 class Job(NamedTuple):
@@ -36,33 +34,6 @@ class Outcome(NamedTuple):
     status: str  # ok, no-url, not-an-image, wrong-hash, or a FetchError's status
     detail: str
     transient: bool = False  # trying again another day may help
-
-
-def fetch_pinned(url: str, folder: str | Path, sha256: str | None) -> Path:
-    """The file at `url`, kept in `folder`; not fetched again when it is there with the pinned sum.
-
-    Raises:
-        UserError: it cannot be had, or does not have the sum.
-    """
-    path = Path(folder) / (Path(urlsplit(url).path).name or "metadata.csv")
-    if sha256 and path.is_file() and sha256_of(path) == sha256:
-        return path
-    try:
-        data = fetch(open_session(TABLE_POLICY, 1), url, TABLE_POLICY, Host())
-    except FetchError as error:
-        raise UserError(
-            f"{url}: the file cannot be fetched ({error.status}: {error}). Without network, download it elsewhere and "
-            "give its path instead of the URL."
-        ) from error
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
-        found = sha256_of(temporary)
-        if sha256 and found != sha256:
-            raise UserError(
-                f"{url}: expected SHA-256 {sha256}; found {found}. The file at its source has changed, or something "
-                "else was served. Correct the sum in the configuration if the new file is meant."
-            )
-    return path
 
 
 def images_to_fetch(hashes: Sequence[str], locations: Mapping[str, Sequence[Location]], workers: int) -> list[str]:

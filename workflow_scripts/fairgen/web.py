@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ReadTimeoutError
 from urllib3.util import Retry
+
+from fairgen.errors import UserError
+from fairgen.files import atomic_path, sha256_of
 
 MAX_REDIRECTS = 5
 PIECE = 1 << 16  # bytes read at a time
@@ -37,6 +41,9 @@ class Policy:
     def user_agent(self) -> str:
         """What the servers are told: a program, for research, and whom to ask."""
         return "fairgen/0.1 (research on fairness of image models" + (f"; {self.contact})" if self.contact else ")")
+
+
+TABLE_POLICY = Policy(max_bytes=256 * 1024 * 1024, deadline=600.0)
 
 
 class FetchError(Exception):
@@ -148,6 +155,33 @@ def fetch(session: requests.Session, url: str, policy: Policy, host: Host) -> by
         else:
             host.report(answered=True)
             return data
+
+
+def fetch_pinned(url: str, folder: str | Path, sha256: str | None) -> Path:
+    """The file at `url`, kept in `folder`; not fetched again when it is there with the pinned sum.
+
+    Raises:
+        UserError: it cannot be had, or does not have the sum.
+    """
+    path = Path(folder) / (Path(urlsplit(url).path).name or "metadata.csv")
+    if sha256 and path.is_file() and sha256_of(path) == sha256:
+        return path
+    try:
+        data = fetch(open_session(TABLE_POLICY, 1), url, TABLE_POLICY, Host())
+    except FetchError as error:
+        raise UserError(
+            f"{url}: the file cannot be fetched ({error.status}: {error}). Without network, download it elsewhere and "
+            "give its path instead of the URL."
+        ) from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+        found = sha256_of(temporary)
+        if sha256 and found != sha256:
+            raise UserError(
+                f"{url}: expected SHA-256 {sha256}; found {found}. The file at its source has changed, or something "
+                "else was served. Correct the sum in the configuration if the new file is meant."
+            )
+    return path
 
 
 def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
