@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: demo test lint setup lock
+.PHONY: demo test test-slow lint setup lock
 
 demo: setup
 	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml --quiet rules host
@@ -13,6 +13,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# What takes minutes, the workflow on a Slurm of its own included (tests/slurm/cluster says what that needs).
+test-slow: setup
+	$(BIN)/python -m pytest -m "slow or slurm"
 
 lint: setup
 	$(BIN)/ruff check .

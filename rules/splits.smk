@@ -76,6 +76,7 @@ use rule describe_design as plan_design with:
         "<logs>/plan_design.log",
     benchmark:
         "<benchmarks>/plan_design.tsv"
+    localrule: True
 
 
 rule splits:

@@ -1,90 +1,11 @@
 """The line from metadata to report at tiny size, and what a change of any part runs again."""
 
 import json
-import os
-import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
-
-ROOT = Path(__file__).parents[1]
-PARTS = ["Snakefile", "config.yaml", "rules", "schemas", "studies", "workflow_scripts", "envs", "report", "profiles"]
-TINY = ROOT / "tests" / "tiny.yaml"
-
-
-def snakemake(folder: Path, *arguments: str, check: bool = True) -> str:
-    """Run snakemake in `folder` as a user would; its output."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/cpu", "--cores", "2", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    output = done.stdout + done.stderr
-    assert not check or done.returncode == 0, output
-    return output
-
-
-def planned(folder: Path, *arguments: str) -> dict[str, int]:
-    """How many jobs of each rule a dry run plans."""
-    output = snakemake(folder, "--dry-run", *arguments)
-    jobs = {name: int(count) for name, count in re.findall(r"^([a-z_0-9]+) +(\d+)$", output, flags=re.MULTILINE)}
-    if not jobs:
-        assert "Nothing to be done" in output
-    return {name: count for name, count in jobs.items() if name not in ("total", "all")}
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A copy of the workflow without results."""
-    return copy_workflow(tmp_path / "repository")
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the workflow with the finished tiny study."""
-    folder = copy_workflow(tmp_path_factory.mktemp("finished") / "repository")
-    snakemake(folder, "--configfile", "tiny.yaml")
-    return folder
-
-
-def copy_workflow(folder: Path) -> Path:
-    folder.mkdir()
-    for part in PARTS:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, folder / part)
-    shutil.copy(TINY, folder / "tiny.yaml")
-    return folder
-
-
-@pytest.fixture
-def study(finished: Path) -> Iterator[Path]:
-    """The finished study, put back as it was after the test edited its sources."""
-    yield finished
-    for part in PARTS:
-        if (ROOT / part).is_dir():
-            shutil.rmtree(finished / part)
-            shutil.copytree(ROOT / part, finished / part)
-        else:
-            shutil.copy(ROOT / part, finished / part)
-    shutil.copy(TINY, finished / "tiny.yaml")
-
-
-def overlay(study: Path, **changes: dict[str, object]) -> None:
-    """Change keys of blocks in the study's configuration."""
-    config = yaml.safe_load(TINY.read_text())
-    for block, values in changes.items():
-        config.setdefault(block, {}).update(values)
-    (study / "tiny.yaml").write_text(yaml.safe_dump(config))
+from workflow import overlay, planned, snakemake
 
 
 def test_the_papers_study_has_thirty_trainings(repository: Path) -> None:

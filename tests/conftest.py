@@ -1,0 +1,28 @@
+"""Fixtures shared by the tests of the whole line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from workflow import copy_workflow, snakemake
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A copy of the workflow without results."""
+    return copy_workflow(tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the workflow with the finished tiny study."""
+    folder = copy_workflow(tmp_path_factory.mktemp("finished") / "repository")
+    snakemake(folder, "--configfile", "tiny.yaml")
+    return folder
+
+
+@pytest.fixture
+def study(finished: Path) -> Iterator[Path]:
+    """The finished study, put back as it was after the test edited its sources."""
+    yield finished
+    copy_workflow(finished)
