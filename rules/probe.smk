@@ -91,7 +91,7 @@ rule summarise_probes:
         counts="<results>/tables/probe_counts.csv",
         poster=report(
             "<results>/tables/probe_poster.csv",
-            caption="../report/probe_poster.rst",
+            caption=source("report/probe_poster.rst"),
             category="Probes",
             labels={"table": "AUC by share of features removed"},
         ),
@@ -100,7 +100,7 @@ rule summarise_probes:
         sets="<results>/tables/probe_sets.csv",
         claims=report(
             "<results>/tables/probe_claims.csv",
-            caption="../report/probe_claims.rst",
+            caption=source("report/probe_claims.rst"),
             category="Claims",
             labels={"table": "verdicts on the poster"},
         ),
@@ -126,7 +126,44 @@ rule summarise_probes:
         " > {log:q} 2>&1"
 
 
+rule plot_probe_curves:
+    input:
+        script=script("plot_probe_curves.py"),
+        lib=imports("plot_probe_curves.py"),
+        table="<results>/tables/probe_curves.csv",
+    output:
+        svg=report(
+            "<results>/figures/probe_curves.svg",
+            caption=source("report/figure_probe_curves.rst"),
+            category="Figures",
+            subcategory="Probes",
+            labels={"figure": "AUC by share of features removed"},
+        ),
+        png="<results>/figures/probe_curves.png",
+        text="<results>/figures/probe_curves.json",
+    log:
+        "<logs>/plot_probe_curves.log",
+    benchmark:
+        "<benchmarks>/plot_probe_curves.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        dpi=config["figures"]["dpi"],
+        synthetic=(
+            "--synthetic" if config["data"]["synthetic"] or config["probe"]["lookalike"] else ""
+        ),
+    shell:
+        "python -u {input.script:q} --table {input.table:q} --dpi {params.dpi} {params.synthetic}"
+        " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
+
+
 rule probe:
     input:
         expand("<results>/tables/probe_{table}.csv", table=PROBE_TABLES),
+        "<results>/figures/probe_curves.svg",
     localrule: True

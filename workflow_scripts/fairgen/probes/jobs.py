@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
 
 from fairgen.probes.batched_mlp import MLPSettings, fit_networks
 from fairgen.probes.folds import Fold
@@ -31,6 +32,12 @@ class FoldInputs:
     def standardised(self, matrix: Floats, rows: Rows) -> Floats:
         """Features of `rows` in units of the training fold's standard deviation."""
         return (matrix[rows] - self.center) * self.inverse_scale
+
+
+def fit_scaling(rows: Floats) -> tuple[Floats, Floats]:
+    """Mean and inverse standard deviation of each feature over the training fold; a constant feature gets 1."""
+    scaler = StandardScaler().fit(rows)
+    return scaler.mean_.astype(np.float32), (1 / scaler.scale_).astype(np.float32)
 
 
 @dataclass(frozen=True)

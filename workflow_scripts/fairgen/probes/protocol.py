@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.preprocessing import StandardScaler
 
 from fairgen.errors import UserError
 from fairgen.probes.baselines import logistic_logits, majority_logits
 from fairgen.probes.batched_mlp import MLPSettings
 from fairgen.probes.folds import Fold, make_folds
-from fairgen.probes.jobs import AttributeRun, FoldInputs, Job
+from fairgen.probes.jobs import AttributeRun, FoldInputs, Job, fit_scaling
 from fairgen.probes.leace import fit_leace
 from fairgen.probes.networks import Floats, Rows
 from fairgen.probes.ranking import rank_features, removed_count
@@ -124,8 +123,7 @@ def shuffle_over_groups(attribute: Target, groups: NDArray[np.int64], rng: np.ra
 
 
 def _fit_inputs(matrix: Floats, attribute: Target, fold: Fold, leace: bool) -> FoldInputs:
-    scaler = StandardScaler().fit(matrix[fold.fitting])
-    inputs = FoldInputs(fold, scaler.mean_.astype(np.float32), (1 / scaler.scale_).astype(np.float32), None)
+    inputs = FoldInputs(fold, *fit_scaling(matrix[fold.fitting]), None)
     if not leace:
         return inputs
     left, right = fit_leace(inputs.standardised(matrix, fold.fitting), attribute.values[fold.fitting])

@@ -1,0 +1,187 @@
+"""How fast and how good the batched probes are, beside a loop over scikit-learn's MLPClassifier.
+
+    python benchmarks/probes.py speed     the loop and the batch on the same folds, interleaved fold by fold
+    python benchmarks/probes.py size      n and d up to those of MIMIC-CXR: time per network and epoch, memory
+    python benchmarks/probes.py sources   one embedding of the size of the VAE's, with all controls
+
+Both sides of `speed` have the same layers, Adam without weight decay, batch size, learning rate and stopping rule
+(validation accuracy, tolerance 1e-4, patience 10). The table says what the machine was doing.
+"""
+
+import argparse
+import os
+import resource
+import time
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from sys import path
+
+path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import roc_auc_score
+from sklearn.neural_network import MLPClassifier
+
+from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks, parameter_count
+from fairgen.probes.folds import Fold, make_folds
+from fairgen.probes.jobs import fit_scaling
+from fairgen.probes.networks import predict
+from fairgen.probes.protocol import ProtocolSettings, probe_attribute
+from fairgen.probes.ranking import kept_after, removed_count
+from fairgen.probes.targets import make_target
+
+HIDDEN = (768, 256)
+FRACTIONS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5)
+EPOCHS, PATIENCE, BATCH = 200, 10, 200
+TASKS = {"strong": 3.0, "weak": 1.0}
+
+
+def dense_task(n: int, d: int, strength: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A label coded along a dense direction, with a curved part that a linear probe cannot see."""
+    x = rng.normal(size=(n, d)).astype(np.float32)
+    direction, other = rng.normal(size=(2, d)) / np.sqrt(d)
+    score = strength * (x @ direction) + 0.5 * strength * ((x @ other) ** 2 - 1)
+    return x, (score + rng.logistic(size=n) > 0).astype(np.int64)
+
+
+def sklearn_fold(x: np.ndarray, y: np.ndarray, fold: Fold, removals: Sequence[np.ndarray], epochs: int) -> list[float]:
+    """AUC of one scikit-learn network per removal; columns are dropped, features scaled on the training fold."""
+    aucs = []
+    for kept in removals:
+        center, inverse = fit_scaling(x[fold.fitting])
+        scaled = ((x - center) * inverse).astype(x.dtype)[:, kept]
+        share = len(fold.valid) / len(fold.fitting)
+        model = MLPClassifier(
+            HIDDEN,
+            alpha=0,
+            batch_size=BATCH,
+            early_stopping=True,
+            validation_fraction=share,
+            n_iter_no_change=PATIENCE,
+            max_iter=epochs,
+            random_state=0,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a bounded number of epochs is asked for
+            model.fit(scaled[fold.fitting], y[fold.fitting])
+        aucs.append(float(roc_auc_score(y[fold.test], model.predict_proba(scaled[fold.test])[:, 1])))
+    return aucs
+
+
+def batched_fold(
+    x: np.ndarray, y: np.ndarray, fold: Fold, removals: Sequence[np.ndarray], epochs: int, precision: str
+) -> list[float]:
+    """The same with the batched networks."""
+    center, inverse = fit_scaling(x[fold.fitting])
+    matrix, labels = torch.from_numpy(x), [Labels(y[:, None].astype(np.float32), "sigmoid")]
+    settings = MLPSettings(
+        HIDDEN, weight_decay=0.0, batch_size=BATCH, max_epochs=epochs, patience=PATIENCE, monitor="accuracy",
+        precision=precision,  # type: ignore[arg-type]
+    )  # fmt: skip
+    networks = [
+        Network(fold.train, fold.valid, 0, center, (inverse * kept).astype(np.float32), seed)
+        for seed, kept in enumerate(removals)
+    ]
+    fitted = fit_networks(matrix, labels, networks, settings)
+    return [
+        float(roc_auc_score(y[fold.test], predict(matrix, network, result, fold.test)[:, 0]))
+        for network, result in zip(networks, fitted, strict=True)
+    ]
+
+
+def speed(n: int, d: int, folds: int, epochs: int) -> None:
+    """Seconds and mean AUC of the loop (float64 as given by users, and float32) and of the batch (fp32, bf16)."""
+    rng = np.random.default_rng(0)
+    for task, strength in TASKS.items():
+        x, y = dense_task(n, d, strength, rng)
+        parts = make_folds(np.arange(n), y, np.arange(n), 10, 0, False, task)[:folds]
+        seconds: dict[str, float] = {}
+        aucs: dict[str, list[float]] = {}
+        for number, fold in enumerate(parts):
+            removals = [
+                kept_after(np.random.default_rng(number).permutation(d)[: removed_count(fraction, d)], d)
+                for fraction in FRACTIONS
+            ]
+            sides = {
+                "scikit-learn float64": partial(sklearn_fold, x.astype(float)),
+                "scikit-learn float32": partial(sklearn_fold, x),
+                "batched fp32": partial(batched_fold, x, precision="fp32"),
+                "batched bf16": partial(batched_fold, x, precision="bf16"),
+            }
+            contenders = {
+                name: partial(side, y=y, fold=fold, removals=removals, epochs=epochs) for name, side in sides.items()
+            }
+            for name, contender in contenders.items():
+                start = time.perf_counter()
+                aucs.setdefault(name, []).extend(contender())
+                seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
+            line = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+            print(f"  after fold {number}: {line}; load {os.getloadavg()[0]:.1f}", flush=True)
+        print(f"{task}: n={n} d={d}, {folds} of 10 folds x {len(FRACTIONS)} shares, at most {epochs} epochs")
+        for name, value in seconds.items():
+            ratio = seconds["scikit-learn float64"] / value
+            print(f"  {name:22s} {value:8.1f} s  {ratio:5.2f} x  mean AUC {np.mean(aucs[name]):.4f}")
+
+
+def size(sizes: Sequence[tuple[int, int]]) -> None:
+    """Time of one network and epoch, with two networks at a time; peak memory of the process."""
+    for n, d in sizes:
+        matrix = torch.empty(n, d).normal_(generator=torch.Generator().manual_seed(0))
+        y = (matrix[:, :1] > 0).float().numpy()
+        rows = np.arange(n)
+        center, inverse = fit_scaling(matrix.numpy()[: int(0.9 * n)])
+        network = Network(rows[: int(0.8 * n)], rows[int(0.8 * n) : int(0.9 * n)], 0, center, inverse, 0)
+        settings = MLPSettings(HIDDEN, batch_size=1024, max_epochs=1, networks_per_batch=2)
+        start = time.perf_counter()
+        fit_networks(matrix, [Labels(y, "sigmoid")], [network, network], settings)
+        each = (time.perf_counter() - start) / 2
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        work = parameter_count(d, HIDDEN, 1) * n
+        print(
+            f"n={n} d={d}: {each:.2f} s per network and epoch, {1e9 * each / work:.4f} ns per row and parameter, "
+            f"peak {peak:.1f} GB, load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
+
+
+def sources(n: int, d: int) -> None:
+    """One of the VAE's embeddings and one target, with disease probes and all controls; 60 of them make the study."""
+    rng = np.random.default_rng(0)
+    x, y = dense_task(n, d, 2.0, rng)
+    disease = make_target("disease", ["a", "b", "c"], rng.choice(3, n, p=[0.7, 0.15, 0.15]))
+    settings = ProtocolSettings(mlp=MLPSettings((64,), batch_size=128, max_epochs=50))
+    start = time.perf_counter()
+    target = make_target("tone", ["light", "dark"], y)
+    malignant = make_target("malignant", ["no", "yes"], (disease.codes == 1).astype(np.int64))
+    table = probe_attribute(x, np.arange(n), target, [disease, malignant], settings, torch.device("cpu"))
+    seconds = time.perf_counter() - start
+    print(f"{len(table)} fits in {seconds:.1f} s on {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    print(f"60 of these one after another: {60 * seconds / 60:.1f} minutes")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["speed", "size", "sources"])
+    parser.add_argument("--n", type=int, help="rows")
+    parser.add_argument("--d", type=int, help="features")
+    parser.add_argument("--folds", type=int, default=10, help="folds of ten to run (speed)")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="most epochs (speed)")
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    print(f"{args.threads} threads of {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
+    if args.part == "speed":
+        speed(args.n or 10_000, args.d or 512, args.folds, args.epochs)
+    elif args.part == "sources":
+        sources(args.n or 1000, args.d or 64)
+    else:
+        full = (args.n or 240_000, args.d or 1376)
+        size([(full[0] // 4, full[1] // 4), (full[0] // 4, full[1]), (full[0] // 2, full[1]), full])
+
+
+if __name__ == "__main__":
+    main()

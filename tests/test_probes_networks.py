@@ -1,0 +1,171 @@
+"""Batched networks against single ones, dropped columns, scikit-learn, and LEACE against its defining property."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks, parameter_count
+from fairgen.probes.leace import fit_leace
+from fairgen.probes.networks import network_inputs, network_logits, predict
+from fairgen.probes.ranking import kept_after, rank_features, removed_count
+
+SETTINGS = MLPSettings(hidden=(16, 8), learning_rate=1e-2, batch_size=32, max_epochs=8, patience=2)
+
+
+def data(n: int = 160, d: int = 10, outputs: int = 1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d)).astype(np.float32)
+    y = (x[:, :outputs] + 0.5 * rng.normal(size=(n, outputs)) > 0).astype(np.float32)
+    return x, y
+
+
+def network(d: int, seed: int = 0, kept: np.ndarray | None = None, labels: int = 0) -> Network:
+    scale = np.ones(d, np.float32) if kept is None else kept.astype(np.float32)
+    return Network(np.arange(100), np.arange(100, 130), labels, np.zeros(d, np.float32), scale, seed)
+
+
+def test_masking_columns_is_the_same_as_dropping_them() -> None:
+    x, y = data()
+    kept = kept_after([0, 4, 7], 10)
+    labels = [Labels(y, "sigmoid")]
+    (masked,) = fit_networks(torch.from_numpy(x), labels, [network(10, 5, kept)], SETTINGS)
+    fewer = np.ascontiguousarray(x[:, kept])
+    (dropped,) = fit_networks(torch.from_numpy(fewer), labels, [network(7, 5)], SETTINGS)
+    assert masked.epochs == dropped.epochs
+    torch.testing.assert_close(masked.weights[0][torch.from_numpy(kept)], dropped.weights[0], rtol=1e-4, atol=1e-5)
+    assert (masked.weights[0][torch.from_numpy(~kept)] == 0).all()
+    rows = np.arange(130, 160)
+    np.testing.assert_allclose(
+        predict(torch.from_numpy(x), network(10, 5, kept), masked, rows),
+        predict(torch.from_numpy(fewer), network(7, 5), dropped, rows),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+
+
+def test_what_a_network_learns_does_not_depend_on_its_batch() -> None:
+    x, y = data()
+    labels = [Labels(y, "sigmoid"), Labels(1 - y[::-1].copy(), "sigmoid")]
+    networks = [network(10, seed, labels=seed % 2) for seed in range(7)]
+    together = fit_networks(torch.from_numpy(x), labels, networks, replace(SETTINGS, networks_per_batch=7))
+    for size in (1, 3):
+        apart = fit_networks(torch.from_numpy(x), labels, networks, replace(SETTINGS, networks_per_batch=size))
+        for a, b in zip(together, apart, strict=True):
+            assert (a.epochs, a.best_epoch) == (b.epochs, b.best_epoch)
+            torch.testing.assert_close(a.weights[1], b.weights[1], rtol=1e-4, atol=1e-5)
+    assert len({result.epochs for result in together}) > 1  # some stopped before others
+
+
+def test_a_stopped_network_keeps_its_best_epoch() -> None:
+    x, _ = data()
+    y = np.random.default_rng(3).integers(0, 2, (160, 1)).astype(np.float32)  # nothing to learn: it overfits at once
+    labels, settings = [Labels(y, "sigmoid")], replace(SETTINGS, max_epochs=60, patience=4)
+    (stopped,) = fit_networks(torch.from_numpy(x), labels, [network(10)], settings)
+    assert stopped.epochs < 60
+    logits = predict(torch.from_numpy(x), network(10), stopped, np.arange(100, 130))[:, 0]
+    loss = np.mean(np.logaddexp(0, logits) - y[100:130, 0] * logits)
+    assert loss == pytest.approx(-stopped.best_score, rel=1e-4)
+    (short,) = fit_networks(
+        torch.from_numpy(x), labels, [network(10)], replace(settings, max_epochs=stopped.best_epoch)
+    )
+    torch.testing.assert_close(short.weights[0], stopped.weights[0])
+
+
+def test_unknown_labels_have_no_influence() -> None:
+    x, y = data(outputs=2)
+    y[:40, 1] = np.nan
+    (first,) = fit_networks(torch.from_numpy(x), [Labels(y, "sigmoid")], [network(10)], SETTINGS)
+    assert all(torch.isfinite(weight).all() for weight in first.weights)
+    only_known = replace(network(10), train=np.arange(40))
+    blank = np.column_stack([y[:, 0], np.full(160, np.nan)]).astype(np.float32)
+    (none,) = fit_networks(torch.from_numpy(x), [Labels(blank, "sigmoid")], [only_known], SETTINGS)
+    assert (none.biases[-1][1] == 0).item()  # a label known nowhere never moved its output
+
+
+def test_as_good_as_scikit_learn() -> None:
+    from sklearn.metrics import roc_auc_score
+    from sklearn.neural_network import MLPClassifier
+
+    x, y = data(3900, 20)
+    settings = MLPSettings(
+        hidden=(32,), weight_decay=0.0, batch_size=64, max_epochs=40, patience=10, monitor="accuracy"
+    )
+    ours_net = Network(np.arange(3000), np.arange(3000, 3300), 0, np.zeros(20, np.float32), np.ones(20, np.float32), 1)
+    (ours,) = fit_networks(torch.from_numpy(x), [Labels(y, "sigmoid")], [ours_net], settings)
+    theirs = MLPClassifier((32,), alpha=0, batch_size=64, max_iter=40, early_stopping=True, random_state=0)
+    theirs.fit(x[:3300], y[:3300, 0])
+    rows = np.arange(3300, 3900)
+    ours_auc = roc_auc_score(y[rows, 0], predict(torch.from_numpy(x), ours_net, ours, rows)[:, 0])
+    assert ours_auc == pytest.approx(roc_auc_score(y[rows, 0], theirs.predict_proba(x[rows])[:, 1]), abs=0.015)
+    assert ours_auc > 0.85
+
+
+def test_parameter_count_of_the_published_probe() -> None:
+    assert parameter_count(1376, (768, 256), 1) == 1376 * 768 + 768 + 768 * 256 + 256 + 256 + 1
+
+
+def test_ranking_of_a_linear_probe_is_by_absolute_weight() -> None:
+    x, y = data()
+    net = network(10)
+    (fitted,) = fit_networks(torch.from_numpy(x), [Labels(y, "sigmoid")], [net], replace(SETTINGS, hidden=()))
+    expected = np.argsort(-fitted.weights[0][:, 0].abs().numpy(), kind="stable")
+    np.testing.assert_array_equal(rank_features(torch.from_numpy(x), net, fitted, np.arange(100)), expected)
+
+
+def test_gradient_ranking_agrees_with_finite_differences() -> None:
+    x, y = data()
+    net = network(10)
+    (fitted,) = fit_networks(torch.from_numpy(x), [Labels(y, "sigmoid")], [net], SETTINGS)
+    inputs, step, sums = network_inputs(torch.from_numpy(x), net, np.arange(100)), 1e-3, []
+    for feature in range(10):
+        shifted = inputs.clone()
+        shifted[:, feature] += step
+        sums.append(float((network_logits(fitted, shifted) - network_logits(fitted, inputs)).abs().sum()))
+    ranked = rank_features(torch.from_numpy(x), net, fitted, np.arange(100))
+    assert ranked[0] == int(np.argmax(sums))
+    assert ranked[-1] == int(np.argmin(sums))
+
+
+@pytest.mark.parametrize(
+    ("features", "counts"), [(64, (1, 3, 6, 13, 32)), (512, (5, 26, 51, 102, 256)), (1376, (14, 69, 138, 275, 688))]
+)
+def test_removed_counts_of_the_published_sizes(features: int, counts: tuple[int, ...]) -> None:
+    assert tuple(removed_count(fraction, features) for fraction in (0.01, 0.05, 0.1, 0.2, 0.5)) == counts
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(30, 120), d=st.integers(2, 12), classes=st.integers(2, 4), flat=st.booleans(), seed=st.integers(0, 99)
+)
+def test_leace_leaves_no_covariance_and_erasing_twice_changes_nothing(
+    n: int, d: int, classes: int, flat: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    z = np.eye(classes)[rng.permutation(np.arange(n) % classes)]
+    x = rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + 2 * z @ rng.normal(size=(classes, d))
+    if flat:
+        x[:, -1] = x[:, 0]  # a covariance that has no inverse
+    left, right = fit_leace(x, z)
+    assert left.shape[1] <= classes - 1
+    centred = x - x.mean(0)
+    erased = centred - centred @ left @ right
+    cross = erased.T @ (z - z.mean(0)) / n
+    assert np.abs(cross).max() < 1e-6 * max(1.0, np.abs(centred).max() ** 2)
+    np.testing.assert_allclose(erased - erased @ left @ right, erased, atol=1e-6 * np.abs(centred).max())
+
+
+def test_leace_changes_less_than_projecting_the_class_means_away() -> None:
+    """Among erasures it is the one of least mean squared change; the orthogonal projection is another."""
+    rng = np.random.default_rng(0)
+    z = (np.arange(400) % 2)[:, None].astype(float)
+    x = rng.normal(size=(400, 6)) @ np.diag([5, 3, 1, 1, 0.5, 0.2]) + z * rng.normal(size=6)
+    centred, left_right = x - x.mean(0), fit_leace(x, z)
+    change = centred @ left_right[0] @ left_right[1]
+    direction = centred.T @ (z - z.mean())
+    direction /= np.linalg.norm(direction)
+    whitening_free = centred @ direction @ direction.T
+    assert (change**2).sum() < (whitening_free**2).sum()
