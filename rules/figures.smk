@@ -38,7 +38,11 @@ PLOTS = [
     "training_curves",
 ]
 PICTURES = ["reconstructions_mixed", "reconstructions_light", "reconstructions_dark"]
-FIGURES = PLOTS + (PICTURES if config["report"]["patient_images"] else [])
+FIGURES = (
+    PLOTS
+    + (["probe_curves"] if config["report"]["probes"] else [])
+    + (PICTURES if config["report"]["patient_images"] else [])
+)
 
 
 rule plot_fst_counts:
@@ -93,6 +97,7 @@ use rule plot_fst_counts as plot_prevalence with:
         "<logs>/plot_prevalence.log",
     benchmark:
         "<benchmarks>/plot_prevalence.tsv"
+    localrule: True
     params:
         options=f"{FIGURE_OPTIONS} --label-count {config['figures']['label_conditions']}",
 
@@ -116,6 +121,7 @@ use rule plot_fst_counts as plot_mse_boxes with:
         "<logs>/plot_mse_boxes.log",
     benchmark:
         "<benchmarks>/plot_mse_boxes.tsv"
+    localrule: True
     params:
         options=f"{FIGURE_OPTIONS} --metric mse",
 
@@ -139,6 +145,7 @@ use rule plot_fst_counts as plot_latent_std_boxes with:
         "<logs>/plot_latent_std_boxes.log",
     benchmark:
         "<benchmarks>/plot_latent_std_boxes.tsv"
+    localrule: True
     params:
         options=f"{FIGURE_OPTIONS} --metric latent_std",
 
@@ -162,6 +169,7 @@ use rule plot_fst_counts as plot_condition_mse with:
         "<logs>/plot_condition_mse.log",
     benchmark:
         "<benchmarks>/plot_condition_mse.tsv"
+    localrule: True
     params:
         options=" ".join(
             [
@@ -191,6 +199,7 @@ use rule plot_fst_counts as plot_gaps with:
         "<logs>/plot_gaps.log",
     benchmark:
         "<benchmarks>/plot_gaps.tsv"
+    localrule: True
     params:
         options=FIGURE_OPTIONS,
 
@@ -214,6 +223,7 @@ use rule plot_fst_counts as plot_adjusted_gaps with:
         "<logs>/plot_adjusted_gaps.log",
     benchmark:
         "<benchmarks>/plot_adjusted_gaps.tsv"
+    localrule: True
     params:
         options=FIGURE_OPTIONS,
 
@@ -237,6 +247,7 @@ use rule plot_fst_counts as plot_uncertainty with:
         "<logs>/plot_uncertainty.log",
     benchmark:
         "<benchmarks>/plot_uncertainty.tsv"
+    localrule: True
     params:
         options=FIGURE_OPTIONS,
 
@@ -260,6 +271,7 @@ use rule plot_fst_counts as plot_tone_curves with:
         "<logs>/plot_tone_curves.log",
     benchmark:
         "<benchmarks>/plot_tone_curves.tsv"
+    localrule: True
 
 
 use rule plot_fst_counts as plot_colour_shift with:
@@ -281,6 +293,7 @@ use rule plot_fst_counts as plot_colour_shift with:
         "<logs>/plot_colour_shift.log",
     benchmark:
         "<benchmarks>/plot_colour_shift.tsv"
+    localrule: True
 
 
 use rule plot_fst_counts as plot_samples with:
@@ -302,6 +315,7 @@ use rule plot_fst_counts as plot_samples with:
         "<logs>/plot_samples.log",
     benchmark:
         "<benchmarks>/plot_samples.tsv"
+    localrule: True
 
 
 rule plot_sweep:
@@ -434,6 +448,7 @@ use rule plot_reconstructions_mixed as plot_reconstructions_light with:
         "<logs>/plot_reconstructions_light.log",
     benchmark:
         "<benchmarks>/plot_reconstructions_light.tsv"
+    localrule: True
     params:
         options=f"{FIGURE_OPTIONS} --groups light --sets {ALL_SETS}",
 
@@ -453,6 +468,7 @@ use rule plot_reconstructions_mixed as plot_reconstructions_dark with:
         "<logs>/plot_reconstructions_dark.log",
     benchmark:
         "<benchmarks>/plot_reconstructions_dark.tsv"
+    localrule: True
     params:
         options=f"{FIGURE_OPTIONS} --groups dark --sets {ALL_SETS}",
 

@@ -21,6 +21,7 @@ REPORT_TABLES = [
     "fst_counts",
     "prevalence",
 ]
+CLAIMS = ["claims"] + (["probe_claims"] if config["report"]["probes"] else [])
 
 
 rule report_page:
@@ -31,7 +32,7 @@ rule report_page:
         dictionary=source("schemas/tables.yaml"),
         record="<results>/data/images.json",
         availability="<results>/data/availability.csv",
-        claims="<results>/tables/claims.csv",
+        claims=expand("<results>/tables/{table}.csv", table=CLAIMS),
         design="<results>/tables/design.csv",
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
         words=expand("<results>/figures/{figure}.json", figure=FIGURES),

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from fairgen.errors import UserError
@@ -27,7 +28,7 @@ from fairgen.figures.reconstructions import reconstruction_data
 from fairgen.figures.sweep import sweep_data, sweep_text
 from fairgen.figures.tone import tone_data, tone_text
 from fairgen.figures.uncertainty import uncertainty_data
-from fairgen.style import GROUPS, SMALL, fst_range, house_style, new_figure, percent, span
+from fairgen.style import GROUPS, SMALL, fst_range, house_style, mark_synthetic, new_figure, percent, span
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 # A layout that does not fit is a warning of matplotlib's.
@@ -382,3 +383,20 @@ def test_words() -> None:
     assert len(set(set_colours(11))) == 11
     sets = ordered_sets(pd.DataFrame({"train_set": ["b", "a", "b"], "dark_share": [0.5, 0.5, 0.5]}))
     assert sets["train_set"].tolist() == ["a", "b"]
+
+
+def test_the_synthetic_mark_covers_nothing() -> None:
+    for outside in (False, True):
+        with house_style():
+            figure = new_figure(6, 3)
+            axes = figure.add_subplot(title="title")
+            axes.plot([0, 1], label="line")
+            if outside:
+                figure.legend(loc="outside upper center")
+            mark_synthetic(figure)
+            figure.draw_without_rendering()
+            words = [text for text in figure.findobj(Text) if "SYNTHETIC DATA" in text.get_text()]
+            assert len(words) == 1
+            mark = words[0].get_window_extent()
+            assert mark.y1 <= figure.bbox.y1
+            assert mark.y0 >= axes.title.get_window_extent().y1

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: the whole configuration")
     parser.add_argument("--record", required=True, type=Path, help="data/images.json")
     parser.add_argument("--availability", required=True, type=Path, help="data/availability.csv")
-    parser.add_argument("--claims", required=True, type=Path, help="tables/claims.csv")
+    parser.add_argument("--claims", required=True, nargs="+", type=Path, help="tables/claims.csv and the like")
     parser.add_argument("--design", required=True, type=Path, help="tables/design.csv")
     parser.add_argument("--figures", required=True, nargs="+", type=Path, help="SVG files, each with a JSON beside it")
     parser.add_argument("--tables", required=True, nargs="+", type=Path, help="CSV files, in the order of the page")
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.template,
         args.config,
         json.loads(args.record.read_text())["synthetic"],
-        pd.read_csv(args.claims),
+        pd.concat([pd.read_csv(path) for path in args.claims], ignore_index=True),
         [read_figure(path) for path in args.figures],
         [describe_table(path.stem, path.read_bytes(), pd.read_csv(path), dictionary) for path in args.tables],
         pd.read_csv(args.design),

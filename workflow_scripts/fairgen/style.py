@@ -78,23 +78,25 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def mark_synthetic(figure: Figure) -> None:
-    """Write "synthetic data" across the top of the figure, in a strip added for it so that nothing is covered."""
+    """Write "synthetic data" across the top of the figure, in a strip added for it so that nothing is covered.
+
+    A legend of the figure itself takes the top whatever the layout says, so there the words become its title.
+    """
+    words = "SYNTHETIC DATA: made by a generator, not measured on patients"
+    colour = "#A63C00"
+    if figure.legends:
+        legend = figure.legends[0]
+        legend.set_title("\n".join(filter(None, [words, legend.get_title().get_text()])))
+        legend.get_title().set(fontsize=SMALL, fontweight="bold", color=colour)
+        return
     strip = 0.26  # inches
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + strip)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.set(rect=(0, 0, 1, height / (height + strip)))  # type: ignore[call-arg]
-    figure.text(
-        0.5,
-        1 - 0.3 * strip / (height + strip),
-        "SYNTHETIC DATA: made by a generator, not measured on patients",
-        ha="center",
-        va="top",
-        fontsize=SMALL,
-        fontweight="bold",
-        color="#A63C00",
-    )
+    top = 1 - 0.3 * strip / (height + strip)
+    figure.text(0.5, top, words, ha="center", va="top", fontsize=SMALL, fontweight="bold", color=colour)
 
 
 def save_figure(figure: Figure, svg: str | Path, png: str | Path, dpi: int) -> None:

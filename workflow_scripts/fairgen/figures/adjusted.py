@@ -26,7 +26,7 @@ def draw_adjusted(data: pd.DataFrame) -> Figure:
     """One panel per training set, a row per adjustment; hollow markers are the unadjusted gap on the same images."""
     sets = ordered_sets(data)
     adjustments = list(dict.fromkeys(data["adjustment"]))
-    figure, panels, legend = panel_grid(len(sets), height=0.35 * len(adjustments) + 0.7)
+    figure, panels, legend = panel_grid(len(sets), 0.35 * len(adjustments) + 0.7, 3 if len(sets) <= 6 else 4)
     for axes, name, share in zip(panels, sets["train_set"], sets["dark_share"], strict=True):
         rows = data[data["train_set"] == name]
         axes.axvline(0, color=MUTED, linewidth=0.8, linestyle="--")

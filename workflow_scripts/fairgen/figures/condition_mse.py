@@ -56,7 +56,7 @@ def draw_condition_mse(data: pd.DataFrame, names: GroupNames, rare_below: int, l
     """
     sets = ordered_sets(data)
     legend_columns = 4 if len(sets) > 1 else 2  # a single panel is narrower than the page
-    figure, panels, legend = panel_grid(len(sets), None, legend_rows=4 // legend_columns)
+    figure, panels, legend = panel_grid(len(sets), None, 3 if len(sets) <= 6 else 4, legend_rows=4 // legend_columns)
     low, high = scale(data)
     for axes, name, share in zip(panels, sets["train_set"], sets["dark_share"], strict=True):
         panel = data[data["train_set"] == name]

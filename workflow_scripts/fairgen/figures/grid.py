@@ -13,7 +13,7 @@ LEGEND_ROW, LEGEND_PADDING = 0.17, 0.13  # inches
 def panel_grid(
     count: int, height: float | None, columns: int = 3, share: bool = True, legend_rows: int = 1
 ) -> tuple[Figure, list[Axes], Axes]:
-    """`count` panels in rows of at most `columns` (four where there are more than two rows of three).
+    """`count` panels in rows of at most `columns`.
 
     Args:
         count: panels.
@@ -25,7 +25,7 @@ def panel_grid(
     Returns:
         The figure, the panels in reading order, and an empty area above them for a legend.
     """
-    columns = min(count, columns if count <= 2 * columns else columns + 1)
+    columns = min(count, columns)
     rows = math.ceil(count / columns)
     width = PAGE_WIDTH if columns > 1 else 0.7 * PAGE_WIDTH
     height = height or width / columns + 0.1
