@@ -91,7 +91,7 @@ rule summarise_probes:
         counts="<results>/tables/probe_counts.csv",
         poster=report(
             "<results>/tables/probe_poster.csv",
-            caption=source("report/probe_poster.rst"),
+            caption="../report/probe_poster.rst",
             category="Probes",
             labels={"table": "AUC by share of features removed"},
         ),
@@ -100,7 +100,7 @@ rule summarise_probes:
         sets="<results>/tables/probe_sets.csv",
         claims=report(
             "<results>/tables/probe_claims.csv",
-            caption=source("report/probe_claims.rst"),
+            caption="../report/probe_claims.rst",
             category="Claims",
             labels={"table": "verdicts on the poster"},
         ),
@@ -134,7 +134,7 @@ rule plot_probe_curves:
     output:
         svg=report(
             "<results>/figures/probe_curves.svg",
-            caption=source("report/figure_probe_curves.rst"),
+            caption="../report/figure_probe_curves.rst",
             category="Figures",
             subcategory="Probes",
             labels={"figure": "AUC by share of features removed"},
