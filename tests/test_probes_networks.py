@@ -86,6 +86,17 @@ def test_unknown_labels_have_no_influence() -> None:
     assert (none.biases[-1][1] == 0).item()  # a label known nowhere never moved its output
 
 
+def test_rows_that_fill_up_a_batch_may_lack_a_label() -> None:
+    x, _ = data()
+    codes = np.random.default_rng(1).integers(0, 3, 160)
+    y = np.eye(3, dtype=np.float32)[codes]
+    y[0] = np.nan  # row 0 stands in where a batch is not full
+    net = replace(network(10), train=np.arange(1, 100), valid=np.arange(100, 130))
+    shorter = replace(net, train=np.arange(1, 90), valid=np.arange(100, 120))
+    for fitted in fit_networks(torch.from_numpy(x), [Labels(y, "softmax")], [net, shorter], SETTINGS):
+        assert np.isfinite(fitted.best_score)
+
+
 def test_as_good_as_scikit_learn() -> None:
     from sklearn.metrics import roc_auc_score
     from sklearn.neural_network import MLPClassifier

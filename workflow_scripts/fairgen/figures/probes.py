@@ -1,6 +1,7 @@
 """How well attributes and diseases are decoded from embeddings when features are removed."""
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -46,7 +47,7 @@ def draw_probe_curves(data: pd.DataFrame) -> Figure:
             if place == 0:
                 axes.set_ylabel(f"{_name(row)}\nAUC")
     figure.supxlabel("features removed, % (logarithmic above 1 %)")
-    handles: dict[str, object] = {}
+    handles: dict[str, Artist] = {}
     for axes in grid.flat:
         found, names = axes.get_legend_handles_labels()
         handles |= dict(zip(names, found, strict=True))

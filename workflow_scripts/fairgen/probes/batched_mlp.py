@@ -122,7 +122,8 @@ def _epoch_order(networks: Sequence[Network], generators: Sequence[torch.Generat
 def _losses(logits: Tensor, target: Tensor, weight: Tensor, loss: Loss) -> Tensor:
     """Mean loss of each network over the labels known and the rows of positive weight (networks, batch)."""
     if loss == "softmax":
-        each = torch.logsumexp(logits, -1) - (logits * target).sum(-1)
+        # Rows of weight 0 fill up the batch; they may lack a label.
+        each = torch.logsumexp(logits, -1) - (logits * target.nan_to_num()).sum(-1)
     else:
         known = ~target.isnan()
         each = torch.nn.functional.binary_cross_entropy_with_logits(logits, target.nan_to_num(), reduction="none").mul(
