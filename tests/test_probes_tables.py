@@ -1,0 +1,117 @@
+"""Summaries and verdicts from tables of folds whose answer is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairgen.probes.claims import probe_claims
+from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
+
+SPREAD = np.array([-0.002, -0.001, 0.0, 0.001, 0.002])
+
+
+def folds(
+    full: float = 0.9,
+    top: float = 0.895,
+    random: float = 0.896,
+    disease: tuple[float, float] = (0.8, 0.799),
+    train_set: str = "",
+    run: int = 0,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Five folds; top and random removal of half of the features, two draws apart by 0.002."""
+    rng = np.random.default_rng(seed)
+    common = {"source": "s", "dataset": "D", "model": "M", "train_set": train_set, "run": run, "attribute": "Sex"}
+    rows = []
+    for fold, spread in enumerate(SPREAD):
+        noise = rng.normal(scale=1e-4, size=6)
+        values = [
+            ("Sex", "attribute", "none", 0.0, 0, full),
+            ("Sex", "attribute", "top", 0.5, 0, top),
+            ("Sex", "attribute", "random", 0.5, 0, random - 0.001),
+            ("Sex", "attribute", "random", 0.5, 1, random + 0.001),
+            ("Disease", "disease", "none", 0.0, 0, disease[0]),
+            ("Disease", "disease", "top", 0.5, 0, disease[1]),
+        ]
+        for (target, role, removal, fraction, draw, auc), jitter in zip(values, noise, strict=True):
+            rows.append(
+                common
+                | {"target": target, "role": role, "probe": "mlp", "removal": removal, "fraction": fraction}
+                | {"removed": int(64 * fraction), "draw": draw, "fold": fold, "folds": 5}
+                | {"auc": auc + spread + jitter, "macro_f1": 0.7}
+            )
+    return pd.DataFrame(rows)
+
+
+def test_posters_layout() -> None:
+    table = poster_table(folds(), [0.0, 0.5])
+    assert table.columns.tolist() == ["Dataset", "Model", "Training set", "Attribute", "Task", "0%", "50%"]
+    assert table.Task.tolist() == ["Sex", "Disease*"]
+    assert table["0%"].tolist() == ["90.0 ± 0.2", "80.0 ± 0.2"]  # the sample SD of SPREAD is 0.00158
+    assert table["50%"].tolist() == ["89.5 ± 0.2", "79.9 ± 0.2"]
+
+
+def test_the_band_is_the_range_of_the_draws() -> None:
+    row = curve_table(folds(), {}, 0.05).query("removal == 'random'").iloc[0]
+    assert row.band_low == pytest.approx(0.895, abs=2e-4)
+    assert row.band_high == pytest.approx(0.897, abs=2e-4)
+    assert row.mean_auc == pytest.approx(0.896, abs=2e-4)
+
+
+def test_contrasts_are_paired_by_fold() -> None:
+    """The spread over folds is common to both sides: unpaired the interval would be ten times as wide."""
+    table = contrast_table(contrast_units(folds(), {}), 0.05).set_index(["target", "contrast"])
+    row = table.loc[("Sex", "top-minus-random")]
+    assert row.estimate == pytest.approx(-0.001, abs=2e-4)
+    assert row.ci_high - row.ci_low < 1e-3
+    assert row.unit == "fold"
+    assert table.loc[("Sex", "drop")].estimate == pytest.approx(0.005, abs=2e-4)
+
+
+def test_interval_over_runs_has_the_factor_of_nadeau_and_bengio() -> None:
+    tables = pd.concat([folds(full=0.9 + 0.01 * run, train_set="A", run=run, seed=run) for run in range(3)])
+    row = contrast_table(contrast_units(tables, {"A": 0.3}), 0.05).query("contrast == 'chance' and target == 'Sex'")
+    per_run = tables.query("target == 'Sex' and removal == 'none'").groupby("run").auc.mean()
+    half = 4.30265 * per_run.std() * np.sqrt(1 / 3 + 0.3)  # t of 2 degrees of freedom at 0.975
+    assert row.unit.item() == "run"
+    assert row.ci_high.item() - row.estimate.item() == pytest.approx(half, rel=1e-4)
+
+
+def verdicts(**changes: object) -> dict[str, str]:
+    table = probe_claims(contrast_units(folds(**changes), {}), [], 0.01, 0.05, 3)  # type: ignore[arg-type]
+    assert table.sentence.str.contains("can be decoded, not that a model uses it").all()
+    return dict(zip(table.claim, table.verdict, strict=True))
+
+
+def test_verdicts_of_planted_truths() -> None:
+    assert verdicts() == dict.fromkeys(["P1", "P2", "P3", "P4"], "supported")
+    assert verdicts(top=0.7)["P2"] == "contradicted"
+    assert verdicts(top=0.7)["P4"] == "contradicted"  # removal of the best costs more than random removal
+    assert verdicts(top=0.7, random=0.7)["P4"] == "supported"
+    assert verdicts(disease=(0.8, 0.83))["P3"] == "contradicted"  # better is a change, too
+    assert verdicts(full=0.5)["P1"] == "inconclusive"
+
+
+def test_without_random_removal_redundancy_is_not_testable() -> None:
+    table = folds().query("removal != 'random'")
+    claims = probe_claims(contrast_units(table, {}), [], 0.01, 0.05, 3).set_index("claim")
+    assert claims.loc["P4", "verdict"] == "not testable"
+    assert "probe.random_draws" in claims.loc["P4", "sentence"]
+
+
+def test_controls_are_no_claim_about_people() -> None:
+    claims = probe_claims(contrast_units(folds(), {}), ["Sex"], 0.01, 0.05, 3)
+    assert set(claims.verdict) == {"not testable"}
+
+
+def test_training_sets_are_compared_by_run() -> None:
+    tables = pd.concat(
+        [
+            folds(full=level + 0.01 * run, train_set=name, run=run, seed=run)
+            for name, level in (("A", 0.8), ("C", 0.85))
+            for run in range(4)
+        ]
+    )
+    row = set_table(tables, {"A": 0.3, "C": 0.3}, 0.05)
+    assert row.contrast.tolist() == ["C minus A"]
+    assert row.estimate.item() == pytest.approx(0.05, abs=3e-4)
