@@ -103,7 +103,7 @@ def save_figure(figure: Figure, svg: str | Path, png: str | Path, dpi: int) -> N
     """Write the figure as SVG and PNG, without date or software version: equal figures give equal bytes."""
     with house_style():
         with atomic_path(svg) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+            figure.savefig(temporary, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
         with atomic_path(png) as temporary:
             figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
 

@@ -41,6 +41,7 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, names: GroupNames) -> Figu
     figure = new_figure(PAGE_WIDTH if len(sets) > 3 else PAGE_WIDTH * 0.8, 3.5)
     axes = figure.add_subplot()
     width = 0.34
+    few = data["run"].nunique() <= 40  # points of many runs are smaller, so that the box shows through
     for group, shift in (("light", -0.2), ("dark", 0.2)):
         style, name = GROUPS[group], getattr(names, group)
         rows = data[data["group"] == group]
@@ -69,9 +70,9 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, names: GroupNames) -> Figu
                 values,
                 style.marker,
                 color=style.colour,
-                markersize=4,
+                markersize=4 if few else 1.5,
                 markeredgecolor=INK,
-                markeredgewidth=0.6,
+                markeredgewidth=0.6 if few else 0,
             )
     set_axis(axes, sets)
     axes.set_ylabel(METRICS[metric][1])
@@ -81,7 +82,7 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, names: GroupNames) -> Figu
         loc="lower center",
         bbox_to_anchor=(0.5, 1),
         ncols=2,
-        title=f"test images, one point per run ({runs} run{'s' if runs > 1 else ''}, "
+        title=f"test images, one point per run ({runs:,} run{'s' if runs > 1 else ''}, "
         f"each the mean of {span(data['n_images'].tolist())} images)",
         title_fontsize=SMALL,
     )
@@ -107,7 +108,7 @@ def group_box_text(data: pd.DataFrame, metric: str, names: GroupNames) -> Figure
     )
     return FigureText(
         f"{title} by training set and test group",
-        f"{title} of the test images, {label}, by training set. Each point is one of {runs} "
+        f"{title} of the test images, {label}, by training set. Each point is one of {runs:,} "
         f"run{'s' if runs > 1 else ''}, the mean over {span(data['n_images'].tolist())} images of {names.light} or "
         f"{names.dark}; {boxes}. Dark divided by light: {', '.join(ratios)}.",
         f"Plot of {label} for light and dark test images by training set. Means: {'; '.join(levels)}.",

@@ -36,13 +36,15 @@ def draw_training(data: pd.DataFrame) -> Figure:
     sets = ordered_sets(data)
     terms = [term for term in TERMS if data[term].notna().any()]
     figure, panels, legend = panel_grid(len(terms), 2.1, 2, share=False, legend_rows=math.ceil(len(sets) / 4))
-    single = data["epoch"].max() == 1
+    marker = "o" if data["epoch"].max() == 1 else "-"
+    # Thousands of outlines would make a file of many megabytes; as a bitmap they look the same.
+    bitmap = len(data[["train_set", "run"]].drop_duplicates()) > 100
     for axes, term in zip(panels, terms, strict=True):
         for position, label, colour in zip(sets["position"], set_names(sets), set_colours(len(sets)), strict=True):
             mine = data[data["position"] == position]
             for index, (_, rows) in enumerate(mine.groupby("run")):
                 name = label if index == 0 else ""
-                axes.plot(rows["epoch"], rows[term], "o" if single else "-", color=colour, linewidth=1, label=name)
+                axes.plot(rows["epoch"], rows[term], marker, color=colour, linewidth=1, label=name, rasterized=bitmap)
         axes.set_ylabel(TERMS[term])
         axes.set_xlabel("epoch")
         axes.grid(axis="y")
