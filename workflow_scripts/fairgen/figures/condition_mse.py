@@ -124,9 +124,9 @@ def condition_mse_text(data: pd.DataFrame, names: GroupNames, rare_below: int, o
         f"Mean squared error (pixels in [−1, 1]) of test images with each of {conditions} skin conditions, "  # noqa: RUF001
         f"{names.light} (x) against {names.dark} (y), one panel per training set. Above the dashed line dark images "
         "have the larger error. Estimates are partially pooled: rare conditions are drawn towards the mean of all, "
-        "with 95 % intervals; small grey points are the raw means. Marker area grows with the number of distinct test "
-        f"images of the smaller group; {rare} conditions with fewer than {rare_below} images in a group are pale and "
-        f"say little each. {one_group_only} conditions occur in the test sets of one group only and cannot be drawn. "
-        f"Conditions above the line, of those with enough images: {counts}.",
+        "with confidence intervals; small grey points are the raw means. Marker area grows with the number of distinct "
+        f"test images of the smaller group; {rare} conditions with fewer than {rare_below} images in a group are pale "
+        f"and say little each. {one_group_only} conditions occur in the test sets of one group only and cannot be "
+        f"drawn. Conditions above the line, of those with enough images: {counts}.",
         f"Scatter plots of mean squared error per condition, light against dark. Above the line of equality: {counts}.",
     )

@@ -53,8 +53,8 @@ def tone_text(data: pd.DataFrame) -> FigureText:
     return FigureText(
         title,
         "Mean squared error (pixels in [−1, 1], geometric mean) against the individual typology angle of the "  # noqa: RUF001
-        f"input, with 95 % bands over images; {data['n_images'].max():,} test images, {data['n_no_skin'].max():,} "
-        "without detectable skin left out. ITA is apparent tone: lighting enters. A flat curve would mean that tone "
-        f"does not matter. Error at the dark end relative to the light end: {ends}.",
+        f"input, with confidence bands over images; {data['n_images'].max():,} test images, "
+        f"{data['n_no_skin'].max():,} without detectable skin left out. ITA is apparent tone: lighting enters. A flat "
+        f"curve would mean that tone does not matter. Error at the dark end relative to the light end: {ends}.",
         f"Curves of error against apparent skin tone. Dark end relative to light end: {ends}.",
     )
