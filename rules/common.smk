@@ -1,5 +1,6 @@
 # Functions and constants of the rule files, read again by every cluster job (so nothing here imports torch).
 import ast
+import functools
 import json
 import os
 import sys
@@ -63,6 +64,7 @@ def imports(name):
     return sorted(os.path.relpath(module) for module in found)
 
 
+@functools.cache
 def imported_modules(path):
     """The files of the library that the import statements of the file at `path` name."""
     names = set()
@@ -175,3 +177,16 @@ def probe_json(member):
     probe = {key: value for key, value in config["probe"].items() if key not in ("sources", "lookalike", "margin")}
     source = images | {key: entry[key] for key in ("id", "group", "array", "attributes", "diseases") if key in entry}
     return json.dumps({"seed": config["seed"], "probe": probe, "source": source}, sort_keys=True)
+
+
+def probe_rules_json():
+    """What the tables and verdicts of the probes need of the configuration, as JSON text."""
+    attributes = [entry for source in config["probe"]["sources"] for entry in source["attributes"]]
+    rules = {
+        "fractions": config["probe"]["fractions"],
+        "margin": config["probe"]["margin"],
+        "controls": sorted({entry["name"] for entry in attributes if entry.get("control")}),
+        "alpha": config["stats"]["alpha"],
+        "min_runs": config["stats"]["min_runs"],
+    }
+    return json.dumps(rules, sort_keys=True)

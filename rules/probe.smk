@@ -5,6 +5,8 @@ EMBEDDINGS = probe_members()
 PROBE_DESIGN = (
     ["<results>/tables/design.csv"] if any(entry["train_set"] for entry in EMBEDDINGS) else []
 )
+# The folder and not the files: their paths would not fit on a command line.
+PROBE_OPTIONS = f"--folder results/{config['study']}/probes"
 PROBE_TABLES = ["folds", "counts", "poster", "curves", "tests", "sets", "claims"]
 
 
@@ -65,13 +67,14 @@ rule probe_embeddings:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         config=lambda wildcards: probe_json(wildcards.member),
+        gpu_slots=config["gpu"]["slots_per_device"],
         clusters=lambda wildcards, input: (
             f"--clusters {input.clusters}" if "clusters" in input.keys() else ""
         ),
     shell:
         "python -u {input.script:q} --name {wildcards.member} --embeddings {input.embeddings:q}"
         " --metadata {input.metadata:q} {params.clusters} --config {params.config:q} --threads {threads}"
-        " --gpu-slots {config[gpu][slots_per_device]} --folds {output.folds:q} --counts {output.counts:q}"
+        " --gpu-slots {params.gpu_slots} --folds {output.folds:q} --counts {output.counts:q}"
         " > {log:q} 2>&1"
 
 
@@ -115,12 +118,12 @@ rule summarise_probes:
         mem_mb=2000,
         runtime=10,
     params:
-        config=as_json("probe", "stats"),
+        config=probe_rules_json(),
         sources=json.dumps(EMBEDDINGS),
-        folder=f"results/{config['study']}/probes",
+        options=PROBE_OPTIONS,
         design=lambda wildcards, input: f"--design {input.design}" if input.design else "",
     shell:
-        "python -u {input.script:q} --folder {params.folder:q} --sources {params.sources:q} {params.design}"
+        "python -u {input.script:q} {params.options} --sources {params.sources:q} {params.design}"
         " --config {params.config:q} --folds {output.folds:q} --counts {output.counts:q} --poster {output.poster:q}"
         " --curves {output.curves:q} --tests {output.tests:q} --sets {output.sets:q} --claims {output.claims:q}"
         " > {log:q} 2>&1"

@@ -20,25 +20,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", required=True, type=Path, help="results/<study>/probes")
     parser.add_argument("--sources", required=True, type=json.loads, help="JSON: [{member, source, dataset, ...}, ...]")
     parser.add_argument("--design", help="tables/design.csv; needed where an embedding has several runs")
-    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"probe": {...}, "stats": {...}}')
+    parser.add_argument(
+        "--config", required=True, type=json.loads, help="JSON: fractions, margin, controls, alpha, min_runs"
+    )
     for name in ("folds", "counts", "poster", "curves", "tests", "sets", "claims"):
         parser.add_argument(f"--{name}", required=True, help=f"CSV to write: tables/probe_{name}.csv")
     args = parser.parse_args(argv)
 
-    probe, stats = args.config["probe"], args.config["stats"]
+    rules, alpha = args.config, args.config["alpha"]
     folds, counts = (_collect(args.folder, args.sources, f"{name}.csv") for name in ("folds", "counts"))
     ratios = size_ratios(read_table(args.design)) if args.design else {}
     units = contrast_units(folds, ratios)
-    controls = [entry["name"] for source in probe["sources"] for entry in source["attributes"] if entry.get("control")]
-    claims = probe_claims(units, controls, probe["margin"], stats["alpha"], stats["min_runs"])
+    claims = probe_claims(units, rules["controls"], rules["margin"], alpha, rules["min_runs"])
     for row in claims.itertuples():
         print(f"{row.claim}: {row.verdict}. {row.sentence}")
     write_csv(folds, args.folds)
     write_csv(counts, args.counts)
-    write_csv(poster_table(folds, sorted(probe["fractions"])), args.poster)
-    write_csv(curve_table(folds, ratios, stats["alpha"]), args.curves)
-    write_csv(contrast_table(units, stats["alpha"]), args.tests)
-    write_csv(set_table(folds, ratios, stats["alpha"]), args.sets)
+    write_csv(poster_table(folds, sorted(rules["fractions"])), args.poster)
+    write_csv(curve_table(folds, ratios, alpha), args.curves)
+    write_csv(contrast_table(units, alpha), args.tests)
+    write_csv(set_table(folds, ratios, alpha), args.sets)
     write_csv(claims, args.claims)
 
 

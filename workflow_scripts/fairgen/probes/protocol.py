@@ -191,9 +191,10 @@ def _baselines(run: AttributeRun, matrix: Floats, logistic: bool) -> None:
 
 def _check_diseases(attribute: Target, diseases: Sequence[Target], folds: Sequence[Fold]) -> None:
     for disease in diseases:
-        for part in (part for fold in folds for part in (fold.train, fold.valid)):
-            values = disease.values[part[disease.known[part]]]
-            if len(values) == 0 or (np.nanmin(values, axis=0) == np.nanmax(values, axis=0)).all():
+        for fold in folds:
+            values = disease.values[fold.train[disease.known[fold.train]]]
+            stopping = disease.known[fold.valid].any()
+            if not stopping or len(values) == 0 or (np.nanmin(values, axis=0) == np.nanmax(values, axis=0)).all():
                 raise UserError(
                     f"{disease.name}: among the rows where {attribute.name} is known, a training fold has one class "
                     f"of it only ({len(values)} rows with a label); lower probe.folds or leave this disease out"
