@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fairgen.errors import UserError
-from fairgen.stats.bootstrap import combined_interval, combined_p, draw_images, jackknife_se, resampled_means
+from fairgen.stats.bootstrap import (
+    add_bootstrap,
+    combined_interval,
+    combined_p,
+    draw_images,
+    jackknife_se,
+    resampled_means,
+)
 from fairgen.stats.mixed import nested_gaps, random_intercept
 from fairgen.stats.models import clustered_ols, image_means, model_gaps
 from fairgen.stats.simulate import Truth, simulate_study
@@ -116,6 +123,18 @@ def test_resampling_every_image_once_gives_the_estimate() -> None:
     weights = used["weight"].to_numpy()
     gaps = resampled_gaps(part, part["label"], list(used.index), weights, draws, "mse")
     assert gaps[0] == pytest.approx(stratum_sums(part, part["label"], list(used.index), "mse").gap(weights))
+
+
+def test_a_measure_that_can_be_negative_has_no_ratio() -> None:
+    rows, _ = simulate_study(SMALL, np.random.default_rng(0))
+    rows["ssim"] = rows["mse"] - rows["mse"].mean()  # around zero, as the SSIM of an untrained network is
+    gaps = rows[["train_set"]].drop_duplicates().merge(pd.DataFrame({"metric": ["mse", "ssim"]}), how="cross")
+    table = add_bootstrap(gaps, rows, draw_images(rows, 50, np.random.default_rng(1)), 0.95).set_index("metric")
+    assert table.loc["ssim", ["boot_ratio_low", "boot_ratio_high"]].isna().all(axis=None)
+    assert table.loc["mse", ["boot_ratio_low", "boot_ratio_high"]].notna().all(axis=None)
+    # The gap itself does not care where zero is.
+    for bound in ("boot_low", "boot_high"):
+        assert table.loc["ssim", bound].tolist() == pytest.approx(table.loc["mse", bound].tolist())
 
 
 def test_an_image_is_drawn_with_all_its_runs_and_its_cluster() -> None:

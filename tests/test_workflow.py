@@ -140,7 +140,7 @@ def test_a_mistake_in_the_configuration_is_one_message(repository: Path) -> None
 
 def test_too_few_images_stop_the_study(repository: Path) -> None:
     output = snakemake(
-        repository, "--configfile", "tiny.yaml", "--config", "splits={test_size: 200}", "splits", check=False
+        repository, "splits", "--configfile", "tiny.yaml", "--config", "splits={test_size: 200}", check=False
     )
     assert "too few images for the design" in output
     assert "Traceback" not in output

@@ -132,6 +132,8 @@ def resampled_means(part: pd.DataFrame, draws: Draws, metrics: Sequence[str]) ->
 def add_bootstrap(gaps: pd.DataFrame, rows: pd.DataFrame, draws: Draws, level: float) -> pd.DataFrame:
     """The gap table with boot_low and boot_high (of the gap), boot_ratio_low, boot_ratio_high and boot_covers.
 
+    The bounds of the ratio are NaN for a measure that is not positive throughout.
+
     Args:
         gaps: `gaps.gap_table`.
         rows: evaluation rows with the metrics of the gap table.
@@ -149,9 +151,12 @@ def add_bootstrap(gaps: pd.DataFrame, rows: pd.DataFrame, draws: Draws, level: f
             gap = resampled["dark"][:, k] - resampled["light"][:, k]
             se = jackknife_se(_left_out(dark) - _left_out(light))
             interval = combined_interval(float(dark.mean() - light.mean()), gap, se, df, level)
-            ratio = np.log(resampled["dark"][:, k] / resampled["light"][:, k])
-            se = jackknife_se(np.log(_left_out(dark) / _left_out(light))) if df else 0.0
-            log_bounds = combined_interval(math.log(dark.mean() / light.mean()), ratio, se, df, level)
+            log_bounds = (math.nan, math.nan)
+            # Some measures (SSIM, PSNR) can be zero or negative; a ratio of those says nothing.
+            if min(resampled["dark"][:, k].min(), resampled["light"][:, k].min(), *dark, *light) > 0:
+                ratio = np.log(resampled["dark"][:, k] / resampled["light"][:, k])
+                se = jackknife_se(np.log(_left_out(dark) / _left_out(light))) if df else 0.0
+                log_bounds = combined_interval(math.log(dark.mean() / light.mean()), ratio, se, df, level)
             bounds[train_set, metric] = (*interval, *np.exp(log_bounds), "images and runs" if df else "images")
     columns = ["boot_low", "boot_high", "boot_ratio_low", "boot_ratio_high", "boot_covers"]
     found = [bounds[key] for key in zip(gaps["train_set"], gaps["metric"], strict=True)]
