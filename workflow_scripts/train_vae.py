@@ -17,6 +17,7 @@ from fairgen.checkpoints import load_checkpoint, save_checkpoint
 from fairgen.devices import choose_precision, hardware, leased_device, make_deterministic, peak_memory_mb, place
 from fairgen.errors import UserError, run
 from fairgen.files import sha256_of, write_csv, write_json
+from fairgen.finished import code_fingerprint, keep, restore, sole
 from fairgen.images import read_images, read_index, read_manifest, rows_of
 from fairgen.model import VAE, Architecture, parameter_count
 from fairgen.perceptual import load_perceptual_loss
@@ -29,12 +30,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     torch.set_num_threads(args.threads)
     make_deterministic()
-    with leased_device(args.config["train"]["device"], args.gpu_slots) as device:
+    args.model.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        sole(args.model.with_name(".lock")),
+        leased_device(args.config["train"]["device"], args.gpu_slots) as device,
+    ):
         train_one(args, device)
 
 
 def train_one(args: argparse.Namespace, device: torch.device) -> None:
-    """Train the model of `args` on `device`, continuing from its checkpoint where there is one."""
+    """Train the model of `args` on `device`, unless it has been; continue from its checkpoint where there is one."""
     config = args.config
     precision = choose_precision(config["train"]["precision"], device)
     manifest = read_manifest(args.manifest)
@@ -70,7 +75,11 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
         "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
         **hardware(device),
     }
-    key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([record, code_fingerprint()], sort_keys=True).encode()).hexdigest()
+    products = [args.model, args.history, args.run_record]
+    finished = args.model.with_name(".finished")
+    if restore(finished, key, products):
+        return
     checkpoint = args.model.with_name(".checkpoint.safetensors")
     history = load_checkpoint(checkpoint, key, model, optimizer)
     epochs_before = len(history)
@@ -108,6 +117,7 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     save_weights(args.model, model, architecture)
     write_csv(pd.DataFrame(history), args.history)
     write_json(record | measured, args.run_record)  # the last product
+    keep(finished, key, products)
     checkpoint.unlink(missing_ok=True)
 
 

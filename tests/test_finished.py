@@ -1,0 +1,69 @@
+"""Trainings that have ended are not done again, and not by two processes at once."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fairgen.finished import keep, restore, sole
+
+
+@pytest.fixture
+def products(tmp_path: Path) -> list[Path]:
+    files = [tmp_path / name for name in ("model.bin", "history.csv")]
+    for file in files:
+        file.write_text(f"content of {file.name}")
+    return files
+
+
+def test_products_come_back_after_they_were_deleted(tmp_path: Path, products: list[Path]) -> None:
+    keep(tmp_path / ".finished", "key", products)
+    for product in products:
+        product.unlink()
+    before = time.time()
+    assert restore(tmp_path / ".finished", "key", products)
+    assert [product.read_text() for product in products] == ["content of model.bin", "content of history.csv"]
+    assert all(product.stat().st_mtime >= before - 1 for product in products)
+    assert {path.name for path in tmp_path.iterdir()} == {".finished", "model.bin", "history.csv"}
+
+
+def test_they_take_no_space(tmp_path: Path, products: list[Path]) -> None:
+    keep(tmp_path / ".finished", "key", products)
+    assert products[0].stat().st_ino == (tmp_path / ".finished" / "model.bin").stat().st_ino
+
+
+def test_another_key_restores_nothing(tmp_path: Path, products: list[Path]) -> None:
+    keep(tmp_path / ".finished", "key", products)
+    products[0].unlink()
+    assert not restore(tmp_path / ".finished", "another", products)
+    assert not products[0].exists()
+
+
+def test_an_incomplete_set_restores_nothing(tmp_path: Path, products: list[Path]) -> None:
+    keep(tmp_path / ".finished", "key", products)
+    (tmp_path / ".finished" / "history.csv").unlink()
+    for product in products:
+        product.unlink()
+    assert not restore(tmp_path / ".finished", "key", products)
+    assert not products[0].exists()
+
+
+def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    imports = "import sys; from pathlib import Path; from fairgen.finished import sole"
+    code = f"{imports}\nwith sole(Path(sys.argv[1])): print('in')"
+    with sole(lock):
+        second = subprocess.Popen(
+            [sys.executable, "-u", "-c", code, lock],
+            cwd=Path(__file__).parents[1] / "workflow_scripts",
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert second.stdout is not None
+        assert "waiting" in second.stdout.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(0.5)
+    assert second.communicate(timeout=20)[0].strip() == "in"
+    assert second.returncode == 0

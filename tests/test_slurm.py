@@ -1,0 +1,204 @@
+"""The tiny study on a Slurm of this host, and what goes wrong on clusters: memory, time, lost jobs and daemons."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from workflow import ROOT, copy_workflow, environment, overlay, planned, snakemake
+
+pytestmark = pytest.mark.slurm
+
+CLUSTER = ROOT / "tests" / "slurm" / "cluster"
+LAUNCHER = ROOT / "tests" / "slurm" / "snakemake_polling_often.py"
+SLURM_PROGRAMS = ("munged", "slurmctld", "slurmd")
+SEARCH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+MODEL = "results/tiny/runs/B/run0"
+ONE_MODEL = f"{MODEL}/evaluation.parquet"
+# Long enough to be interrupted after its first checkpoint, which comes after 20 seconds. Without the perceptual loss
+# an epoch takes some ten milliseconds.
+LONG: dict[str, dict[str, int]] = {"loss": {"feature_scale": 0}, "train": {"epochs": 1500}}
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a running Slurm with two GPUs."""
+    if os.getuid() != 0 or any(shutil.which(program, path=SEARCH) is None for program in SLURM_PROGRAMS):
+        pytest.skip("needs root and the Debian packages slurm-wlm and munge")
+    folder = tmp_path_factory.mktemp("slurm")
+    # pytest's folders are closed to others, which munged refuses for its socket.
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+    subprocess.run([CLUSTER, "start", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run([CLUSTER, "stop", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study up to its trainings, which are made long; made without Slurm."""
+    folder = copy_workflow(tmp_path_factory.mktemp("prepared") / "project")
+    overlay(folder, **LONG)
+    snakemake(folder, "--configfile", "tiny.yaml", "splits", "results/tiny/perceptual/vgg19.safetensors")
+    return folder
+
+
+@pytest.fixture
+def project(cluster: Path, prepared: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the prepared study; what it leaves in the queue is cancelled."""
+    yield shutil.copytree(prepared, tmp_path / "project")
+    subprocess.run(["scancel", "--user", "root"], check=True)
+    wait_for(lambda: not queue(), 30)
+
+
+def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start Snakemake with the Slurm profile; its output goes to slurm.log in `project`."""
+    with (project / "slurm.log").open("a") as log:
+        return subprocess.Popen(
+            [sys.executable, LAUNCHER, "--workflow-profile", "profiles/slurm", "--configfile", "tiny.yaml", *arguments],
+            cwd=project,
+            env=environment() | {"OMP_NUM_THREADS": "1"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def finish(project: Path, process: subprocess.Popen[str], seconds: float = 600) -> str:
+    """Wait for Snakemake's success; its output."""
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        code = -1
+    output = (project / "slurm.log").read_text()
+    assert code == 0, output
+    return output
+
+
+def queue() -> list[tuple[str, str, str]]:
+    """(job number, state, comment: rule and wildcards) of each job in the queue."""
+    lines = subprocess.run(["squeue", "--noheader", "--format=%i|%T|%k"], capture_output=True, text=True, check=True)
+    return [(number, state, comment) for number, state, comment in (row.split("|") for row in lines.stdout.split())]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.3)
+
+
+def submitted(project: Path) -> list[str]:
+    """The numbers of the jobs that train."""
+    return re.findall(r"submitted with SLURM jobid (\d+) \(log: \S*/group_model/", (project / "slurm.log").read_text())
+
+
+def state_of(cluster: Path, job: str) -> str:
+    """The final state of a job, such as COMPLETED or TIMEOUT."""
+    found = re.findall(rf"^JobId={job} .*? JobState=(\S+) ", (cluster / "log" / "jobs.txt").read_text(), re.MULTILINE)
+    return found[-1] if found else ""
+
+
+def training_log(project: Path) -> str:
+    return (project / "results/tiny/logs/train_vae/B.run0.log").read_text()
+
+
+def wait_for_checkpoint(project: Path) -> None:
+    wait_for((project / MODEL / ".checkpoint.safetensors").exists)
+
+
+def assert_resumed(project: Path) -> None:
+    """The training went on from its checkpoint, and has every epoch once."""
+    assert int(re.findall(r"continuing after epoch (\d+)", training_log(project))[0]) > 0
+    epochs = pd.read_csv(project / MODEL / "history.csv")["epoch"]
+    assert list(epochs) == list(range(1, LONG["train"]["epochs"] + 1))
+
+
+def test_the_study_ends_and_gpus_bound_the_trainings(cluster: Path, tmp_path: Path) -> None:
+    project = copy_workflow(tmp_path / "project")
+    process = start(project)
+    most = 0
+    while process.poll() is None:
+        gpu_jobs = subprocess.run(
+            ["squeue", "--noheader", "--states=RUNNING", "--Format=tres-alloc:200"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        most = max(most, gpu_jobs.count("gres/gpu=1"))
+        time.sleep(0.3)
+    output = finish(project, process)
+    assert (project / "results/tiny/report.html").exists()
+    # Six trainings are ready at once and there is memory and processors for all of them: two GPUs, two jobs.
+    assert most == 2
+    # One job per model, in which the evaluation follows the training.
+    assert len(submitted(project)) == 6
+    # Downloads, small tables and plots stay off the compute nodes.
+    rules = set(re.findall(r"/rule_([a-z0-9_]+)/", output))
+    assert not {rule for rule in rules if rule.startswith(("plot_", "download_", "fetch_", "report_"))}
+    assert planned(project, "--configfile", "tiny.yaml") == {}
+
+
+def test_a_job_killed_for_memory_gets_more(cluster: Path, project: Path) -> None:
+    little = "260 if attempt == 1 else 4000"
+    options = ["--set-resources", f"train_vae:mem_mb={little}", f"evaluate_vae:mem_mb={little}"]
+    finish(project, start(project, *options, "--", ONE_MODEL))
+    first, second = submitted(project)
+    assert (state_of(cluster, first), state_of(cluster, second)) == ("FAILED", "COMPLETED")
+    assert "memory" in (cluster / "log" / "slurmd.log").read_text()
+
+
+def test_a_job_killed_for_time_resumes_with_more(cluster: Path, project: Path) -> None:
+    # Slurm's shortest limit is a minute, enforced every thirty seconds; the training takes longer.
+    options = ["--set-resources", "train_vae:runtime=1 if attempt == 1 else 30", "evaluate_vae:runtime=0"]
+    finish(project, start(project, *options, "--", ONE_MODEL))
+    first, second = submitted(project)
+    assert (state_of(cluster, first), state_of(cluster, second)) == ("TIMEOUT", "COMPLETED")
+    assert_resumed(project)
+
+
+def test_a_cancelled_training_resumes_in_the_next_call(cluster: Path, project: Path) -> None:
+    process = start(project, "--retries", "0", "--", ONE_MODEL)
+    wait_for_checkpoint(project)
+    subprocess.run(["scancel", *submitted(project)], check=True)
+    assert process.wait(60) != 0
+    finish(project, start(project, "--retries", "0", "--", ONE_MODEL))
+    assert_resumed(project)
+
+
+def test_a_restarted_controller_loses_no_job(cluster: Path, project: Path) -> None:
+    process = start(project, "--retries", "0", "--", ONE_MODEL)
+    wait_for_checkpoint(project)
+    subprocess.run([CLUSTER, "restart", cluster], check=True)
+    finish(project, process)
+    assert len(submitted(project)) == 1
+    assert "continuing" not in training_log(project)
+
+
+@pytest.mark.parametrize("again", ["while it trains", "after it trained"])
+def test_a_killed_snakemake_trains_nothing_twice(cluster: Path, project: Path, again: str) -> None:
+    process = start(project, "--", ONE_MODEL)
+    wait_for_checkpoint(project)
+    os.killpg(process.pid, signal.SIGKILL)
+    if again == "after it trained":
+        wait_for(lambda: not queue(), 300)
+        assert state_of(cluster, submitted(project)[0]) == "COMPLETED"
+    snakemake(project, "--configfile", "tiny.yaml", "--unlock")
+    finish(project, start(project, "--", ONE_MODEL))
+    wait_for(lambda: not queue(), 60)
+    assert "this training has ended before" in training_log(project)
+    assert "epoch 1/" not in training_log(project)
+    history = pd.read_csv(project / MODEL / "history.csv")
+    assert len(history) == LONG["train"]["epochs"]
+    assert planned(project, "--configfile", "tiny.yaml", ONE_MODEL) == {}
