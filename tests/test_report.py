@@ -296,7 +296,8 @@ def test_the_script_reads_its_files(tmp_path: Path) -> None:
     (tmp_path / "images.json").write_text('{"synthetic": true}')
     rows = pd.DataFrame({"fitzpatrick_scale": [1, 5], "status": ["ok", "ok"]})
     rows.to_csv(tmp_path / "availability.csv", index=False)
-    claims().to_csv(tmp_path / "claims.csv", index=False)
+    claims().head(1).to_csv(tmp_path / "claims.csv", index=False)
+    claims().tail(1).assign(claim="P1").to_csv(tmp_path / "probe_claims.csv", index=False)
     design().to_csv(tmp_path / "design.csv", index=False)
     pd.DataFrame({"fitzpatrick_scale": [1], "group": ["light"], "n": [3]}).to_csv(
         tmp_path / "fst_counts.csv", index=False
@@ -310,7 +311,6 @@ def test_the_script_reads_its_files(tmp_path: Path) -> None:
     files = {
         "record": "images.json",
         "availability": "availability.csv",
-        "claims": "claims.csv",
         "design": "design.csv",
         "figures": "mse_boxes.svg",
         "tables": "fst_counts.csv",
@@ -318,9 +318,11 @@ def test_the_script_reads_its_files(tmp_path: Path) -> None:
         "output": "report.html",
     }
     options = [part for name, file in files.items() for part in (f"--{name}", str(tmp_path / file))]
+    options += ["--claims", str(tmp_path / "claims.csv"), str(tmp_path / "probe_claims.csv")]
     options += ["--template", str(TEMPLATE), "--dictionary", str(ROOT / "schemas" / "tables.yaml")]
     options += ["--config", json.dumps(config()), "--train-sets", "A", "--runs", "2"]
     make_report.main(options)
     page = (tmp_path / "report.html").read_text()
     assert 'id="table-fst_counts"' in page
+    assert page.index('id="claim-C1"') < page.index('id="claim-P1"')
     assert "Nothing on this page says anything about patients" in page
