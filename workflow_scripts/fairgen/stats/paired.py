@@ -123,8 +123,10 @@ def tost_p(test: RunTest, margin: float) -> float:
 def over_runs_row(values: np.ndarray, test_train_ratio: float, alpha: float, null: float = 0.0) -> dict[str, float]:
     """Mean over runs with its corrected interval and p, as the columns estimate, ci_low, ci_high, p and n_runs.
 
-    Interval and p are NaN with one run or without variation.
+    Interval and p are NaN with one run or without variation; all are NaN without any run.
     """
+    if len(values) == 0:
+        return {"estimate": math.nan, "ci_low": math.nan, "ci_high": math.nan, "p": math.nan, "n_runs": 0}
     test = run_test(values, test_train_ratio)
     low, high = test.interval(1 - alpha)
     return {"estimate": test.mean, "ci_low": low, "ci_high": high, "p": test.p(null), "n_runs": test.n}
