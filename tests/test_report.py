@@ -14,16 +14,18 @@ import yaml
 import make_report
 from fairgen.errors import UserError
 from fairgen.report import (
-    Availability,
     FigureItem,
-    availability_counts,
     build_report,
     describe_table,
-    design_warnings,
     display_width,
     number,
     p_value,
     table_warnings,
+)
+from fairgen.report_conditions import (
+    Availability,
+    availability_counts,
+    design_warnings,
     training_warnings,
     versions_used,
 )

@@ -10,7 +10,8 @@ import yaml
 
 from fairgen.errors import run
 from fairgen.files import write_text
-from fairgen.report import FigureItem, availability_counts, build_report, describe_table
+from fairgen.report import FigureItem, build_report, describe_table
+from fairgen.report_conditions import availability_counts
 
 
 def read_figure(svg: Path) -> FigureItem:
