@@ -2,6 +2,11 @@
 
 # One entry per embedding: its name here, and what the tables call it.
 EMBEDDINGS = probe_members()
+OPENCLIP = {
+    entry["name"]: entry["model"]
+    for entry in config["probe"]["sources"]
+    if entry["kind"] == "openclip"
+}
 PROBE_DESIGN = (
     ["<results>/tables/design.csv"] if any(entry["train_set"] for entry in EMBEDDINGS) else []
 )
@@ -44,6 +49,42 @@ if config["probe"]["lookalike"]:
             "python -u {input.script:q} --dataset {wildcards.dataset} --patients {params.patients} --seed {params.seed}"
             " --models cxr_foundation={params.features} biomedclip={params.features} --metadata {output.metadata:q}"
             " --embeddings {output.cxr_foundation:q} {output.biomedclip:q} > {log:q} 2>&1"
+
+
+rule embed_images:
+    input:
+        script=script("embed_images.py"),
+        lib=imports("embed_images.py"),
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+    output:
+        embeddings="<results>/probes/{openclip}/embeddings.npz",
+        metadata="<results>/probes/{openclip}/metadata.csv",
+    log:
+        "<logs>/embed_images/{openclip}.log",
+    benchmark:
+        "<benchmarks>/embed_images/{openclip}.tsv"
+    wildcard_constraints:
+        openclip="|".join(OPENCLIP) or "none",
+    conda:
+        environment("openclip")
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        model=lambda wildcards: OPENCLIP[wildcards.openclip],
+        label=config["splits"]["label"],
+        light=config["splits"]["light"],
+        dark=config["splits"]["dark"],
+        device=config["probe"]["device"],
+        gpu_slots=config["gpu"]["slots_per_device"],
+    shell:
+        "python -u {input.script:q} --model {params.model:q} --images {input.images:q} --index {input.index:q}"
+        " --label {params.label} --light {params.light} --dark {params.dark} --device {params.device}"
+        " --gpu-slots {params.gpu_slots} --embeddings {output.embeddings:q} --metadata {output.metadata:q}"
+        " > {log:q} 2>&1"
 
 
 rule probe_embeddings:

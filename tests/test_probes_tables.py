@@ -115,3 +115,11 @@ def test_training_sets_are_compared_by_run() -> None:
     row = set_table(tables, {"A": 0.3, "C": 0.3}, 0.05)
     assert row.contrast.tolist() == ["C minus A"]
     assert row.estimate.item() == pytest.approx(0.05, abs=3e-4)
+
+
+def test_a_probe_that_is_always_right_does_not_make_the_claim_untestable() -> None:
+    perfect = folds().assign(source="t", auc=1.0)
+    claims = probe_claims(contrast_units(pd.concat([folds(), perfect]), {}), [], 0.01, 0.05, 3)
+    assert dict(zip(claims.claim, claims.verdict, strict=True)) == dict.fromkeys(["P1", "P2", "P3", "P4"], "supported")
+    alone = probe_claims(contrast_units(perfect, {}), [], 0.01, 0.05, 3)
+    assert set(alone.verdict) == {"not testable"}

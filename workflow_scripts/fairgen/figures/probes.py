@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fairgen.figures.common import FigureText
-from fairgen.style import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PAGE_WIDTH, VERMILLION, new_figure
+from fairgen.style import BLUE, FAINT, GREEN, INK, MUTED, NORMAL, ORANGE, PAGE_WIDTH, VERMILLION, new_figure
 
 ROW = ["dataset", "model", "train_set"]
 COLUMNS = (
@@ -34,6 +34,7 @@ def draw_probe_curves(data: pd.DataFrame) -> Figure:
     columns = list(dict.fromkeys(data["attribute"]))
     figure = new_figure(max(PAGE_WIDTH, 1.7 * len(columns)), 1.7 * len(rows) + 1.1)
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
+    titled: set[int] = set()
     for line, row in enumerate(rows):
         for place, attribute in enumerate(columns):
             axes = grid[line, place]
@@ -42,11 +43,12 @@ def draw_probe_curves(data: pd.DataFrame) -> Figure:
                 axes.set_axis_off()
                 continue
             _draw_panel(axes, panel)
-            if line == 0:
+            if place not in titled:
                 axes.set_title(attribute)
+                titled.add(place)
             if place == 0:
                 axes.set_ylabel(f"{_name(row)}\nAUC")
-    figure.supxlabel("features removed, % (logarithmic above 1 %)")
+    figure.supxlabel(f"features removed, % (logarithmic above 1 %)\n{CAVEAT}", fontsize=NORMAL)
     handles: dict[str, Artist] = {}
     for axes in grid.flat:
         found, names = axes.get_legend_handles_labels()
@@ -102,7 +104,7 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame) -> None:
         axes.axhline(erased["mean_auc"].iloc[0], color=INK, linestyle=(0, (1, 3)), label="linearly erased (LEACE)")
     axes.axhline(0.5, color=FAINT, linewidth=1.5, zorder=0)
     axes.set_xscale("symlog", linthresh=1)
-    axes.set_xticks([0, 1, 10, 50, 90], ["0", "1", "10", "50", "90"])
+    axes.set_xticks([0, 1, 10, 50], ["0", "1", "10", "50"])
     axes.minorticks_off()
     axes.grid(axis="y")
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 FINDINGS = ("Atelectasis", "Cardiomegaly", "Edema", "Pleural Effusion", "No Finding")
 RACES = ("WHITE", "BLACK/AFRICAN AMERICAN", "ASIAN", "HISPANIC/LATINO")
 INSURANCES = ("Medicare", "Medicaid", "Other")
-# Distance between class means along a random direction of the embedding, in standard deviations.
-STRENGTHS = {"sex": 4.0, "age": 2.5, "race": 2.0, "insurance": 1.0}
+# Distance between class means along a random direction of the embedding, in standard deviations of the noise.
+STRENGTHS = {"sex": 3.0, "age": 3.0, "race": 2.0, "insurance": 1.5}
 FINDING_STRENGTH = 2.0
 
 
@@ -47,7 +47,7 @@ def make_lookalike(patients: int, dimensions: dict[str, int], rng: np.random.Gen
     embeddings = {}
     for model, features in dimensions.items():
         directions = rng.normal(size=(signal.shape[1], features)) / np.sqrt(features)
-        noise = rng.normal(size=(len(person), features)) * np.sqrt(4 / features)
+        noise = rng.normal(size=(len(person), features))
         embeddings[model] = (signal @ directions + noise).astype(np.float32)
     cells = findings.astype(str).astype(object)
     unsure = rng.random(findings.shape)

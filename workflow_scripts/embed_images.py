@@ -1,0 +1,45 @@
+"""Embed the packed images of both groups with an open_clip model."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fairgen.devices import leased_device
+from fairgen.errors import UserError, run
+from fairgen.files import atomic_path, write_csv
+from fairgen.probes.openclip import embed_images, load_openclip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="name that open_clip knows")
+    parser.add_argument("--images", required=True, type=Path, help="data/images.npy")
+    parser.add_argument("--index", required=True, type=Path, help="data/images.csv")
+    parser.add_argument("--label", required=True, help="column of the skin type")
+    parser.add_argument("--light", required=True, type=int, nargs="+", help="skin types of the light group")
+    parser.add_argument("--dark", required=True, type=int, nargs="+", help="skin types of the dark group")
+    parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
+    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs per GPU")
+    parser.add_argument("--embeddings", required=True, type=Path, help="NPZ to write")
+    parser.add_argument("--metadata", required=True, help="CSV to write: the rows of the index with their group")
+    args = parser.parse_args(argv)
+
+    index = pd.read_csv(args.index)
+    group = index[args.label].map({**dict.fromkeys(args.light, "light"), **dict.fromkeys(args.dark, "dark")})
+    table = index.assign(group=group).dropna(subset="group")
+    if table.empty:
+        raise UserError(f"{args.index}: no image has one of the skin types {args.light + args.dark} in {args.label}")
+    model, preprocess = load_openclip(args.model)
+    images = np.load(args.images, mmap_mode="r")
+    with leased_device(args.device, args.gpu_slots) as device:
+        embedding = embed_images(model, preprocess, images, table["row"].to_numpy(dtype=np.int64), device)
+    with atomic_path(args.embeddings) as temporary:
+        np.savez(temporary, md5hash=table["md5hash"].to_numpy(dtype="S32"), embedding=embedding)
+    write_csv(table, args.metadata)
+
+
+if __name__ == "__main__":
+    run(main)
