@@ -512,5 +512,5 @@ def test_interrupting_does_not_wait_for_the_queue(server: Server, tmp_path: Path
     while not server.requests and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) != 0
+    assert process.wait(timeout=60) != 0  # the queue alone would take minutes
     assert os.path.exists(tmp_path / "jobs.csv")
