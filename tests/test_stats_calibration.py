@@ -1,0 +1,72 @@
+"""The fast version of benchmarks/calibration.py: a small design whose runs share most of their images."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from fairgen.stats.calibrate import rates, simulated_outcomes
+from fairgen.stats.simulate import Truth, simulate_study
+
+STATS = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())["stats"] | {"resamples": 100}
+SMALL = Truth(n_light=300, n_dark=150, test_size=80, train_size=60, runs=6)
+STUDIES = 40
+
+
+@pytest.fixture(scope="module")
+def null_rates() -> pd.DataFrame:
+    outcomes = [simulated_outcomes(SMALL, seed, STATS, images=True, models=False) for seed in range(STUDIES)]
+    return rates(outcomes).set_index("outcome")
+
+
+def test_naive_test_finds_gaps_that_are_not_there(null_rates: pd.DataFrame) -> None:
+    """Runs that share half of their dark images are taken for independent: far more than 5 % false alarms."""
+    assert (null_rates.loc[[f"reject naive t {name}" for name in "ABC"], "low"] > 0.05).all()
+
+
+def test_corrected_test_and_bootstrap_do_not(null_rates: pd.DataFrame) -> None:
+    names = [f"reject {kind} {name}" for kind in ("corrected t", "bootstrap", "standardised") for name in "ABC"]
+    assert (null_rates.loc[names, "low"] <= 0.05).all()
+
+
+def test_intervals_cover(null_rates: pd.DataFrame) -> None:
+    kinds = ("corrected t", "bootstrap", "ratio, Fieller", "standardised")
+    names = [f"cover {kind} {name}" for kind in kinds for name in "ABC"]
+    assert (null_rates.loc[names, "high"] >= 0.93).all()
+    assert (null_rates.loc[names, "rate"] >= 0.85).all()
+
+
+def test_no_false_verdicts(null_rates: pd.DataFrame) -> None:
+    claims = [
+        f"verdict {claim}: {verdict}" for claim in ("C2", "C3", "C5") for verdict in ("supported", "contradicted")
+    ]
+    assert (null_rates.loc[claims, "low"] <= 0.05).all()
+
+
+def test_a_large_gap_is_found() -> None:
+    truth = Truth(**{**vars(SMALL), "gap": dict.fromkeys("ABC", 0.8)})
+    outcomes = [simulated_outcomes(truth, seed, STATS, images=False, models=False) for seed in range(5)]
+    assert [one["verdict C2"] for one in outcomes] == ["supported"] * 5
+
+
+def test_generator_has_the_expectations_it_states() -> None:
+    """Means of many images against the closed form, with condition, atlas and gap effects."""
+    truth = Truth(
+        n_light=40_000, n_dark=40_000, test_size=20_000, train_size=10, runs=1, gap={"B": 0.3}, condition=0.3, mix=0.5
+    )
+    truth = Truth(**{**vars(truth), "atlas": 0.2, "run": 0.0, "run_group": 0.0, "shares": {"B": 0.5}})
+    rows, _ = simulate_study(truth, np.random.default_rng(0))
+    means = rows.groupby("group")["mse"].mean()
+    for group in ("light", "dark"):
+        assert means[group] == pytest.approx(truth.expected_mse("B", group), rel=0.015)
+
+
+def test_generator_shares_images_between_runs_as_the_design_does() -> None:
+    rows, design = simulate_study(SMALL, np.random.default_rng(0))
+    dark = rows[(rows["group"] == "dark") & (rows["train_set"] == "A")]
+    assert dark.groupby("run")["md5hash"].nunique().tolist() == [80] * 6
+    first, second = (set(dark.loc[dark["run"] == run, "md5hash"]) for run in (0, 1))
+    assert 25 < len(first & second) < 60  # 80 * 80 / 150 = 43 expected
+    assert design["distinct"].tolist() == [60.0] * 3
