@@ -1,0 +1,49 @@
+"""The conda environments and the container name the versions that the lock file pins."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow import ROOT
+
+# What the packages of conda-forge are called on PyPI, where that differs.
+PYPI = {"pytorch": "torch"}
+OPTIONAL = {"openclip"}
+ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "envs" / "requirements.lock").read_text().splitlines()
+    return {name.lower().replace("_", "-"): version for name, _, version in (line.partition("==") for line in lines)}
+
+
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
+def test_versions_are_those_of_the_lock(path: Path) -> None:
+    environment = yaml.safe_load(path.read_text())
+    pins = locked()
+    for entry in environment["dependencies"]:
+        name, _, version = entry.partition("=")
+        # Python is not in the lock; an optional stage may need what the lock does not have.
+        if PYPI.get(name, name) in pins:
+            assert version == pins[PYPI.get(name, name)], name
+        else:
+            assert name == "python" or path.stem in OPTIONAL, name
+
+
+def test_rules_name_environments_that_exist() -> None:
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    named = set(re.findall(r'environment\("(\w+)"\)', text))
+    assert named == {path.stem for path in ENVIRONMENTS}
+
+
+def test_the_slurm_plugin_is_new_enough() -> None:
+    version = tuple(int(part) for part in locked()["snakemake-executor-plugin-slurm"].split("."))
+    assert version >= (2, 7, 1)
+
+
+def test_the_container_installs_the_lock() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "requirements.lock" in dockerfile
+    python = yaml.safe_load((ROOT / "envs" / "base.yaml").read_text())["dependencies"][0].partition("=")[2]
+    assert re.search(rf"^FROM python:{re.escape(python)}-slim", dockerfile, re.MULTILINE)

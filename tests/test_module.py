@@ -1,0 +1,63 @@
+"""Another workflow imports this one by `module` and uses its rules."""
+
+from pathlib import Path
+
+import yaml
+from workflow import ROOT, TINY, planned, snakemake
+
+IMPORTER = """
+import yaml
+
+# All of fairgen's keys; what differs is changed here.
+with open({config!r}) as file:
+    fairgen_config = yaml.safe_load(file)
+fairgen_config["study"] = "imported"
+
+
+module fairgen:
+    snakefile:
+        {snakefile!r}
+    config:
+        fairgen_config
+
+
+use rule * from fairgen as fairgen_*
+
+
+rule summary:
+    default_target: True
+    input:
+        table="results/imported/tables/fst_counts.csv",
+    output:
+        "summary.txt",
+    localrule: True
+    shell:
+        "wc -l < {{input.table}} > {{output}}"
+"""
+
+
+def importer(folder: Path) -> Path:
+    """A workflow in a folder of its own that uses fairgen's rules on the tiny study."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for block, values in yaml.safe_load(TINY.read_text()).items():
+        config[block] = {**config[block], **values} if isinstance(values, dict) else values
+    (folder / "fairgen.yaml").write_text(yaml.safe_dump(config))
+    snakefile = IMPORTER.format(config="fairgen.yaml", snakefile=str(ROOT / "Snakefile"))
+    (folder / "Snakefile").write_text(snakefile)
+    profile = folder / "profiles" / "cpu"
+    profile.mkdir(parents=True)
+    (profile / "profile.yaml").write_text("cores: 2\n")
+    return folder
+
+
+def test_rules_of_the_module_run(tmp_path: Path) -> None:
+    folder = importer(tmp_path)
+    snakemake(folder)
+    table = folder / "results" / "imported" / "tables" / "fst_counts.csv"
+    assert int((folder / "summary.txt").read_text()) == len(table.read_text().splitlines())
+
+
+def test_the_whole_study_is_planned_under_the_modules_names(tmp_path: Path) -> None:
+    jobs = planned(importer(tmp_path), "fairgen_all")
+    assert jobs["fairgen_train_vae"] == 6
+    assert jobs["fairgen_report_page"] == 1
