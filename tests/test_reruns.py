@@ -305,7 +305,7 @@ def test_partial_reruns(edited: Path) -> None:
     assert until == {"train_vae": 6}
     one = "results/tiny/runs/B/run1/model.safetensors"
     (edited / one).rename(edited / "kept")
-    assert planned(edited, *options, one) == {"train_vae": 1}
+    assert planned(edited, *options, "--", one) == {"train_vae": 1}
     (edited / "kept").rename(edited / one)
 
 

@@ -48,7 +48,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study up to its trainings, which are made long; made without Slurm."""
     folder = copy_workflow(tmp_path_factory.mktemp("prepared") / "project")
     overlay(folder, **LONG)
-    snakemake(folder, "--configfile", "tiny.yaml", "splits", "results/tiny/perceptual/vgg19.safetensors")
+    snakemake(folder, "--configfile", "tiny.yaml", "--", "splits", "results/tiny/perceptual/vgg19.safetensors")
     return folder
 
 
@@ -201,4 +201,4 @@ def test_a_killed_snakemake_trains_nothing_twice(cluster: Path, project: Path, a
     assert "epoch 1/" not in training_log(project)
     history = pd.read_csv(project / MODEL / "history.csv")
     assert len(history) == LONG["train"]["epochs"]
-    assert planned(project, "--configfile", "tiny.yaml", ONE_MODEL) == {}
+    assert planned(project, "--configfile", "tiny.yaml", "--", ONE_MODEL) == {}

@@ -8,4 +8,4 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 2, lambda self, value: None)
 
 if __name__ == "__main__":
-    main([*sys.argv[1:], "--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"])
+    main(["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1", *sys.argv[1:]])
