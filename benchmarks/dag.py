@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 DRY_RUN = ["--dry-run", "--workflow-profile", "none", "--cores", "1"]
 
 # One job per model for training and evaluation, one per run for the draw, and the tables over all of them.
-BARE = """
+BARE = r"""
 RUNS = range({runs})
 SETS = [f"d{{share:02d}}" for share in range({shares})]
 SMALL = range({small})

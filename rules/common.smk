@@ -136,7 +136,12 @@ def probe_members():
         base = {"source": entry["name"], "dataset": dataset, "model": entry.get("model", "VAE")}
         if entry["kind"] == "vae":
             members += [
-                base | {"member": f"{entry['name']}.{name}.run{number}", "train_set": name, "run": int(number)}
+                base
+                | {
+                    "member": f"{entry['name']}.{name}.run{number}",
+                    "train_set": name,
+                    "run": int(number),
+                }
                 for name in TRAIN_SETS
                 for number in RUNS
             ]
@@ -148,7 +153,10 @@ def probe_members():
 def probe_source(member):
     """The entry of `probe.sources` and the entry of `probe_members` for the embedding of that name."""
     found = next(entry for entry in probe_members() if entry["member"] == member)
-    return next(entry for entry in config["probe"]["sources"] if entry["name"] == found["source"]), found
+    return (
+        next(entry for entry in config["probe"]["sources"] if entry["name"] == found["source"]),
+        found,
+    )
 
 
 def probe_inputs(wildcards):
@@ -173,9 +181,21 @@ def probe_inputs(wildcards):
 def probe_json(member):
     """What the job of one embedding needs of the configuration, as JSON text; other sources do not touch it."""
     entry, _ = probe_source(member)
-    images = {"id": "md5hash", "group": None, "array": "mu_pooled" if entry["kind"] == "vae" else None}
-    probe = {key: value for key, value in config["probe"].items() if key not in ("sources", "lookalike", "margin")}
-    source = images | {key: entry[key] for key in ("id", "group", "array", "attributes", "diseases") if key in entry}
+    images = {
+        "id": "md5hash",
+        "group": None,
+        "array": "mu_pooled" if entry["kind"] == "vae" else None,
+    }
+    probe = {
+        key: value
+        for key, value in config["probe"].items()
+        if key not in ("sources", "lookalike", "margin")
+    }
+    source = images | {
+        key: entry[key]
+        for key in ("id", "group", "array", "attributes", "diseases")
+        if key in entry
+    }
     return json.dumps({"seed": config["seed"], "probe": probe, "source": source}, sort_keys=True)
 
 
