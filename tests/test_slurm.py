@@ -101,7 +101,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
 
 def submitted(project: Path) -> list[str]:
     """The numbers of the jobs that train."""
-    return re.findall(r"submitted with SLURM jobid (\d+) \(log: \S*/group_model/", (project / "slurm.log").read_text())
+    return re.findall(r"submitted with SLURM jobid (\d+) \(log: \S*/group_model_", (project / "slurm.log").read_text())
 
 
 def state_of(cluster: Path, job: str) -> str:
