@@ -50,6 +50,13 @@ def test_an_incomplete_set_restores_nothing(tmp_path: Path, products: list[Path]
     assert not products[0].exists()
 
 
+def test_damaged_products_are_not_restored(tmp_path: Path, products: list[Path]) -> None:
+    keep(tmp_path / ".finished", "key", products)
+    with products[0].open("r+") as file:  # in place: the kept link has the same bytes
+        file.truncate(3)
+    assert not restore(tmp_path / ".finished", "key", products)
+
+
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     lock = tmp_path / ".lock"
     imports = "import sys; from pathlib import Path; from fairgen.finished import sole"

@@ -7,6 +7,7 @@ starts, so a finished training keeps them a second time as hard links, which tak
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -14,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fairgen.files import atomic_path, sha256_of, write_text
+from fairgen.files import atomic_path, sha256_of, write_json
 
-KEY = "key"
+RECORD = "record.json"
 
 
 @contextmanager
@@ -47,24 +48,32 @@ def code_fingerprint() -> str:
 def keep(folder: Path, key: str, products: Sequence[Path]) -> None:
     """Link `products` into `folder`; `key` identifies everything that they depend on, the code included."""
     folder.mkdir(exist_ok=True)
-    (folder / KEY).unlink(missing_ok=True)
+    (folder / RECORD).unlink(missing_ok=True)
     for product in products:
         _link(product, folder / product.name)
-    write_text(key, folder / KEY)
+    write_json({"key": key, "sha256": _hashes(folder, products)}, folder / RECORD)
 
 
 def restore(folder: Path, key: str, products: Sequence[Path]) -> bool:
-    """Put back `products` from `folder` if the training of the same `key` has ended; whether it had."""
-    if not (folder / KEY).is_file() or (folder / KEY).read_text() != key:
-        return False
-    for product in products:
-        if not (folder / product.name).is_file():
+    """Put back `products` from `folder` if the training of the same `key` has ended; whether it had.
+
+    They are used only as they were kept: a link shares its bytes with the product, which something may have damaged.
+    """
+    try:
+        kept = json.loads((folder / RECORD).read_text())
+        if kept != {"key": key, "sha256": _hashes(folder, products)}:
             return False
+    except (OSError, ValueError):
+        return False
     for product in products:
         _link(folder / product.name, product)
         os.utime(product)  # newer than its inputs, as a product is
     print(f"this training has ended before; its products were put back from {folder}")
     return True
+
+
+def _hashes(folder: Path, products: Sequence[Path]) -> dict[str, str]:
+    return {product.name: sha256_of(folder / product.name) for product in products}
 
 
 def _link(source: Path, target: Path) -> None:
