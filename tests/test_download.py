@@ -507,7 +507,10 @@ def test_interrupting_does_not_wait_for_the_queue(server: Server, tmp_path: Path
     )
     script = Path(fairgen.__file__).parents[1] / "download_shard.py"
     process = subprocess.Popen(
-        [sys.executable, str(script), *shard_arguments(tmp_path, 0, 1)], stderr=subprocess.DEVNULL
+        [sys.executable, str(script), *shard_arguments(tmp_path, 0, 1)],
+        stderr=subprocess.DEVNULL,
+        # A shell that runs the tests in the background has them, and so this process, ignore the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not server.requests and process.poll() is None:
         time.sleep(0.01)
