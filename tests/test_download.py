@@ -506,14 +506,15 @@ def test_interrupting_does_not_wait_for_the_queue(server: Server, tmp_path: Path
         tmp_path / "jobs.csv",
     )
     script = Path(fairgen.__file__).parents[1] / "download_shard.py"
+    # A shell that runs the tests in the background has them, and so this process, ignore the signal.
+    heed = "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); del sys.argv[0]; "
+    heed += f"sys.path.insert(0, {str(script.parent)!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
     process = subprocess.Popen(
-        [sys.executable, str(script), *shard_arguments(tmp_path, 0, 1)],
-        stderr=subprocess.DEVNULL,
-        # A shell that runs the tests in the background has them, and so this process, ignore the signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        [sys.executable, "-c", heed, str(script), *shard_arguments(tmp_path, 0, 1)], stderr=subprocess.DEVNULL
     )
     while not server.requests and process.poll() is None:
         time.sleep(0.01)
+    assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) != 0  # the queue alone would take minutes
     assert os.path.exists(tmp_path / "jobs.csv")
