@@ -95,7 +95,7 @@ def draw_reconstructions(panel: Panel, names: GroupNames) -> Figure:
             top -= header
             for column, quantile in enumerate(panel.quantiles[row.group]):
                 centre = margin + tile * (column + 0.5)
-                grid.text(centre, top + 0.03, f"{percent(quantile)}", ha="center", va="bottom", fontsize=SMALL)
+                grid.text(centre, top + 0.03, f"{100 * quantile:.0f} %", ha="center", va="bottom", fontsize=SMALL)
             grid.text(margin - 0.08, top + 0.03, "error rank", ha="right", va="bottom", fontsize=SMALL)
         top -= tile
         grid.text(margin - 0.08, top + tile / 2, row.label, ha="right", va="center", fontsize=SMALL)
