@@ -78,8 +78,8 @@ def loss_terms(
     """The four scalars of `LOSS_TERMS`: total, MSE, KL and perceptual loss, each a mean.
 
     The total is mse + kl_scale * kl + feature_scale * perceptual. MSE is the mean over batch, pixels and
-    channels, KL the mean over batch and latents; that is the negative ELBO up to scale with weight
-    kl_scale * 2 * latents / values on the KL (6 of 1 at 128 px), plus the perceptual loss.
+    channels, KL the mean over batch and latents; that is, up to scale, the negative ELBO of a Gaussian likelihood of
+    unit variance with weight kl_scale * values / (2 * latents) on the KL (6 at 128 px), plus the perceptual loss.
     """
     mse = torch.nn.functional.mse_loss(reconstruction, target)
     kl = kl_divergence(mu, logvar).mean()
