@@ -21,6 +21,17 @@ REPORT_TABLES = [
     "fst_counts",
     "prevalence",
 ]
+# In the section on the data.
+DATA_TABLES = [
+    "dataset_card",
+    "availability",
+    "availability_by_status",
+    "duplicates",
+    "duplicate_clusters",
+    "duplicates_by_threshold",
+    "tone_by_type",
+    "tone_by_atlas",
+]
 CLAIMS = ["claims"] + (["probe_claims"] if config["report"]["probes"] else [])
 
 
@@ -37,6 +48,7 @@ rule report_page:
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
         words=expand("<results>/figures/{figure}.json", figure=FIGURES),
         tables=expand("<results>/tables/{table}.csv", table=REPORT_TABLES),
+        data_tables=expand("<results>/tables/{table}.csv", table=DATA_TABLES),
         runs=expand("<results>/runs/{train_set}/run{run}/run.json", train_set=TRAIN_SETS, run=RUNS),
     output:
         "<results>/report.html",
@@ -60,7 +72,7 @@ rule report_page:
         "python -u {input.script:q} --template {input.template:q} --dictionary {input.dictionary:q}"
         " --record {input.record:q} --availability {input.availability:q} --claims {input.claims:q}"
         " --design {input.design:q} --figures {input.figures:q} --tables {input.tables:q}"
-        " --models {params.models:q} --train-sets {params.train_sets:q} --runs {params.runs} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+        " --data-tables {input.data_tables:q} --models {params.models:q} --train-sets {params.train_sets:q} --runs {params.runs} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule report:

@@ -116,6 +116,12 @@ def tables(rows: int = 2) -> list:
     return [describe_table("gaps", frame.to_csv(index=False).encode(), frame, dictionary)]
 
 
+def data_tables() -> list:
+    frame = pd.DataFrame({"item": ["photographs found"], "light": [4321]})
+    dictionary = {"dataset_card": {"$about": "The data set in numbers.", "item": "What is counted.", "light": "Value."}}
+    return [describe_table("dataset_card", frame.to_csv(index=False).encode(), frame, dictionary)]
+
+
 def figures() -> list[FigureItem]:
     return [
         FigureItem("mse_boxes", SVG, "Error", "A caption with n = 10.", "Alternative text", False),
@@ -126,7 +132,7 @@ def figures() -> list[FigureItem]:
 def report(synthetic: bool = False, patient_images: bool = True, rows: int = 2) -> str:
     availability = [Availability("light (FST 1-2)", 7755, 7000, {"missing": 755})]
     return build_report(
-        *(TEMPLATE, config(patient_images), synthetic, claims(), figures(), tables(rows), design()),
+        *(TEMPLATE, config(patient_images), synthetic, claims(), figures(), tables(rows), data_tables(), design()),
         availability,
         [record(), record(run=1)],
     )
@@ -149,6 +155,7 @@ def test_everything_is_there() -> None:
         ),
         *("< 0.0001", "0.04", "A caption with n = 10.", "About gaps.", "Condition.", "Error.", "7,755", "missing: 755"),
         *("x86_64 (cpu)", "torch 2.13", "kl_scale: 1.0", "figure 3", "CC BY-NC-SA"),
+        *("photographs found", "4,321"),
     ):
         assert expected in text, expected
     assert read.count("img") == 2
@@ -233,7 +240,7 @@ def test_contrast() -> None:
 def test_the_download_is_the_file_and_long_tables_are_cut() -> None:
     read = Page(report(rows=450))
     links = [attributes for tag, attributes in read.tags if tag == "a" and "download" in attributes]
-    assert [link["download"] for link in links] == ["gaps.csv"]
+    assert [link["download"] for link in links] == ["gaps.csv", "dataset_card.csv"]
     content = base64.b64decode(str(links[0]["href"]).split(",", 1)[1]).decode()
     assert content.count("\n") == 451
     assert sum(text == EVIL for text in read.text) == 200

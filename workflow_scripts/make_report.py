@@ -10,7 +10,7 @@ import yaml
 
 from fairgen.errors import run
 from fairgen.files import write_text
-from fairgen.report import FigureItem, build_report, describe_table
+from fairgen.report import FigureItem, TableItem, build_report, describe_table
 from fairgen.report_conditions import availability_counts
 
 
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--design", required=True, type=Path, help="tables/design.csv")
     parser.add_argument("--figures", required=True, nargs="+", type=Path, help="SVG files, each with a JSON beside it")
     parser.add_argument("--tables", required=True, nargs="+", type=Path, help="CSV files, in the order of the page")
+    parser.add_argument("--data-tables", nargs="*", default=[], type=Path, help="CSV files of the section on the data")
     parser.add_argument("--models", required=True, type=Path, help="folder of <train_set>/run<r>/run.json")
     parser.add_argument("--train-sets", required=True, nargs="+", help="names of the training sets")
     parser.add_argument("--runs", required=True, type=int, help="number of runs")
@@ -38,13 +39,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     splits = args.config["splits"]
     dictionary = yaml.safe_load(args.dictionary.read_text("utf-8"))
+
+    def read_tables(paths: Sequence[Path]) -> list[TableItem]:
+        return [describe_table(path.stem, path.read_bytes(), pd.read_csv(path), dictionary) for path in paths]
+
     page = build_report(
         args.template,
         args.config,
         json.loads(args.record.read_text())["synthetic"],
         pd.concat([pd.read_csv(path) for path in args.claims], ignore_index=True),
         [read_figure(path) for path in args.figures],
-        [describe_table(path.stem, path.read_bytes(), pd.read_csv(path), dictionary) for path in args.tables],
+        read_tables(args.tables),
+        read_tables(args.data_tables),
         pd.read_csv(args.design),
         availability_counts(pd.read_csv(args.availability), splits["light"], splits["dark"], splits["label"]),
         [

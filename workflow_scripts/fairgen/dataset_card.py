@@ -12,7 +12,7 @@ def dataset_card(availability: pd.DataFrame, duplicates: pd.DataFrame, tone: pd.
 
     Args:
         availability: one row per metadata row: md5hash, group, the two columns of skin types, the group
-            of the other one (`other_group`), atlas, status, verified.
+            of the other one (`other_group`), atlas, label, status, verified.
         duplicates: one row per photograph: md5hash, cluster, size.
         tone: one row per photograph: md5hash, ita, few_skin.
 
@@ -22,9 +22,12 @@ def dataset_card(availability: pd.DataFrame, duplicates: pd.DataFrame, tone: pd.
     """
     photographs = availability[availability["status"] == "ok"].merge(duplicates, on="md5hash", validate="one_to_one")
     photographs = photographs.merge(tone[["md5hash", "ita", "few_skin"]], on="md5hash", validate="one_to_one")
+    for column in ["verified", "few_skin"]:  # without any photograph, their type is not known
+        photographs[column] = photographs[column].astype(bool)
     groups = photographs.loc[photographs["group"] != ""].groupby("cluster")["group"].nunique()
     photographs["in_cluster"] = photographs["size"] > 1
     photographs["across_groups"] = photographs["cluster"].map(groups).fillna(0) > 1
+    photographs["conflicting"] = photographs.groupby("cluster")["label"].transform("nunique") > 1
     both = availability[
         (availability["fitzpatrick_scale"] != MISSING_TYPE) & (availability["fitzpatrick_centaur"] != MISSING_TYPE)
     ]
@@ -38,15 +41,18 @@ def dataset_card(availability: pd.DataFrame, duplicates: pd.DataFrame, tone: pd.
         ("counts", "rows of the metadata", "images", _ones(availability), group),
         ("counts", "photographs found", "images", _ones(photographs), photographed),
         ("counts", "photographs found", "share", found, group),
+        ("counts", "without a usable photograph", "images", ~found, group),
         ("counts", "photographs with the MD5 of the metadata", "share", verified, photographed),
         ("atlas", "from atlasdermatologico, metadata", "share", other_atlas, group),
         ("atlas", "from atlasdermatologico, photographs", "share", other_atlas[found], group[found]),
+        ("atlas", "from no known atlas, metadata", "share", availability["atlas"] == "unknown", group),
         ("annotators", "both pools gave a type", "images", _ones(both), both["group"]),
         ("annotators", "of these: same type", "share", same_type, both["group"]),
         ("annotators", "of these: at most one type apart", "share", one_apart, both["group"]),
         ("annotators", "same group by both pools", "share", agree, group),
         ("duplicates", "in a cluster of near-duplicates", "share", photographs["in_cluster"], photographed),
         ("duplicates", "in a cluster with both groups", "images", photographs["across_groups"], photographed),
+        ("duplicates", "in a cluster with several conditions", "images", photographs["conflicting"], photographed),
         ("tone", "median apparent tone (ITA)", "degrees", with_skin["ita"], with_skin["group"]),
         ("tone", "less than 5 % skin pixels", "share", photographs["few_skin"], photographed),
     ]

@@ -161,6 +161,7 @@ def build_report(
     claims: pd.DataFrame,
     figures: Sequence[FigureItem],
     tables: Sequence[TableItem],
+    data_tables: Sequence[TableItem],
     design: pd.DataFrame,
     availability: Sequence[Availability],
     records: Sequence[Mapping[str, Any]],
@@ -173,7 +174,8 @@ def build_report(
         synthetic: whether the images come from the generator.
         claims: tables/claims.csv.
         figures: in the order of the page.
-        tables: in the order of the page.
+        tables: results, in the order of the page.
+        data_tables: what the section on the data shows, in its order.
         design: tables/design.csv.
         availability: from `availability_counts`.
         records: the run.json of every model.
@@ -207,20 +209,9 @@ def build_report(
             for figure in shown
         ],
         figure_names={figure.name for figure in shown},
-        tables=[
-            {
-                "name": table.name,
-                "title": table.title,
-                "about": table.about,
-                "columns": [(name, table.columns.get(name, "")) for name in table.frame.columns],
-                "rows": table.frame.head(MAX_ROWS).to_dict("split")["data"],
-                "numeric": [pd.api.types.is_numeric_dtype(table.frame[name]) for name in table.frame.columns],
-                "total": len(table.frame),
-                "uri": data_uri("text/csv", table.csv),
-            }
-            for table in tables
-        ],
-        table_names={table.name for table in tables},
+        tables=[_shown(table) for table in tables],
+        data_tables=[_shown(table) for table in data_tables],
+        table_names={table.name for table in [*tables, *data_tables]},
         max_rows=MAX_ROWS,
         design=design.to_dict("records"),
         availability=availability,
@@ -233,3 +224,17 @@ def build_report(
         ],
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
     )
+
+
+def _shown(table: TableItem) -> dict[str, Any]:
+    """What the template shows of a table."""
+    return {
+        "name": table.name,
+        "title": table.title,
+        "about": table.about,
+        "columns": list(table.columns.items()),
+        "rows": table.frame.head(MAX_ROWS).to_dict("split")["data"],
+        "numeric": [pd.api.types.is_numeric_dtype(table.frame[name]) for name in table.frame.columns],
+        "total": len(table.frame),
+        "uri": data_uri("text/csv", table.csv),
+    }
