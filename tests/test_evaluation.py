@@ -19,7 +19,8 @@ from fairgen.evaluation import (
     sampled_measures,
     similarities,
 )
-from fairgen.images import read_images, read_index, read_manifest, rows_of
+from fairgen.images import read_images, read_names, rows_of
+from fairgen.manifests import read_image_table
 from fairgen.model import VAE, Architecture
 from fairgen.perceptual import PerceptualLoss
 from fairgen.vgg19 import random_weights
@@ -164,11 +165,14 @@ def test_images_follow_the_manifest(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", packed)
     (tmp_path / "images.csv").write_text("row,md5hash\n0,00\n1,1e5\n2,22\n3,33\n")
     (tmp_path / "run0.csv").write_text("run,role,group,md5hash\n0,test_light,light,33\n0,train_A,light,1e5\n")
-    manifest, index = read_manifest(tmp_path / "run0.csv"), read_index(tmp_path / "images.csv")
-    rows = rows_of(manifest["md5hash"], index)
+    names, index = read_names(tmp_path / "run0.csv"), read_names(tmp_path / "images.csv")
+    for path, expected in ((tmp_path / "run0.csv", names), (tmp_path / "images.csv", index)):
+        assert read_image_table(path)["md5hash"].tolist() == expected
+    assert read_names(tmp_path / "run0.csv", role="train_A") == ["1e5"]
+    rows = rows_of(names, index)
     assert rows.tolist() == [3, 1]  # and the hash 1e5 is not read as a number
     np.testing.assert_array_equal(read_images(tmp_path / "images.npy", rows), packed[[3, 1]])
     with pytest.raises(
         UserError, match=r"1 images of the manifest are not among the 3 packed ones \(the first is 33\)"
     ):
-        rows_of(manifest["md5hash"], index[:3])
+        rows_of(names, index[:3])

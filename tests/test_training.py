@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fairgen.adam import Adam
 from fairgen.errors import UserError
 from fairgen.files import write_csv, write_json
 from fairgen.model import VAE, Architecture
@@ -25,7 +26,6 @@ from fairgen.training import (
     Recipe,
     draw_epoch,
     loss_terms,
-    make_optimizer,
     to_unit_range,
     train,
     train_step,
@@ -110,7 +110,7 @@ def test_gradients_against_a_plain_second_implementation() -> None:
 
 def test_one_batch_is_overfitted() -> None:
     model = new_model()
-    optimizer = make_optimizer(model, recipe())
+    optimizer = Adam(model.parameters(), 1e-3)
     # Four images of four coloured squares each.
     target = 2 * torch.rand(4, 3, 2, 2, generator=torch.Generator().manual_seed(0)) - 1
     target = target.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3)
@@ -119,6 +119,18 @@ def test_one_batch_is_overfitted() -> None:
         for _ in range(150)
     ]
     assert losses[-1] < 0.1 * losses[0]
+
+
+def test_adam_is_pytorchs() -> None:
+    # Channels last, as in training: the fused kernel would pair wrong elements if strides differed.
+    ours, theirs = (new_model().to(memory_format=torch.channels_last) for _ in range(2))
+    optimizer, reference = Adam(ours.parameters(), 1e-3), torch.optim.Adam(theirs.parameters(), lr=1e-3, fused=True)
+    target, noise = to_unit_range(photographs(4)), torch.zeros(4, 4, 2, 2)
+    for _ in range(3):
+        train_step(ours, optimizer, None, target, noise, recipe(), "fp32")
+        train_step(theirs, reference, None, target, noise, recipe(), "fp32")
+    for name, tensor in ours.state_dict().items():
+        assert torch.equal(tensor, theirs.state_dict()[name]), name
 
 
 def test_gradient_norm_is_clipped() -> None:
@@ -158,7 +170,7 @@ def run_training(precision: str, n: int = 10, **changes: float) -> tuple[VAE, li
     chosen = recipe(**changes)
     train(
         model,
-        make_optimizer(model, chosen),
+        Adam(model.parameters(), chosen.learning_rate),
         None,
         photographs(n),
         (4, 2, 2),

@@ -11,7 +11,8 @@ from fairgen.devices import leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import evaluate, sample_prior
 from fairgen.files import write_npz, write_parquet
-from fairgen.images import read_images, read_index, read_manifest, rows_of
+from fairgen.images import read_images, rows_of
+from fairgen.manifests import read_image_table
 from fairgen.perceptual import load_perceptual_loss
 from fairgen.tone import measure_tone
 from fairgen.weights import load_weights
@@ -44,10 +45,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_deterministic()
     config = args.config["evaluate"]
     model, architecture = load_weights(args.model)
-    manifest = read_manifest(args.manifest)
+    manifest = read_image_table(args.manifest)
     test = manifest[manifest["role"].isin(["test_light", "test_dark"])]
-    index = read_index(args.index)
-    rows = rows_of(test["md5hash"], index)
+    index = read_image_table(args.index)
+    rows = rows_of(test["md5hash"], index["md5hash"])
     images = read_images(args.images, rows)
     perceptual = load_perceptual_loss(args.features, args.config["loss"]["perceptual_normalize"])
     with leased_device(config["device"], args.gpu_slots) as device:
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_npz(embeddings, args.embeddings)
 
     trained_on = manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"]
-    training = read_images(args.images, rows_of(trained_on, index))
+    training = read_images(args.images, rows_of(trained_on, index["md5hash"]))
     tones = [
         measure_tone(pixels, args.threads).assign(source=source)
         for source, pixels in (("training", training), ("posterior", reconstructions), ("prior", prior))

@@ -12,7 +12,8 @@ from fairgen.ensemble import ensemble_variance
 from fairgen.errors import run
 from fairgen.evaluation import reconstruct
 from fairgen.files import write_parquet
-from fairgen.images import read_images, read_index, read_manifest, rows_of
+from fairgen.images import read_images, read_names, rows_of
+from fairgen.manifests import read_image_table
 from fairgen.weights import load_weights
 
 
@@ -32,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(args.threads)
     make_deterministic()
-    manifests = [read_manifest(path) for path in args.manifests]
+    manifests = [read_image_table(path) for path in args.manifests]
     test = manifests[0][manifests[0]["role"].isin(["test_light", "test_dark"])].reset_index(drop=True)
-    images = read_images(args.images, rows_of(test["md5hash"], read_index(args.index)))
+    images = read_images(args.images, rows_of(test["md5hash"], read_names(args.index)))
 
     def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], set[str]]]:
         for path, manifest in zip(args.models, manifests, strict=True):

@@ -9,7 +9,7 @@ from fairgen.devices import leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import choose_examples, reconstruct
 from fairgen.files import write_npz
-from fairgen.images import read_images, read_index, rows_of
+from fairgen.images import read_images, read_names, rows_of
 from fairgen.weights import load_weights
 
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         [pd.read_parquet(path, columns=["md5hash", "group", "mse"]) for path in args.evaluations], ignore_index=True
     )
     examples = choose_examples(errors, args.per_group)
-    images = read_images(args.images, rows_of(examples["md5hash"], read_index(args.index)))
+    images = read_images(args.images, rows_of(examples["md5hash"], read_names(args.index)))
     with leased_device(args.device, args.gpu_slots) as device:
         reconstructions = {
             f"reconstruction_{name}": reconstruct(place(load_weights(path)[0], device), images, device)

@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from tqdm import tqdm
 
-from fairgen.checkpoints import load_checkpoint, save_checkpoint
+from fairgen.adam import Adam
+from fairgen.checkpoints import History, load_checkpoint, save_checkpoint
 from fairgen.devices import choose_precision, hardware, leased_device, make_deterministic, peak_memory_mb, place
 from fairgen.errors import UserError, run
-from fairgen.files import sha256_of, write_csv, write_json
+from fairgen.files import sha256_of, write_json, write_text
 from fairgen.finished import code_fingerprint, keep, restore, sole
-from fairgen.images import read_images, read_index, read_manifest, rows_of
+from fairgen.images import read_images, read_names, rows_of
 from fairgen.model import VAE, Architecture, parameter_count
 from fairgen.perceptual import load_perceptual_loss
 from fairgen.seeds import derive_seed
-from fairgen.training import LOSS_TERMS, Recipe, make_optimizer, train
+from fairgen.training import LOSS_TERMS, Recipe, train
 from fairgen.weights import save_weights
 
 
@@ -42,18 +42,17 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     """Train the model of `args` on `device`, unless it has been; continue from its checkpoint where there is one."""
     config = args.config
     precision = choose_precision(config["train"]["precision"], device)
-    manifest = read_manifest(args.manifest)
-    hashes = manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"]
-    if hashes.empty:
+    hashes = read_names(args.manifest, role=f"train_{args.train_set}")
+    if not hashes:
         raise UserError(f"{args.manifest} has no images for training set {args.train_set}: check splits.train_sets")
-    images = read_images(args.images, rows_of(hashes, read_index(args.index)))
+    images = read_images(args.images, rows_of(hashes, read_names(args.index)))
 
     seed = derive_seed(config["seed"], "train", args.train_set, args.run)
     architecture = Architecture.from_config(config["model"])
     recipe = Recipe.from_config(config["train"], config["loss"])
     torch.manual_seed(derive_seed(seed, "weights"))
     model = place(VAE(architecture), device)
-    optimizer = make_optimizer(model, recipe)
+    optimizer = Adam(model.parameters(), recipe.learning_rate)
     perceptual = None
     if recipe.feature_scale > 0:
         perceptual = load_perceptual_loss(args.features, config["loss"]["perceptual_normalize"])
@@ -66,7 +65,7 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
         "seed": seed,
         "synthetic": json.loads(args.record.read_text())["synthetic"],
         "n_images": len(hashes),
-        "n_distinct": hashes.nunique(),
+        "n_distinct": len(set(hashes)),
         "manifest_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
         "features_sha256": sha256_of(args.features) if perceptual else None,
@@ -115,10 +114,16 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     trained = len(images) * (recipe.epochs - epochs_before)
     measured = {"seconds": seconds, "images_per_second": trained / seconds, "peak_memory_mb": peak_memory_mb(device)}
     save_weights(args.model, model, architecture)
-    write_csv(pd.DataFrame(history), args.history)
+    write_text(history_csv(history), args.history)
     write_json(record | measured, args.run_record)  # the last product
     keep(finished, key, products)
     checkpoint.unlink(missing_ok=True)
+
+
+def history_csv(history: History) -> str:
+    """The history as CSV, numbers with ten significant digits as in all tables."""
+    rows = [",".join(f"{value:.10g}" for value in row.values()) for row in history]
+    return "\n".join([",".join(history[0]), *rows, ""])
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -3,22 +3,21 @@
 import json
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fairgen.adam import Adam
 from fairgen.files import atomic_path
 from fairgen.model import VAE
 
 History = list[dict[str, float]]
 
 
-def save_checkpoint(path: Path, key: str, model: VAE, optimizer: torch.optim.Optimizer, history: History) -> None:
+def save_checkpoint(path: Path, key: str, model: VAE, optimizer: Adam, history: History) -> None:
     """Write the state after the last epoch of `history`; `key` identifies everything that the weights depend on."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors.update({f"optimizer.{index}.{name}": value for name, value in state.items()})
+    tensors.update({f"optimizer.{name}": tensor for name, tensor in optimizer.state().items()})
     with atomic_path(path) as temporary:
         # Copies: weights in channels_last order share no storage layout that safetensors can write.
         save_file(
@@ -28,7 +27,7 @@ def save_checkpoint(path: Path, key: str, model: VAE, optimizer: torch.optim.Opt
         )
 
 
-def load_checkpoint(path: Path, key: str, model: VAE, optimizer: torch.optim.Optimizer) -> History:
+def load_checkpoint(path: Path, key: str, model: VAE, optimizer: Adam) -> History:
     """Restore model and optimiser in place and return the history; an empty one when there is nothing to continue.
 
     A checkpoint of another job, configuration or data (another `key`) or a damaged file is not used; what
@@ -47,15 +46,9 @@ def load_checkpoint(path: Path, key: str, model: VAE, optimizer: torch.optim.Opt
         print(f"{path} cannot be read ({error}): starting from the first epoch")
         return []
     model.load_state_dict(_under("model.", tensors))
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for name, tensor in _under("optimizer.", tensors).items():
-        index, entry = name.split(".")
-        parameter = parameters[int(index)]
-        if entry == "step":
-            optimizer.state[parameter][entry] = tensor.to(parameter.device)
-        else:
-            # The fused optimiser walks through memory: moments need the strides of their parameter.
-            optimizer.state[parameter][entry] = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+    saved = _under("optimizer.", tensors)
+    for name, tensor in optimizer.state().items():
+        tensor.copy_(saved[name])
     history: History = json.loads(metadata["history"])
     print(f"continuing after epoch {len(history)} from {path}")
     return history

@@ -70,7 +70,10 @@ def make_deterministic() -> None:
     """Ask PyTorch for algorithms that give the same bits on every run; call it before anything is on the GPU."""
     # cuBLAS reads this when it starts, and is deterministic only with a fixed workspace.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    # What torch.use_deterministic_algorithms(True) does, without importing PyTorch's compiler, which takes seconds.
+    torch.set_deterministic_debug_mode("error")
+    # Filling new memory with NaN unmasks code that reads it unwritten, at the price of one more pass over it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
 

@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # training writes no table of pandas, whose import would delay its start
+    import pandas as pd
 
 
 @contextmanager
@@ -53,12 +55,12 @@ def write_json(value: object, path: str | Path) -> None:
     write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", path)
 
 
-def write_csv(table: pd.DataFrame, path: str | Path) -> None:
+def write_csv(table: "pd.DataFrame", path: str | Path) -> None:
     """Write a table without its index; floats with ten significant digits, newlines as LF."""
     write_text(table.to_csv(index=False, float_format="%.10g", lineterminator="\n"), path)
 
 
-def write_parquet(table: pd.DataFrame, path: str | Path) -> None:
+def write_parquet(table: "pd.DataFrame", path: str | Path) -> None:
     """Write a per-image table as Parquet, without its index."""
     with atomic_path(path) as temporary:
         table.to_parquet(temporary, index=False)

@@ -1,38 +1,41 @@
-"""Reads the packed photographs that a manifest names."""
+"""Reads the packed photographs that a manifest names; without pandas, whose import delays the start of a training."""
 
+import csv
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from fairgen.errors import UserError
 
 
-def read_index(path: str | Path) -> pd.DataFrame:
-    """data/images.csv: row i describes image i of data/images.npy."""
-    return pd.read_csv(path, dtype={"md5hash": str})
+def read_names(path: str | Path, **where: str) -> list[str]:
+    """The column md5hash of data/images.csv or of a manifest, from the rows whose cells are as `where` says."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        return [row["md5hash"] for row in rows if all(row[column] == value for column, value in where.items())]
 
 
-def read_manifest(path: str | Path) -> pd.DataFrame:
-    """splits/run<r>.csv: run, role, group, md5hash."""
-    return pd.read_csv(path, dtype={"md5hash": str})
-
-
-def rows_of(md5hashes: pd.Series, index: pd.DataFrame) -> NDArray[np.int64]:
+def rows_of(md5hashes: Collection[str], packed: Iterable[str]) -> NDArray[np.int64]:
     """Positions in the packed array of the images that a manifest names, in the manifest's order.
 
+    Args:
+        md5hashes: the names in the manifest.
+        packed: the names in data/images.csv.
+
     Raises:
-        UserError: a named image is not in the index.
+        UserError: a named image is not packed.
     """
-    positions = pd.Index(index["md5hash"]).get_indexer(md5hashes)
-    if (positions < 0).any():
-        missing = md5hashes[positions < 0]
+    positions = {name: row for row, name in enumerate(packed)}
+    rows = [positions.get(name, -1) for name in md5hashes]
+    missing = [name for name, row in zip(md5hashes, rows, strict=True) if row < 0]
+    if missing:
         raise UserError(
-            f"{len(missing)} images of the manifest are not among the {len(index)} packed ones (the first is "
-            f"{missing.iloc[0]}). The manifest belongs to other data: delete results of the splits stage and run again."
+            f"{len(missing)} images of the manifest are not among the {len(positions)} packed ones (the first is "
+            f"{missing[0]}). The manifest belongs to other data: delete results of the splits stage and run again."
         )
-    return np.asarray(positions, dtype=np.int64)
+    return np.asarray(rows, dtype=np.int64)
 
 
 def read_images(path: str | Path, rows: NDArray[np.int64]) -> NDArray[np.uint8]:

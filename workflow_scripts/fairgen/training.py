@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fairgen.adam import Adam
 from fairgen.errors import UserError
 from fairgen.model import VAE, kl_divergence
 from fairgen.perceptual import PerceptualLoss
@@ -88,14 +89,9 @@ def loss_terms(
     return torch.stack([total, mse, kl, features])
 
 
-def make_optimizer(model: VAE, recipe: Recipe) -> torch.optim.Adam:
-    """Adam with its default betas and no schedule, as one kernel over all parameters."""
-    return torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
-
-
 def train_step(
     model: VAE,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     perceptual: PerceptualLoss | None,
     target: Tensor,
     noise: Tensor,
@@ -107,7 +103,7 @@ def train_step(
         reconstruction, mu, logvar = model(target, noise)
         # The likelihood and the KL are sums over many small numbers: fp32 at any precision of the network.
         terms = loss_terms(reconstruction.float(), target, mu.float(), logvar.float(), perceptual, recipe)
-    optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     terms[0].backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
     optimizer.step()
@@ -116,7 +112,7 @@ def train_step(
 
 def train(
     model: VAE,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     perceptual: PerceptualLoss | None,
     images: Tensor,
     latent_shape: tuple[int, int, int],
