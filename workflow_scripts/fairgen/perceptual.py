@@ -46,7 +46,7 @@ def check_features(tensors: dict[str, Tensor], origin: str) -> None:
                 f"{origin} does not hold the convolutions of VGG19: expected {name} of shape {shape}, found {found}. "
                 "Delete the file and run the perceptual_features rule again."
             )
-        if not torch.isfinite(tensors[name]).all():
+        if not torch.isfinite(tensors[name].sum()):  # one number: a look at each would take a tenth of a second
             raise UserError(f"{origin} holds a NaN or an infinite number in {name}. Provide an intact file.")
 
 
