@@ -7,6 +7,7 @@ from fairgen.folders import folder_fingerprint
 SYNTHETIC = config["data"]["synthetic"]
 DOWNLOADS = "results/downloads"
 DATA = f"results/{config['study']}/data"
+PACKING = f"{DATA}/.packing"  # what a killed run goes on from; deleted when the photographs are packed
 if SYNTHETIC:
     METADATA = f"{DATA}/phantom/metadata.csv"
     METADATA_SHA256 = "none"
@@ -110,7 +111,7 @@ rule list_downloads:
     params:
         sources=json.dumps(SOURCES),
         folders=FOLDERS,
-        work=f"{DATA}/.sources",
+        work=PACKING,
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
         " --workers {threads} --work {params.work:q} --output {output:q} > {log:q} 2>&1"
@@ -179,7 +180,7 @@ rule pack_images:
         downloads=f"{DOWNLOADS}/images",
         side=config["data"]["image_size"],
         icc=config["data"]["icc"],
-        work=f"{DATA}/.packing",
+        work=PACKING,
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
         " --downloads {params.downloads:q} --download-status {input.downloads:q} --side {params.side} --icc {params.icc}"

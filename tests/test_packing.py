@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +18,13 @@ from PIL import Image
 
 from check_images import main as check_images
 from fairgen import packing
-from fairgen.decoding import decode_square
+from fairgen.decoding import IccPolicy, decode_square
 from fairgen.errors import UserError
 from fairgen.files import write_csv
+from fairgen.locations import Source
 from fairgen.metadata import COLUMNS
 from fairgen.packing import Settings
-from fairgen.sources import Source, locate_images
+from fairgen.sources import locate_images
 from pack_images import main as pack_images
 
 SIDE = 16
@@ -105,7 +107,7 @@ def test_row_i_of_the_index_is_image_i_in_the_order_of_the_metadata(tmp_path: Pa
 def test_chunks_workers_and_reruns_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = {"folder": str(folder_of(tmp_path / "f", PHOTOGRAPHS))}
     results = []
-    for chunk, workers in [(1 << 24, 1), (1, 3), (3 * SIDE * SIDE * 3, 2)]:
+    for chunk, workers in [(1 << 22, 1), (1, 3), (3 * SIDE * SIDE * 3, 2)]:
         monkeypatch.setattr(packing, "CHUNK_BYTES", chunk)
         study = Study(tmp_path / "s", list(PHOTOGRAPHS), [source])
         study.pack(workers=workers)
@@ -161,7 +163,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
     metadata = metadata_of(list(PHOTOGRAPHS))
     locations = locate_images([Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], PHOTOGRAPHS, tmp_path)
-    paths = {"array_path": tmp_path / "a.npy", "index_path": tmp_path / "i.csv", "work_folder": tmp_path / "work"}
+    work = tmp_path / "work"
+    pack = lambda: packing.pack_images(metadata, locations, Settings(SIDE), work_folder=work, workers=1)  # noqa: E731
     read = packing.read_image
     decoded: list[str] = []
 
@@ -173,15 +176,45 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(packing, "read_image", dies_at_the_sixth)
     with pytest.raises(KeyboardInterrupt):
-        packing.pack_images(metadata, locations, Settings(SIDE), **paths, workers=1)
-    assert not (tmp_path / "a.npy").exists()
+        pack()
     again: list[str] = []
     monkeypatch.setattr(packing, "read_image", lambda md5hash, *rest: again.append(md5hash) or read(md5hash, *rest))
-    packing.pack_images(metadata, locations, Settings(SIDE), **paths, workers=1)
+    pack()
     assert sorted(decoded + again) == sorted(PHOTOGRAPHS)  # each image once in all
-    resumed = (tmp_path / "a.npy").read_bytes()
-    packing.pack_images(metadata, locations, Settings(SIDE), **paths, workers=1)
-    assert (tmp_path / "a.npy").read_bytes() == resumed
+    resumed = (work / packing.ARRAY).read_bytes()
+    shutil.rmtree(work)
+    pack()
+    assert (work / packing.ARRAY).read_bytes() == resumed
+
+
+def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
+    metadata = metadata_of(list(PHOTOGRAPHS))
+    locations = locate_images([Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], PHOTOGRAPHS, tmp_path)
+    work = tmp_path / "work"
+    array, journal = work / packing.ARRAY, work / "journal.jsonl"
+    read = packing.read_image
+    again: list[str] = []
+    monkeypatch.setattr(packing, "read_image", lambda md5hash, *rest: again.append(md5hash) or read(md5hash, *rest))
+
+    def decoded_again(icc: IccPolicy = "convert") -> int:
+        again.clear()
+        packing.pack_images(metadata, locations, Settings(SIDE, icc), work_folder=work, workers=2)
+        return len(again)
+
+    assert decoded_again() == 12
+    complete, lines = array.read_bytes(), journal.read_text().splitlines()
+    assert decoded_again() == 0
+    journal.write_text("\n".join(lines[:7]) + "\n" + lines[7][:30])  # cut in the middle of a line
+    assert decoded_again() == 5
+    assert array.read_bytes() == complete
+    journal.write_text("\n".join([*lines[:3], lines[4], *lines[4:]]))  # another chunk where the fourth should be
+    assert decoded_again() == 9
+    assert array.read_bytes() == complete
+    os.truncate(array, len(complete) - SIDE * SIDE * 3 - 1)  # less on disk than the journal says
+    assert decoded_again() == 2
+    assert array.read_bytes() == complete
+    assert decoded_again("ignore") == 12
 
 
 def test_finished_chunks_of_other_settings_or_files_are_not_taken_over(tmp_path: Path) -> None:

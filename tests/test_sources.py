@@ -10,7 +10,8 @@ import pytest
 
 from fairgen.errors import UserError
 from fairgen.folders import folder_fingerprint
-from fairgen.sources import Source, UnreadableError, has_hash, locate_images, read_bytes, sources_from
+from fairgen.locations import Source, UnreadableError, has_hash, read_bytes
+from fairgen.sources import locate_images, sources_from
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 WANTED = [A, B, C]
@@ -147,6 +148,22 @@ def test_a_tar_that_breaks_off_gives_what_it_holds_and_says_so(tmp_path: Path, m
     if B in found:  # its name was read, its bytes are not all there
         with pytest.raises(UnreadableError, match="breaks off"):
             read_bytes(found[B][0])
+
+
+def test_compressed_tars_of_one_name_are_told_apart_and_read_once(tmp_path: Path) -> None:
+    sources = []
+    for name, content in [("one", b"1"), ("two", b"22")]:
+        (tmp_path / name).mkdir()
+        sources.append(tar(tmp_path / name / "images.tar.gz", "w:gz", [regular(f"{A}.jpg", content)]))
+    assert contents(sources, tmp_path) == {A: [b"1", b"22"]}
+    copies = {path: path.stat().st_mtime_ns for path in (tmp_path / "spool").iterdir()}
+    again = [Source(source.path, "other", verify=False) for source in sources]
+    assert contents(again, tmp_path) == {A: [b"1", b"22"]}
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "spool").iterdir()} == copies
+    found = locate_images(again, WANTED, tmp_path / "spool")[A]
+    assert [(place.source, place.verify) for place in found] == [("other", False)] * 2
+    tar(sources[0].path, "w:gz", [regular(f"{A}.jpg", b"333")])  # another archive in its place
+    assert contents(sources, tmp_path) == {A: [b"333", b"22"]}
 
 
 @pytest.mark.parametrize("name", ["i.zip", "i.tar", "i.tar.gz", "notes.txt"])

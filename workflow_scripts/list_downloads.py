@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metadata", required=True, help="data/metadata.csv")
     parser.add_argument("--sources", required=True, type=json.loads, help="JSON: the list data.sources")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--work", required=True, type=Path, help="folder for temporary files")
+    parser.add_argument(
+        "--work",
+        required=True,
+        type=Path,
+        help="folder for copies out of compressed tars; packing uses and deletes them",
+    )
     parser.add_argument("--output", required=True, help="CSV: md5hash, url")
     args = parser.parse_args(argv)
 
@@ -28,7 +32,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     locations = locate_images(local, metadata["md5hash"], args.work)
     wanted = images_to_fetch(metadata["md5hash"].tolist(), locations, args.workers)
     write_csv(metadata.loc[metadata["md5hash"].isin(wanted), ["md5hash", "url"]], args.output)
-    shutil.rmtree(args.work, ignore_errors=True)  # made only where an archive had to be copied
     print(f"{len(metadata) - len(wanted)} of {len(metadata)} photographs are in local sources, {len(wanted)} are not")
 
 

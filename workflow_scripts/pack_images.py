@@ -12,9 +12,9 @@ import pandas as pd
 from fairgen.availability import COLUMNS
 from fairgen.decoding import MAX_PIXELS
 from fairgen.errors import run
-from fairgen.files import write_csv
+from fairgen.files import move_into_place, write_csv
 from fairgen.metadata import load_metadata
-from fairgen.packing import Settings, pack_images
+from fairgen.packing import ARRAY, Settings, index_of, pack_images
 from fairgen.sources import locate_images, sources_from
 
 
@@ -28,7 +28,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--icc", required=True, choices=["convert", "ignore"], help="embedded colour profiles")
     parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="larger photographs are refused")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--work", required=True, type=Path, help="folder for what a killed run goes on from")
+    parser.add_argument(
+        "--work",
+        required=True,
+        type=Path,
+        help="folder for what a killed run goes on from, on the same file system as --images",
+    )
     parser.add_argument("--images", required=True, help="output: uint8 array (n, side, side, 3)")
     parser.add_argument("--index", required=True, help="output: CSV, row i describes images[i]")
     parser.add_argument("--availability", required=True, help="output: CSV, one row per row of the metadata")
@@ -42,11 +47,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         metadata,
         locations,
         settings,
-        array_path=args.images,
-        index_path=args.index,
         work_folder=args.work,
         workers=args.workers,
     )
+    write_csv(index_of(result), args.index)
     if args.download_status:
         downloads = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.download_status])
         # An image that no source holds was asked for at its URL: say how that went.
@@ -55,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for column in ["status", "detail"]:
             result[column] = result[column].mask(explained, reasons[column])
     write_csv(result[COLUMNS], args.availability)
+    # Last of all: until then, a run that is killed goes on from it.
+    move_into_place(args.work / ARRAY, args.images)
     shutil.rmtree(args.work)
     for status, count in result["status"].value_counts().items():
         print(f"{status}: {count}")

@@ -49,7 +49,8 @@ def decode_square(
 ) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     """Decode `data`, resize its shorter side to `side` pixels (bilinear, antialiased) and crop the centre.
 
-    The geometry is that of torchvision's Resize(side) and CenterCrop(side), as in the published code.
+    The geometry is that of torchvision's Resize(side) and CenterCrop(side), as in the published code; values in the
+    middle between two levels may be rounded to the other one.
 
     Returns:
         The pixels, uint8 (side, side, 3) in RGB, and (width, height) of the image as stored, upright.
@@ -121,11 +122,16 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 def _resize_and_crop(
     image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None, side: int
 ) -> Image.Image:
-    """Resize the stretch `box` of `image` as an image of `size` would be, then crop the centre."""
+    """Resize the stretch `box` of `image` as an image of `size` would be, and crop the centre.
+
+    Only what the crop keeps is computed; the filter still sees the pixels beyond its edge.
+    """
     width, height = (side * length // min(size) for length in size)
-    resized = image.resize((width, height), Image.Resampling.BILINEAR, box)
     left, top = round((width - side) / 2), round((height - side) / 2)
-    return resized.crop((left, top, left + side, top + side))
+    x, y, right, bottom = box or (0, 0, *image.size)
+    across, down = (right - x) / width, (bottom - y) / height
+    kept = (x + left * across, y + top * down, x + (left + side) * across, y + (top + side) * down)
+    return image.resize((side, side), Image.Resampling.BILINEAR, kept)
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

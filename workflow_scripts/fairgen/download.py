@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from fairgen.decoding import DecodeError, identify
 from fairgen.files import atomic_path
-from fairgen.sources import Location, UnreadableError, has_hash, read_bytes
+from fairgen.locations import Location, UnreadableError, has_hash, read_bytes
 from fairgen.web import FetchError, Host, Policy, fetch, open_session
 
 HOSTS_AT_ONCE = 8

@@ -1,18 +1,20 @@
 """All photographs of a study in one array, decoded once, by all cores, in bounded memory.
 
-The work is cut into chunks of metadata rows. A finished chunk is a file; a run that was killed finds
-the finished ones again, and the array is the chunks one behind the other. Neither the number of
-workers nor the order in which they finish can change it.
+The work is cut into chunks of metadata rows. Workers decode chunks; one writer appends them to the array in the
+order of the metadata and notes each in a journal once it is on disk. A run that was killed goes on after the last
+noted chunk. Neither the number of workers nor the order in which they finish can change the array.
 """
 
 import hashlib
+import io
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +22,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from fairgen.decoding import MAX_PIXELS, DecodeError, IccPolicy, decode_square
-from fairgen.files import atomic_path, write_csv, write_text
+from fairgen.files import write_text
+from fairgen.locations import MAX_BYTES, Location, UnreadableError, has_hash, read_bytes
 from fairgen.metadata import ROW_COLUMNS
-from fairgen.sources import MAX_BYTES, Location, UnreadableError, has_hash, read_bytes
 
-CHUNK_BYTES = 16 * 1024 * 1024  # of pixels in a chunk: with it, memory is the same at every image size
-FORMAT = 1  # of the chunk files and of what decode_square makes; raise it when either changes
+ARRAY = "images.npy"  # in the work folder, until it is complete
+CHUNK_BYTES = 4 * 1024 * 1024  # of pixels in a chunk: with it, memory is the same at every image size
+FORMAT = 2  # of the journal and of what decode_square makes; raise it when either changes
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Settings:
     icc: IccPolicy = "convert"
     max_pixels: int = MAX_PIXELS
     max_bytes: int = MAX_BYTES
+
+
+Job = Sequence[tuple[str, Sequence[Location]]]  # hashes, each with the places to try
 
 
 class Outcome(NamedTuple):
@@ -49,30 +55,31 @@ class Outcome(NamedTuple):
     detail: str  # what went wrong, place by place
 
 
+_Chunk = tuple[npt.NDArray[np.uint8], list[Outcome]]
+
+
 def pack_images(
     metadata: pd.DataFrame,
     locations: Mapping[str, Sequence[Location]],
     settings: Settings,
     *,
-    array_path: str | Path,
-    index_path: str | Path,
-    work_folder: str | Path,
+    work_folder: Path,
     workers: int,
 ) -> pd.DataFrame:
-    """Decode every image that can be found into one array and write it with its index.
+    """Decode every image that can be found into one array, the file `ARRAY` in `work_folder`.
 
-    The first location that yields an image wins; the others are not read. Peak memory is that of
-    `workers` chunks and decoded photographs, whatever the number of images.
+    The first location that yields an image wins; the others are not read. Peak memory is that of a few chunks per
+    worker and of the photographs being decoded, whatever the number of images.
 
     Args:
         metadata: as from `read_metadata`.
         locations: md5hash -> places to try in turn, as from `locate_images`.
-        array_path: written: uint8 (n, side, side, 3), in the order of `metadata`.
-        index_path: written: row i describes array[i].
-        work_folder: holds finished chunks until the array is written; a killed run goes on from it.
+        work_folder: receives the array, uint8 (n, side, side, 3), in the order of `metadata`, and the journal; a run
+            that was killed goes on from them. Left to the caller: moving the array and deleting the folder.
 
     Returns:
-        One row per metadata row with `Outcome`'s fields as columns, after the metadata's.
+        One row per metadata row with `Outcome`'s fields as columns, after the metadata's; those with status `ok`
+        describe the array, row by row.
     """
     rows_per_chunk = max(1, CHUNK_BYTES // (settings.side**2 * 3))
     hashes = metadata["md5hash"].tolist()
@@ -80,26 +87,75 @@ def pack_images(
         [(md5hash, locations.get(md5hash, ())) for md5hash in hashes[start : start + rows_per_chunk]]
         for start in range(0, len(hashes), rows_per_chunk)
     ]
-    chunk_folder = Path(work_folder) / "chunks"
-    chunk_folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(workers) as pool:  # Pillow, MD5 and file reading all let other threads run
-        done = pool.map(lambda job: _pack_chunk(job, settings, chunk_folder), jobs)
-        chunks = list(tqdm(done, total=len(jobs), desc="packing", unit="chunk", disable=None))
-    outcomes = [outcome for chunk in chunks for outcome in _chunk_outcomes(chunk)]
-    result = pd.concat([metadata.reset_index(drop=True), pd.DataFrame(outcomes, columns=list(Outcome._fields))], axis=1)
-    packed = result[result["status"] == "ok"].reset_index(drop=True)
-    _join_arrays(chunks, (len(packed), settings.side, settings.side, 3), array_path)
-    index = packed[[*ROW_COLUMNS, "source", "verified", "width", "height"]]
-    write_csv(index.rename_axis("row").reset_index(), index_path)
-    shutil.rmtree(chunk_folder)
-    return result
+    work_folder.mkdir(parents=True, exist_ok=True)
+    array, journal = work_folder / ARRAY, work_folder / "journal.jsonl"
+    outcomes = _written_before(jobs, settings, array, journal)
+    left = jobs[len(outcomes) :]
+    progress = tqdm(total=len(jobs), initial=len(outcomes), desc="packing", unit="chunk", disable=None)
+    # Threads: Pillow, MD5 and file reading all let others run.
+    with progress, open(array, "r+b") as pixels_file, open(journal, "a") as notes, ThreadPoolExecutor(workers) as pool:
+        pixels_file.seek(0, os.SEEK_END)
+        decoded = _ahead(pool, lambda job: _decode_chunk(job, settings), left, 2 * workers)
+        for job, (pixels, chunk) in zip(left, decoded, strict=True):
+            pixels_file.write(pixels.data)
+            pixels_file.flush()
+            os.fsync(pixels_file.fileno())
+            print(json.dumps([_job_key(job, settings), chunk]), file=notes, flush=True)
+            outcomes.append(chunk)
+            progress.update()
+        rows = [outcome for chunk in outcomes for outcome in chunk]
+        pixels_file.seek(0)
+        pixels_file.write(_header(sum(outcome.status == "ok" for outcome in rows), settings.side))
+    return pd.concat([metadata.reset_index(drop=True), pd.DataFrame(rows, columns=list(Outcome._fields))], axis=1)
 
 
-def _pack_chunk(job: Sequence[tuple[str, Sequence[Location]]], settings: Settings, folder: Path) -> Path:
-    """Decode the images of one job into the file whose path is returned, unless it is there already."""
-    path = folder / f"{_job_key(job, settings)}.npy"
-    if path.with_suffix(".json").exists():
-        return path
+def index_of(result: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `pack_images`' result that have pixels, numbered as in the array."""
+    packed = result.loc[result["status"] == "ok", [*ROW_COLUMNS, "source", "verified", "width", "height"]]
+    return packed.reset_index(drop=True).rename_axis("row").reset_index()
+
+
+def _written_before(jobs: Sequence[Job], settings: Settings, array: Path, journal: Path) -> list[list[Outcome]]:
+    """The outcomes of the chunks that a killed run has written; both files are cut after the last of them.
+
+    A chunk counts when those before it do, and when it was made from the same files with the same settings.
+    """
+    size = array.stat().st_size if array.exists() else 0
+    end = len(_header(0, settings.side))
+    lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
+    chunks = []
+    for line, job in zip(lines, jobs, strict=False):
+        try:
+            key, fields = json.loads(line)
+        except ValueError:  # the line that was being written when the run was killed
+            break
+        chunk = [Outcome(*values) for values in fields]
+        after = end + sum(outcome.status == "ok" for outcome in chunk) * settings.side**2 * 3
+        if key != _job_key(job, settings) or after > size:
+            break
+        chunks.append(chunk)
+        end = after
+    write_text("".join(f"{line}\n" for line in lines[: len(chunks)]), journal)
+    with open(array, "ab") as file:
+        file.truncate(end)
+    return chunks
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Job], _Chunk], jobs: Iterable[Job], window: int
+) -> Iterator[_Chunk]:
+    """The results of the jobs in their order, with at most `window` of them under way or waiting to be taken."""
+    pending: deque[Future[_Chunk]] = deque()
+    for job in jobs:
+        pending.append(pool.submit(work, job))
+        if len(pending) == window:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _decode_chunk(job: Job, settings: Settings) -> _Chunk:
+    """The pixels of those images of a job that can be had, one behind the other, and the outcomes of all."""
     outcomes = []
     pixels = np.empty((len(job), settings.side, settings.side, 3), np.uint8)
     count = 0
@@ -109,11 +165,7 @@ def _pack_chunk(job: Sequence[tuple[str, Sequence[Location]]], settings: Setting
         if image is not None:
             pixels[count] = image
             count += 1
-    with atomic_path(path) as temporary:
-        np.save(temporary, pixels[:count])
-    # Written last: a chunk is finished when its outcomes are there.
-    write_text(json.dumps(outcomes), path.with_suffix(".json"))
-    return path
+    return pixels[:count], outcomes
 
 
 def read_image(
@@ -142,28 +194,15 @@ def read_image(
     return None, Outcome(status, "", False, 0, 0, "; ".join(text for _, text in failures))
 
 
-def _job_key(job: Sequence[tuple[str, Sequence[Location]]], settings: Settings) -> str:
+def _job_key(job: Job, settings: Settings) -> str:
     """A name that changes with everything a chunk depends on."""
     content = json.dumps([FORMAT, asdict(settings), job], sort_keys=True)
     return hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
-def _chunk_outcomes(chunk: Path) -> Iterator[Outcome]:
-    for fields in json.loads(chunk.with_suffix(".json").read_text(encoding="utf-8")):
-        yield Outcome(*fields)
-
-
-def _join_arrays(chunks: Sequence[Path], shape: tuple[int, ...], path: str | Path) -> None:
-    """Write the chunks' images one behind the other as one .npy file."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as out:
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(out, header)
-        for chunk in chunks:
-            with open(chunk, "rb") as file:
-                _skip_header(file)
-                shutil.copyfileobj(file, out, 1 << 20)
-
-
-def _skip_header(file: BinaryIO) -> None:
-    np.lib.format.read_magic(file)
-    np.lib.format.read_array_header_1_0(file)
+def _header(n: int, side: int) -> bytes:
+    """The header of a .npy file with `n` images; equally long for every `n`, as NumPy leaves room for growth."""
+    buffer = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (n, side, side, 3)}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue()
