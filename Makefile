@@ -5,18 +5,24 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: demo test test-slow lint setup lock
+.PHONY: demo show test test-slow lint setup lock
 
 demo: setup
 	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml --quiet rules host
 	@echo "report: $(CURDIR)/results/demo/report.html"
 
+# The verdicts in the terminal: make show STUDY=demo
+STUDY ?= demo
+show: setup
+	@$(BIN)/python workflow_scripts/show_claims.py results/$(STUDY)
+
 test: setup
 	$(BIN)/python -m pytest
 
-# What takes minutes, the workflow on a Slurm of its own included (tests/slurm/cluster says what that needs).
+# What takes minutes: the workflow on a Slurm of its own (tests/slurm/cluster says what that needs) and the report in
+# Chromium included.
 test-slow: setup
-	$(BIN)/python -m pytest -m "slow or slurm"
+	$(BIN)/python -m pytest -m "slow or slurm or browser"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -21,6 +21,11 @@ include: "rules/figures.smk"
 include: "rules/report.smk"
 
 
+# A line that says how far the study is and how long it will take.
+onstart:
+    follow_jobs(workflow)
+
+
 rule all:
     default_target: True
     input:

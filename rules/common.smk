@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from snakemake.settings.enums import Quietness
 
 ROOT = Path(str(workflow.current_basedir)).parent
 SCRIPTS = ROOT / "workflow_scripts"
@@ -14,6 +15,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from fairgen.config import check_config, read_as_yaml
 from fairgen.errors import UserError
+from fairgen.study_progress import follow_study
 
 read_as_yaml(config, workflow.config_settings.config)
 try:
@@ -210,3 +212,11 @@ def probe_rules_json():
         "min_runs": config["stats"]["min_runs"],
     }
     return json.dumps(rules, sort_keys=True)
+
+
+def follow_jobs(workflow):
+    """Show how far the jobs are and how long they will take, unless --quiet asks for silence."""
+    if not {Quietness.ALL, Quietness.PROGRESS} & set(workflow.output_settings.quiet or ()):
+        _, planned = workflow.dag.stats()
+        planned.pop("total")
+        follow_study(logger, planned, Path("results") / config["study"] / "benchmarks")

@@ -22,6 +22,7 @@ from fairgen.report_conditions import (
 )
 
 VERDICTS = ("supported", "contradicted", "inconclusive", "not testable")
+DASH = "–"  # noqa: RUF001 - an empty cell
 MAX_ROWS = 200  # of a table on the page; the download has all
 # Numbers of the paper's figures, by the names they have here.
 PAPER_FIGURES = {
@@ -92,7 +93,7 @@ def describe_table(
 def number(value: object) -> str:
     """A table cell as text: four significant digits, thousands with a comma, an en dash for nothing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"  # noqa: RUF001 - a dash for an empty cell
+        return DASH
     if isinstance(value, bool | str):
         return str(value)
     if isinstance(value, float) and not value.is_integer():
@@ -105,7 +106,7 @@ def number(value: object) -> str:
 def p_value(value: float) -> str:
     """A p value with two significant digits, "< 0.0001" below that, an en dash where there is none."""
     if math.isnan(value):
-        return "–"  # noqa: RUF001 - a dash for an empty cell
+        return DASH
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
@@ -136,7 +137,7 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[Hashable, Any]]:
     """Claims as the template shows them: numbers as text, the verdict's CSS class, the level of the interval."""
     rows = []
     for row in claims.to_dict("records"):
-        interval = "–"  # noqa: RUF001 - a dash for an empty cell
+        interval = DASH
         if not (math.isnan(row["ci_low"]) or math.isnan(row["ci_high"])):
             level = row.get("level", 0.95)
             interval = f"{number(row['ci_low'])} to {number(row['ci_high'])} ({100 * level:.3g} %)"
@@ -149,6 +150,7 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[Hashable, Any]]:
                 "p": p_value(row["p"]),
                 "p_holm": p_value(row["p_holm"]),
                 "n": number(row["n"]),
+                "test": number(row["test"]),
             }
         )
     return rows
@@ -213,6 +215,7 @@ def build_report(
         data_tables=[_shown(table) for table in data_tables],
         table_names={table.name for table in [*tables, *data_tables]},
         max_rows=MAX_ROWS,
+        dash=DASH,
         design=design.to_dict("records"),
         availability=availability,
         runs=run_rows(records),

@@ -128,5 +128,6 @@ def condition_mse_text(data: pd.DataFrame, names: GroupNames, rare_below: int, o
         f"test images of the smaller group; {rare} conditions with fewer than {rare_below} images in a group are pale "
         f"and say little each. {one_group_only} conditions occur in the test sets of one group only and cannot be "
         f"drawn. Conditions above the line, of those with enough images: {counts}.",
-        f"Scatter plots of mean squared error per condition, light against dark. Above the line of equality: {counts}.",
+        f"Scatter plots of mean squared error of {conditions} conditions, light against dark; {rare} have fewer than "
+        f"{rare_below} images in a group. Above the line of equality, of the others: {counts}.",
     )

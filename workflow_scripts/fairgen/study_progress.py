@@ -1,0 +1,169 @@
+"""How far a study is and how long it will take, from the events that Snakemake logs about its jobs.
+
+Snakemake counts jobs, but a training and a plot are one job each: the time left comes from how long the jobs of each
+rule took. On a terminal one line is kept up to date below Snakemake's own; a log gets a line every few minutes.
+"""
+
+import atexit
+import csv
+import logging
+import shutil
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TextIO
+
+from snakemake_interface_logger_plugins.common import LogEvent
+
+CLEAR = "\r\x1b[K"  # to the start of the line, and empty it
+SECONDS_BETWEEN_LINES = 300  # in a log
+SECONDS_BETWEEN_UPDATES = 1.0  # on a terminal
+
+
+def seconds_by_rule(benchmarks: Path) -> dict[str, float]:
+    """Mean seconds of a job by rule, from the benchmark files of earlier runs: <rule>.tsv or <rule>/<wildcards>.tsv."""
+    seconds = defaultdict(list)
+    for path in benchmarks.rglob("*.tsv"):
+        rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
+        with path.open() as file:
+            seconds[rule] += [float(row["s"]) for row in csv.DictReader(file, delimiter="\t")]
+    return {rule: sum(values) / len(values) for rule, values in seconds.items() if values}
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: "40 s", "12 min", "3 h 20 min"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Estimate:
+    """What the jobs done so far tell about those that are left."""
+
+    def __init__(self, planned: Mapping[str, int], known: Mapping[str, float], start: float) -> None:
+        """Jobs planned by rule; mean seconds by rule from earlier runs; the time of the start."""
+        self.waiting = Counter(planned)
+        self.total = sum(planned.values())
+        self.known = known
+        self.start = start
+        self.running: dict[int, tuple[str, float]] = {}
+        self.took: dict[str, list[float]] = defaultdict(list)
+
+    def started(self, job: int, rule: str, now: float) -> None:
+        """A job of a rule starts, for the first time or again."""
+        if job not in self.running:
+            self.waiting[rule] -= 1
+        self.running[job] = (rule, now)
+
+    def failed(self, job: int) -> None:
+        """A job has failed; it may be tried again."""
+        if job in self.running:
+            rule, _ = self.running.pop(job)
+            self.waiting[rule] += 1
+
+    def finished(self, job: int, now: float) -> None:
+        """A job has ended."""
+        if job in self.running:
+            rule, since = self.running.pop(job)
+            self.took[rule].append(now - since)
+
+    @property
+    def done(self) -> int:
+        """Number of jobs that have ended."""
+        return sum(map(len, self.took.values()))
+
+    def left(self, now: float) -> tuple[float, bool]:
+        """Seconds left, and whether that is all: False where a rule still to come has never been timed.
+
+        The work left is shared by as many jobs at a time as there are now, or were on average if that is more.
+        """
+        mean = dict(self.known) | {rule: sum(took) / len(took) for rule, took in self.took.items()}
+        spent = [now - since for _, since in self.running.values()]
+        work = sum(count * mean.get(rule, 0.0) for rule, count in self.waiting.items())
+        work += sum(max(mean.get(rule, 0.0) - (now - since), 0.0) for rule, since in self.running.values())
+        so_far = (sum(map(sum, self.took.values())) + sum(spent)) / max(now - self.start, 1e-9)
+        to_come = {rule for rule, count in self.waiting.items() if count > 0}
+        to_come |= {rule for rule, _ in self.running.values()}
+        return work / max(so_far, len(self.running), 1.0), to_come <= mean.keys()
+
+    def line(self, now: float) -> str:
+        """Such as "23 of 71 jobs, 2 min; about 4 min left; running: train_vae (2)"."""
+        text = f"{self.done} of {self.total} jobs, {duration(now - self.start)}"
+        seconds, all_known = self.left(now)
+        if self.done < self.total and seconds >= 1:
+            text += f"; {'about' if all_known else 'more than'} {duration(seconds)} left"
+        rules = Counter(rule for rule, _ in self.running.values())
+        return text + (f"; running: {', '.join(f'{rule} ({n})' for rule, n in sorted(rules.items()))}" if rules else "")
+
+
+class StudyProgress(logging.Handler):
+    """Hears what Snakemake logs, and keeps the line."""
+
+    def __init__(self, estimate: Estimate, stream: TextIO, seconds_between_lines: float) -> None:
+        """`seconds_between_lines`: in a log; on a terminal the line changes every second."""
+        super().__init__()
+        self.estimate = estimate
+        self.stream = stream
+        self.terminal = stream.isatty()
+        self.pause = SECONDS_BETWEEN_UPDATES if self.terminal else seconds_between_lines
+        self.ended = threading.Event()
+        atexit.register(self.end)
+        threading.Thread(target=self.keep, daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note what the record tells of a job."""
+        event, now = getattr(record, "event", None), time.monotonic()
+        if event == LogEvent.JOB_INFO:
+            self.estimate.started(record.__dict__["jobid"], record.__dict__["rule_name"], now)
+        elif event == LogEvent.JOB_FINISHED:
+            self.estimate.finished(record.__dict__["job_id"], now)
+        elif event == LogEvent.JOB_ERROR:
+            self.estimate.failed(record.__dict__["jobid"])
+
+    def clear(self, _: logging.LogRecord) -> bool:
+        """A filter that lets all pass: makes room on the terminal for what is about to be written."""
+        if self.terminal:
+            self.stream.write(CLEAR)
+        return True
+
+    def keep(self) -> None:
+        """Write the line again and again, until the end."""
+        while not self.ended.wait(self.pause):
+            with self.lock or nullcontext():  # held while a record is noted, too
+                line = self.estimate.line(time.monotonic())
+            if self.terminal:
+                self.stream.write(CLEAR + line[: shutil.get_terminal_size().columns - 1])
+            else:
+                self.stream.write(line + "\n")
+            self.stream.flush()
+
+    def end(self) -> None:
+        """Leave the terminal with an empty line."""
+        self.ended.set()
+        if self.terminal:
+            self.stream.write(CLEAR)
+
+
+def follow_study(
+    logger: logging.Logger,
+    planned: Mapping[str, int],
+    benchmarks: Path,
+    seconds_between_lines: float = SECONDS_BETWEEN_LINES,
+) -> None:
+    """Show from now on, on stderr, how far the jobs are that `logger` tells of.
+
+    Args:
+        logger: Snakemake's.
+        planned: number of jobs by rule.
+        benchmarks: folder of benchmark files of earlier runs, if there were any.
+        seconds_between_lines: where stderr is a log.
+    """
+    estimate = Estimate(planned, seconds_by_rule(benchmarks), time.monotonic())
+    progress = StudyProgress(estimate, sys.stderr, seconds_between_lines)
+    logger.addFilter(progress.clear)
+    logger.addHandler(progress)
