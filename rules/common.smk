@@ -218,5 +218,8 @@ def follow_jobs(workflow):
     """Show how far the jobs are and how long they will take, unless --quiet asks for silence."""
     if not {Quietness.ALL, Quietness.PROGRESS} & set(workflow.output_settings.quiet or ()):
         _, planned = workflow.dag.stats()
-        planned.pop("total")
-        follow_study(logger, planned, Path("results") / config["study"] / "benchmarks")
+        # A target such as `all` does nothing itself, and has no benchmark either.
+        jobs = {
+            r.name: planned[r.name] for r in workflow.rules if r.benchmark and r.name in planned
+        }
+        follow_study(logger, jobs, Path("results") / config["study"] / "benchmarks")

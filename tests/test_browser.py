@@ -1,5 +1,6 @@
 """The report of a finished study in a real browser: headless Chromium, from disk, with the network off."""
 
+import base64
 import json
 import re
 import shutil
@@ -137,12 +138,12 @@ def test_figures_say_in_words_what_they_show(reader: Reader, results: Path) -> N
     runs = pd.read_csv(results / "tables" / "runs.csv")
     for metric in ("mse", "latent_std"):
         for mean in runs.groupby(["train_set", "group"])[metric].mean():
-            assert f"{mean:.3g}" in alt[f"{metric}_boxes"], alt[f"{metric}_boxes"]
+            assert f"{mean:.4g}" in alt[f"{metric}_boxes"], alt[f"{metric}_boxes"]
     for count in pd.read_csv(results / "tables" / "fst_counts.csv")["n"]:
         assert f"{count:,}" in alt["fst_counts"]
     gaps = pd.read_csv(results / "tables" / "gaps.csv")
-    for estimate in gaps.loc[gaps["metric"] == "mse", "estimate"]:
-        assert f"{estimate:+.3g}" in alt["gaps"], alt["gaps"]
+    for gap in gaps.loc[gaps["metric"] == "mse", "gap"]:
+        assert f"{gap:+.3g}" in alt["gaps"], alt["gaps"]
 
 
 def test_a_click_sorts_a_table_and_a_second_one_turns_it_round(reader: Reader, results: Path) -> None:
@@ -198,14 +199,23 @@ def test_tables_sort_by_keyboard(reader: Reader, results: Path) -> None:
 
 
 def test_downloads_are_the_files(reader: Reader, results: Path) -> None:
+    links = reader.page.locator("a[download]").all()
+    assert len(links) >= 15
+    for link in links:
+        kind, content = link.get_attribute("href").split(",", 1)
+        assert kind == "data:text/csv;base64"
+        name = link.get_attribute("download")
+        assert base64.b64decode(content) == (results / "tables" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "pooled_conditions.csv"])
+def test_a_click_downloads_the_file(reader: Reader, results: Path, name: str) -> None:
+    # One click per page: Chromium asks the user, and here refuses, when a page starts several downloads at once.
     reader.unfold()
-    links = reader.page.locator("a[download]")
-    assert links.count() >= 15
-    for link in links.all():
-        with reader.page.expect_download() as started:
-            link.click()
-        name = started.value.suggested_filename
-        assert Path(started.value.path()).read_bytes() == (results / "tables" / name).read_bytes(), name
+    with reader.page.expect_download() as started:
+        reader.page.locator(f"a[download='{name}']").click()
+    assert started.value.suggested_filename == name
+    assert Path(started.value.path()).read_bytes() == (results / "tables" / name).read_bytes()
 
 
 def test_a_claim_leads_to_its_table(reader: Reader) -> None:
@@ -237,7 +247,9 @@ def test_a_phone_scrolls_down_only(reader: Reader) -> None:
     reader.unfold()
     assert reader.page.evaluate(width) <= PHONE["width"]
     # No claim is cut off: each block of text ends within the screen.
-    for box in (part.bounding_box() for part in reader.page.locator(".claims td, .claims th[scope=row]").all()):
+    parts = reader.page.locator(".claims tbody :is(td, th):visible").all()
+    assert len(parts) > 30
+    for box in (part.bounding_box() for part in parts):
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= PHONE["width"]
 
@@ -262,9 +274,14 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
+# The rows of a table are alike, and it takes a second to check the contrast of a hundred cells.
+SHORTEN = "document.querySelectorAll('tbody tr:nth-child(n + 4)').forEach((row) => row.remove())"
+
+
 @both_sizes
 def test_no_serious_finding_of_accessibility(reader: Reader, axe: str) -> None:
     reader.unfold()
+    reader.page.evaluate(SHORTEN)
     reader.page.evaluate(axe)
     found = reader.page.evaluate("axe.run()")
     assert len(found["passes"]) > 20
@@ -275,5 +292,5 @@ def test_no_serious_finding_of_accessibility(reader: Reader, axe: str) -> None:
 def test_the_check_finds_what_is_wrong(reader: Reader, axe: str) -> None:
     reader.page.evaluate("document.querySelectorAll('img').forEach((image) => image.removeAttribute('alt'))")
     reader.page.evaluate(axe)
-    found = reader.page.evaluate("axe.run()")
+    found = reader.page.evaluate("axe.run({runOnly: ['image-alt']})")
     assert "image-alt" in {entry["id"] for entry in found["violations"]}

@@ -26,7 +26,7 @@ SECONDS_BETWEEN_UPDATES = 1.0  # on a terminal
 
 def seconds_by_rule(benchmarks: Path) -> dict[str, float]:
     """Mean seconds of a job by rule, from the benchmark files of earlier runs: <rule>.tsv or <rule>/<wildcards>.tsv."""
-    seconds = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
     for path in benchmarks.rglob("*.tsv"):
         rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
         with path.open() as file:
@@ -55,7 +55,9 @@ class Estimate:
         self.took: dict[str, list[float]] = defaultdict(list)
 
     def started(self, job: int, rule: str, now: float) -> None:
-        """A job of a rule starts, for the first time or again."""
+        """A job starts, for the first time or again; those of other rules do not count."""
+        if rule not in self.waiting:
+            return
         if job not in self.running:
             self.waiting[rule] -= 1
         self.running[job] = (rule, now)
