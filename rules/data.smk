@@ -7,9 +7,8 @@ from fairgen.folders import folder_fingerprint
 SYNTHETIC = config["data"]["synthetic"]
 DOWNLOADS = "results/downloads"
 DATA = f"results/{config['study']}/data"
-PACKING = (
-    f"{DATA}/.packing"  # what a killed run goes on from; deleted when the photographs are packed
-)
+# What a killed run goes on from; deleted when the photographs are packed.
+PACKING = f"{DATA}/.packing"
 if SYNTHETIC:
     METADATA = f"{DATA}/phantom/metadata.csv"
     METADATA_SHA256 = "none"

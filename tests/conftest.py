@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from web_server import ROUTES, Server
 from workflow import copy_workflow, snakemake
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A web server that does everything servers do wrong."""
+    served = Server(dict(ROUTES))
+    yield served
+    served.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from test_download import Server, answer, photograph
+from web_server import Server, answer, photograph
 from workflow import TINY, copy_workflow, environment, planned, snakemake
 
 PHOTOGRAPHS = {hashlib.md5(data).hexdigest(): data for data in map(photograph, range(40))}

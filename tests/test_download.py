@@ -1,8 +1,7 @@
-"""Downloading from a real server on this machine that does everything servers do wrong."""
+"""Downloading from a real server on this machine: pace, patience, nothing twice, and what a kill costs."""
 
 import functools
 import hashlib
-import io
 import json
 import os
 import signal
@@ -12,291 +11,21 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from PIL import Image
+from web_server import HASH, PHOTOGRAPH, POLICY, Server, answer, download, good, photograph
 
 import fairgen
 from download_shard import main as download_shard
-from fairgen.download import Job, Outcome, download_images
 from fairgen.errors import UserError
 from fairgen.files import write_csv
 from fairgen.metadata import COLUMNS
 from fairgen.web import Policy, fetch_pinned
 from list_downloads import main as list_downloads
-
-POLICY = Policy(1.0, read_timeout=0.3, deadline=0.6, attempts=2, backoff=0.01, max_wait=3, max_bytes=50_000)
-
-
-def photograph(width: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (40 + width, 30), "brown").save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-PHOTOGRAPH = photograph(0)
-HASH = hashlib.md5(PHOTOGRAPH).hexdigest()
-
-
-def answer(
-    handler: BaseHTTPRequestHandler, body: bytes = b"", code: int = 200, length: int | None = None, **headers: str
-) -> None:
-    handler.send_response(code)
-    handler.send_header("Content-Length", str(len(body) if length is None else length))
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-gone = functools.partial(answer, body=b"<html>gone</html>", code=404)
-
-
-class Server:
-    """Serves `routes`: path -> function of the request handler; counts requests, connections and how many at once."""
-
-    def __init__(self, routes: dict[str, Callable[[BaseHTTPRequestHandler], None]]) -> None:
-        self.requests: Counter[str] = Counter()
-        self.times: list[float] = []
-        self.agents: set[str] = set()
-        self.connections = self.now = self.most_at_once = 0
-        lock = threading.Lock()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def setup(self) -> None:
-                super().setup()
-                with lock:
-                    server.connections += 1
-
-            def do_GET(self) -> None:
-                with lock:
-                    server.requests[self.path] += 1
-                    server.times.append(time.monotonic())
-                    server.agents.add(self.headers["User-Agent"])
-                    server.now += 1
-                    server.most_at_once = max(server.most_at_once, server.now)
-                try:
-                    routes.get(self.path.split("?")[0], gone)(self)
-                except (BrokenPipeError, ConnectionResetError):  # the client had enough, as it should
-                    self.close_connection = True
-                finally:
-                    with lock:
-                        server.now -= 1
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def good(handler: BaseHTTPRequestHandler) -> None:
-    answer(handler, PHOTOGRAPH, Content_Type="image/jpeg")
-
-
-def redirect(handler: BaseHTTPRequestHandler, to: str) -> None:
-    answer(handler, b"moved", 302, Location=to)
-
-
-def half_sent(handler: BaseHTTPRequestHandler) -> None:
-    answer(handler, PHOTOGRAPH[:100], length=len(PHOTOGRAPH))
-    handler.close_connection = True
-
-
-def announces_10_gb(handler: BaseHTTPRequestHandler) -> None:
-    answer(handler, PHOTOGRAPH, length=10 * 1024**3)
-    handler.close_connection = True
-
-
-def endless(
-    handler: BaseHTTPRequestHandler, pause: float = 0.0, piece: bytes = b"x" * 4096, code: int = 200, **headers: str
-) -> None:
-    handler.send_response(code)
-    for name, value in headers.items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    while True:
-        handler.wfile.write(piece)
-        handler.wfile.flush()
-        time.sleep(pause)
-
-
-def endless_chunks(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Transfer-Encoding", "chunked")
-    handler.end_headers()
-    while True:
-        handler.wfile.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
-
-
-def hung(_: BaseHTTPRequestHandler) -> None:
-    time.sleep(5)
-
-
-def trickling_headers(handler: BaseHTTPRequestHandler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    while True:
-        handler.wfile.write(b"x")
-        time.sleep(0.1)
-
-
-def not_http(handler: BaseHTTPRequestHandler) -> None:
-    handler.wfile.write(b"\x00\xff garbage \r\n\r\n")
-    handler.close_connection = True
-
-
-def hangs_up(handler: BaseHTTPRequestHandler) -> None:
-    handler.close_connection = True
-
-
-def gzip_bomb(handler: BaseHTTPRequestHandler) -> None:
-    import gzip
-
-    answer(handler, gzip.compress(b"\0" * 10_000_000), Content_Encoding="gzip")
-
-
-ROUTES: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
-    "/good": good,
-    "/403": functools.partial(answer, code=403),
-    "/500": functools.partial(answer, code=500),
-    "/204": functools.partial(answer, code=204),
-    "/html": functools.partial(answer, body=b"<!DOCTYPE html><p>parked", Content_Type="image/jpeg"),
-    "/other": functools.partial(answer, body=photograph(9)),
-    "/empty": functools.partial(answer, body=b""),
-    "/half": half_sent,
-    "/short": functools.partial(answer, body=PHOTOGRAPH, length=100),
-    "/10gb": announces_10_gb,
-    "/endless": endless,
-    "/endless-chunks": endless_chunks,
-    "/drip": functools.partial(endless, pause=0.1, piece=b"x"),
-    "/hung": hung,
-    "/slow-headers": trickling_headers,
-    "/not-http": not_http,
-    "/hangs-up": hangs_up,
-    "/gzip-bomb": gzip_bomb,
-    "/loop": functools.partial(redirect, to="/loop"),
-    "/to-file": functools.partial(redirect, to="file:///etc/passwd"),
-    "/to-ftp": functools.partial(redirect, to="ftp://127.0.0.1/x"),
-    "/to-nowhere": functools.partial(redirect, to="http://["),
-    "/to-good": functools.partial(redirect, to="/good"),
-    "/endless-redirect": functools.partial(endless, code=302, Location="/good"),
-    "/429-for-a-year": functools.partial(answer, code=429, Retry_After="31536000"),
-    "/429-in-words": functools.partial(answer, code=429, Retry_After="soon"),
-}
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    served = Server(dict(ROUTES))
-    yield served
-    served.close()
-
-
-def download(urls: list[str], path: Path, policy: Policy = POLICY, **options: float) -> list[Outcome]:
-    """Fetch each URL as if it were the photograph; images beyond the first have made-up hashes."""
-    jobs = [Job(HASH if i == 0 else f"{i:032x}", url) for i, url in enumerate(urls)]
-    return download_images(jobs, path / "images", path / "journal", policy, **options)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("route", "status", "tries"),
-    [
-        ("/good", "ok", 1),
-        ("/to-good", "ok", 1),
-        ("/endless-redirect", "ok", 1),
-        ("/404", "http-404", 1),
-        ("/403", "http-403", 1),
-        ("/204", "http-204", 1),
-        ("/500", "http-500", 2),
-        ("/html", "not-an-image", 1),
-        ("/empty", "not-an-image", 1),
-        ("/other", "wrong-hash", 1),
-        ("/short", "wrong-hash", 1),
-        ("/half", "incomplete", 2),
-        ("/10gb", "too-large", 1),
-        ("/endless", "too-large", 1),
-        ("/endless-chunks", "too-large", 1),
-        ("/gzip-bomb", "too-large", 1),
-        ("/drip", "timeout", 2),
-        ("/hung", "timeout", 2),
-        ("/slow-headers", "timeout", 2),
-        ("/not-http", "connection-failed", 2),
-        ("/hangs-up", "connection-failed", 2),
-        ("/loop", "redirect-loop", 6),
-        ("/to-file", "refused", 1),
-        ("/to-ftp", "refused", 1),
-        ("/to-nowhere", "bad-url", 1),
-        ("/429-for-a-year", "http-429", 1),
-        ("/429-in-words", "http-429", 2),
-    ],
-)
-def test_every_kind_of_answer_ends_and_has_its_word(
-    server: Server, tmp_path: Path, route: str, status: str, tries: int
-) -> None:
-    start = time.monotonic()
-    (outcome,) = download([server.url + route], tmp_path)
-    assert outcome.status == status
-    assert server.requests[route] == tries
-    assert time.monotonic() - start < 2 * (POLICY.deadline + 1) + 1
-    assert [path.name for path in (tmp_path / "images").iterdir()] == ([f"{HASH}.jpg"] if status == "ok" else [])
-    assert (outcome.detail == "") == (status == "ok")
-
-
-@pytest.mark.parametrize(
-    ("url", "status"),
-    [
-        ("", "no-url"),
-        ("file:///etc/passwd", "refused"),
-        ("ftp://127.0.0.1/x.jpg", "refused"),
-        ("no url at all", "refused"),
-        ("http://", "bad-url"),
-        ("http://[", "bad-url"),
-        ("http://exa mple/", "bad-url"),
-        ("http://127.0.0.1:99999/x", "bad-url"),
-        ("http://name.invalid/x.jpg", "connection-failed"),
-    ],
-)
-def test_urls_that_lead_nowhere_are_outcomes_too(tmp_path: Path, url: str, status: str) -> None:
-    (outcome,) = download([url], tmp_path)
-    assert outcome.status == status
-
-
-def test_a_closed_port_is_a_failed_connection(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    (outcome,) = download([f"http://127.0.0.1:{port}/x"], tmp_path)
-    assert (outcome.status, outcome.transient) == ("connection-failed", True)
-
-
-def test_503_then_fine_is_fine(tmp_path: Path) -> None:
-    replies = iter([503, 200])
-
-    def moody(handler: BaseHTTPRequestHandler) -> None:
-        code = next(replies)
-        answer(handler, PHOTOGRAPH if code == 200 else b"", code)
-
-    moody_server = Server({"/x": moody})
-    try:
-        (outcome,) = download([moody_server.url + "/x"], tmp_path)
-    finally:
-        moody_server.close()
-    assert outcome.status == "ok"
-    assert moody_server.requests["/x"] == 2
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -330,14 +59,11 @@ def test_connections_are_bounded_reused_and_kept_busy(tmp_path: Path) -> None:
 
     server = Server({"/x": takes_a_moment})
     try:
-        start = time.monotonic()
         download([f"{server.url}/x?{i}" for i in range(100)], tmp_path, connections=4)
-        seconds = time.monotonic() - start
     finally:
         server.close()
-    assert server.most_at_once <= 4
+    assert server.most_at_once == 4
     assert server.connections <= 4  # 404 or not, each one serves many requests
-    assert seconds < 2 * 100 * 0.02 / 4
 
 
 def test_the_pace_is_kept(tmp_path: Path) -> None:
