@@ -4,12 +4,17 @@ import argparse
 import json
 from collections.abc import Sequence
 
-import pandas as pd
-
 from fairgen.errors import run
 from fairgen.files import write_csv
-from fairgen.metadata import assign_group
-from fairgen.splits import GROUPS, describe_design, design_from, draw_manifest, feasible_train_size
+from fairgen.manifests import read_image_table
+from fairgen.splits import (
+    available,
+    describe_design,
+    design_from,
+    draw_manifest,
+    feasible_train_size,
+    read_candidates,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -22,13 +27,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     splits = args.config["splits"]
     design = design_from(args.config["seed"], splits)
-    metadata = pd.read_csv(args.metadata, dtype={"md5hash": str})
-    metadata["group"] = assign_group(metadata[splits["label"]], splits["light"], splits["dark"])
-    planned_size = feasible_train_size(design, {group: int((metadata["group"] == group).sum()) for group in GROUPS})
+    images = read_candidates(args.metadata, splits)
+    planned_size = feasible_train_size(design, available(images))
     if args.manifests:
-        manifests = [pd.read_csv(path, dtype={"md5hash": str}) for path in args.manifests]
+        manifests = [read_image_table(path) for path in args.manifests]
     else:
-        manifests = [draw_manifest(metadata, design, number, planned_size) for number in range(splits["runs"])]
+        manifests = [draw_manifest(images, design, number, planned_size) for number in range(splits["runs"])]
     table = describe_design(design, planned_size, manifests)
     print(table.to_string(index=False))
     write_csv(table, args.output)

@@ -4,12 +4,17 @@ import argparse
 import json
 from collections.abc import Sequence
 
-import pandas as pd
-
 from fairgen.errors import run
 from fairgen.files import write_csv
-from fairgen.metadata import assign_group
-from fairgen.splits import GROUPS, design_from, draw_manifest, feasible_train_size, isolate_clusters
+from fairgen.manifests import read_image_table
+from fairgen.splits import (
+    available,
+    design_from,
+    draw_manifest,
+    feasible_train_size,
+    isolate_clusters,
+    read_candidates,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,16 +28,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     splits = args.config["splits"]
     design = design_from(args.config["seed"], splits)
-    images = pd.read_csv(args.images, dtype={"md5hash": str})
-    images["group"] = assign_group(images[splits["label"]], splits["light"], splits["dark"])
-    images = images[images["group"].isin(GROUPS)]
+    images = read_candidates(args.images, splits)
     if args.duplicates:
         found = len(images)
-        images = isolate_clusters(images, pd.read_csv(args.duplicates, dtype={"md5hash": str}))
+        images = isolate_clusters(images, read_image_table(args.duplicates))
         print(f"{found - len(images)} images dropped: their near-duplicates are in the other group")
-    available = {group: int((images["group"] == group).sum()) for group in GROUPS}
-    train_size = feasible_train_size(design, available)
-    print(f"run {args.run}: {available['light']} light and {available['dark']} dark images available")
+    counts = available(images)
+    train_size = feasible_train_size(design, counts)
+    print(f"run {args.run}: {counts['light']} light and {counts['dark']} dark images available")
     print(f"training sets of {train_size} images (requested: {design.train_size}), test sets of {design.test_size}")
     write_csv(draw_manifest(images, design, args.run, train_size), args.output)
 

@@ -6,5 +6,5 @@ import pandas as pd
 
 
 def read_image_table(path: str | Path) -> pd.DataFrame:
-    """data/images.csv (row i describes image i of data/images.npy) or a manifest (run, role, group, md5hash)."""
+    """A table with a column md5hash: data/images.csv (row i describes image i of data/images.npy), a manifest ..."""
     return pd.read_csv(path, dtype={"md5hash": str})

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairgen.errors import UserError
+from fairgen.manifests import read_image_table
+from fairgen.metadata import assign_group
 from fairgen.seeds import generator
 
 GROUPS = ("light", "dark")
@@ -45,6 +48,18 @@ def design_from(seed: int, splits: dict[str, Any]) -> Design:
         replacement=splits["replacement"],
         train_sets=tuple(TrainSet(entry["name"], entry["dark_share"]) for entry in splits["train_sets"]),
     )
+
+
+def read_candidates(path: str | Path, splits: dict[str, Any]) -> pd.DataFrame:
+    """The images of data/metadata.csv or data/images.csv that are in a group, with it: columns of the file, group."""
+    images = read_image_table(path)
+    images["group"] = assign_group(images[splits["label"]], splits["light"], splits["dark"])
+    return images[images["group"].isin(GROUPS)]
+
+
+def available(images: pd.DataFrame) -> dict[str, int]:
+    """The number of images of each group."""
+    return {group: int((images["group"] == group).sum()) for group in GROUPS}
 
 
 def group_counts(train_set: TrainSet, size: int) -> dict[str, int]:
