@@ -12,13 +12,13 @@ COLUMNS = ("fitzpatrick_scale", "n", "n_few_skin", *QUANTILES)
 
 
 def tone_by_type_data(table: pd.DataFrame, light: list[int], dark: list[int]) -> pd.DataFrame:
-    """The rows with any measured image, missing types first, with their group (`light`, `dark` or empty).
+    """The rows, missing types first, with their group (`light`, `dark` or empty).
 
     Args:
         table: `COLUMNS`, as in tables/tone_by_type.csv.
     """
     groups = dict.fromkeys(light, "light") | dict.fromkeys(dark, "dark")
-    data = table.dropna(subset=["ita_50"]).sort_values("fitzpatrick_scale", ignore_index=True)
+    data = table.sort_values("fitzpatrick_scale", ignore_index=True)
     return data.assign(group=data["fitzpatrick_scale"].map(groups).fillna(""))
 
 
@@ -26,7 +26,8 @@ def draw_tone_by_type(data: pd.DataFrame) -> Figure:
     """One box per skin type: quartiles, whiskers from the 5 % to the 95 % quantile; the classes of tone behind."""
     figure = new_figure(PAGE_WIDTH * 0.85, 3.6)
     axes = figure.add_subplot()
-    low, high = data["ita_05"].min() - 8, data["ita_95"].max() + 8
+    measured = data.dropna(subset=["ita_50"])
+    low, high = (measured["ita_05"].min() - 8, measured["ita_95"].max() + 8) if len(measured) else (-90.0, 90.0)
     for name, limit in CLASSES.items():
         if low < limit < high:
             axes.axhline(limit, color=FAINT, linewidth=0.8, linestyle="--")
@@ -34,7 +35,7 @@ def draw_tone_by_type(data: pd.DataFrame) -> Figure:
             axes.text(
                 len(data) - 0.42, max(limit, low), f" {name}", va="bottom", fontsize=SMALL, color=MUTED, clip_on=False
             )
-    for position, row in data.iterrows():
+    for position, row in measured.iterrows():
         style = GROUPS.get(row["group"])
         box = dict(zip(["whislo", "q1", "med", "q3", "whishi"], row[list(QUANTILES)], strict=True))
         axes.bxp(
@@ -72,7 +73,7 @@ def tone_by_type_text(data: pd.DataFrame, names: GroupNames) -> FigureText:
     few = int(data["n_few_skin"].sum())
     medians = ", ".join(
         f"{'missing' if scale < 0 else scale}: {round(median)}"
-        for scale, median in data[["fitzpatrick_scale", "ita_50"]].itertuples(index=False)
+        for scale, median in data[["fitzpatrick_scale", "ita_50"]].dropna().itertuples(index=False)
     )
     return FigureText(
         "Apparent tone by skin type",
@@ -80,5 +81,5 @@ def tone_by_type_text(data: pd.DataFrame, names: GroupNames) -> FigureText:
         f"Fitzpatrick skin type; {few:,} photographs with less than 5 % skin pixels are left out. Boxes: quartiles; "
         f"whiskers: 5 % to 95 %; coloured: {names.light} and, hatched, {names.dark}. Lighting and camera enter this "
         "measure. The names at the right are the classes of Del Bino and Bernerd (2013).",
-        f"Box plots of ITA by skin type. Medians in degrees: {medians}.",
+        f"Box plots of ITA by skin type. Medians in degrees: {medians or 'none'}.",
     )
