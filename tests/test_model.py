@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from fairgen.model import VAE, Architecture, kl_divergence, parameter_count, reparameterize
+from fairgen.model import VAE, Architecture, kl_divergence, parameter_count, reparameterize, upsampled_convolution
 
 
 @pytest.mark.parametrize(("deep", "parameters"), [(True, 56_715_139), (False, 50_439_619)])
@@ -64,6 +64,23 @@ def test_a_residual_block_that_adds_nothing_is_the_identity() -> None:
     torch.nn.init.zeros_(block.conv2.bias)
     x = torch.randn(2, 8, 4, 4)
     assert torch.equal(block(x), x)
+
+
+@pytest.mark.parametrize("side", [1, 2, 5])
+def test_upsampling_within_the_convolution_is_exact(side: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    convolution = torch.nn.Conv2d(3, 4, 3, padding=1).double()
+    x, gradient = (torch.randn(2, c, s, s, generator=random).double() for c, s in ((3, side), (4, 2 * side)))
+    results = []
+    for function in (
+        lambda x: upsampled_convolution(x, convolution),
+        lambda x: convolution(torch.nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")),
+    ):
+        x = x.detach().requires_grad_()
+        y = function(x)
+        results.append([y, *torch.autograd.grad(y, [x, *convolution.parameters()], gradient)])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 def test_norms_use_the_published_epsilon() -> None:

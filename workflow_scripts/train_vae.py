@@ -55,8 +55,8 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     optimizer = Adam(model.parameters(), recipe.learning_rate)
     perceptual = None
     if recipe.feature_scale > 0:
-        perceptual = load_perceptual_loss(args.features, config["loss"]["perceptual_normalize"])
-        perceptual = place(perceptual, device)
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        perceptual = place(load_perceptual_loss(args.features, config["loss"]["perceptual_normalize"], dtype), device)
 
     record = {
         "config": config,

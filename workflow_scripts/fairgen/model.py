@@ -59,8 +59,8 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels // 2, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.elu(self.norm1(x)))
-        return x + self.conv2(F.elu(self.norm2(h)))
+        h = self.conv1(F.elu(self.norm1(x), inplace=True))
+        return x + self.conv2(F.elu(self.norm2(h), inplace=True))
 
 
 class ResizingBlock(nn.Module):
@@ -77,11 +77,21 @@ class ResizingBlock(nn.Module):
         self.conv2 = nn.Conv2d(half, channels_out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.elu(self.norm1(x))
-        if self.up:
-            h = F.interpolate(h, scale_factor=2.0, mode="nearest")
-        h, skip = self.conv1(h).split(self.split, dim=1)
-        return skip + self.conv2(F.elu(self.norm2(h)))
+        h = F.elu(self.norm1(x), inplace=True)
+        h = upsampled_convolution(h, self.conv1) if self.up else self.conv1(h)
+        h, skip = h.split(self.split, dim=1)
+        return skip + self.conv2(F.elu(self.norm2(h), inplace=True))
+
+
+def upsampled_convolution(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """The 3x3 `convolution` of `x` upsampled by nearest neighbours to twice its side, at 4/9 of the multiplications.
+
+    Each output pixel sees only 2 x 2 different input pixels, so weights that meet the same one are summed first
+    (Shi et al. 2016, arXiv:1609.07009): a transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel spread
+    over the 2x2 copies of a pixel. Equal up to rounding.
+    """
+    spread = F.avg_pool2d(F.pad(convolution.weight.flip(2, 3), (1, 1, 1, 1)), 2, stride=1, divisor_override=1)
+    return F.conv_transpose2d(x, spread.transpose(0, 1), convolution.bias, stride=2, padding=1)
 
 
 class Encoder(nn.Module):

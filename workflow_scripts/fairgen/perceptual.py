@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from fairgen.errors import UserError
@@ -50,15 +51,37 @@ def check_features(tensors: dict[str, Tensor], origin: str) -> None:
             raise UserError(f"{origin} holds a NaN or an infinite number in {name}. Provide an intact file.")
 
 
+class MeanSquare(torch.autograd.Function):
+    """Mean squared difference in fp32 of two feature maps at any precision, with a gradient for the first.
+
+    Keeps the difference alone, at the precision of the maps: autocast would copy both maps and the gradient to fp32,
+    which for a bf16 network costs more time than anything else but the convolutions.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, found: Tensor, wanted: Tensor) -> Tensor:
+        difference = found - wanted
+        ctx.save_for_backward(difference)
+        return torch.linalg.vector_norm(difference, dtype=torch.float32).square() / difference.numel()
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        (difference,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return difference * (2 / difference.numel() * gradient), None
+
+
 class PerceptualLoss(nn.Module):
     """Mean over the 16 convolutions of the mean squared difference of their outputs."""
 
-    def __init__(self, tensors: dict[str, Tensor], normalize: bool) -> None:
-        """`tensors` are named as in `feature_shapes`; `normalize` rescales [-1, 1] images as for ImageNet."""
+    def __init__(self, tensors: dict[str, Tensor], normalize: bool, dtype: torch.dtype = torch.float32) -> None:
+        """`tensors` are named as in `feature_shapes`; `normalize` rescales [-1, 1] images as for ImageNet.
+
+        The network is kept as `dtype`, so that autocast, which keeps no copy of frozen weights, has nothing to cast.
+        """
         super().__init__()
         self.normalize = normalize
         for name, _ in feature_shapes():
-            self.register_buffer(name.replace(".", "_"), tensors[name], persistent=False)
+            self.register_buffer(name.replace(".", "_"), tensors[name].to(dtype), persistent=False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
@@ -79,12 +102,10 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch, a scalar. No gradient flows to `target`."""
-        with torch.no_grad():
-            wanted = list(self.features(target))
-        layers = [
-            F.mse_loss(found, expected) for found, expected in zip(self.features(reconstruction), wanted, strict=True)
-        ]
-        return torch.stack(layers).mean()
+        # Layer by layer side by side, so that no more than one layer of the target is held.
+        wanted = torch.no_grad()(self.features)(target)
+        pairs = zip(self.features(reconstruction), wanted, strict=True)
+        return torch.stack([MeanSquare.apply(found, layer) for found, layer in pairs]).mean()  # type: ignore[no-untyped-call]
 
     def distances(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """The loss of each image of a batch, (B,)."""
@@ -92,7 +113,7 @@ class PerceptualLoss(nn.Module):
         return torch.stack([(found - expected).square().mean(dim=(1, 2, 3)) for found, expected in pairs]).mean(dim=0)
 
 
-def load_perceptual_loss(path: str | Path, normalize: bool) -> PerceptualLoss:
+def load_perceptual_loss(path: str | Path, normalize: bool, dtype: torch.dtype = torch.float32) -> PerceptualLoss:
     """The perceptual loss from the safetensors file that the perceptual_features rule wrote.
 
     Raises:
@@ -103,4 +124,4 @@ def load_perceptual_loss(path: str | Path, normalize: bool) -> PerceptualLoss:
     except Exception as error:  # safetensors raises its own class for a damaged header, OSError for a missing file
         raise UserError(f"cannot read the VGG19 features {path}: {error}. Delete it and run the rule again.") from error
     check_features(tensors, str(path))
-    return PerceptualLoss(tensors, normalize)
+    return PerceptualLoss(tensors, normalize, dtype)
