@@ -1,0 +1,326 @@
+"""Speed and memory of training, beside the published recipe written plainly (`published_recipe.py`) in the same run.
+
+    python benchmarks/train_step.py speed      images/s of both over short epochs, ratios, share of the matrix peak
+    python benchmarks/train_step.py layers     every convolution: work, traffic, roofline bound and time
+    python benchmarks/train_step.py profile    where a step's time goes, by group of kernels
+    python benchmarks/train_step.py memory     peak memory of training
+    python benchmarks/startup.py               from process start to the first optimiser step, beside `import torch`
+
+The network is that of config.yaml; another study: --study studies/pilot.yaml. On a GPU:
+
+    python benchmarks/train_step.py speed --device cuda --batch 64 --steps 27 --rounds 5
+    python benchmarks/train_step.py layers --device cuda --batch 64
+    python benchmarks/train_step.py profile --device cuda --batch 64
+    python benchmarks/train_step.py memory --device cuda --batch 64
+    python benchmarks/startup.py --device cuda
+    python -m pytest tests/test_cuda.py
+    snakemake --configfile studies/demo.yaml --config 'train={device: cuda}' 'evaluate={device: cuda}'
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
+
+from published_recipe import PublishedRecipe
+
+from fairgen.adam import Adam
+from fairgen.devices import choose_precision, make_deterministic, peak_memory_mb, place
+from fairgen.images import read_images
+from fairgen.model import VAE, Architecture
+from fairgen.perceptual import PerceptualLoss
+from fairgen.training import Recipe, train, train_step
+from fairgen.vgg19 import random_weights
+
+ROOT = Path(__file__).parents[1]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+# Groups of kernels by parts of their names, on CUDA and on a processor; the first that fits counts.
+GROUPS = {
+    "convolution": ("conv", "xmma", "cutlass", "gemm", "sm80", "sm90", "cudnn::", "wgrad", "dgrad", "reorder"),
+    "batch norm": ("batch_norm", "bn_", "batchnorm"),
+    "pooling, upsampling": ("pool", "upsample"),
+    "optimiser, gradient norm": ("adam", "multi_tensor", "foreach", "norm"),
+    "copies": ("copy", "to_copy", "memcpy", "memset", "fill", "zero_", "cat", "clone", "index"),
+    "activations": ("elu", "relu", "threshold", "tanh", "clamp"),
+}
+
+
+class Ours:
+    """A model, its optimiser and `fairgen.training.train` over one epoch."""
+
+    def __init__(
+        self, architecture: Architecture, features: dict[str, Tensor], images: Tensor, recipe: Recipe,
+        device: torch.device, precision: str,
+    ) -> None:  # fmt: skip
+        self.model, self.recipe, self.precision = place(VAE(architecture), device).train(), recipe, precision
+        self.perceptual = (
+            place(PerceptualLoss(features, False, DTYPES[precision]), device) if recipe.feature_scale else None
+        )
+        self.optimizer = Adam(self.model.parameters(), recipe.learning_rate)
+        self.images, self.shape = images.to(device), architecture.latent_shape(images.shape[1])
+
+    def epoch(self) -> None:
+        after, progress = lambda history: None, lambda n: None
+        train(self.model, self.optimizer, self.perceptual, self.images, self.shape, self.recipe, 0, self.precision,
+              [], after, progress)  # fmt: skip
+
+    def step(self) -> None:
+        n, side = self.recipe.batch_size, self.images.shape[1]
+        target = torch.zeros(n, 3, side, side, device=self.images.device).to(memory_format=torch.channels_last)
+        noise = torch.zeros(n, *self.shape, device=self.images.device)
+        train_step(self.model, self.optimizer, self.perceptual, target, noise, self.recipe, self.precision)
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    wait(device)
+    start = time.perf_counter()
+    work()
+    wait(device)
+    return time.perf_counter() - start
+
+
+def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
+    """FLOP/s of the fastest of several products of square matrices."""
+    n = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+    a @ b
+    return float(2 * n**3 / min(seconds(lambda: a @ b, device) for _ in range(7)))
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes/s of copying an array too large for any cache."""
+    a = torch.zeros(2**28, device=device, dtype=torch.uint8)
+    b = a.clone()
+    return 2 * a.numel() / min(seconds(lambda: b.copy_(a), device) for _ in range(7))
+
+
+def useful_work(architecture: Architecture, recipe: Recipe, side: int) -> float:
+    """FLOP per image that a step needs as published, without gradients for the target: counted by PyTorch.
+
+    Ours takes fewer where it merges upsampling and convolution; the useful work stays what was asked for.
+    """
+
+    def published(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+        return convolution(nn.functional.interpolate(x, scale_factor=2.0))
+
+    # Tensors of the device meta have shapes and no memory.
+    with torch.device("meta"), mock.patch("fairgen.model.upsampled_convolution", published):
+        model = VAE(architecture)
+        features = PerceptualLoss(random_weights(0), False) if recipe.feature_scale else None
+        features = features.to("meta") if features else None
+        target, noise = torch.zeros(2, 3, side, side), torch.zeros(2, *architecture.latent_shape(side))
+        with FlopCounterMode(display=False) as counter:
+            reconstruction, mu, logvar = model(target, noise)
+            loss = mu.mean() + logvar.mean() + reconstruction.mean()
+            (loss if features is None else loss + features(reconstruction, target)).backward()
+    return counter.get_total_flops() / 2
+
+
+def write_photographs(folder: Path, n: int, side: int) -> Tensor:
+    """JPEG files for the baseline; the same pixels as the packed array (n, S, S, 3) that ours reads."""
+    draws = np.random.default_rng(0)
+    for index in range(n):
+        small = Image.fromarray(draws.integers(0, 256, (side // 8, side // 8, 3), np.uint8))
+        small.resize((side, side), Image.Resampling.BICUBIC).save(folder / f"{index:05d}.jpg", quality=90)
+    pixels = np.stack([np.asarray(Image.open(path)) for path in sorted(folder.glob("*.jpg"))])
+    np.save(folder / "images.npy", pixels)
+    return torch.from_numpy(read_images(folder / "images.npy", np.arange(n)))
+
+
+def speed(args: argparse.Namespace, architecture: Architecture, recipe: Recipe, device: torch.device) -> None:
+    precisions = ["fp32"] if args.precision == "fp32" else ["fp32", "bf16"]
+    features, n = random_weights(0), args.steps * args.batch
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        images = write_photographs(folder, n, args.side)
+        contenders: dict[str, Any] = {
+            "published recipe": PublishedRecipe(architecture, features, folder, args.side, recipe, device)
+        }
+        for precision in precisions:
+            contenders[f"ours, {precision}"] = Ours(architecture, features, images, recipe, device, precision)
+        for name, contender in contenders.items():
+            print(f"{name}: first epoch {seconds(contender.epoch, device):.2f} s", flush=True)
+        times: dict[str, list[float]] = {name: [] for name in contenders}
+        peaks: dict[str, list[float]] = {precision: [] for precision in precisions}
+        for _ in range(args.rounds):  # in turn, so that a busy machine slows all of them
+            for name, contender in contenders.items():
+                times[name].append(seconds(contender.epoch, device))
+            for precision in precisions:
+                peaks[precision].append(matrix_peak(DTYPES[precision], device))
+    work = useful_work(architecture, recipe, args.side)
+    baseline = statistics.median(times["published recipe"])
+    print(f"{args.rounds} epochs of {args.steps} steps of {args.batch} images of {args.side} px, medians (range):")
+    for name, values in times.items():
+        middle, line = statistics.median(values), ""
+        if name != "published recipe":
+            peak = statistics.median(peaks[name.removeprefix("ours, ")])
+            share = work * n / middle / peak
+            line = f", {baseline / middle:.2f} times the published recipe, {100 * share:.0f} % of the matrix peak"
+        print(f"  {name:17s} {n / middle:8.2f} images/s ({n / max(values):.2f} to {n / min(values):.2f}){line}")
+    for precision, values in peaks.items():
+        print(f"  matrix peak, {precision}: {statistics.median(values) / 1e12:.3f} TFLOP/s")
+    print(f"  useful work: {work / 1e9:.1f} GFLOP an image")
+    print(
+        f"  the study's models, {args.models} of {args.epochs} epochs of {args.train_size} images, one after another:"
+    )
+    for name, values in list(times.items())[1:]:
+        per_epoch = statistics.median(values) / n * args.train_size
+        print(f"    {name}: {per_epoch:.1f} s an epoch, {args.models * args.epochs * per_epoch / 3600:.2f} h in all")
+
+
+def memory(args: argparse.Namespace, architecture: Architecture, recipe: Recipe, device: torch.device) -> None:
+    """Peak memory of two steps; in a process of its own, since a peak never falls."""
+    images = torch.zeros(args.train_size, args.side, args.side, 3, dtype=torch.uint8)
+    ours = Ours(architecture, random_weights(0), images, recipe, device, args.precision)
+    ours.step()
+    ours.step()
+    print(f"peak memory, {args.precision}, {args.batch} images a step: {peak_memory_mb(device):,.0f} MiB")
+
+
+@contextmanager
+def recorded(model: nn.Module) -> Iterator[list[tuple[str, nn.Conv2d, Tensor]]]:
+    """Name, convolution and input of every convolution called inside."""
+    calls: list[tuple[str, nn.Conv2d, Tensor]] = []
+    handles = [
+        module.register_forward_pre_hook(lambda module, inputs, name=name: calls.append((name, module, inputs[0])))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    yield calls
+    for handle in handles:
+        handle.remove()
+
+
+def layers(args: argparse.Namespace, architecture: Architecture, recipe: Recipe, device: torch.device) -> None:
+    """Each convolution of the VAE alone, forward and backward, and the time that the roofline model allows it.
+
+    Traffic is the least possible: input, weight and output read or written once in each of the three passes.
+    """
+    dtype = DTYPES[args.precision]
+    peak, rate = matrix_peak(dtype, device), bandwidth(device)
+    print(f"peak {peak / 1e12:.3f} TFLOP/s, memory {rate / 1e9:.0f} GB/s, {args.precision}, {args.batch} images a step")
+    print(f"{'convolution':28s} {'input':>17s}  GFLOP   MB  FLOP/B bound    ms least  ms found")
+    model = place(VAE(architecture), device)
+    with recorded(model) as calls, torch.no_grad():
+        model(torch.zeros(args.batch, 3, args.side, args.side, device=device).to(memory_format=torch.channels_last),
+              torch.zeros(args.batch, *architecture.latent_shape(args.side), device=device))  # fmt: skip
+    sums = [0.0, 0.0, 0.0]
+    for name, module, seen in calls:
+        layer, x = module.to(dtype), seen.to(dtype).requires_grad_()
+        y = layer(x)
+        gradient = torch.ones_like(y)
+        work = 6.0 * y.numel() * layer.weight[0].numel()
+        traffic = 3.0 * x.element_size() * (x.numel() + y.numel() + layer.weight.numel())
+        least = max(work / peak, traffic / rate)
+
+        def both(layer: nn.Module = layer, x: Tensor = x, gradient: Tensor = gradient) -> None:
+            layer(x).backward(gradient)
+
+        both()
+        found = statistics.median(seconds(both, device) for _ in range(3))
+        bound = "matrix" if work / peak > traffic / rate else "memory"
+        shape = "x".join(map(str, x.shape[1:]))
+        print(f"{name:28s} {shape:>17s} {work / 1e9:6.1f} {traffic / 1e6:4.0f} {work / traffic:7.0f} {bound} "
+              f"{1e3 * least:9.2f} {1e3 * found:9.2f}", flush=True)  # fmt: skip
+        sums = [a + b for a, b in zip(sums, (work / 1e9, 1e3 * least, 1e3 * found), strict=True)]
+    print(f"all: {sums[0]:.0f} GFLOP, {sums[1]:.1f} ms at least, {sums[2]:.1f} ms found")
+
+
+def profile(args: argparse.Namespace, architecture: Architecture, recipe: Recipe, device: torch.device) -> None:
+    from torch.profiler import ProfilerActivity  # noqa: PLC0415 (the profiler is slow to import)
+    from torch.profiler import profile as record  # noqa: PLC0415
+
+    images = torch.zeros(args.batch, args.side, args.side, 3, dtype=torch.uint8)
+    ours = Ours(architecture, random_weights(0), images, recipe, device, args.precision)
+    ours.step()
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with record(activities=activities) as profiler:
+        wall = seconds(ours.step, device)
+    sums: dict[str, float] = {}
+    on_cuda = device.type == "cuda"
+    events = profiler.key_averages()
+    for event in events:
+        spent = (event.self_device_time_total if on_cuda else event.self_cpu_time_total) / 1e6
+        group = next((g for g, parts in GROUPS.items() if any(part in event.key.lower() for part in parts)), "other")
+        sums[group] = sums.get(group, 0.0) + spent
+    print(f"one step of {args.batch} images, {args.precision}: {1e3 * wall:.1f} ms")
+    for group, spent in sorted(sums.items(), key=lambda item: -item[1]):
+        print(f"  {group:26s} {1e3 * spent:9.2f} ms  {100 * spent / wall:5.1f} %")
+    print(f"  {'not in any':26s} {1e3 * (wall - sum(sums.values())):9.2f} ms")
+    print(events.table(sort_by="self_cuda_time_total" if on_cuda else "self_cpu_time_total", row_limit=25))
+
+
+def read_study(path: str | None) -> dict[str, Any]:
+    """config.yaml with the overlay at `path`, block by block."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for block, values in (yaml.safe_load(Path(path).read_text()) if path else {}).items():
+        config[block] = config[block] | values if isinstance(values, dict) else values
+    return config
+
+
+def study_parser(text: str | None) -> argparse.ArgumentParser:
+    """The options that choose a study and its sizes."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", help="an overlay of config.yaml, such as studies/pilot.yaml")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--side", type=int, help="pixels; else the study's")
+    parser.add_argument("--batch", type=int, help="images a step; else the study's")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each contender")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    return parser
+
+
+def parse_study(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options, with the study's configuration and what it sets where no option does."""
+    args = parser.parse_args()
+    args.config = read_study(args.study)
+    args.side = args.side or args.config["data"]["image_size"]
+    args.batch = args.batch or args.config["train"]["batch_size"]
+    return args
+
+
+def main() -> None:
+    parser = study_parser(__doc__)
+    parts = {"speed": speed, "memory": memory, "layers": layers, "profile": profile}
+    parser.add_argument("part", choices=parts)
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument("--shallow", action="store_true", help="model.deep: false")
+    parser.add_argument("--steps", type=int, default=2, help="steps of a short epoch")
+    args = parse_study(parser)
+    config, splits = args.config, args.config["splits"]
+    architecture = Architecture.from_config(config["model"] | ({"deep": False} if args.shallow else {}))
+    args.models, args.epochs = splits["runs"] * len(splits["train_sets"]), config["train"]["epochs"]
+    args.train_size = splits["train_size"]
+    torch.set_num_threads(args.threads)
+    make_deterministic()
+    device = torch.device(args.device)
+    args.precision = choose_precision(args.precision, device)
+    recipe = Recipe.from_config(config["train"] | {"batch_size": args.batch, "epochs": 1}, config["loss"])
+    name = torch.cuda.get_device_name() if args.device == "cuda" else f"{args.threads} processor threads"
+    print(f"torch {torch.__version__}, {name}, load {os.getloadavg()[0]:.1f}")
+    parts[args.part](args, architecture, recipe, device)
+
+
+if __name__ == "__main__":
+    main()
