@@ -91,6 +91,13 @@ def as_json(*blocks):
     return json.dumps({block: config[block] for block in blocks}, sort_keys=True)
 
 
+def train_json():
+    """The configuration that decides on the weights of a model, as JSON text; TensorBoard only watches."""
+    train = {key: value for key, value in config["train"].items() if key != "tensorboard"}
+    blocks = {block: config[block] for block in ("seed", "model", "loss")}
+    return json.dumps(blocks | {"train": train}, sort_keys=True)
+
+
 def environment(name):
     """The conda environment of a stage, used with --sdm conda."""
     return str(ROOT / "envs" / f"{name}.yaml")

@@ -52,15 +52,16 @@ rule train_vae:
     resources:
         gpu=1,
         gpu_slots=config["gpu"]["slots_per_device"],
+        tensorboard=int(config["train"]["tensorboard"]),
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        config=as_json("seed", "model", "loss", "train"),
+        config=train_json(),
         design=lambda wildcards: design_json(train_set=dark_share(wildcards.train_set)),
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --record {input.record:q}"
         " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q}"
-        " --run {wildcards.run} --config {params.config:q} --threads {threads} --gpu-slots {resources.gpu_slots} --model {output.model:q}"
+        " --run {wildcards.run} --config {params.config:q} --threads {threads} --gpu-slots {resources.gpu_slots} --tensorboard {resources.tensorboard} --model {output.model:q}"
         " --history {output.history:q} --run-record {output.record:q} > {log:q} 2>&1"
 
 

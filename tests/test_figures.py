@@ -78,14 +78,17 @@ def test_reconstructions_draw(sets: int, tmp_path: Path) -> None:
 
 
 def test_training_curves_draw(tmp_path: Path) -> None:
-    for run in range(2):
-        folder = tmp_path / "A" / f"run{run}"
-        folder.mkdir(parents=True)
-        history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "mse": 1.0, "kl": 1.0, "perceptual": np.nan})
-        history.to_csv(folder / "history.csv", index=False)
-    text = draw("plot_training_curves", tmp_path, "x", "--models", str(tmp_path), "--sets", "A=0.5", "--runs", "2")
-    assert "2 models" in text["caption"]
-    assert "fell by 50.0 %" in text["caption"]
+    options = ["--models", str(tmp_path), "--sets", "A=0.5", "--runs", "2"]
+    for epochs, verdict in ((3, "Too few epochs to tell"), (4, "fell by 25.0 % an epoch on average (0.0 to 50.0 %")):
+        for run, factor in enumerate((0.5, 1.0)):  # one that halves every epoch, one that stays
+            folder = tmp_path / "A" / f"run{run}"
+            folder.mkdir(parents=True, exist_ok=True)
+            history = pd.DataFrame({"epoch": range(1, epochs + 1), "mse": 1.0, "kl": 1.0, "perceptual": np.nan})
+            history.assign(loss=2 * factor ** history["epoch"]).to_csv(folder / "history.csv", index=False)
+        text = draw("plot_training_curves", tmp_path, "x", *options)
+        assert "2 models" in text["caption"]
+        assert verdict in text["caption"]
+    assert "1 of 2 models have converged by epoch 4" in text["caption"]
 
 
 def test_fst_counts_fill_gaps_and_sum() -> None:

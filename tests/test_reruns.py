@@ -77,6 +77,8 @@ ROWS: dict[str, tuple[Any, set[str]]] = {
     "train.precision": ("bf16", TRAIN),
     "train.device": ("auto", TRAIN),
     "train.threads": (2, TRAIN),
+    "train.deterministic": (False, TRAIN),
+    "train.tensorboard": (True, REPORT),
     "evaluate.batch_size": (32, EVALUATE),
     "evaluate.samples": (3, EVALUATE),
     "evaluate.prior_samples": (9, EVALUATE),

@@ -3,14 +3,16 @@
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from safetensors import SafetensorError
 
 from fairgen.adam import Adam
 from fairgen.checkpoints import History, load_checkpoint, save_checkpoint
@@ -22,14 +24,15 @@ from fairgen.images import read_images, read_names, rows_of
 from fairgen.model import VAE, Architecture, parameter_count
 from fairgen.perceptual import load_perceptual_loss
 from fairgen.seeds import derive_seed
-from fairgen.training import LOSS_TERMS, Recipe, train
+from fairgen.training import Recipe, train
+from fairgen.watching import Watch
 from fairgen.weights import save_weights
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     torch.set_num_threads(args.threads)
-    make_deterministic()
+    make_deterministic(args.config["train"]["deterministic"])
     args.model.parent.mkdir(parents=True, exist_ok=True)
     with (
         sole(args.model.with_name(".lock")),
@@ -82,18 +85,16 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     checkpoint = args.model.with_name(".checkpoint.safetensors")
     history = load_checkpoint(checkpoint, key, model, optimizer)
     epochs_before = len(history)
-    last_saved = start = time.perf_counter()
-    # Shown on a terminal only; a log gets one line per epoch.
-    bar = tqdm(total=len(images) * recipe.epochs, initial=len(images) * epochs_before, unit=" images", disable=None)
+    board = args.model.with_name("tensorboard") if args.tensorboard else None
+    watch = Watch(len(images), recipe.epochs, epochs_before, board)
+    last_saved = time.perf_counter()
 
-    def after_epoch(history: list[dict[str, float]]) -> None:
+    def after_epoch(history: History) -> None:
         nonlocal last_saved
-        now = time.perf_counter()
-        terms = "  ".join(f"{name} {history[-1][name]:.4f}" for name in LOSS_TERMS)
-        rate = len(images) * (len(history) - epochs_before) / (now - start)
-        bar.write(f"epoch {len(history)}/{recipe.epochs}  {terms}  {rate:.0f} images/s")
-        if now - last_saved >= args.checkpoint_seconds:
-            save_checkpoint(checkpoint, key, model, optimizer, history)
+        line = watch.epoch(history)
+        if time.perf_counter() - last_saved >= args.checkpoint_seconds:
+            with explained(checkpoint, line):
+                save_checkpoint(checkpoint, key, model, optimizer, history)
             last_saved = time.perf_counter()
 
     train(
@@ -107,17 +108,30 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
         precision,
         history,
         after_epoch,
-        bar.update,
+        watch.step,
     )
-    bar.close()
-    seconds = time.perf_counter() - start
+    seconds = watch.close()
     trained = len(images) * (recipe.epochs - epochs_before)
     measured = {"seconds": seconds, "images_per_second": trained / seconds, "peak_memory_mb": peak_memory_mb(device)}
-    save_weights(args.model, model, architecture)
-    write_text(history_csv(history), args.history)
-    write_json(record | measured, args.run_record)  # the last product
-    keep(finished, key, products)
+    with explained(args.model, f"epoch {len(history)}/{recipe.epochs}, the last"):
+        save_weights(args.model, model, architecture)
+        write_text(history_csv(history), args.history)
+        write_json(record | measured, args.run_record)  # the last product
+        keep(finished, key, products)
     checkpoint.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(path: Path, state: str) -> Iterator[None]:
+    """Turn a failure to write `path` into a `UserError` that names the `state` of the training."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        free = shutil.disk_usage(path.parent).free / 2**20
+        raise UserError(
+            f"cannot write {path} after {state}: {error}. {free:.0f} MiB of that disk are free. Make room and run "
+            "again: training continues from its last checkpoint, which is kept."
+        ) from error
 
 
 def history_csv(history: History) -> str:
@@ -138,6 +152,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks model, loss, train")
     parser.add_argument("--threads", type=int, default=1, help="processor threads; other numbers, other bits")
     parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
+    parser.add_argument("--tensorboard", type=int, choices=[0, 1], default=0, help="1: write losses for TensorBoard")
     # An epoch of a small network takes less than a second: saving each would cost more than training it again.
     parser.add_argument("--checkpoint-seconds", type=float, default=20.0, help="least time between checkpoints")
     parser.add_argument("--model", required=True, type=Path, help="output: model.safetensors")

@@ -66,15 +66,21 @@ def place(module: ModuleType, device: torch.device) -> ModuleType:
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def make_deterministic() -> None:
-    """Ask PyTorch for algorithms that give the same bits on every run; call it before anything is on the GPU."""
+def make_deterministic(deterministic: bool = True) -> None:
+    """Ask PyTorch for algorithms that give the same bits on every run; call it before anything is on the GPU.
+
+    Otherwise cuDNN tries its algorithms and takes the fastest. The network's operations on a CPU give the same bits
+    either way.
+    """
+    torch.backends.cudnn.benchmark = not deterministic
+    if not deterministic:
+        return
     # cuBLAS reads this when it starts, and is deterministic only with a fixed workspace.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # What torch.use_deterministic_algorithms(True) does, without importing PyTorch's compiler, which takes seconds.
     torch.set_deterministic_debug_mode("error")
     # Filling new memory with NaN unmasks code that reads it unwritten, at the price of one more pass over it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
 
 
 def hardware(device: torch.device) -> dict[str, str | int]:

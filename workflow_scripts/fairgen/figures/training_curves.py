@@ -16,6 +16,9 @@ TERMS = {
     "perceptual": "perceptual",
 }
 COLUMNS = ("epoch", *TERMS)
+# A loss has converged when its mean fall an epoch, over this many last epochs, is less than this part of it.
+LAST_EPOCHS = 3
+CONVERGED = 0.01
 
 
 def training_data(histories: pd.DataFrame) -> pd.DataFrame:
@@ -54,14 +57,20 @@ def draw_training(data: pd.DataFrame) -> Figure:
 
 
 def training_text(data: pd.DataFrame) -> FigureText:
-    """Title, caption and alternative text; says how much the loss still fell in the last epoch."""
+    """Title, caption and alternative text; says whether the loss converged, by the rule of `CONVERGED`."""
     epochs = int(data["epoch"].max())
-    models = len(data[["train_set", "run"]].drop_duplicates())
-    end = ""
-    if epochs > 1:
-        loss = data.pivot_table(index=["train_set", "run"], columns="epoch", values="loss")
-        fall = 1 - float((loss[epochs] / loss[epochs - 1]).mean())
-        end = f" In the last epoch the loss fell by {100 * fall:.1f} % on average."
+    loss = data.pivot_table(index=["train_set", "run"], columns="epoch", values="loss")
+    models = len(loss)
+    if epochs > LAST_EPOCHS:
+        falls = 1 - (loss[epochs] / loss[epochs - LAST_EPOCHS]) ** (1 / LAST_EPOCHS)
+        end = (
+            f" Over the last {LAST_EPOCHS} epochs the loss fell by {100 * falls.mean():.1f} % an epoch on average "
+            f"({100 * falls.min():.1f} to {100 * falls.max():.1f} % by model). By the rule that a converged loss falls "
+            f"by less than {100 * CONVERGED:.0f} % an epoch, {(falls < CONVERGED).sum()} of {models} models have "
+            f"converged by epoch {epochs}."
+        )
+    else:
+        end = f" Too few epochs to tell whether the loss converged (more than {LAST_EPOCHS} are needed)."
     return FigureText(
         "Training",
         f"Loss on the training images and its terms over {epochs} epoch{'s' if epochs > 1 else ''}, one line for each "

@@ -1,0 +1,224 @@
+"""Trainings as processes: killed, out of disk, diverged or asked for again, they lose nothing and say what happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from fairgen.files import write_csv, write_json
+from fairgen.training import LOSS_TERMS
+
+CONFIG = {
+    "seed": 1,
+    "model": {"width": 16, "multipliers": [1, 1, 1, 1], "latent_channels": 2, "deep": False, "norm": "batch"},
+    "loss": {"kl_scale": 1.0, "feature_scale": 0.0, "perceptual_weights": "random", "perceptual_normalize": False},
+    "train": {"epochs": 6, "batch_size": 8, "learning_rate": 1e-3, "clip_norm": 10.0, "flip": 0.5}
+    | {"precision": "fp32", "device": "cpu", "threads": 1, "deterministic": True},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packed images and a manifest as the earlier stages write them."""
+    folder = tmp_path_factory.mktemp("data")
+    n = 64
+    np.save(folder / "images.npy", np.random.default_rng(0).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8))
+    hashes = [f"{index:032x}" for index in range(n)]
+    write_csv(pd.DataFrame({"row": range(n), "md5hash": hashes}), folder / "images.csv")
+    write_json({"n": n, "side": 32, "sha256": "0" * 64, "synthetic": True}, folder / "images.json")
+    write_csv(pd.DataFrame({"run": 0, "role": "train_A", "group": "light", "md5hash": hashes}), folder / "manifest.csv")
+    return folder
+
+
+def command(data: Path, output: Path, config: dict[str, object], seconds: float = 0.0) -> list[str]:
+    script = Path(__file__).parents[1] / "workflow_scripts" / "train_vae.py"
+    return [
+        *(sys.executable, str(script), "--images", f"{data}/images.npy", "--index", f"{data}/images.csv"),
+        *("--record", f"{data}/images.json", "--manifest", f"{data}/manifest.csv", "--features", "none"),
+        *("--train-set", "A", "--run", "0", "--config", json.dumps(config), "--checkpoint-seconds", str(seconds)),
+        *("--model", f"{output}/model.safetensors", "--history", f"{output}/history.csv"),
+        *("--run-record", f"{output}/run.json"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(command(data, output, CONFIG), check=True, capture_output=True)
+    return output
+
+
+@pytest.mark.parametrize("epochs_before", [1, 3, 5])
+def test_a_killed_training_continues_to_the_same_bytes(
+    data: Path, undisturbed: Path, tmp_path: Path, epochs_before: int
+) -> None:
+    checkpoint = tmp_path / ".checkpoint.safetensors"
+    process = subprocess.Popen(command(data, tmp_path, CONFIG), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(f"epoch {epochs_before}/"):
+            break
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "model.safetensors").exists()
+    rerun = subprocess.run(command(data, tmp_path, CONFIG), check=True, capture_output=True, text=True)
+    assert "continuing after epoch" in rerun.stdout
+    for name in ("model.safetensors", "history.csv"):
+        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize("foreign", ["another learning rate", "damaged"])
+def test_a_foreign_checkpoint_is_never_used(data: Path, undisturbed: Path, tmp_path: Path, foreign: str) -> None:
+    checkpoint = tmp_path / ".checkpoint.safetensors"
+    if foreign == "damaged":
+        checkpoint.write_bytes(b"\x00" * 100)
+    else:
+        changed = {**CONFIG, "train": {**CONFIG["train"], "learning_rate": 2e-3}}  # type: ignore[dict-item]
+        process = subprocess.Popen(command(data, tmp_path, changed), stdout=subprocess.DEVNULL)
+        while not checkpoint.exists() and process.poll() is None:
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert checkpoint.exists()
+    rerun = subprocess.run(command(data, tmp_path, CONFIG), check=True, capture_output=True, text=True)
+    assert "starting from the first epoch" in rerun.stdout
+    assert (tmp_path / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+
+
+def test_the_record_of_a_run(undisturbed: Path) -> None:
+    record = json.loads((undisturbed / "run.json").read_text())
+    assert record["config"] == CONFIG
+    assert record["n_images"] == record["n_distinct"] == 64
+    assert record["synthetic"] is True
+    assert record["precision"] == "fp32"
+    assert record["device"] == "cpu"
+    assert record["seconds"] > 0
+    assert record["peak_memory_mb"] > 0
+    assert record["parameters"] == sum(
+        tensor.numel()
+        for name, tensor in load_file(undisturbed / "model.safetensors").items()
+        if "running" not in name and "tracked" not in name
+    )
+    history = pd.read_csv(undisturbed / "history.csv")
+    assert list(history) == ["epoch", *LOSS_TERMS]
+    assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_unknown_training_set_is_named(data: Path, tmp_path: Path) -> None:
+    arguments = command(data, tmp_path, CONFIG)
+    arguments[arguments.index("--train-set") + 1] = "Z"
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "has no images for training set Z" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def train(data: Path, output: Path, config: dict[str, object], *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*command(data, output, config), *options], capture_output=True, text=True, check=False)
+
+
+def test_a_loss_that_is_no_longer_finite(data: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(command(data, tmp_path, CONFIG), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 3/"):
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    checkpoint = tmp_path / ".checkpoint.safetensors"
+    with safe_open(checkpoint, "pt") as file:
+        metadata = file.metadata()
+    epochs = len(json.loads(metadata["history"]))
+    tensors = load_file(checkpoint)
+    tensors["model.encoder.mu.bias"].fill_(1e30)  # whose square, in the KL divergence, is infinite
+    save_file(tensors, checkpoint, metadata=metadata)
+    before = checkpoint.read_bytes()
+    done = train(data, tmp_path, CONFIG)
+    assert done.returncode == 1
+    assert f"the loss is no longer finite in epoch {epochs + 1}, step 1: loss " in done.stderr
+    assert "kl inf" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert checkpoint.read_bytes() == before
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, data: Path) -> Iterator[Path]:
+    """A file system that holds one checkpoint, but not a second one beside it while it is written."""
+    probe = tmp_path / "probe"
+    process = subprocess.Popen(command(data, probe, CONFIG), stdout=subprocess.DEVNULL)
+    while not (probe / ".checkpoint.safetensors").exists() and process.poll() is None:
+        time.sleep(0.001)
+    size = (probe / ".checkpoint.safetensors").stat().st_size
+    process.kill()
+    process.wait()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = f"size={int(1.5 * size) // 1024}k"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_full_disk(data: Path, undisturbed: Path, small_disk: Path, tmp_path: Path) -> None:
+    done = train(data, small_disk, CONFIG)
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+    assert "after epoch 2/6  loss " in done.stderr
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in small_disk.iterdir()) == [".checkpoint.safetensors", ".lock"]
+    # There is room again: the first epoch is not lost.
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    again = train(data, small_disk, CONFIG)
+    assert again.returncode == 0
+    assert "continuing after epoch 1" in again.stdout
+    assert (small_disk / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+
+
+def test_tensorboard_is_optional(data: Path, undisturbed: Path, tmp_path: Path) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "tensorboard.py").write_text("raise ImportError('not installed')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "without")}
+    arguments = [*command(data, tmp_path, CONFIG), "--tensorboard", "1"]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "train.tensorboard needs the package tensorboard" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_tensorboard_shows_the_history(data: Path, undisturbed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the optional package tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert train(data, tmp_path, CONFIG, "--tensorboard", "1").returncode == 0
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    history = pd.read_csv(tmp_path / "history.csv")
+    for name in LOSS_TERMS:
+        assert [event.step for event in events.Scalars(name)] == history["epoch"].tolist()
+        assert [event.value for event in events.Scalars(name)] == pytest.approx(history[name].tolist(), rel=1e-6)
+    assert (tmp_path / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+
+
+def test_a_job_imports_only_what_it_needs(data: Path, tmp_path: Path) -> None:
+    # Each of these takes a quarter to twice as long to import as PyTorch itself.
+    python, *rest = command(data, tmp_path, CONFIG)
+    done = subprocess.run([python, "-X", "importtime", *rest], capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "torch" in imported
+    assert not imported & {"pandas", "torch._dynamo", "torch._inductor", "torchvision", "sympy", "scipy", "matplotlib"}
