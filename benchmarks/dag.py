@@ -2,9 +2,10 @@
 
     python benchmarks/dag.py [--runs 10 100 1000] [--shares 11] [--results FILE]
 
-The bare workflow has as many jobs and files: a training has the same inputs (sources among them) and outputs, as many
-tables read all models; but no parameters, resources, captions or configuration. Both are planned one after the
-other; time is processor time (other work on the machine does not count), memory the peak of the process.
+The bare workflow has as many jobs and files: each draw, training and evaluation has the same inputs (sources among
+them) and outputs, and what collects all models reads as many files; but no parameters, resources, captions or
+configuration. Both are planned one after the other; time is processor time (other work on the machine does not
+count), memory the peak of the process.
 """
 
 import argparse
@@ -19,37 +20,49 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
+# A product of each rule that makes most of the jobs.
+TARGETS = {
+    "make_splits": "results/scale/splits/run0.csv",
+    "train_vae": "results/scale/runs/d00/run0/model.safetensors",
+    "evaluate_vae": "results/scale/runs/d00/run0/evaluation.parquet",
+}
 DRY_RUN = ["--dry-run", "--workflow-profile", "none", "--cores", "1"]
 
-# One job per model for training and evaluation, one per run for the draw, and the tables over all of them.
+# One job per model for training and evaluation, one per run for the draw, one per training set for the ensemble, and
+# the tables over all of them.
 BARE = r"""
 RUNS = range({runs})
 SETS = [f"d{{share:02d}}" for share in range({shares})]
 SMALL = range({small})
-SOURCES = [f"sources/{{number}}.py" for number in range({sources})]
-MODELS = expand("runs/{{train_set}}/run{{run}}/evaluation.parquet", train_set=SETS, run=RUNS)
-RECORDS = expand("runs/{{train_set}}/run{{run}}/run.json", train_set=SETS, run=RUNS)
+
+def sources(number):
+    return [f"sources/{{index}}.py" for index in range(number)]
+
+def of_all(name):
+    return expand("runs/{{train_set}}/run{{run}}/" + name, train_set=SETS, run=RUNS)
+
+MODELS = of_all("evaluation.parquet")
 
 wildcard_constraints:
     train_set="|".join(SETS),
     run=r"\d+",
 
 rule all:
-    input: expand("tables/{{table}}.csv", table=SMALL), "report.html"
+    input: expand("splits/run{{run}}.csv", run=RUNS), expand("tables/{{table}}.csv", table=SMALL), "report.html"
 
 rule data:
     output: "images.npy", "images.csv", "images.json", "features"
     shell: "touch {{output}}"
 
 rule make_splits:
-    input: SOURCES, "images.json", "images.csv"
+    input: sources({make_splits}), "images.json", "images.csv"
     output: "splits/run{{run}}.csv"
     log: "logs/splits/{{run}}.log"
     benchmark: "benchmarks/splits/{{run}}.tsv"
     shell: "touch {{output}}"
 
 rule train_vae:
-    input: SOURCES, "images.npy", "images.csv", "images.json", "features", "splits/run{{run}}.csv"
+    input: sources({train_vae}), "images.npy", "images.csv", "images.json", "features", "splits/run{{run}}.csv"
     output:
         "runs/{{train_set}}/run{{run}}/model.safetensors",
         "runs/{{train_set}}/run{{run}}/history.csv",
@@ -60,7 +73,7 @@ rule train_vae:
 
 rule evaluate_vae:
     input:
-        SOURCES, "images.npy", "images.csv", "features", "splits/run{{run}}.csv",
+        sources({evaluate_vae}), "images.npy", "images.csv", "features", "splits/run{{run}}.csv",
         "runs/{{train_set}}/run{{run}}/model.safetensors",
     output:
         "runs/{{train_set}}/run{{run}}/evaluation.parquet",
@@ -70,13 +83,36 @@ rule evaluate_vae:
     benchmark: "benchmarks/evaluate/{{train_set}}.{{run}}.tsv"
     shell: "touch {{output}}"
 
+rule ensemble:
+    input:
+        sources({evaluate_vae}), "images.npy", "images.csv", expand("splits/run{{run}}.csv", run=RUNS),
+        expand("runs/{{train_set}}/run{{run}}/model.safetensors", run=RUNS, allow_missing=True),
+    output: "runs/{{train_set}}/ensemble.parquet"
+    shell: "touch {{output}}"
+
+rule ensembles:
+    input: sources({evaluate_vae}), MODELS, expand("runs/{{train_set}}/ensemble.parquet", train_set=SETS)
+    output: "tables/0.csv"
+    shell: "touch {{output}}"
+
+rule samples:
+    input: sources({evaluate_vae}), MODELS, of_all("samples.parquet")
+    output: "tables/1.csv"
+    shell: "touch {{output}}"
+
+rule curves:
+    input: sources({evaluate_vae}), of_all("history.csv")
+    output: "tables/2.csv"
+    shell: "touch {{output}}"
+
 rule table:
-    input: SOURCES, lambda wildcards: MODELS if int(wildcards.table) < {wide} else "images.csv"
+    input: sources({evaluate_vae}), lambda wildcards: MODELS if int(wildcards.table) < {wide} + 1 else "images.csv"
     output: "tables/{{table}}.csv"
+    wildcard_constraints: table="[3-9]|[1-9][0-9]+"
     shell: "touch {{output}}"
 
 rule page:
-    input: RECORDS, expand("tables/{{table}}.csv", table=SMALL)
+    input: of_all("run.json"), expand("tables/{{table}}.csv", table=SMALL)
     output: "report.html"
     shell: "touch {{output}}"
 """
@@ -116,12 +152,12 @@ def compare(folder: Path, runs: int, shares: int) -> dict[str, float]:
     plan = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(study), "--directory", str(folder / "fairgen")]
     jobs, seconds, memory = dry_run(plan)
     # What surrounds the models: the same number of small jobs, as many of them over all models, as many sources.
-    small = jobs - runs - 2 * runs * shares - 3
+    small = jobs - runs - 2 * runs * shares - shares - 3
+    sources = {rule: sources_of(plan, rule, target) for rule, target in TARGETS.items()}
     (folder / "bare" / "sources").mkdir()
-    sources = sources_per_training(plan)
-    for number in range(sources):
+    for number in range(max(sources.values())):
         (folder / "bare" / "sources" / f"{number}.py").touch()
-    snakefile.write_text(BARE.format(runs=runs, shares=shares, small=small, sources=sources, wide=wide_rules()))
+    snakefile.write_text(BARE.format(runs=runs, shares=shares, small=small, wide=wide_rules(), **sources))
     bare_jobs, bare_seconds, bare_memory = dry_run(["--snakefile", str(snakefile), "--directory", str(folder / "bare")])
     return {
         "runs": runs,
@@ -140,12 +176,11 @@ def wide_rules() -> int:
     return (ROOT / "rules" / "stats.smk").read_text().count("=EVALUATIONS")
 
 
-def sources_per_training(plan: list[str]) -> int:
-    """How many source files a training has as inputs: its script and the modules it imports."""
+def sources_of(plan: list[str], rule: str, target: str) -> int:
+    """How many source files `target` of a rule has as inputs: its script and the modules it imports."""
     command = [sys.executable, "-m", "snakemake", *DRY_RUN, *plan]
-    target = "results/scale/runs/d00/run0/model.safetensors"
     output = subprocess.run([*command, "--", target], capture_output=True, text=True, check=True).stdout
-    job = output[output.index("rule train_vae:") :]
+    job = output[output.index(f"rule {rule}:") :]
     inputs = next(line for line in job.splitlines() if line.strip().startswith("input:"))
     return inputs.count("workflow_scripts/")
 

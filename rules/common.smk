@@ -3,6 +3,7 @@ import ast
 import functools
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -35,9 +36,26 @@ pathvars:
     benchmarks=f"results/{config['study']}/benchmarks",
 
 
+def numbers_below(count):
+    """A regular expression for 0, 1, ... `count` - 1, as long as the number and not as the list.
+
+    Snakemake writes constraints into the name of every output: with a thousand names in them, planning is slow.
+    """
+    top = str(count - 1)
+    patterns = [
+        "[1-9]" * (length > 1) + "[0-9]" * (length - (length > 1)) for length in range(1, len(top))
+    ]
+    for place, digit in enumerate(top):
+        first = 1 if place == 0 and len(top) > 1 else 0
+        if int(digit) > first:
+            rest = "[0-9]" * (len(top) - place - 1)
+            patterns.append(f"{top[:place]}[{first}-{int(digit) - 1}]{rest}")
+    return "|".join(patterns + [top])
+
+
 wildcard_constraints:
     train_set="|".join(TRAIN_SETS),
-    run="|".join(RUNS),
+    run=numbers_below(len(RUNS)),
 
 
 def source(name):
@@ -137,8 +155,9 @@ def evaluate_json():
     )
 
 
+@functools.cache
 def probe_members():
-    """One entry per embedding to probe: its name, the source it belongs to and what the tables call it."""
+    """For each embedding to probe, by name: the source it belongs to, and what the tables call it."""
     members = []
     for entry in config["probe"]["sources"]:
         dataset = entry.get("dataset", config["study"])
@@ -156,12 +175,20 @@ def probe_members():
             ]
         else:
             members.append(base | {"member": entry["name"], "train_set": "", "run": 0})
-    return members
+    return {member["member"]: member for member in members}
+
+
+def member_pattern(source):
+    """A regular expression for the names of the embeddings of one source."""
+    name = re.escape(source["name"])
+    if source["kind"] != "vae":
+        return name
+    return rf"{name}\.(?:{'|'.join(TRAIN_SETS)})\.run(?:{numbers_below(len(RUNS))})"
 
 
 def probe_source(member):
     """The entry of `probe.sources` and the entry of `probe_members` for the embedding of that name."""
-    found = next(entry for entry in probe_members() if entry["member"] == member)
+    found = probe_members()[member]
     return (
         next(entry for entry in config["probe"]["sources"] if entry["name"] == found["source"]),
         found,

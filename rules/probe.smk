@@ -1,7 +1,7 @@
 # What the embeddings give away. One job per embedding; the tables collect them all.
 
 # One entry per embedding: its name here, and what the tables call it.
-EMBEDDINGS = probe_members()
+EMBEDDINGS = list(probe_members().values())
 OPENCLIP = {
     entry["name"]: entry["model"]
     for entry in config["probe"]["sources"]
@@ -16,7 +16,7 @@ PROBE_TABLES = ["folds", "counts", "poster", "curves", "tests", "sets", "claims"
 
 
 wildcard_constraints:
-    member="|".join(entry["member"] for entry in EMBEDDINGS) or "none",
+    member="|".join(member_pattern(entry) for entry in config["probe"]["sources"]) or "none",
 
 
 if config["probe"]["lookalike"]:
@@ -71,6 +71,7 @@ rule embed_images:
     threads: 4
     resources:
         gpu=1,
+        gpu_slots=config["gpu"]["slots_per_device"],
         mem_mb=8000,
         runtime=120,
     params:
@@ -79,11 +80,10 @@ rule embed_images:
         light=config["splits"]["light"],
         dark=config["splits"]["dark"],
         device=config["probe"]["device"],
-        gpu_slots=config["gpu"]["slots_per_device"],
     shell:
         "python -u {input.script:q} --model {params.model:q} --images {input.images:q} --index {input.index:q}"
         " --label {params.label} --light {params.light} --dark {params.dark} --device {params.device}"
-        " --gpu-slots {params.gpu_slots} --embeddings {output.embeddings:q} --metadata {output.metadata:q}"
+        " --gpu-slots {resources.gpu_slots} --embeddings {output.embeddings:q} --metadata {output.metadata:q}"
         " > {log:q} 2>&1"
 
 
@@ -104,18 +104,18 @@ rule probe_embeddings:
     threads: config["probe"]["threads"]
     resources:
         gpu=1,
+        gpu_slots=config["gpu"]["slots_per_device"],
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         config=lambda wildcards: probe_json(wildcards.member),
-        gpu_slots=config["gpu"]["slots_per_device"],
         clusters=lambda wildcards, input: (
             f"--clusters {input.clusters}" if "clusters" in input.keys() else ""
         ),
     shell:
         "python -u {input.script:q} --name {wildcards.member} --embeddings {input.embeddings:q}"
         " --metadata {input.metadata:q} {params.clusters} --config {params.config:q} --threads {threads}"
-        " --gpu-slots {params.gpu_slots} --folds {output.folds:q} --counts {output.counts:q}"
+        " --gpu-slots {resources.gpu_slots} --folds {output.folds:q} --counts {output.counts:q}"
         " > {log:q} 2>&1"
 
 

@@ -1,5 +1,6 @@
 """The tiny study on a Slurm of this host, and what goes wrong on clusters: memory, time, lost jobs and daemons."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -22,9 +23,9 @@ SLURM_PROGRAMS = ("munged", "slurmctld", "slurmd")
 SEARCH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 MODEL = "results/tiny/runs/B/run0"
 ONE_MODEL = f"{MODEL}/evaluation.parquet"
-# Long enough to be interrupted after its first checkpoint, which comes after 20 seconds. Without the perceptual loss
-# an epoch takes some ten milliseconds.
-LONG: dict[str, dict[str, int]] = {"loss": {"feature_scale": 0}, "train": {"epochs": 1500}}
+# Long enough to be interrupted after its first checkpoint: without the perceptual loss an epoch takes some ten
+# milliseconds.
+LONG: dict[str, dict[str, int]] = {"loss": {"feature_scale": 0}, "train": {"epochs": 600}}
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +46,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study up to its trainings, which are made long; made without Slurm."""
+    """The study up to its trainings, which are made long and save a checkpoint every second; made without Slurm."""
     folder = copy_workflow(tmp_path_factory.mktemp("prepared") / "project")
     overlay(folder, **LONG)
+    rule = folder / "rules" / "train.smk"
+    often = rule.read_text().replace("--threads {threads}", "--threads {threads} --checkpoint-seconds 1")
+    assert often != rule.read_text()
+    rule.write_text(often)
     snakemake(folder, "--configfile", "tiny.yaml", "--", "splits", "results/tiny/perceptual/vgg19.safetensors")
     return folder
 
@@ -118,6 +123,17 @@ def wait_for_checkpoint(project: Path) -> None:
     wait_for((project / MODEL / ".checkpoint.safetensors").exists)
 
 
+def trainings(project: Path) -> list[int]:
+    """The processes that train in `project`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+            if b"workflow_scripts/train_vae.py" in arguments and (process / "cwd").resolve() == project:
+                found.append(int(process.name))
+    return found
+
+
 def assert_resumed(project: Path) -> None:
     """The training went on from its checkpoint, and has every epoch once."""
     assert int(re.findall(r"continuing after epoch (\d+)", training_log(project))[0]) > 0
@@ -150,6 +166,30 @@ def test_the_study_ends_and_gpus_bound_the_trainings(cluster: Path, tmp_path: Pa
     assert planned(project, "--configfile", "tiny.yaml") == {}
 
 
+# Lines of the profile that a site uncomments (default-resources, set-resources), and what Slurm then knows of a job.
+SITES = [
+    (r"^  # (- )", {"Partition": "gpu", "Account": "lab", "TresPerJob": "gres:gpu:a100:1"}),
+    (r"^# (set-resources:|  - )", {"Partition": "gpu-long", "TimeLimit": "03:50:00", "TresPerNode": "gres:gpu:a100:1"}),
+]
+
+
+@pytest.mark.parametrize(("commented", "expected"), SITES)
+def test_what_a_site_edits_in_the_profile_reaches_slurm(
+    cluster: Path, project: Path, commented: str, expected: dict[str, str]
+) -> None:
+    profile = project / "profiles" / "slurm" / "profile.yaml"
+    indent = "  " if commented.startswith("^  ") else ""
+    profile.write_text(re.sub(commented, rf"{indent}\1", profile.read_text(), flags=re.MULTILINE))
+    process = start(project, "--", ONE_MODEL)
+    wait_for(lambda: submitted(project))
+    (job,) = submitted(project)
+    shown = subprocess.check_output(["scontrol", "show", "job", job], text=True)
+    known = dict(re.findall(r"(\w+)=(\S*)", shown))
+    assert {key: known.get(key) for key in expected} == expected
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+
+
 def test_a_job_killed_for_memory_gets_more(cluster: Path, project: Path) -> None:
     little = "260 if attempt == 1 else 4000"
     options = ["--set-resources", f"train_vae:mem_mb={little}", f"evaluate_vae:mem_mb={little}"]
@@ -160,9 +200,13 @@ def test_a_job_killed_for_memory_gets_more(cluster: Path, project: Path) -> None
 
 
 def test_a_job_killed_for_time_resumes_with_more(cluster: Path, project: Path) -> None:
-    # Slurm's shortest limit is a minute, enforced every thirty seconds; the training takes longer.
+    # Slurm's shortest limit is a minute, enforced every thirty seconds; the training is halted until then.
     options = ["--set-resources", "train_vae:runtime=1 if attempt == 1 else 30", "evaluate_vae:runtime=0"]
-    finish(project, start(project, *options, "--", ONE_MODEL))
+    process = start(project, *options, "--", ONE_MODEL)
+    wait_for_checkpoint(project)
+    for training in trainings(project):
+        os.kill(training, signal.SIGSTOP)
+    finish(project, process)
     first, second = submitted(project)
     assert (state_of(cluster, first), state_of(cluster, second)) == ("TIMEOUT", "COMPLETED")
     assert_resumed(project)
@@ -194,6 +238,9 @@ def test_a_killed_snakemake_trains_nothing_twice(cluster: Path, project: Path, a
     if again == "after it trained":
         wait_for(lambda: not queue(), 300)
         assert state_of(cluster, submitted(project)[0]) == "COMPLETED"
+    # The folder is still locked, and the message says what to do.
+    assert start(project, "--", ONE_MODEL).wait(60) != 0
+    assert "snakemake --unlock" in (project / "slurm.log").read_text()
     snakemake(project, "--configfile", "tiny.yaml", "--unlock")
     finish(project, start(project, "--", ONE_MODEL))
     wait_for(lambda: not queue(), 60)
