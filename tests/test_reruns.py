@@ -22,17 +22,19 @@ Config = dict[str, Any]
 TONE = {"name": "tone", "kind": "binary", "columns": ["group"], "values": {"light": "light", "dark": "dark"}}
 SEX = {"name": "sex", "kind": "binary", "columns": ["sex"], "values": {"F": "female", "M": "male"}}
 DISEASE = {"name": "class", "kind": "multiclass", "columns": ["three_partition_label"]}
-EDEMA = {"name": "Edema", "kind": "binary", "columns": ["Edema"], "values": {"0": "no", "1": "yes"}}
+FINDINGS = {"name": "findings", "kind": "multilabel", "columns": ["Edema", "No Finding"], "missing": [-1]}
 VAE_SOURCE = {"name": "vae", "kind": "vae", "attributes": [TONE], "diseases": [DISEASE]}
 FILE_SOURCE = {
     "name": "mimic",
     "kind": "file",
+    "dataset": "MIMIC-CXR",
+    "model": "B-CLIP",
     "embeddings": "results/tiny/lookalike/mimic.biomedclip.npz",
     "metadata": "results/tiny/lookalike/mimic.csv",
     "id": "image_id",
     "group": "subject_id",
     "attributes": [SEX],
-    "diseases": [EDEMA],
+    "diseases": [FINDINGS],
 }
 # The tiny study with probes, on local files as with real photographs, so that every key has a meaning.
 LOCAL: Config = yaml.safe_load(TINY.read_text()) | {
@@ -238,12 +240,14 @@ def stages(study: Path, config: Config, name: str = "study") -> set[str]:
     """The rule files whose rules a dry run plans."""
     (study / f"{name}.yaml").write_text(yaml.safe_dump(config))
     file_of = {
-        rule: path.stem
+        rule: path.stem.split("_")[0]
         for path in (ROOT / "rules").glob("*.smk")
         for rule in re.findall(r"^ *(?:rule|use rule \w+ as) (\w+)", path.read_text(), flags=re.MULTILINE)
     }
+    jobs = planned(study, "--configfile", f"{name}.yaml")
     # Targets such as `splits` are not jobs.
-    return {file_of[rule] for rule in planned(study, "--configfile", f"{name}.yaml") if rule not in STAGES}
+    # Rules of figures are made in a loop.
+    return {file_of.get(rule, "figures") for rule in jobs if rule not in STAGES}
 
 
 def twin(study: Path, folder: Path) -> Path:
