@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 MAX_BYTES = 64 * 1024 * 1024  # of one image file; the largest original has 3 MB
 # What reading a file or archive member can raise; RuntimeError: an encrypted zip member.
@@ -76,15 +76,21 @@ def read_bytes(location: Location, limit: int = MAX_BYTES) -> bytes:
                 raise EOFError(f"the archive breaks off after {len(data)} of its {location.size} bytes")
         elif location.member:
             with open_zip(location.path, stamp_of(location.path)).open(location.member) as member:
-                data = member.read(limit + 1)
+                data = _read(member, location.size, limit)
         else:
             with open(location.path, "rb") as file:
-                data = file.read(limit + 1)
+                data = _read(file, location.size, limit)
     except READ_ERRORS as error:
         raise UnreadableError("unreadable", f"{type(error).__name__}: {error}") from error
     if len(data) > limit:
         raise UnreadableError("too-large", f"more than {limit} bytes, although {location.size} were announced")
     return data
+
+
+def _read(file: IO[bytes], expected: int, limit: int) -> bytes:
+    """All bytes, if they are at most `limit`, else one more; in one piece when they are as many as expected."""
+    data = file.read(expected + 1)
+    return data + file.read(limit - expected) if len(data) > expected else data
 
 
 def has_hash(data: bytes, md5hash: str) -> bool:
