@@ -1,8 +1,5 @@
 """The packed array: what is in it, what is said of what is not, and that nothing but the inputs decides."""
 
-import hashlib
-import io
-import json
 import os
 import shutil
 import signal
@@ -14,76 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, metadata_of, photograph
 
-from check_images import main as check_images
 from fairgen import packing
 from fairgen.decoding import IccPolicy, decode_square
-from fairgen.errors import UserError
 from fairgen.files import write_csv
 from fairgen.locations import Source
-from fairgen.metadata import COLUMNS
 from fairgen.packing import Settings
 from fairgen.sources import locate_images
-from pack_images import main as pack_images
-
-SIDE = 16
-
-
-def photograph(seed: int) -> bytes:
-    rng = np.random.default_rng(seed)
-    size = rng.integers(20, 60, 2)
-    buffer = io.BytesIO()
-    Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def md5(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest()
-
-
-PHOTOGRAPHS = {md5(data): data for data in map(photograph, range(12))}
-
-
-def metadata_of(hashes: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame({"md5hash": hashes})
-    table["fitzpatrick_scale"] = [(1, 2, 5, 6)[i % 4] for i in range(len(table))]
-    table["fitzpatrick_centaur"] = 1
-    for column in COLUMNS[3:]:
-        table[column] = "x"
-    return table[COLUMNS]
-
-
-def folder_of(path: Path, files: dict[str, bytes]) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    for md5hash, content in files.items():
-        (path / f"{md5hash}.jpg").write_bytes(content)
-    return path
-
-
-class Study:
-    """A folder with metadata and sources, and the two scripts of the packing stage run on it."""
-
-    def __init__(self, path: Path, hashes: list[str], sources: list[dict[str, object]]) -> None:
-        self.path, self.sources = path, sources
-        path.mkdir(exist_ok=True)
-        write_csv(metadata_of(hashes), path / "metadata.csv")
-
-    def arguments(self, workers: int = 2) -> list[str]:
-        named = {"--images": "images.npy", "--index": "images.csv", "--availability": "availability.csv"}
-        paths = {"--metadata": "metadata.csv", "--downloads": "downloads", "--work": "work", **named}
-        options = {"--sources": json.dumps(self.sources), "--side": str(SIDE), "--icc": "convert"}
-        options |= {option: str(self.path / name) for option, name in paths.items()} | {"--workers": str(workers)}
-        return [text for option in options.items() for text in option]
-
-    def pack(self, *more: str, workers: int = 2) -> None:
-        pack_images([*self.arguments(workers), *more])
-        self.images = np.load(self.path / "images.npy", mmap_mode="r")
-        self.index = pd.read_csv(self.path / "images.csv")
-        self.availability = pd.read_csv(self.path / "availability.csv", keep_default_na=False).set_index("md5hash")
-
-    def bytes(self) -> list[bytes]:
-        return [(self.path / name).read_bytes() for name in ("images.npy", "images.csv", "availability.csv")]
 
 
 def test_row_i_of_the_index_is_image_i_in_the_order_of_the_metadata(tmp_path: Path) -> None:
@@ -253,43 +188,6 @@ def test_kill_9_at_any_time_leaves_nothing_half_written(tmp_path: Path, delay: f
     fresh = Study(tmp_path / "t", list(photographs), study.sources)
     fresh.pack()
     assert study.bytes() == fresh.bytes()
-
-
-def record(study: Study, *more: str, minimum: float = 0.0) -> dict[str, object]:
-    options = {"--availability": "availability.csv", "--images": "images.npy", "--index": "images.csv"}
-    options |= {"--output": "images.json"}
-    paths = [text for option, name in options.items() for text in (option, str(study.path / name))]
-    groups = ["--label", "fitzpatrick_scale", "--light", "1", "2", "--dark", "5", "6"]
-    check_images([*paths, *groups, "--min-available", str(minimum), *more])
-    result: dict[str, object] = json.loads((study.path / "images.json").read_text())
-    return result
-
-
-def test_the_record_changes_with_pixels_and_labels_but_not_with_where_images_were_found(tmp_path: Path) -> None:
-    hashes = list(PHOTOGRAPHS)[:4]
-    files = {md5hash: PHOTOGRAPHS[md5hash] for md5hash in hashes}
-    here = Study(tmp_path / "s", hashes, [{"folder": str(folder_of(tmp_path / "f", files))}])
-    here.pack()
-    there = Study(tmp_path / "t", hashes, [{"folder": str(folder_of(tmp_path / "g", files)), "verify": False}])
-    there.pack()
-    assert record(here) == record(there)
-    assert record(here)["n"] == 4
-    assert record(here)["synthetic"] is False
-    assert record(here, "--synthetic")["synthetic"] is True
-    relabelled = (there.path / "images.csv").read_text().replace(",1,1,x", ",2,1,x", 1)
-    (there.path / "images.csv").write_text(relabelled)
-    assert record(here)["sha256"] == record(there)["sha256"]
-    assert record(here)["index_sha256"] != record(there)["index_sha256"]
-
-
-def test_too_few_photographs_stop_the_study_with_both_counts_and_a_way_out(tmp_path: Path) -> None:
-    hashes = list(PHOTOGRAPHS)[:8]  # four light, four dark
-    files = {md5hash: PHOTOGRAPHS[md5hash] for md5hash in [*hashes[:2], *hashes[4:6], hashes[2]]}
-    study = Study(tmp_path / "s", hashes, [{"folder": str(folder_of(tmp_path / "f", files))}])
-    study.pack()
-    assert record(study, minimum=0.25)["n"] == 5
-    with pytest.raises(UserError, match=r"26% of each group; found 4 of 4 light images and 1 of 4 dark.*missing: 3"):
-        record(study, minimum=0.26)
 
 
 @pytest.mark.skipif("FITZ_SAMPLE" not in os.environ, reason="FITZ_SAMPLE (folder of real photographs) is not set")
