@@ -237,7 +237,9 @@ def _shown(table: TableItem) -> dict[str, Any]:
         "about": table.about,
         "columns": list(table.columns.items()),
         "rows": table.frame.head(MAX_ROWS).to_dict("split")["data"],
-        "numeric": [pd.api.types.is_numeric_dtype(table.frame[name]) for name in table.frame.columns],
+        "numeric": [
+            pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in table.frame.dtypes
+        ],
         "total": len(table.frame),
         "uri": data_uri("text/csv", table.csv),
     }

@@ -1,0 +1,74 @@
+"""The claims in a terminal."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_report import claims
+
+import show_claims
+from fairgen.claims_text import claims_text
+from fairgen.errors import UserError
+
+
+def study(folder: Path, synthetic: bool = True) -> Path:
+    (folder / "data").mkdir(parents=True)
+    (folder / "tables").mkdir()
+    (folder / "data" / "images.json").write_text(f'{{"synthetic": {str(synthetic).lower()}}}')
+    claims().to_csv(folder / "tables" / "claims.csv", index=False)
+    return folder
+
+
+def test_all_that_a_verdict_rests_on_is_shown() -> None:
+    text = claims_text("demo", False, claims(), 200)
+    first, c1, c9 = text.split("\n\n")
+    assert first == "Study demo: 2 claims, 1 supported, 1 not testable."
+    for expected in ("C1  SUPPORTED  Dark is worse (v2 4.1)", "A sentence.", "estimate 0.01235"):
+        assert expected in c1
+    for expected in ("interval 0.01 to 0.02 (90 %)", "p < 0.0001", "Holm p 0.04", "n 10", "paired t"):
+        assert expected in c1
+    # What there is no number for is left out, not shown as a dash or nan.
+    assert "C9  NOT TESTABLE" in c9
+    assert "estimate" not in c9
+    assert "nan" not in claims_text("demo", False, claims().assign(test=None), 200)
+
+
+def test_synthetic_data_are_called_so() -> None:
+    assert "SYNTHETIC" in claims_text("demo", True, claims(), 80)
+    assert "SYNTHETIC" not in claims_text("demo", False, claims(), 80)
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_lines_are_no_wider_than_the_terminal(width: int) -> None:
+    long = claims().assign(sentence="In a study of this size nobody can tell. " * 9)
+    lines = claims_text("demo", True, long, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any(len(line) > width - 15 for line in lines)
+
+
+def test_probe_claims_are_shown_with_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = study(tmp_path / "demo")
+    claims().head(1).assign(claim="P1").to_csv(folder / "tables" / "probe_claims.csv", index=False)
+    show_claims.main([str(folder)])
+    shown = capsys.readouterr().out
+    assert shown.startswith("Study demo: 3 claims")
+    assert shown.index("C9 ") < shown.index("P1 ")
+
+
+def test_a_study_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
+    study(tmp_path / "demo")
+    with pytest.raises(UserError, match=r"claims\.csv of a finished study, found none.*results/demo|/demo\."):
+        show_claims.main([str(tmp_path / "papper")])
+
+
+def test_the_reader_may_stop_early(tmp_path: Path) -> None:
+    folder = study(tmp_path / "demo")
+    many = pd.concat([claims()] * 2000)
+    many.to_csv(folder / "tables" / "claims.csv", index=False)
+    script = str(Path(show_claims.__file__))
+    line = f"{sys.executable} {script} {folder} | head -n 1"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Study demo")
+    assert done.stderr == ""
