@@ -1,6 +1,7 @@
 """Uncertainty, tone, colour, samples, subsets, sweeps, pooling and the claims that rest on them."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
