@@ -43,6 +43,7 @@ RULES: dict[str, tuple[str, str]] = {
     },
     "snakemake results/paper/runs/B/run1/model.safetensors": (RUN, ""),
     "snakemake --forcerun evaluate_vae": (DRY, "the evaluations have just run"),
+    "snakemake --until train_vae": (RUN, ""),
     "snakemake --touch": (RUN, ""),
     "snakemake --workflow-profile profiles/slurm": (DRY, "needs Slurm; tests/test_slurm.py runs it on one"),
     "snakemake --unlock": (RUN, ""),
