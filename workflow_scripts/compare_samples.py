@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 
 import pandas as pd
-from tqdm import tqdm
 
 from fairgen.errors import run
 from fairgen.files import write_csv
+from fairgen.progress import track
 from fairgen.stats.colour import describe_samples, sample_table
 from fairgen.stats.gaps import size_ratios
 from fairgen.stats.rows import evaluation_paths
@@ -22,9 +22,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     paths = evaluation_paths(args.evaluations, args.train_sets, args.runs)
-    models = [
-        describe_samples(pd.read_parquet(path.with_name("samples.parquet"))) for path in tqdm(paths, unit="model")
-    ]
+    tables = track(paths, len(paths), "reading", "models")
+    models = [describe_samples(pd.read_parquet(path.with_name("samples.parquet"))) for path in tables]
     ratios = size_ratios(read_table(args.design))
     write_csv(sample_table(pd.concat(models), ratios, args.config["stats"]["alpha"]), args.output)
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from fairgen.decoding import DecodeError, identify
 from fairgen.files import atomic_path
 from fairgen.locations import Location, UnreadableError, has_hash, read_bytes
+from fairgen.progress import progress
 from fairgen.web import FetchError, Host, Policy, fetch, open_session
 
 HOSTS_AT_ONCE = 8
@@ -80,7 +79,7 @@ def download_images(
         if job not in known:
             by_host[_host_name(job.url)].append(job)
     hosts = {name: Host(interval) for name in by_host}
-    progress = tqdm(total=len(jobs), initial=len(known), desc="images", unit="image", disable=None)
+    bar = progress(len(jobs), "downloading", "images", before=len(known))
 
     def fetch_host(name: str) -> list[Outcome]:
         with open_session(policy, connections) as session, ThreadPoolExecutor(connections) as pool:
@@ -88,12 +87,12 @@ def download_images(
             def fetch_one(job: Job) -> Outcome:
                 outcome = _download(job, folder, lambda: fetch(session, job.url, policy, hosts[name]))
                 note(outcome)
-                progress.update()
+                bar.update()
                 return outcome
 
             return list(pool.map(fetch_one, by_host[name]))
 
-    with _journal(journal) as note, progress, ThreadPoolExecutor(HOSTS_AT_ONCE) as pool:
+    with _journal(journal) as note, bar, ThreadPoolExecutor(HOSTS_AT_ONCE) as pool:
         try:
             fetched = [outcome for outcomes in pool.map(fetch_host, by_host) for outcome in outcomes]
         except BaseException:  # such as Ctrl-C: do not wait for everything that is still queued

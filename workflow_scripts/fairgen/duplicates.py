@@ -21,6 +21,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from fairgen.errors import UserError
+from fairgen.progress import track
 
 Codes = npt.NDArray[np.uint64]
 BITS = 64
@@ -50,7 +51,7 @@ def perceptual_hashes(images: npt.NDArray[np.uint8], mirrored: bool) -> Codes:
         (n, 1) or, with the mirror image's hash, (n, 2).
     """
     codes = np.empty((len(images), 2 if mirrored else 1), np.uint64)
-    for row, pixels in enumerate(images):
+    for row, pixels in enumerate(track(images, len(images), "hashing", "images")):
         image = Image.fromarray(pixels)
         codes[row, 0] = _code(image)
         if mirrored:

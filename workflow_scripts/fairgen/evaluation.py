@@ -14,6 +14,7 @@ from torch import Tensor
 from fairgen.colour import colour_shift
 from fairgen.model import VAE, kl_divergence, reparameterize
 from fairgen.perceptual import PerceptualLoss
+from fairgen.progress import track
 from fairgen.seeds import derive_seed
 from fairgen.training import to_unit_range
 
@@ -56,7 +57,8 @@ def evaluate(
         The latent means pooled over space, float32 (n, C). The reconstructions as uint8 (n, S, S, 3).
     """
     parts, pooled, reconstructions = [], [], []
-    for first in range(0, len(images), batch_size):
+    starts = range(0, len(images), batch_size)
+    for first in track(starts, len(starts), "evaluating", "batches"):
         batch = slice(first, first + batch_size)
         target = to_unit_range(torch.from_numpy(images[batch]).to(device))
         mu, logvar = model.encoder(target)

@@ -19,12 +19,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
 from fairgen.decoding import MAX_PIXELS, DecodeError, IccPolicy, decode_square
 from fairgen.files import write_text
 from fairgen.locations import MAX_BYTES, Location, UnreadableError, has_hash, read_bytes
 from fairgen.metadata import ROW_COLUMNS
+from fairgen.progress import progress
 
 ARRAY = "images.npy"  # in the work folder, until it is complete
 CHUNK_BYTES = 4 * 1024 * 1024  # of pixels in a chunk: with it, memory is the same at every image size
@@ -91,9 +91,9 @@ def pack_images(
     array, journal = work_folder / ARRAY, work_folder / "journal.jsonl"
     outcomes = _written_before(jobs, settings, array, journal)
     left = jobs[len(outcomes) :]
-    progress = tqdm(total=len(jobs), initial=len(outcomes), desc="packing", unit="chunk", disable=None)
+    bar = progress(len(jobs), "packing", "chunks", before=len(outcomes))
     # Threads: Pillow, MD5 and file reading all let others run.
-    with progress, open(array, "r+b") as pixels_file, open(journal, "a") as notes, ThreadPoolExecutor(workers) as pool:
+    with bar, open(array, "r+b") as pixels_file, open(journal, "a") as notes, ThreadPoolExecutor(workers) as pool:
         pixels_file.seek(0, os.SEEK_END)
         decoded = _ahead(pool, lambda job: _decode_chunk(job, settings), left, 2 * workers)
         for job, (pixels, chunk) in zip(left, decoded, strict=True):
@@ -102,7 +102,7 @@ def pack_images(
             os.fsync(pixels_file.fileno())
             print(json.dumps([_job_key(job, settings), chunk]), file=notes, flush=True)
             outcomes.append(chunk)
-            progress.update()
+            bar.update()
         rows = [outcome for chunk in outcomes for outcome in chunk]
         pixels_file.seek(0)
         pixels_file.write(_header(sum(outcome.status == "ok" for outcome in rows), settings.side))

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 from skimage.color import rgb2lab, rgb2ycbcr
 
+from fairgen.progress import track
+
 Pixels = npt.NDArray[np.uint8]
 Lab = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -69,7 +71,7 @@ def measure_tone(images: Pixels, workers: int) -> pd.DataFrame:
     starts = range(0, len(images), rows_at_a_time)
     with ThreadPoolExecutor(workers) as pool:
         batches = pool.map(lambda start: list(_tones(images[start : start + rows_at_a_time])), starts)
-        rows = [row for batch in batches for row in batch]
+        rows = [row for batch in track(batches, len(starts), "measuring tone", "batches") for row in batch]
     table = pd.DataFrame(rows, columns=["skin_share", "lightness", "yellowness", "ita"], dtype=np.float64)
     table["few_skin"] = table["skin_share"] < MIN_SKIN
     return table

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
-from tqdm import tqdm
 
+from fairgen.progress import track
 from fairgen.stats.rows import evaluation_paths, read_evaluations
 
 
@@ -24,7 +24,7 @@ def stream(
 ) -> Iterator[pd.DataFrame]:
     """The evaluations that `args` names, one after the other, with progress on stderr."""
     paths = evaluation_paths(args.evaluations, args.train_sets, args.runs)
-    return read_evaluations(tqdm(paths, unit="model"), metrics, labels, partial)
+    return read_evaluations(track(paths, len(paths), "reading", "models"), metrics, labels, partial)
 
 
 def read_all(

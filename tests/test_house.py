@@ -1,0 +1,65 @@
+"""How the code is kept: short modules, a README that the workflow catalog accepts, a citation that can be read."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow import ROOT
+
+MOST_LINES = 300
+CODE = sorted([*(ROOT / "workflow_scripts").rglob("*.py"), *(ROOT / "rules").glob("*.smk"), ROOT / "Snakefile"])
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_one_idea(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MOST_LINES, "split it along its two ideas"
+
+
+def test_the_workflow_catalog_lists_it() -> None:
+    # Its criteria: the README says what this is, a Snakefile at the top, rules in files of their own.
+    readme = (ROOT / "README.md").read_text().lower()
+    assert "snakemake" in readme
+    assert "workflow" in readme
+    assert (ROOT / "Snakefile").is_file()
+    assert list((ROOT / "rules").glob("*.smk"))
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage["software-stack-deployment"]) == {"conda", "apptainer", "apptainer+conda", "report"}
+
+
+def test_citation_and_licence_agree() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= set(citation)
+    assert (ROOT / "LICENSE").read_text().startswith(f"{citation['license']} License")
+
+
+def test_the_browser_tests_name_no_registry_and_pin_by_hash() -> None:
+    lock = (ROOT / "tests" / "browser" / "package-lock.json").read_text()
+    packages = {name: entry for name, entry in json.loads(lock)["packages"].items() if name}
+    assert packages
+    assert all(entry["integrity"].startswith("sha512-") for entry in packages.values())
+    assert "http" not in lock
+
+
+def test_contributing_names_what_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    source = "".join(path.read_text() for path in (*CODE, *(ROOT / "tests").glob("*.py")))
+    for name in re.findall(r"`((?:rules|tests|schemas|workflow_scripts|fairgen)/[\w./]+\w)`", text):
+        if "/x" in name:  # the reader's own
+            continue
+        place = ROOT / "workflow_scripts" / name if name.startswith("fairgen/") else ROOT / name
+        assert place.exists(), name
+    for name in (
+        "RUN_METRICS",
+        "pixel_measures",
+        "_c3",
+        "run_claims",
+        "FigureText",
+        "write_figure",
+        "PLOTS",
+        "REPORT_TABLES",
+    ):
+        assert name in text
+        assert re.search(rf"\b{name}\b", source), name
