@@ -108,12 +108,15 @@ def _draw_conditions(axes: Axes, conditions: pd.DataFrame) -> None:
 
 def _draw_design(axes: Axes, design: pd.DataFrame) -> None:
     places = range(len(design))
-    axes.bar([place - 0.2 for place in places], design["planned"], 0.36, color=MUTED, label="all photographs")
-    bars = axes.bar([place + 0.2 for place in places], design["drawn"], 0.36, color=GREEN, label="those found")
-    if len(design) <= 5:
-        axes.bar_label(bars, [f"{n:,}" for n in design["drawn"]], fontsize=SMALL, padding=1)
-    axes.set_xticks(places, design["train_set"])
+    for shift, column, colour, label in [(-0.2, "planned", MUTED, "all photographs"), (0.2, "drawn", GREEN, "found")]:
+        axes.bar([place + shift for place in places], design[column], 0.36, color=colour, label=label)
+    names = design["train_set"].tolist()
+    if len(names) <= 3:  # room for the numbers
+        sizes = design[["drawn", "planned"]].itertuples(index=False)
+        names = [f"{name}\n{drawn:,} of\n{planned:,}" for name, (drawn, planned) in zip(names, sizes, strict=True)]
+    axes.set_xticks(places, names)
     axes.set_xlabel("training set")
     axes.set_ylabel("images")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.margins(y=0.5)
     axes.legend(loc="upper left")
