@@ -173,7 +173,7 @@ def compare(folder: Path, runs: int, shares: int) -> dict[str, float]:
 
 def wide_rules() -> int:
     """How many rules of fairgen read the evaluations of all models."""
-    return (ROOT / "rules" / "stats.smk").read_text().count("=EVALUATIONS")
+    return sum(path.read_text().count("=EVALUATIONS") for path in (ROOT / "rules").glob("stats*.smk"))
 
 
 def sources_of(plan: list[str], rule: str, target: str) -> int:

@@ -116,6 +116,16 @@ def train_json():
     return json.dumps(blocks | {"train": train}, sort_keys=True)
 
 
+def table(name, label, category="Results"):
+    """The table `name` as an output, shown in Snakemake's report as `label`."""
+    return report(
+        f"<results>/tables/{name}.csv",
+        caption=f"../report/{name}.rst",
+        category=category,
+        labels={"table": label},
+    )
+
+
 def environment(name):
     """The conda environment of a stage, used with --sdm conda."""
     return str(ROOT / "envs" / f"{name}.yaml")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import wasserstein_distance
+from scipy.stats import spearmanr, wasserstein_distance
 from sklearn.metrics import roc_auc_score
 
 from fairgen.errors import UserError
@@ -22,7 +22,7 @@ from fairgen.stats.subsets import subset_table
 from fairgen.stats.summary import IMAGE_INDEX
 from fairgen.stats.sweep import sweep_table
 from fairgen.stats.tone import tone_curves, tone_slopes
-from fairgen.stats.uncertainty import auroc, ensemble_table, score_run, uncertainty_table, worst_decile
+from fairgen.stats.uncertainty import auroc, ensemble_table, score_run, spearman, uncertainty_table, worst_decile
 from fairgen.stats.verdicts import verdict_table
 
 RULES = Rules(0.05, 3, latent_std_margin=0.05, slight=0.25, max_mse=0.07, noticeable=2.3, vanishing=0.05)
@@ -52,10 +52,23 @@ def model_rows(share: float = 0.0) -> pd.DataFrame:
     return table.assign(train_set="A", dark_share=share)
 
 
+def scored(rows: pd.DataFrame, score: str, share: float) -> dict[tuple[str, str], float]:
+    return score_run(rows[score].to_numpy(), rows["mse"].to_numpy(), (rows["group"] == "dark").to_numpy(), share)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=40))
+def test_rank_correlation_is_scipys(pairs: list[tuple[int, int]]) -> None:
+    x, y = (np.array(column) for column in zip(*pairs, strict=True))
+    if len(set(x)) == 1 or len(set(y)) == 1:
+        assert math.isnan(spearman(x, y))
+    else:
+        assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)
+
+
 def test_scores_by_hand() -> None:
     rows = model_rows()
-    perfect = score_run(rows, rows["latent_std"].to_numpy(), 0.0)
-    opposite = score_run(rows, rows["kl"].to_numpy(), 0.0)
+    perfect = scored(rows, "latent_std", 0.0)
+    opposite = scored(rows, "kl", 0.0)
     assert perfect["auroc", "worst decile"] == 1.0
     assert perfect["spearman", "MSE of dark images"] == pytest.approx(1.0)
     assert opposite["auroc", "worst decile"] == 0.0
@@ -67,10 +80,10 @@ def test_scores_by_hand() -> None:
 
 def test_the_missing_group_depends_on_the_training_set() -> None:
     rows = model_rows()
-    score = rows["latent_std"].to_numpy()
-    lacks_dark = score_run(rows, score, 0.0)["auroc", "group not in the training set"]
-    assert score_run(rows, score, 1.0)["auroc", "group not in the training set"] == pytest.approx(1 - lacks_dark)
-    half = score_run(rows, score, 0.5)
+    lacks_dark = scored(rows, "latent_std", 0.0)["auroc", "group not in the training set"]
+    lacks_light = scored(rows, "latent_std", 1.0)["auroc", "group not in the training set"]
+    assert lacks_light == pytest.approx(1 - lacks_dark)
+    half = scored(rows, "latent_std", 0.5)
     assert half["auroc", "dark group"] == pytest.approx(lacks_dark)
     assert ("auroc", "group not in the training set") not in half
 

@@ -9,12 +9,16 @@ from statsmodels.stats.proportion import proportion_confint
 
 from fairgen.stats.bootstrap import add_bootstrap, draw_images
 from fairgen.stats.claims import run_claims
-from fairgen.stats.gaps import gap_table, run_table
+from fairgen.stats.gaps import RunTable, gap_table, run_table
 from fairgen.stats.image_claims import adjusted_claim, colour_claim
 from fairgen.stats.models import model_gaps
+from fairgen.stats.paired import run_test
+from fairgen.stats.pooling import pooled_conditions
 from fairgen.stats.rules import rules_from
-from fairgen.stats.simulate import Truth, simulate_study
+from fairgen.stats.simulate import CONDITION_COUNT, Truth, condition_name, simulate_study
 from fairgen.stats.strata import adjusted_gaps
+from fairgen.stats.summary import IMAGE_INDEX
+from fairgen.stats.sweep import sweep_table
 from fairgen.stats.verdicts import verdict_table
 
 METRICS = ("mse", "latent_std")
@@ -46,14 +50,18 @@ def simulated_outcomes(
     runs = means[[*METRICS, *COLOURS]].mean().merge(means.size().rename(columns={"size": "n_images"}))
     table = run_table(runs, design, METRICS)
     gaps = gap_table(table, METRICS, stats["family"], rules.alpha, stats["margins"])
-    cases = [*run_claims(table, gaps, rules), colour_claim(run_table(runs, design, COLOURS), rules)]
+    colours = run_table(runs, design, COLOURS)
+    cases = [*run_claims(table, gaps, rules), colour_claim(colours, rules)]
     outcomes: dict[str, bool | str] = {"reject any Holm": bool((gaps["p_holm"] <= rules.alpha).any())}
+    outcomes |= _trend_outcomes(sweep_table(table, "mse", rules.alpha), truth)
+    outcomes |= _colour_outcomes(colours, truth, level)
     if images:
         draws = draw_images(rows, stats["resamples"], rng)
         gaps = add_bootstrap(gaps, rows, draws, level)
         adjusted = adjusted_gaps(rows, draws, stats["min_images"], level, rules.vanishing)
         cases.append(adjusted_claim(table, adjusted, rules))
         outcomes |= _adjusted_outcomes(adjusted, truth, rules.alpha)
+        outcomes |= _condition_outcomes(rows, truth, level, rng)
     outcomes |= _gap_outcomes(gaps[gaps["metric"] == "mse"], truth, rules.alpha)
     if models:
         outcomes |= _model_outcomes(model_gaps(rows, level), truth, rules.alpha)
@@ -80,6 +88,39 @@ def _gap_outcomes(gaps: pd.DataFrame, truth: Truth, alpha: float) -> dict[str, b
             found[f"cover bootstrap {name}"] = row["boot_low"] <= gap <= row["boot_high"]
             found[f"cover ratio, bootstrap {name}"] = row["boot_ratio_low"] <= ratio <= row["boot_ratio_high"]
     return found
+
+
+def _trend_outcomes(sweep: pd.DataFrame, truth: Truth) -> dict[str, bool | str]:
+    crossing = sweep[sweep["quantity"] == "crossing"].iloc[0]
+    if np.isnan(truth.crossing()):
+        return {}
+    return {"cover crossing": bool(crossing["ci_low"] <= truth.crossing() <= crossing["ci_high"])}
+
+
+def _colour_outcomes(colours: RunTable, truth: Truth, level: float) -> dict[str, bool | str]:
+    """Whether the interval of the mean shift of L* of dark images covers, per training set."""
+    found: dict[str, bool | str] = {}
+    for name, share in colours.shares.items():
+        test = run_test(colours.values["dl"][name, "dark"], colours.test_train_ratio(name))
+        low, high = test.interval(level)
+        found[f"cover colour shift {name}"] = low <= share * truth.shift.get("dark", 0.0) <= high
+    return found
+
+
+def _condition_outcomes(
+    rows: pd.DataFrame, truth: Truth, level: float, rng: np.random.Generator
+) -> dict[str, bool | str]:
+    """Whether the partially pooled interval of one condition, drawn at random, covers: right on average over them."""
+    totals = rows.assign(n=1, total=rows["mse"]).groupby(IMAGE_INDEX)[["n", "total"]].sum()
+    condition = int(rng.integers(CONDITION_COUNT))
+    pooled = pooled_conditions(totals, level)
+    mine = pooled[(pooled["label"] == condition_name(condition)) & (pooled["group"] == "dark")]
+    return {
+        f"cover pooled condition {row['train_set']}": bool(
+            row["ci_low"] <= truth.condition_mse(str(row["train_set"]), "dark", condition) <= row["ci_high"]
+        )
+        for row in mine.to_dict("records")
+    }
 
 
 def _adjusted_outcomes(adjusted: pd.DataFrame, truth: Truth, alpha: float) -> dict[str, bool | str]:

@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from fairgen.stats.gaps import RunTable
+from fairgen.stats.gaps import SHARES, RunTable, named_sets
 from fairgen.stats.paired import ratio_interval
 from fairgen.stats.rules import Rules
+from fairgen.stats.sweep import slopes_per_run
 from fairgen.stats.verdicts import Case, Step, all_of, number
 
-SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}
 CORRECTED_T = "paired t over runs, Nadeau-Bengio variance, two-sided"
 
 
@@ -263,18 +263,6 @@ def _c10(table: RunTable, rules: Rules) -> Case:
     )
 
 
-def named_sets(table: RunTable, *letters: str) -> tuple[tuple[str, ...], str]:
-    """The training sets that stand for the paper's letters, and why one is missing or ambiguous (or "")."""
-    names = []
-    for letter in letters:
-        matches = [name for name, share in table.shares.items() if share == SHARES[letter]]
-        if len(matches) != 1:
-            count = f"{len(matches)} training sets" if matches else "no training set"
-            return (), f"the design has {count} with a dark share of {SHARES[letter]:g} ({letter} of the paper)"
-        names.append(matches[0])
-    return tuple(names), ""
-
-
 def _compared(table: RunTable, rules: Rules, opening: str, first: tuple[str, str], second: tuple[str, str]) -> str:
     """The ratio of two mean MSEs in words, with its interval where there is one."""
     x, y = table.values["mse"][first], table.values["mse"][second]
@@ -284,15 +272,6 @@ def _compared(table: RunTable, rules: Rules, opening: str, first: tuple[str, str
         f"{opening}: the mean MSE of {first[1]} images under {first[0]} is {x.mean() / y.mean():.2f} times{interval} "
         f"that of {second[1]} images under {second[0]} ({number(x.mean())} against {number(y.mean())})."
     )
-
-
-def slopes_per_run(table: RunTable, metric: str, groups: tuple[str, ...]) -> np.ndarray:
-    """Least-squares slope of the mean over `groups` against the dark share, one per run."""
-    names = list(table.shares)
-    shares = np.array([table.shares[name] for name in names])
-    centred = shares - shares.mean()
-    values = np.stack([np.mean([table.values[metric][name, group] for group in groups], axis=0) for name in names])
-    return np.asarray(centred @ values / np.sum(centred**2))
 
 
 def _trend(table: RunTable, metric: str, groups: tuple[str, ...], sign: int) -> Step:

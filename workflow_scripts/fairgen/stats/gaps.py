@@ -11,6 +11,8 @@ from fairgen.errors import UserError
 from fairgen.stats.paired import hedges_dz, ratio_interval, run_test, tost_p, wilcoxon_p
 from fairgen.stats.summary import sort_by_design
 
+SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # dark shares of the paper's training sets
+
 
 @dataclass(frozen=True)
 class RunTable:
@@ -77,6 +79,18 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str]) 
         test_sizes={name: int(sizes[name]) for name in shares},
         train_sizes={name: distinct[name] for name in shares},
     )
+
+
+def named_sets(table: RunTable, *letters: str) -> tuple[tuple[str, ...], str]:
+    """The training sets that stand for the paper's letters, and why one is missing or ambiguous (or "")."""
+    names = []
+    for letter in letters:
+        matches = [name for name, share in table.shares.items() if share == SHARES[letter]]
+        if len(matches) != 1:
+            count = f"{len(matches)} training sets" if matches else "no training set"
+            return (), f"the design has {count} with a dark share of {SHARES[letter]:g} ({letter} of the paper)"
+        names.append(matches[0])
+    return tuple(names), ""
 
 
 def training_sizes(design: pd.DataFrame) -> dict[str, float]:

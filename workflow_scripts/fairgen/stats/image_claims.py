@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from fairgen.stats.claims import named_sets
 from fairgen.stats.colour import AXES
-from fairgen.stats.gaps import RunTable
+from fairgen.stats.gaps import RunTable, named_sets
 from fairgen.stats.rules import Rules
 from fairgen.stats.verdicts import Case, Evidence, Step, all_of, number
 

@@ -156,7 +156,9 @@ def mix_claim(mix: pd.DataFrame, alpha: float, little: float, much: float) -> di
         "rule": (
             f"supported: the interval of the total variation stays below {little:g} at both coarse levels and above "
             f"{much:g} at the fine level, where chance is excluded (p at most {alpha:g}); contradicted: an interval "
-            "lies on the other side of its bound; else inconclusive. Not in a Holm family"
+            "lies on the other side of its bound; else inconclusive. Not in a Holm family. Unlike all other rules, "
+            "these two bounds were set after the table of Fitzpatrick17k had been seen: on that table the verdict "
+            "describes and tests nothing"
         ),
         "table": "condition_mix",
         "figure": "prevalence",

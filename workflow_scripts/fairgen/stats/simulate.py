@@ -5,12 +5,20 @@ across runs, and its training sets from the rest, so that training sets overlap.
 normal effects, hence every expectation is known in closed form.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 CONDITION_COUNT = 12
+
+
+def condition_name(number: int) -> str:
+    """The label of a simulated condition."""
+    return f"condition {number:02d}"
 
 
 @dataclass(frozen=True)
@@ -68,28 +76,64 @@ class Truth:
         share = self.atlas_share(group)
         return float(np.exp(fixed + variance / 2) * conditions * (1 - share + share * np.exp(self.atlas)))
 
+    def condition_mse(self, train_set: str, group: str, condition: int) -> float:
+        """The expected MSE of one condition."""
+        effects = np.exp(self.condition_effects())
+        mean = float(self.condition_shares(group) @ effects)
+        return self.expected_mse(train_set, group) * float(effects[condition]) / mean
+
     def expected_gap(self, train_set: str) -> float:
         """The expected gap of the mean MSE, dark minus light."""
         return self.expected_mse(train_set, "dark") - self.expected_mse(train_set, "light")
 
+    def crossing(self) -> float:
+        """The dark share at which the expected gap, linear between training sets, is 0; NaN unless there is one."""
+        points = sorted((share, self.expected_gap(name)) for name, share in self.shares.items())
+        roots = [
+            low + (high - low) * gap / (gap - other)
+            for (low, gap), (high, other) in pairwise(points)
+            if gap * other < 0
+        ]
+        return roots[0] if len(roots) == 1 else math.nan
+
     def standardised_gap(self, train_set: str) -> float:
         """The expected gap when both groups have the mean of their two condition mixes."""
         pooled = (self.condition_shares("light") + self.condition_shares("dark")) / 2
-        effects = np.exp(self.condition_effects())
-        means = {
-            group: self.expected_mse(train_set, group)
-            * float(pooled @ effects / (self.condition_shares(group) @ effects))
-            for group in ("light", "dark")
-        }
-        return means["dark"] - means["light"]
+        gaps = [
+            self.condition_mse(train_set, "dark", condition) - self.condition_mse(train_set, "light", condition)
+            for condition in range(CONDITION_COUNT)
+        ]
+        return float(pooled @ gaps)
 
 
 def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One study: all evaluation rows, and the design table.
+    """One study: the rows of `simulate_models` in one table, and the design table.
 
     Returns:
-        (train_set, dark_share, run, group, md5hash, label, atlas, mse, mse_unit, latent_std, kl, dl, da, db with one
-        row per model and test image; train_set, dark_share, drawn, test_size, distinct with one row per training set).
+        (rows; train_set, dark_share, drawn, test_size, distinct with one row per training set).
+    """
+    return pd.concat(simulate_models(truth, rng), ignore_index=True), simulated_design(truth)
+
+
+def simulated_design(truth: Truth) -> pd.DataFrame:
+    """What tables/design.csv would say, as far as the tests need it."""
+    return pd.DataFrame(
+        {
+            "train_set": list(truth.shares),
+            "dark_share": list(truth.shares.values()),
+            "drawn": truth.train_size,
+            "test_size": truth.test_size,
+            "distinct": float(truth.train_size),
+        }
+    )
+
+
+def simulate_models(truth: Truth, rng: np.random.Generator) -> Iterator[pd.DataFrame]:
+    """The evaluation of one model after the other, run by run.
+
+    Yields:
+        train_set, dark_share, run, group, md5hash, label, atlas, mse, mse_unit, latent_std, kl, dl, da, db with one
+        row per test image, light before dark.
     """
     pools = {group: _pool(truth, group, rng) for group in ("light", "dark")}
     models = {(name, run): rng.normal(0, truth.run) for name in truth.shares for run in range(truth.runs)}
@@ -99,7 +143,6 @@ def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame
         for tested in pools
         for trained in pools
     }
-    parts = []
     for run in range(truth.runs):
         order = {group: rng.permutation(len(pool)) for group, pool in pools.items()}
         for name, share in truth.shares.items():
@@ -108,6 +151,7 @@ def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame
             chosen = {
                 group: rng.permutation(order[group][truth.test_size :])[: trained[group]] for group in ("light", "dark")
             }
+            parts = []
             for group, pool in pools.items():
                 images = pool.iloc[order[group][: truth.test_size]]
                 seen = sum(influence[name, group, other][chosen[other]].sum() for other in ("light", "dark"))
@@ -125,16 +169,7 @@ def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame
                 parts.append(
                     images.drop(columns="difficulty").assign(train_set=name, dark_share=share, run=run, **measured)
                 )
-    design = pd.DataFrame(
-        {
-            "train_set": list(truth.shares),
-            "dark_share": list(truth.shares.values()),
-            "drawn": truth.train_size,
-            "test_size": truth.test_size,
-            "distinct": float(truth.train_size),
-        }
-    )
-    return pd.concat(parts, ignore_index=True), design
+            yield pd.concat(parts, ignore_index=True)
 
 
 def _pool(truth: Truth, group: str, rng: np.random.Generator) -> pd.DataFrame:
@@ -148,7 +183,7 @@ def _pool(truth: Truth, group: str, rng: np.random.Generator) -> pd.DataFrame:
         {
             "group": group,
             "md5hash": [f"{prefix}{number:031x}" for number in range(n)],
-            "label": np.array([f"condition {number:02d}" for number in range(CONDITION_COUNT)])[condition],
+            "label": np.array([condition_name(number) for number in range(CONDITION_COUNT)])[condition],
             "atlas": np.where(second_atlas, "atlasdermatologico", "dermaamin"),
             "difficulty": difficulty,
         }

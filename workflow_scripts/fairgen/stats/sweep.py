@@ -3,11 +3,19 @@
 import numpy as np
 import pandas as pd
 
-from fairgen.stats.claims import slopes_per_run
 from fairgen.stats.gaps import RunTable
 from fairgen.stats.paired import over_runs_row, run_test
 
 GRID = 1001
+
+
+def slopes_per_run(table: RunTable, metric: str, groups: tuple[str, ...]) -> np.ndarray:
+    """Least-squares slope of the mean over `groups` against the dark share, one per run."""
+    names = list(table.shares)
+    shares = np.array([table.shares[name] for name in names])
+    centred = shares - shares.mean()
+    values = np.stack([np.mean([table.values[metric][name, group] for group in groups], axis=0) for name in names])
+    return np.asarray(centred @ values / np.sum(centred**2))
 
 
 def sweep_table(table: RunTable, metric: str, alpha: float) -> pd.DataFrame:

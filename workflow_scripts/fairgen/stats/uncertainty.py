@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 
 from fairgen.stats.paired import over_runs_row
 from fairgen.stats.rows import GROUPS, by_train_set
@@ -33,12 +33,22 @@ def worst_decile(error: np.ndarray) -> np.ndarray:
     return np.asarray(error >= np.sort(error)[-k])
 
 
-def score_run(rows: pd.DataFrame, score: np.ndarray, dark_share: float) -> dict[tuple[str, str], float]:
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Rank correlation, ties at their mean rank; NaN where either is constant."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+
+
+def score_run(
+    score: np.ndarray, error: np.ndarray, dark: np.ndarray, dark_share: float
+) -> dict[tuple[str, str], float]:
     """How one score of one model relates to error and group.
 
     Args:
-        rows: test images of one model: group, mse.
-        score: one number per row, higher meaning less certain.
+        score: one number per test image, higher meaning less certain.
+        error: MSE of each.
+        dark: whether each is of the dark group.
         dark_share: of the training set.
 
     Returns:
@@ -46,12 +56,9 @@ def score_run(rows: pd.DataFrame, score: np.ndarray, dark_share: float) -> dict[
         both groups together and of each; AUROC for the group that the training set lacks (dark at share 0, light
         at share 1), or, with both in it, for the dark group. NaN where a score or error is constant.
     """
-    error, dark = rows["mse"].to_numpy(), (rows["group"] == "dark").to_numpy()
     found = {("auroc", "worst decile"): auroc(score, worst_decile(error))}
     for name, member in (("light", ~dark), ("dark", dark)):
-        varies = np.ptp(score[member]) > 0 and np.ptp(error[member]) > 0
-        rank = float(spearmanr(score[member], error[member]).statistic) if varies else float("nan")
-        found["spearman", f"MSE of {name} images"] = rank
+        found["spearman", f"MSE of {name} images"] = spearman(score[member], error[member])
         found["auroc", f"worst decile of {name} images"] = auroc(score[member], worst_decile(error[member]))
     if dark_share in (0.0, 1.0):
         found["auroc", "group not in the training set"] = auroc(score, dark if dark_share == 0 else ~dark)
@@ -78,9 +85,12 @@ def uncertainty_table(
     """
     table = []
     for name, share, part in by_train_set(rows):
-        per_run = [model for _, model in part.groupby("run", sort=True)]
-        for score in scores:
-            found = [score_run(model, model[score].to_numpy(), share) for model in per_run]
+        per_run = [
+            (model[list(scores)].to_numpy(), model["mse"].to_numpy(), (model["group"] == "dark").to_numpy())
+            for _, model in part.groupby("run", sort=True)
+        ]
+        for k, score in enumerate(scores):
+            found = [score_run(values[:, k], error, dark, share) for values, error, dark in per_run]
             for statistic, target in found[0]:
                 chance = CHANCE[statistic]
                 values = np.array([one[statistic, target] for one in found])
@@ -116,13 +126,14 @@ def ensemble_table(
         images = images.sort_values(["group", "md5hash"], ignore_index=True)
         if images["group"].nunique() < 2:
             continue
-        score = images["ensemble_var"].to_numpy()
-        members = [np.flatnonzero(images["group"] == group) for group in GROUPS]
+        score, error = images["ensemble_var"].to_numpy(), images["mse"].to_numpy()
+        dark = (images["group"] == "dark").to_numpy()
+        members = [np.flatnonzero(dark == (group == "dark")) for group in GROUPS]
         drawn = []
         for _ in range(resamples):
             chosen = np.concatenate([rng.choice(member, len(member)) for member in members])
-            drawn.append(score_run(images.iloc[chosen], score[chosen], share))
-        for (statistic, target), estimate in score_run(images, score, share).items():
+            drawn.append(score_run(score[chosen], error[chosen], dark[chosen], share))
+        for (statistic, target), estimate in score_run(score, error, dark, share).items():
             values = np.array([one[statistic, target] for one in drawn])
             low, high = np.quantile(values[np.isfinite(values)], [(1 - level) / 2, (1 + level) / 2])
             key = {"train_set": name, "dark_share": share, "score": "ensemble_var", "statistic": statistic}
