@@ -43,6 +43,7 @@ def test_every_figure_draws(name: str, sets: int, runs: int, tmp_path: Path) -> 
     assert text["pictures"] is False
     assert text["caption"].startswith("Synthetic data.")
     assert "nan" not in f"{text['caption']} {text['alt']}".lower().split()
+    assert "<image" not in (tmp_path / f"{name}.svg").read_text()  # no photograph can hide in it
     sizes = letters_in_points(tmp_path / f"{name}.svg")
     assert sizes
     assert min(sizes) >= SMALL - 1e-6  # readable in print
@@ -89,6 +90,7 @@ def test_training_curves_draw(tmp_path: Path) -> None:
         assert "2 models" in text["caption"]
         assert verdict in text["caption"]
     assert "1 of 2 models have converged by epoch 4" in text["caption"]
+    assert "<image" not in (tmp_path / "x.svg").read_text()
 
 
 def test_fst_counts_fill_gaps_and_sum() -> None:
@@ -182,6 +184,7 @@ def test_sweep_means_and_crossing() -> None:
             "dark_share": [0.0, 0.0, 1.0] * 2,
             "run": 0,
             "group": ["light"] * 3 + ["dark"] * 3,
+            "n_images": 500,
             "mse": [1.0, 3.0, 4.0, 5.0, 7.0, 2.0],
         }
     )
@@ -205,6 +208,7 @@ def test_sweep_means_and_crossing() -> None:
 
 def test_uncertainty_keeps_the_two_questions_and_cuts_intervals() -> None:
     common = {"train_set": "A", "dark_share": 0.0, "score": "kl", "estimate": 0.6, "ci_low": -2.0, "ci_high": 3.0}
+    common["n_images"] = 40
     rows = [
         common | {"statistic": "auroc", "target": "worst decile", "n_runs": 2},
         common | {"statistic": "auroc", "target": "worst decile of dark images", "n_runs": 2},

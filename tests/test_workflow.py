@@ -1,6 +1,8 @@
 """The line from metadata to report at tiny size, and what a change of any part runs again."""
 
+import base64
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -111,6 +113,19 @@ def test_an_edited_library_module_reruns_its_importers(study: Path) -> None:
     jobs = planned(study, "--configfile", "tiny.yaml")
     assert jobs["evaluate_vae"] == 6
     assert "train_vae" not in jobs
+
+
+def test_a_report_without_patients_holds_no_bitmap(study: Path) -> None:
+    """Photographs could hide in an SVG as well: every picture of the page is taken apart."""
+    embedded = re.compile(r"data:image/([\w+]+);base64,([^\"]+)")
+    page = study / "results/tiny/report.html"
+    assert any(b"<image" in base64.b64decode(content) for _, content in embedded.findall(page.read_text()))
+    overlay(study, report={"patient_images": False})
+    snakemake(study, "report", "--configfile", "tiny.yaml")
+    pictures = embedded.findall(page.read_text())
+    assert len(pictures) > 10
+    assert {kind for kind, _ in pictures} == {"svg+xml"}
+    assert not any(b"<image" in base64.b64decode(content) for _, content in pictures)
 
 
 def test_tables_are_the_same_bytes_from_scratch(finished: Path, repository: Path) -> None:

@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--trends", required=True, type=Path, help="tables/sweep.csv")
     options = parser.parse_args(argv)
     names = group_names(options)
-    runs = read_table(options.table, ["train_set", "dark_share", "run", "group", METRIC])
+    runs = read_table(options.table, ["train_set", "dark_share", "run", "group", "n_images", METRIC])
     trends = read_table(options.trends, COLUMNS)
     trends = trends[trends["metric"] == METRIC]
     data = sweep_data(runs)

@@ -143,7 +143,7 @@ def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
 
     Args:
         errors: one row per training set and test image of one run: md5hash, group, mse.
-        per_group: images per group, at the quantiles 1/(2k), 3/(2k), ... of k.
+        per_group: images per group, k, at the quantiles 1/(k+1), 2/(k+1), ...: 3 or 7 have median and quartiles.
 
     Returns:
         group, quantile, md5hash, mse (mean over the training sets), light before dark, best before worst. The
@@ -154,7 +154,7 @@ def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
     for group in ("light", "dark"):
         ranked = means[means["group"] == group].sort_values(["mse", "md5hash"], ignore_index=True)
         k = min(per_group, len(ranked))
-        quantiles = (np.arange(k) + 0.5) / k
+        quantiles = np.arange(1, k + 1) / (k + 1)
         chosen = ranked.iloc[np.floor(quantiles * len(ranked)).astype(int)]
         parts.append(chosen.assign(quantile=quantiles)[["group", "quantile", "md5hash", "mse"]])
     return pd.concat(parts, ignore_index=True)

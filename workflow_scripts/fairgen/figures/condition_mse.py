@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from fairgen.figures.common import FigureText, GroupNames
 from fairgen.figures.grid import panel_grid
@@ -40,12 +41,14 @@ def marker_area(data: pd.DataFrame) -> pd.Series:
 
 
 def scale(data: pd.DataFrame) -> tuple[float, float]:
-    """The common scale: estimates of all conditions and the intervals of those that are not rare."""
-    common = data[~data["rare"]]
-    ends = common[["ci_low_light", "ci_low_dark", "ci_high_light", "ci_high_dark"]].to_numpy().ravel()
-    values = np.concatenate([data[["estimate_light", "estimate_dark"]].to_numpy().ravel(), ends[np.isfinite(ends)]])
-    margin = 0.06 * (values.max() - values.min()) or 0.1 * values.max()
-    return float(max(0, values.min() - margin)), float(values.max() + margin)
+    """Ends of the common logarithmic scale: all estimates, and the intervals of conditions that are not rare."""
+    ends = data.loc[~data["rare"], ["ci_low_light", "ci_low_dark", "ci_high_light", "ci_high_dark"]]
+    values = np.concatenate([data[["estimate_light", "estimate_dark"]].to_numpy().ravel(), ends.to_numpy().ravel()])
+    # An interval that reaches 0 is cut: a tenth of the smallest estimate is far enough.
+    smallest = 0.1 * data[["estimate_light", "estimate_dark"]].to_numpy().min()
+    values = np.log(values[np.isfinite(values)].clip(smallest))
+    margin = 0.06 * (values.max() - values.min()) or 0.1
+    return float(np.exp(values.min() - margin)), float(np.exp(values.max() + margin))
 
 
 def draw_condition_mse(data: pd.DataFrame, names: GroupNames, rare_below: int, label_count: int) -> Figure:
@@ -68,8 +71,9 @@ def draw_condition_mse(data: pd.DataFrame, names: GroupNames, rare_below: int, l
         axes.scatter(beyond[:, 0], beyond[:, 1], s=12, marker="^", color=FAINT, clip_on=False, zorder=4)
         enough = panel[~panel["rare"]]
         light, dark = enough["estimate_light"], enough["estimate_dark"]
-        axes.hlines(dark, enough["ci_low_light"], enough["ci_high_light"], color=SKY, linewidth=0.7, zorder=1.8)
-        axes.vlines(light, enough["ci_low_dark"], enough["ci_high_dark"], color=SKY, linewidth=0.7, zorder=1.8)
+        lowest = enough[["ci_low_light", "ci_low_dark"]].clip(lower=low)
+        axes.hlines(dark, lowest["ci_low_light"], enough["ci_high_light"], color=SKY, linewidth=0.7, zorder=1.8)
+        axes.vlines(light, lowest["ci_low_dark"], enough["ci_high_dark"], color=SKY, linewidth=0.7, zorder=1.8)
         for rare, colour in ((True, FAINT), (False, BLUE)):
             some = panel[panel["rare"] == rare]
             axes.scatter(
@@ -82,9 +86,12 @@ def draw_condition_mse(data: pd.DataFrame, names: GroupNames, rare_below: int, l
                 linewidth=0.4,
                 zorder=2 + (not rare),
             )
-        axes.set(xlim=(low, high), ylim=(low, high))
+        axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
         axes.set_box_aspect(1)
-        axes.locator_params(nbins=4)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         axes.set_title(f"{name}, {percent(share)} dark")
         axes.label_outer()
     panels[0].set_ylabel(f"mean squared error,\n{names.dark}")
@@ -98,7 +105,7 @@ def draw_condition_mse(data: pd.DataFrame, names: GroupNames, rare_below: int, l
     legend.legend(handles=handles, loc="center", ncols=legend_columns, columnspacing=1.2)
     for axes, name in zip(panels, sets["train_set"], strict=True):
         panel = data[data["train_set"] == name]
-        panel = panel.assign(distance=(panel["estimate_dark"] - panel["estimate_light"]).abs())
+        panel = panel.assign(distance=np.log(panel["estimate_dark"] / panel["estimate_light"]).abs())
         # Only conditions with enough images are named; the others follow as places to keep free.
         panel = panel.sort_values(["rare", "distance", "label"], ascending=[True, False, True])
         named = panel.loc[~panel["rare"], "label"].head(label_count)
@@ -119,11 +126,14 @@ def condition_mse_text(data: pd.DataFrame, names: GroupNames, rare_below: int, o
     conditions = data["label"].nunique()
     rare = data.loc[data["rare"], "label"].nunique()
     counts = "; ".join(sentences) or "no condition has that many"
+    first = data[data["train_set"] == sets["train_set"].iloc[0]]
+    images = f"{first['n_images_light'].sum():,} light and {first['n_images_dark'].sum():,} dark test images"
     return FigureText(
         "Reconstruction error per condition",
-        f"Mean squared error (pixels in [−1, 1]) of test images with each of {conditions} skin conditions, "  # noqa: RUF001
-        f"{names.light} (x) against {names.dark} (y), one panel per training set. Above the dashed line dark images "
-        "have the larger error. Estimates are partially pooled: rare conditions are drawn towards the mean of all, "
+        f"Mean squared error (pixels in [−1, 1]) of {images} with {conditions} skin conditions, "  # noqa: RUF001
+        f"{names.light} (x) against {names.dark} (y) on logarithmic scales, one panel per training set. Above the "
+        "dashed line dark images have the larger error. Estimates are partially pooled: rare conditions are drawn "
+        "towards the mean of all, "
         "with confidence intervals; small grey points are the raw means. Marker area grows with the number of distinct "
         f"test images of the smaller group; {rare} conditions with fewer than {rare_below} images in a group are pale "
         f"and say little each. {one_group_only} conditions occur in the test sets of one group only and cannot be "

@@ -63,11 +63,21 @@ def label_points(axes: Axes, points: npt.NDArray[np.float64], names: Sequence[st
             text.set_in_layout(False)
             text.update_positions(renderer)
             box = Text.get_window_extent(text)  # of the letters alone, without the leader line
+            leader = _along(centres[index], box) if text.arrow_patch is not None else []
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
             obstacles = taken + dots[:index] + dots[index + 1 :]
-            if inside and not any(box.overlaps(other) for other in obstacles):
-                taken.append(box)
+            covers = any(box.overlaps(other) for other in obstacles)
+            crosses = any(part.overlaps(other) for part in leader for other in taken)
+            if inside and not covers and not crosses:
+                taken += [box, *leader]
                 written.append(name)
                 break
             text.remove()
     return written
+
+
+def _along(point: npt.NDArray[np.float64], box: Bbox) -> list[Bbox]:
+    """Small boxes along the line from a point to the middle of a name, outside the name."""
+    middle = np.array([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2])
+    places = [point + step * (middle - point) for step in np.linspace(0.1, 0.9, 65)]
+    return [Bbox.from_bounds(x - 1, y - 1, 2, 2) for x, y in places if not box.contains(x, y)]

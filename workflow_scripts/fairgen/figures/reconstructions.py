@@ -118,7 +118,8 @@ def reconstruction_text(panel: Panel, names: GroupNames, synthetic: bool) -> Fig
         f"Reconstructions of {who}",
         f"Test images ({what}) of run 0 and their reconstructions by the models of {models}: {counts} images. "
         "Chosen by rule, not by hand: the images of each group whose error, averaged over the training sets, has the "
-        "rank above the column, from easy (left) to hard (right). Compare sharpness and colour with the input above.",
+        "rank above the column (50 % is the median), from easy (left) to hard (right). Compare sharpness and colour "
+        "with the input above.",
         f"Grid of test images of {who} with, below each input, its reconstruction by the models of {models}.",
         pictures=True,
     )

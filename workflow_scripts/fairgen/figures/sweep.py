@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from fairgen.figures.common import FigureText, GroupNames
 from fairgen.figures.group_boxes import METRICS
-from fairgen.style import FAINT, GROUPS, INK, MUTED, PAGE_WIDTH, new_figure, percent
+from fairgen.style import FAINT, GROUPS, INK, MUTED, PAGE_WIDTH, new_figure, percent, span
 
 COLUMNS = ("quantity", "metric", "estimate", "ci_low", "ci_high", "note")
 METRIC = "mse"
@@ -15,13 +15,13 @@ def sweep_data(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean over runs (and over sets of equal share) of the error, per dark share and group.
 
     Args:
-        runs: train_set, dark_share, run, group, mse.
+        runs: train_set, dark_share, run, group, mse, n_images.
 
     Returns:
-        dark_share, group, mean, n_runs; by group and share.
+        dark_share, group, mean, n_runs, n_images (test images of a run); by group and share.
     """
     by = runs.groupby(["group", "dark_share"], as_index=False)
-    return by.agg(mean=(METRIC, "mean"), n_runs=("run", "nunique"))
+    return by.agg(mean=(METRIC, "mean"), n_runs=("run", "nunique"), n_images=("n_images", "max"))
 
 
 def draw_sweep(data: pd.DataFrame, runs: pd.DataFrame, trends: pd.DataFrame, names: GroupNames) -> Figure:
@@ -30,8 +30,8 @@ def draw_sweep(data: pd.DataFrame, runs: pd.DataFrame, trends: pd.DataFrame, nam
     axes = figure.add_subplot()
     crossing = trends[trends["quantity"] == "crossing"].iloc[0]
     if pd.notna(crossing["ci_low"]):
-        span = 100 * crossing["ci_low"], 100 * crossing["ci_high"]
-        axes.axvspan(*span, color=FAINT, alpha=0.4, linewidth=0, label="gap not told from 0")
+        ends = 100 * crossing["ci_low"], 100 * crossing["ci_high"]
+        axes.axvspan(*ends, color=FAINT, alpha=0.4, linewidth=0, label="gap not told from 0")
     if pd.notna(crossing["estimate"]):
         axes.axvline(
             100 * crossing["estimate"], color=MUTED, linestyle="--", linewidth=1, label="groups do equally well"
@@ -82,6 +82,7 @@ def sweep_text(data: pd.DataFrame, trends: pd.DataFrame, names: GroupNames) -> F
     return FigureText(
         "Reconstruction error against the dark share of the training set",
         f"Mean squared error (pixels in [−1, 1]) of the test images; lines are means over "  # noqa: RUF001
-        f"{data['n_runs'].max()} runs, faint points the runs. {slopes}{where}.",
+        f"{data['n_runs'].max()} runs of {span(data['n_images'].tolist())} test images per group, faint points the "
+        f"runs. {slopes}{where}.",
         f"Line plot of the error of both groups against the dark share. {where}.",
     )

@@ -8,9 +8,18 @@ from matplotlib.figure import Figure
 from fairgen.figures.common import FigureText
 from fairgen.figures.grid import panel_grid
 from fairgen.figures.intervals import MARKERS, draw_intervals, ordered_sets, set_colours, set_names
-from fairgen.style import MUTED
+from fairgen.style import MUTED, span
 
-COLUMNS = ("train_set", "dark_share", "score", "statistic", "target", "estimate", "ci_low", "ci_high", "n_runs")
+COLUMNS = (
+    *("train_set", "dark_share", "score", "statistic", "target"),
+    *("estimate", "ci_low", "ci_high", "n_runs", "n_images"),
+)
+SCORE_NAMES = {
+    "latent_std": "latent standard\ndeviation",
+    "kl": "KL divergence",
+    "decoding_var": "variance of\nsampled decodings",
+    "ensemble_var": "variance across\nmodels of other runs",
+}
 # The question of each panel: the targets of the table that answer it, and its title.
 PANELS = (
     (("worst decile",), "flags the tenth of images\nwith the highest error"),
@@ -25,8 +34,8 @@ def uncertainty_data(table: pd.DataFrame) -> pd.DataFrame:
         table: columns `COLUMNS`.
 
     Returns:
-        panel (0 or 1), score, rank of the score, train_set, dark_share, position, estimate, ci_low, ci_high, n_runs;
-        intervals are cut to [0, 1], beyond which no AUROC can lie.
+        panel (0 or 1), score, rank of the score, train_set, dark_share, position, estimate, ci_low, ci_high, n_runs,
+        n_images; intervals are cut to [0, 1], beyond which no AUROC can lie.
     """
     panels = {target: panel for panel, (targets, _) in enumerate(PANELS) for target in targets}
     rows = table[(table["statistic"] == "auroc") & table["target"].isin(list(panels))]
@@ -39,7 +48,7 @@ def uncertainty_data(table: pd.DataFrame) -> pd.DataFrame:
         ci_high=rows["ci_high"].clip(0, 1),
     )
     columns = ["panel", "score", "rank", "train_set", "dark_share", "position"]
-    columns += ["target", "estimate", "ci_low", "ci_high", "n_runs"]
+    columns += ["target", "estimate", "ci_low", "ci_high", "n_runs", "n_images"]
     return rows.sort_values(["panel", "rank", "position"], ignore_index=True)[columns]
 
 
@@ -57,7 +66,7 @@ def draw_uncertainty(data: pd.DataFrame) -> Figure:
             shift = 0.7 * ((position + 0.5) / len(sets) - 0.5)
             marker = MARKERS[position % len(MARKERS)]
             draw_intervals(axes, rows["rank"] + shift, rows, colours[position], marker, label, horizontal=True)
-        axes.set_yticks(range(len(scores)), [score.replace("_", " ") for score in scores])
+        axes.set_yticks(range(len(scores)), [SCORE_NAMES.get(score, score) for score in scores])
         axes.set_ylim(len(scores) - 0.5, -0.5)
         axes.set_xlim(-0.02, 1.02)
         axes.set_title(title)
@@ -73,13 +82,17 @@ def uncertainty_text(data: pd.DataFrame) -> FigureText:
     for panel, question in enumerate(("the highest errors", "the group")):
         means = data[data["panel"] == panel].groupby("score")["estimate"].mean()
         if means.notna().any():
-            best.append(f"{question}: {str(means.idxmax()).replace('_', ' ')}, {means.max():.2f} on average")
+            name = SCORE_NAMES.get(str(means.idxmax()), str(means.idxmax())).replace("\n", " ")
+            best.append(f"{question}: {name}, {means.max():.2f} on average")
     found = "; ".join(best)
     return FigureText(
         "Does a model's own uncertainty raise the flag?",
         "Area under the ROC curve with which each measure of uncertainty finds the tenth of the test images with the "
         "highest error (left) and the images of the group missing from the training set (right; * the dark group "
-        f"where both are in it); means over {data['n_runs'].max()} runs with intervals. At the dashed line a measure "
-        f"says nothing, below it dark or badly reconstructed images look more certain. Best for {found}.",
+        f"where both are in it); means over {data['n_runs'].max()} runs with intervals over runs, which end at 0 and 1 "
+        f"({span(data['n_images'].tolist())} different test images). The variance across models needs all runs, is "
+        "scored on the test images of the first, and its interval covers the choice of images alone. At the dashed "
+        "line a measure says nothing, below it dark or badly reconstructed images look more certain. "
+        f"Best for {found}.",
         f"AUROC of uncertainty measures by training set. Best for {found}.",
     )
