@@ -56,7 +56,7 @@ def write_tables(folder: Path, sets: int, runs: int) -> None:
             gap["gap"] = gap.pop("estimate")
             lists["adjusted"].append(key | row | gap)
         for target in ("worst decile", "group not in the training set" if share in (0, 1) else "dark group"):
-            row = {"score": "latent_std", "statistic": "auroc", "target": target}
+            row = {"score": "latent_std", "statistic": "auroc", "target": target, "n_images": 40}
             lists["uncertainty"].append(key | row | estimate(0.6))
         for source in ("training", "prior"):
             row = {"source": source, "quantity": "ita_mean", "n_images": 9}
