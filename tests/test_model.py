@@ -4,7 +4,15 @@ import pytest
 import torch
 from scipy import stats
 
-from fairgen.model import VAE, Architecture, kl_divergence, parameter_count, reparameterize, upsampled_convolution
+from fairgen.model import (
+    VAE,
+    Architecture,
+    ResizingBlock,
+    kl_divergence,
+    parameter_count,
+    reparameterize,
+    upsampled_convolution,
+)
 
 
 @pytest.mark.parametrize(("deep", "parameters"), [(True, 56_715_139), (False, 50_439_619)])
@@ -69,18 +77,30 @@ def test_a_residual_block_that_adds_nothing_is_the_identity() -> None:
 @pytest.mark.parametrize("side", [1, 2, 5])
 def test_upsampling_within_the_convolution_is_exact(side: int) -> None:
     random = torch.Generator().manual_seed(0)
-    convolution = torch.nn.Conv2d(3, 4, 3, padding=1).double()
-    x, gradient = (torch.randn(2, c, s, s, generator=random).double() for c, s in ((3, side), (4, 2 * side)))
+    block = ResizingBlock(4, 2, "batch", up=True).double()
+    x, gradient = (torch.randn(2, 4, s, s, generator=random).double() for s in (side, 2 * side))
     results = []
     for function in (
-        lambda x: upsampled_convolution(x, convolution),
-        lambda x: convolution(torch.nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")),
+        lambda x: upsampled_convolution(x, block.conv1, block.spread),
+        lambda x: block.conv1(torch.nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")),
     ):
         x = x.detach().requires_grad_()
         y = function(x)
-        results.append([y, *torch.autograd.grad(y, [x, *convolution.parameters()], gradient)])
+        results.append([y, *torch.autograd.grad(y, [x, *block.conv1.parameters()], gradient)])
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected)
+
+
+def test_a_large_batch_is_decoded_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    decoder = VAE(Architecture(width=16, latent_channels=4)).eval().decoder
+    z = torch.randn(2, 4, 2, 2)
+    with torch.no_grad():
+        plain = decoder(z)
+        monkeypatch.setattr("fairgen.model.MERGED_PIXELS", 1)
+        merged = decoder(z)
+    assert not torch.equal(plain, merged)  # so that both ways were taken
+    torch.testing.assert_close(plain, merged)
 
 
 def test_norms_use_the_published_epsilon() -> None:
