@@ -4,51 +4,22 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from training_job import CONFIG, command, write_data
 
-from fairgen.files import write_csv, write_json
 from fairgen.training import LOSS_TERMS
-
-CONFIG = {
-    "seed": 1,
-    "model": {"width": 16, "multipliers": [1, 1, 1, 1], "latent_channels": 2, "deep": False, "norm": "batch"},
-    "loss": {"kl_scale": 1.0, "feature_scale": 0.0, "perceptual_weights": "random", "perceptual_normalize": False},
-    "train": {"epochs": 6, "batch_size": 8, "learning_rate": 1e-3, "clip_norm": 10.0, "flip": 0.5}
-    | {"precision": "fp32", "device": "cpu", "threads": 1, "deterministic": True},
-}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packed images and a manifest as the earlier stages write them."""
-    folder = tmp_path_factory.mktemp("data")
-    n = 64
-    np.save(folder / "images.npy", np.random.default_rng(0).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8))
-    hashes = [f"{index:032x}" for index in range(n)]
-    write_csv(pd.DataFrame({"row": range(n), "md5hash": hashes}), folder / "images.csv")
-    write_json({"n": n, "side": 32, "sha256": "0" * 64, "synthetic": True}, folder / "images.json")
-    write_csv(pd.DataFrame({"run": 0, "role": "train_A", "group": "light", "md5hash": hashes}), folder / "manifest.csv")
-    return folder
-
-
-def command(data: Path, output: Path, config: dict[str, object], seconds: float = 0.0) -> list[str]:
-    script = Path(__file__).parents[1] / "workflow_scripts" / "train_vae.py"
-    return [
-        *(sys.executable, str(script), "--images", f"{data}/images.npy", "--index", f"{data}/images.csv"),
-        *("--record", f"{data}/images.json", "--manifest", f"{data}/manifest.csv", "--features", "none"),
-        *("--train-set", "A", "--run", "0", "--config", json.dumps(config), "--checkpoint-seconds", str(seconds)),
-        *("--model", f"{output}/model.safetensors", "--history", f"{output}/history.csv"),
-        *("--run-record", f"{output}/run.json"),
-    ]
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

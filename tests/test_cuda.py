@@ -1,0 +1,134 @@
+"""What only a GPU can show. Plain pytest, no Snakemake: python -m pytest tests/test_cuda.py"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from training_job import CONFIG, command, write_data
+
+from fairgen.adam import Adam
+from fairgen.devices import choose_precision, make_deterministic, peak_memory_mb, place
+from fairgen.model import VAE, Architecture
+from fairgen.perceptual import PerceptualLoss
+from fairgen.training import Recipe, draw_epoch, to_unit_range, train_step
+from fairgen.vgg19 import random_weights
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
+
+ARCHITECTURE = Architecture(width=16, latent_channels=8)
+RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=1e-3, clip_norm=10.0, flip=0.5, kl_scale=1.0, feature_scale=1.0)
+ON_CUDA = {**CONFIG, "train": {**CONFIG["train"], "device": "cuda", "precision": "auto"}}  # type: ignore[dict-item]
+
+
+@pytest.fixture(autouse=True)
+def deterministic() -> None:
+    make_deterministic()
+
+
+def one_step(device: str, precision: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss terms of one step and the gradients that the optimiser saw, on the CPU."""
+    torch.manual_seed(0)
+    place_on = torch.device(device)
+    model = place(VAE(ARCHITECTURE), place_on).train()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    perceptual = place(PerceptualLoss(random_weights(0), False, dtype), place_on)
+    images = torch.randint(0, 256, (16, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    noise = draw_epoch(1, 0, 16, ARCHITECTURE.latent_shape(64), 0.5).noise
+    terms = train_step(
+        model,
+        Adam(model.parameters(), RECIPE.learning_rate),
+        perceptual,
+        to_unit_range(images.to(place_on)),
+        noise.to(place_on),
+        RECIPE,
+        precision,
+    )
+    return terms.cpu(), {name: parameter.grad.cpu() for name, parameter in model.named_parameters()}
+
+
+def test_a_step_in_fp32_agrees_with_the_processor() -> None:
+    assert not torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False  # else convolutions round their inputs to 10 bits
+    try:
+        (terms, gradients), (expected, reference) = one_step("cuda", "fp32"), one_step("cpu", "fp32")
+    finally:
+        torch.backends.cudnn.allow_tf32 = True
+    torch.testing.assert_close(terms, expected, rtol=1e-4, atol=1e-5)
+    norm = torch.stack([gradient.norm() for gradient in reference.values()]).norm()
+    for name, gradient in gradients.items():
+        # A bias before a batch norm has a gradient of rounding errors alone.
+        assert (gradient - reference[name]).norm() <= 1e-3 * reference[name].norm() + 1e-5 * norm, name
+
+
+def test_bf16_is_fp32_up_to_its_rounding() -> None:
+    (terms, _), (expected, _) = one_step("cuda", "bf16"), one_step("cuda", "fp32")
+    torch.testing.assert_close(terms, expected, rtol=0.03, atol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_step_gives_the_same_bits(precision: str) -> None:
+    (terms, gradients), (again, repeated) = one_step("cuda", precision), one_step("cuda", precision)
+    assert torch.equal(terms, again)
+    for name, gradient in gradients.items():
+        assert torch.equal(gradient, repeated[name]), name
+
+
+def test_training_stays_on_the_device() -> None:
+    # A step that waited for the device, or copied from it, would stop here.
+    one_step("cuda", "bf16")
+    torch.manual_seed(0)
+    device = torch.device("cuda")
+    model = place(VAE(ARCHITECTURE), device).train()
+    optimizer = Adam(model.parameters(), RECIPE.learning_rate)
+    target, noise = torch.zeros(4, 3, 64, 64, device=device), torch.zeros(4, 8, 4, 4, device=device)
+    train_step(model, optimizer, None, target, noise, RECIPE, "bf16")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        train_step(model, optimizer, None, target, noise, RECIPE, "bf16")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_jobs_share_the_devices_and_give_the_same_weights(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data")
+    outputs = [tmp_path / str(index) for index in range(torch.cuda.device_count() + 1)]  # one waits for a lease
+    processes = [subprocess.Popen(command(data, output, ON_CUDA), stdout=subprocess.DEVNULL) for output in outputs]
+    assert [process.wait() for process in processes] == [0] * len(outputs)
+    records = [json.loads((output / "run.json").read_text()) for output in outputs]
+    precision = choose_precision("auto", torch.device("cuda"))
+    for record, output in zip(records, outputs, strict=True):
+        assert record["device"] == "cuda"
+        assert record["precision"] == precision
+        assert 0 < record["peak_memory_mb"] < torch.cuda.get_device_properties(0).total_memory / 2**20
+        if record["device_name"] == records[0]["device_name"]:
+            assert (output / "model.safetensors").read_bytes() == (outputs[0] / "model.safetensors").read_bytes()
+
+
+def test_a_killed_training_continues_to_the_same_bytes(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data")
+    subprocess.run(command(data, tmp_path / "whole", ON_CUDA), check=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command(data, tmp_path / "killed", ON_CUDA), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 3/"):
+            break
+    process.kill()
+    process.wait()
+    done = subprocess.run(command(data, tmp_path / "killed", ON_CUDA), check=True, capture_output=True, text=True)
+    assert "continuing after epoch" in done.stdout
+    assert all(
+        torch.equal(tensor, load_file(tmp_path / "whole" / "model.safetensors")[name])
+        for name, tensor in load_file(tmp_path / "killed" / "model.safetensors").items()
+    )
+
+
+def test_peak_memory_is_that_of_the_device() -> None:
+    device = torch.device("cuda")
+    torch.cuda.reset_peak_memory_stats(device)
+    before = peak_memory_mb(device)
+    held = torch.zeros(2**26, dtype=torch.uint8, device=device)
+    assert peak_memory_mb(device) == pytest.approx(before + held.numel() / 2**20, abs=4)
