@@ -1,0 +1,120 @@
+# What is known of the photographs: near-duplicates, apparent tone, and the data set in numbers.
+
+
+rule find_duplicates:
+    input:
+        script=script("find_duplicates.py"),
+        lib=imports("find_duplicates.py"),
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+        embeddings=config["data"]["duplicates"]["embeddings"] or [],
+        list=config["data"]["duplicates"]["list"] or [],
+    output:
+        duplicates="<results>/data/duplicates.csv",
+        clusters=report(
+            "<results>/tables/duplicate_clusters.csv",
+            caption="../report/duplicate_clusters.rst",
+            category="Data",
+            labels={"table": "clusters of near-duplicates"},
+        ),
+        thresholds=report(
+            "<results>/tables/duplicates_by_threshold.csv",
+            caption="../report/duplicates_by_threshold.rst",
+            category="Data",
+            labels={"table": "near-duplicates by threshold"},
+        ),
+        summary="<results>/tables/duplicates.csv",
+    log:
+        "<logs>/find_duplicates.log",
+    benchmark:
+        "<benchmarks>/find_duplicates.tsv"
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=json.dumps(config["data"]["duplicates"], sort_keys=True),
+        label=config["splits"]["label"],
+        light=config["splits"]["light"],
+        dark=config["splits"]["dark"],
+    shell:
+        "python -u {input.script:q} --images {input.images:q} --index {input.index:q}"
+        " --settings {params.settings:q} --label {params.label} --light {params.light} --dark {params.dark}"
+        " --duplicates {output.duplicates:q} --clusters {output.clusters:q}"
+        " --thresholds {output.thresholds:q} --summary {output.summary:q} > {log:q} 2>&1"
+
+
+rule measure_tone:
+    input:
+        script=script("measure_tone.py"),
+        lib=imports("measure_tone.py"),
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+    output:
+        tone="<results>/data/tone.csv",
+        by_type=report(
+            "<results>/tables/tone_by_type.csv",
+            caption="../report/tone_by_type.rst",
+            category="Data",
+            labels={"table": "apparent tone by skin type"},
+        ),
+        by_atlas="<results>/tables/tone_by_atlas.csv",
+    log:
+        "<logs>/measure_tone.log",
+    benchmark:
+        "<benchmarks>/measure_tone.tsv"
+    conda:
+        environment("base")
+    threads: 16  # or all there are
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --workers {threads}"
+        " --tone {output.tone:q} --by-type {output.by_type:q} --by-atlas {output.by_atlas:q} > {log:q} 2>&1"
+
+
+rule describe_data:
+    input:
+        script=script("describe_data.py"),
+        lib=imports("describe_data.py"),
+        availability="<results>/data/availability.csv",
+        duplicates="<results>/data/duplicates.csv",
+        tone="<results>/data/tone.csv",
+    output:
+        counts=report(
+            "<results>/tables/availability.csv",
+            caption="../report/availability.rst",
+            category="Data",
+            labels={"table": "available photographs"},
+        ),
+        statuses="<results>/tables/availability_by_status.csv",
+        card=report(
+            "<results>/tables/dataset_card.csv",
+            caption="../report/dataset_card.rst",
+            category="Data",
+            labels={"table": "dataset card"},
+        ),
+    log:
+        "<logs>/describe_data.log",
+    benchmark:
+        "<benchmarks>/describe_data.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        label=config["splits"]["label"],
+        light=config["splits"]["light"],
+        dark=config["splits"]["dark"],
+    shell:
+        "python -u {input.script:q} --availability {input.availability:q} --duplicates {input.duplicates:q}"
+        " --tone {input.tone:q} --label {params.label} --light {params.light} --dark {params.dark}"
+        " --counts {output.counts:q} --statuses {output.statuses:q} --card {output.card:q} > {log:q} 2>&1"
