@@ -82,10 +82,7 @@ def batched_fold(
         HIDDEN, weight_decay=0.0, batch_size=BATCH, max_epochs=epochs, patience=PATIENCE, monitor="accuracy",
         precision=precision,  # type: ignore[arg-type]
     )  # fmt: skip
-    networks = [
-        Network(fold.train, fold.valid, 0, center, (inverse * kept).astype(np.float32), seed)
-        for seed, kept in enumerate(removals)
-    ]
+    networks = [Network(fold.train, fold.valid, 0, center, inverse, kept, seed) for seed, kept in enumerate(removals)]
     fitted = fit_networks(matrix, labels, networks, settings)
     return [
         float(roc_auc_score(y[fold.test], predict(matrix, network, result, fold.test)[:, 0]))
@@ -134,7 +131,7 @@ def size(sizes: Sequence[tuple[int, int]]) -> None:
         y = (matrix[:, :1] > 0).float().numpy()
         rows = np.arange(n)
         center, inverse = fit_scaling(matrix.numpy()[: int(0.9 * n)])
-        network = Network(rows[: int(0.8 * n)], rows[int(0.8 * n) : int(0.9 * n)], 0, center, inverse, 0)
+        network = Network(rows[: int(0.8 * n)], rows[int(0.8 * n) : int(0.9 * n)], 0, center, inverse, np.arange(d), 0)
         settings = MLPSettings(HIDDEN, batch_size=1024, max_epochs=1, networks_per_batch=2)
         start = time.perf_counter()
         fit_networks(matrix, [Labels(y, "sigmoid")], [network, network], settings)

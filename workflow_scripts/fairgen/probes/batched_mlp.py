@@ -1,9 +1,9 @@
 """Many small networks of one shape, trained as one batched computation with early stopping per network.
 
 Networks differ in their rows (fold), their labels, their inputs (scaling, removed or erased features) and their
-seed. Removing a feature multiplies its column by zero: the weights of that column then get no gradient and the
-network is the one trained on the remaining columns (initial weights are drawn for the kept columns alone, so
-this holds exactly, up to rounding). What a network learns does not depend on which others share its batch.
+seed. Removed features are dropped: a network is trained on the columns it keeps, beside others that keep as many.
+What a network learns does not depend on which others share its batch. Gradients are written out, as there are few
+of them, and so are taken in the arithmetic of the multiplications; weights and the optimiser's moments are fp32.
 """
 
 from collections import defaultdict
@@ -17,21 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fairgen.probes.networks import (
-    PREDICTED_ROWS,
-    Fitted,
-    Labels,
-    Loss,
-    Network,
-    NetworkInputs,
-    NetworkTargets,
-    Rows,
-    forward,
-)
+from fairgen.probes.networks import PREDICTED_ROWS, Fitted, Labels, Loss, Network, network_inputs
 
 # Parameters trained at a time on a CPU: with their gradients and two moments they stay in a cache of 32 MB.
-CPU_PARAMETERS = 2_000_000
+CPU_PARAMETERS = 1_000_000
 GPU_PARAMETERS = 200_000_000
+# Numbers of the inputs held at a time; a single network is trained whatever it needs.
+INPUT_NUMBERS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -61,12 +53,12 @@ def parameter_count(inputs: int, hidden: Sequence[int], outputs: int) -> int:
     return sum((a + 1) * b for a, b in pairwise(sizes))
 
 
-def batch_capacity(inputs: int, outputs: int, settings: MLPSettings, device: torch.device) -> int:
-    """How many networks are trained at a time."""
+def batch_capacity(inputs: int, outputs: int, rows: int, settings: MLPSettings, device: torch.device) -> int:
+    """How many networks of `rows` training and validation rows are trained at a time."""
     if settings.networks_per_batch:
         return settings.networks_per_batch
     budget = GPU_PARAMETERS if device.type == "cuda" else CPU_PARAMETERS
-    return max(1, budget // parameter_count(inputs, settings.hidden, outputs))
+    return max(1, min(budget // parameter_count(inputs, settings.hidden, outputs), INPUT_NUMBERS // (rows * inputs)))
 
 
 def fit_networks(
@@ -82,173 +74,213 @@ def fit_networks(
     for index, network in enumerate(networks):
         target = labels[network.labels]
         steps = -(-len(network.train) // settings.batch_size)
-        rank = 0 if network.erase is None else network.erase[0].shape[1]
-        groups[target.loss, target.values.shape[1], steps, rank].append(index)
-    fitted: list[Fitted | None] = [None] * len(networks)
-    for (loss, outputs, _, _), members in groups.items():
-        size = batch_capacity(matrix.shape[1], outputs, settings, matrix.device)
+        groups[target.loss, target.values.shape[1], steps, len(network.kept)].append(index)
+    fitted: dict[int, Fitted] = {}
+    for (_, outputs, _, inputs), members in groups.items():
+        rows = max(len(networks[i].train) + len(networks[i].valid) for i in members)
+        size = batch_capacity(inputs, outputs, rows, settings, matrix.device)
         for start in range(0, len(members), size):
             chosen = members[start : start + size]
-            for index, result in zip(
-                chosen, _fit_batch(matrix, labels, [networks[i] for i in chosen], loss, settings), strict=True
-            ):
-                fitted[index] = result
-    return [result for result in fitted if result is not None]
+            batch = _Batch(matrix, labels, [networks[i] for i in chosen], settings)
+            fitted.update(zip(chosen, batch.fit(), strict=True))
+    return [fitted[index] for index in range(len(networks))]
 
 
-def _initial(network: Network, sizes: Sequence[int], generator: torch.Generator) -> list[Tensor]:
-    """Weights uniform as Glorot and Bengio (2010), with the kept features as fan-in; removed features get zeros."""
-    kept = torch.from_numpy(network.kept)
-    weights = []
-    for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
-        fan_in = int(kept.sum()) if layer == 0 else inputs
-        bound = (6.0 / (fan_in + outputs)) ** 0.5
-        drawn = torch.rand(fan_in, outputs, generator=generator).mul_(2 * bound).sub_(bound)
-        if layer == 0:
-            drawn = torch.zeros(inputs, outputs).index_copy_(0, kept.nonzero()[:, 0], drawn)
-        weights.append(drawn)
-    return weights
+class _Rows:
+    """Inputs (networks, rows, kept), labels and weights (networks, rows, outputs) of the rows of a batch of networks.
+
+    A weight is 1 where the label is known; rows that fill up the table have weight 0.
+    """
+
+    def __init__(
+        self,
+        matrix: Tensor,
+        labels: Sequence[Labels],
+        networks: Sequence[Network],
+        rows: Sequence[NDArray[np.int64]],
+        width: int,
+        dtype: torch.dtype,
+    ) -> None:
+        count, outputs, device = len(networks), labels[networks[0].labels].values.shape[1], matrix.device
+        self.inputs = torch.zeros(count, width, len(networks[0].kept), dtype=dtype, device=device)
+        self.labels = torch.full((count, width, outputs), torch.nan, device=device)
+        for place, (network, numbers) in enumerate(zip(networks, rows, strict=True)):
+            self.inputs[place, : len(numbers)] = network_inputs(matrix, network, numbers, dtype)
+            self.labels[place, : len(numbers)] = torch.from_numpy(labels[network.labels].values[numbers]).to(device)
+        self.weights = (~self.labels.isnan()).float()
+        self.labels.nan_to_num_()
+
+    def keep(self, places: Tensor) -> None:
+        """Go on with the networks at `places` alone."""
+        self.inputs, self.labels, self.weights = self.inputs[places], self.labels[places], self.weights[places]
+
+    def take(self, order: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, labels and weights of the rows `order` (networks, batch) of each network."""
+        offset = torch.arange(len(order), device=order.device)[:, None] * self.inputs.shape[1]
+        index = (order + offset).flatten()
+        parts = (self.inputs, self.labels, self.weights)
+        taken = [part.flatten(0, 1).index_select(0, index).view(*order.shape, -1) for part in parts]
+        return taken[0], taken[1], taken[2]
 
 
-def _epoch_order(networks: Sequence[Network], generators: Sequence[torch.Generator], width: int) -> Tensor:
-    """A fresh order of each network's training rows, filled up to `width` with -1."""
-    order = torch.full((len(networks), width), -1)
-    for line, network, generator in zip(order, networks, generators, strict=True):
-        count = len(network.train)
-        line[:count] = torch.from_numpy(network.train)[torch.randperm(count, generator=generator)]
-    return order
+class _Parameters:
+    """Weights and biases of a batch of networks in one table (networks, parameters), and views of it by layer."""
+
+    def __init__(self, table: Tensor, sizes: Sequence[int]) -> None:
+        self.table = table
+        self.weights: list[Tensor] = []
+        self.biases: list[Tensor] = []
+        start = 0
+        for inputs, outputs in pairwise(sizes):
+            middle = start + inputs * outputs
+            self.weights.append(table[:, start:middle].view(len(table), inputs, outputs))
+            self.biases.append(table[:, middle : middle + outputs].view(len(table), 1, outputs))
+            start = middle + outputs
 
 
-def _losses(logits: Tensor, target: Tensor, weight: Tensor, loss: Loss) -> Tensor:
-    """Mean loss of each network over the labels known and the rows of positive weight (networks, batch)."""
-    if loss == "softmax":
-        # Rows of weight 0 fill up the batch; they may lack a label.
-        each = torch.logsumexp(logits, -1) - (logits * target.nan_to_num()).sum(-1)
-    else:
-        known = ~target.isnan()
-        each = torch.nn.functional.binary_cross_entropy_with_logits(logits, target.nan_to_num(), reduction="none").mul(
-            known
-        )
-        each, weight = each.flatten(1), (weight[..., None] * known).flatten(1)
-    return (each * weight).sum(1) / weight.sum(1).clamp_min(1)
-
-
-def _accuracies(logits: Tensor, target: Tensor, weight: Tensor, loss: Loss) -> Tensor:
-    """Share of right decisions of each network, over known labels."""
-    if loss == "softmax":
-        right = logits.argmax(-1) == target.argmax(-1)
-        return (right * weight).sum(1) / weight.sum(1)
-    known = ~target.isnan() & (weight > 0)[..., None]
-    right = (logits > 0) == (target > 0.5)
-    return (right & known).flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)
-
-
-@torch.no_grad()
-def _validate(
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    inputs: NetworkInputs,
-    rows: Tensor,
-    targets: NetworkTargets,
-    settings: MLPSettings,
-) -> NDArray[np.float64]:
-    """The score to be maximised of each network, on its own validation rows (networks, width; -1: none)."""
+def _initial(sizes: Sequence[int], seed: torch.Generator) -> Tensor:
+    """Parameters of one network: weights uniform as Glorot and Bengio (2010), biases 0."""
     parts = []
-    for start in range(0, rows.shape[1], PREDICTED_ROWS):
-        part = rows[:, start : start + PREDICTED_ROWS]
-        x = inputs(part.clamp_min(0))
-        with _casting(x.device, settings):
-            parts.append(forward(weights, biases, x))
-    logits = torch.cat(parts, 1)
-    target, weight = targets(rows.clamp_min(0)), (rows >= 0).float()
-    if settings.monitor == "accuracy":
-        scores = _accuracies(logits, target, weight, targets.loss)
+    for inputs, outputs in pairwise(sizes):
+        bound = (6.0 / (inputs + outputs)) ** 0.5
+        parts += [torch.empty(inputs * outputs).uniform_(-bound, bound, generator=seed), torch.zeros(outputs)]
+    return torch.cat(parts)
+
+
+def _activations(parameters: _Parameters, x: Tensor) -> list[Tensor]:
+    """Inputs of each layer (networks, batch, units), and last the logits."""
+    layers = [x]
+    for number, (weight, bias) in enumerate(zip(parameters.weights, parameters.biases, strict=True)):
+        if number:
+            layers[-1].relu_()
+        layers.append(torch.baddbmm(bias, layers[-1], weight))
+    return layers
+
+
+def _backward(parameters: _Parameters, gradients: _Parameters, layers: Sequence[Tensor], change: Tensor) -> None:
+    """Write the gradients of all parameters, from the derivative `change` of the loss by the logits."""
+    for number in reversed(range(len(parameters.weights))):
+        torch.bmm(layers[number].transpose(1, 2), change, out=gradients.weights[number])
+        torch.sum(change, 1, keepdim=True, out=gradients.biases[number])
+        if number:
+            change = torch.bmm(change, parameters.weights[number].transpose(1, 2))
+            change = torch.ops.aten.threshold_backward(change, layers[number], 0)
+
+
+def _scores(logits: Tensor, rows: _Rows, loss: Loss, monitor: str) -> NDArray[np.float64]:
+    """The score to be maximised of each network: less the mean log loss, or the share of right decisions."""
+    known = rows.weights
+    if loss == "softmax":
+        known = known[..., :1]
+        if monitor == "accuracy":
+            each = (logits.argmax(-1) == rows.labels.argmax(-1)).float()[..., None]
+        else:
+            each = ((logits * rows.labels).sum(-1) - logits.logsumexp(-1))[..., None]
+    elif monitor == "accuracy":
+        each = ((logits > 0) == (rows.labels > 0.5)).float()
     else:
-        scores = -_losses(logits, target, weight, targets.loss)
+        each = -torch.nn.functional.binary_cross_entropy_with_logits(logits, rows.labels, reduction="none")
+    scores = (each * known).sum((1, 2)) / known.sum((1, 2)).clamp_min(1)
     answer: NDArray[np.float64] = scores.double().cpu().numpy()
     return answer
 
 
-def _casting(device: torch.device, settings: MLPSettings) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+class _Batch:
+    """Networks with equally many inputs and steps per epoch, trained together; one that has stopped leaves."""
 
+    def __init__(
+        self, matrix: Tensor, labels: Sequence[Labels], networks: Sequence[Network], settings: MLPSettings
+    ) -> None:
+        self.networks, self.settings, self.device = networks, settings, matrix.device
+        self.loss = labels[networks[0].labels].loss
+        self.sizes = [len(networks[0].kept), *settings.hidden, labels[networks[0].labels].values.shape[1]]
+        self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+        self.steps = -(-len(networks[0].train) // settings.batch_size)
+        # One row more than any network has: rows that fill up the last batch point there.
+        width = max(len(network.train) for network in networks) + 1
+        train = [network.train for network in networks]
+        self.train = _Rows(matrix, labels, networks, train, width, self.dtype)
+        valid = [network.valid for network in networks]
+        self.valid = _Rows(matrix, labels, networks, valid, max(map(len, valid)), self.dtype)
+        self.generators = [torch.Generator().manual_seed(network.seed) for network in networks]
+        self.active = list(range(len(networks)))
+        table = torch.stack([_initial(self.sizes, generator) for generator in self.generators]).to(self.device)
+        self.optimiser = torch.optim.AdamW(
+            [table], lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self._hold(table)
 
-def _fit_batch(
-    matrix: Tensor, labels: Sequence[Labels], networks: Sequence[Network], loss: Loss, settings: MLPSettings
-) -> list[Fitted]:
-    """Train networks with equally many steps per epoch together; one that has stopped leaves the batch."""
-    device = matrix.device
-    sizes = [matrix.shape[1], *settings.hidden, labels[networks[0].labels].values.shape[1]]
-    generators = [torch.Generator().manual_seed(network.seed) for network in networks]
-    drawn = [_initial(network, sizes, generator) for network, generator in zip(networks, generators, strict=True)]
-    weights = [torch.stack(layer).to(device).requires_grad_() for layer in zip(*drawn, strict=True)]
-    biases = [torch.zeros(len(networks), 1, size, device=device, requires_grad=True) for size in sizes[1:]]
-    parameters = [*weights, *biases]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    inputs, targets = NetworkInputs(matrix, networks), NetworkTargets(labels, networks, loss, device)
-    steps = -(-len(networks[0].train) // settings.batch_size)
-    valid_rows = _padded([network.valid for network in networks]).to(device)
-    stale = np.zeros(len(networks), dtype=int)
-    best = np.full(len(networks), -np.inf)
-    active = list(range(len(networks)))
-    fitted = [Fitted([], [], 0, 0, float("-inf")) for _ in networks]
-    for epoch in range(1, settings.max_epochs + 1):
-        order = _epoch_order(
-            [networks[i] for i in active], [generators[i] for i in active], steps * settings.batch_size
-        ).to(device)
-        for step in range(steps):
-            rows = order[:, step * settings.batch_size : (step + 1) * settings.batch_size]
-            weight, rows = (rows >= 0).float(), rows.clamp_min(0)
-            x = inputs(rows)
-            with _casting(device, settings):
-                logits = forward(weights, biases, x)
-            # The sum over networks: each network's gradient is that of its own mean loss.
-            _losses(logits, targets(rows), weight, loss).sum().backward()
-            optimiser.step()
-            optimiser.zero_grad()
-        scores = _validate(weights, biases, inputs, valid_rows, targets, settings)
-        stays = []
-        for place, (index, score) in enumerate(zip(active, scores, strict=True)):
-            stale[index] = 0 if score >= best[index] + settings.tolerance else stale[index] + 1
-            fitted[index].epochs = epoch
-            if score > best[index]:
-                best[index] = score
-                fitted[index] = Fitted(
-                    [weight[place].detach().cpu().clone() for weight in weights],
-                    [bias[place, 0].detach().cpu().clone() for bias in biases],
-                    epoch,
-                    epoch,
-                    float(score),
-                )
-            if stale[index] <= settings.patience:
-                stays.append(place)
-        if not stays:
-            break
-        if len(stays) < len(active):
-            kept = torch.tensor(stays, device=device)
-            parameters = _keep_networks(parameters, optimiser, kept)
-            weights, biases = parameters[: len(weights)], parameters[len(weights) :]
-            inputs.keep(kept)
-            targets.keep(kept)
-            valid_rows = valid_rows[kept]
-            active = [active[place] for place in stays]
-    return fitted
+    def _hold(self, table: Tensor) -> None:
+        """Take `table` (networks, parameters; fp32) as the weights, with room for gradients beside it."""
+        self.table, self.gradient = table, torch.empty_like(table)
+        table.grad = self.gradient
+        # With bf16 the multiplications see a rounded copy of the weights and give rounded gradients.
+        self.used = _Parameters(table.to(self.dtype), self.sizes)
+        self.gradients = _Parameters(self.gradient.to(self.dtype), self.sizes)
 
+    @torch.no_grad()
+    def fit(self) -> list[Fitted]:
+        """Train until every network has stopped."""
+        settings = self.settings
+        stale = np.zeros(len(self.networks), dtype=int)
+        best = np.full(len(self.networks), -np.inf)
+        last = np.zeros(len(self.networks), dtype=int)
+        kept: list[tuple[int, Tensor]] = [(0, torch.empty(0))] * len(self.networks)
+        for epoch in range(1, settings.max_epochs + 1):
+            self._train_epoch()
+            stays = []
+            for place, (index, score) in enumerate(zip(self.active, self._validate(), strict=True)):
+                stale[index] = 0 if score >= best[index] + settings.tolerance else stale[index] + 1
+                last[index] = epoch
+                if score > best[index]:
+                    best[index], kept[index] = score, (epoch, self.table[place].cpu().clone())
+                if stale[index] <= settings.patience:
+                    stays.append(place)
+            if not stays:
+                break
+            if len(stays) < len(self.active):
+                self._keep(torch.tensor(stays, device=self.device))
+        fitted = []
+        for (epoch, parameters), epochs, score in zip(kept, last, best, strict=True):
+            layers = _Parameters(parameters[None], self.sizes)
+            weights, biases = [weight[0] for weight in layers.weights], [bias[0, 0] for bias in layers.biases]
+            fitted.append(Fitted(weights, biases, int(epochs), epoch, float(score)))
+        return fitted
 
-def _keep_networks(parameters: Sequence[Tensor], optimiser: torch.optim.Optimizer, kept: Tensor) -> list[Tensor]:
-    """The parameters of the networks that go on, handed to the optimiser with their moments."""
-    fewer = [parameter.detach()[kept].requires_grad_() for parameter in parameters]
-    for old, new in zip(parameters, fewer, strict=True):
-        state = optimiser.state.pop(old)
-        moments = {name: state[name][kept] for name in ("exp_avg", "exp_avg_sq")}
-        optimiser.state[new] = state | moments
-    optimiser.param_groups[0]["params"] = fewer
-    return fewer
+    def _train_epoch(self) -> None:
+        size = self.settings.batch_size
+        order = torch.full((len(self.active), self.steps * size), self.train.inputs.shape[1] - 1)
+        for line, index in zip(order, self.active, strict=True):
+            count = len(self.networks[index].train)
+            torch.randperm(count, generator=self.generators[index], out=line[:count])
+        order = order.to(self.device)
+        for step in range(self.steps):
+            x, labels, weights = self.train.take(order[:, step * size : (step + 1) * size])
+            layers = _activations(self.used, x)
+            logits = layers.pop().float()
+            answers = logits.softmax(-1) if self.loss == "softmax" else logits.sigmoid()
+            known = weights[..., 0].sum(1)[:, None, None] if self.loss == "softmax" else weights.sum((1, 2), True)
+            # The derivative of each network's own mean loss.
+            change = (answers - labels).mul_(weights).div_(known.clamp_min(1))
+            _backward(self.used, self.gradients, layers, change.to(self.dtype))
+            if self.dtype != torch.float32:
+                self.gradient.copy_(self.gradients.table)
+            self.optimiser.step()
+            if self.dtype != torch.float32:
+                self.used.table.copy_(self.table)
 
+    def _validate(self) -> NDArray[np.float64]:
+        blocks = self.valid.inputs.split(PREDICTED_ROWS, 1)
+        logits = torch.cat([_activations(self.used, block)[-1] for block in blocks], 1)
+        return _scores(logits.float(), self.valid, self.loss, self.settings.monitor)
 
-def _padded(rows: Sequence[Rows]) -> Tensor:
-    """Row numbers of unequal counts as one table, filled up with -1."""
-    table = torch.full((len(rows), max(map(len, rows))), -1)
-    for line, numbers in zip(table, rows, strict=True):
-        line[: len(numbers)] = torch.from_numpy(numbers)
-    return table
+    def _keep(self, places: Tensor) -> None:
+        """Go on with the networks at `places` alone, their moments with them."""
+        state = self.optimiser.state.pop(self.table)
+        fewer = self.table[places]
+        self.optimiser.state[fewer] = state | {name: state[name][places] for name in ("exp_avg", "exp_avg_sq")}
+        self.optimiser.param_groups[0]["params"] = [fewer]
+        self._hold(fewer)
+        self.train.keep(places)
+        self.valid.keep(places)
+        self.active = [self.active[place] for place in places.tolist()]

@@ -73,14 +73,14 @@ class AttributeRun:
         removed: Sequence[int] | Rows = (),
     ) -> Job:
         inputs, known = self.inputs[fold], self.targets[target].known
-        kept = kept_after(removed, self.matrix.shape[1])
         attribute, name = self.targets[0].name, self.targets[target].name
         network = Network(
             inputs.fold.train[known[inputs.fold.train]],
             inputs.fold.valid[known[inputs.fold.valid]],
             target,
             inputs.center,
-            np.where(kept, inputs.inverse_scale, 0).astype(np.float32),
+            inputs.inverse_scale,
+            kept_after(removed, self.matrix.shape[1]),
             derive_seed(self.seed, "network", attribute, name, fold, removal, f"{fraction:g}", draw),
             inputs.erase if removal == "leace" else None,
         )

@@ -14,12 +14,12 @@ def rank_features(matrix: torch.Tensor, network: Network, fitted: Fitted, rows: 
 
     The measure is the mean over `rows` of the absolute gradient of the logit with respect to the standardised
     input; with several classes, that of each logit less the mean of all (softmax knows no common offset), averaged
-    over the classes. Ties go to the lower feature number.
+    over the classes. Features that the probe does not see count 0. Ties go to the lower feature number.
 
     Args:
         rows: the training fold; the test fold has no place here.
     """
-    total = torch.zeros(matrix.shape[1], dtype=torch.float64)
+    total, kept = torch.zeros(matrix.shape[1], dtype=torch.float64), torch.from_numpy(network.kept)
     for start in range(0, len(rows), 4096):
         x = network_inputs(matrix, network, rows[start : start + 4096]).requires_grad_()
         logits = network_logits(fitted, x)
@@ -27,7 +27,7 @@ def rank_features(matrix: torch.Tensor, network: Network, fitted: Fitted, rows: 
             logits = logits - logits.mean(1, keepdim=True)
         for output in logits.T:
             (gradient,) = torch.autograd.grad(output.sum(), x, retain_graph=True)
-            total += gradient.abs().sum(0).double().cpu()
+            total[kept] += gradient.abs().sum(0).double().cpu()
     answer: NDArray[np.int64] = np.argsort(-total.numpy(), kind="stable")
     return answer
 
@@ -37,8 +37,6 @@ def removed_count(fraction: float, features: int) -> int:
     return int(fraction * features + 0.5)
 
 
-def kept_after(removed: Sequence[int] | NDArray[np.int64], features: int) -> NDArray[np.bool_]:
-    """Mask (features,) of what is left."""
-    kept = np.ones(features, dtype=bool)
-    kept[np.asarray(removed, dtype=np.int64)] = False
-    return kept
+def kept_after(removed: Sequence[int] | Rows, features: int) -> Rows:
+    """Numbers of the features that are left, ascending."""
+    return np.setdiff1d(np.arange(features), np.asarray(removed, dtype=np.int64))
