@@ -159,10 +159,16 @@ def evaluate_json():
             "evaluate": {
                 key: config["evaluate"][key]
                 for key in ("batch_size", "samples", "prior_samples", "device")
-            },
+            }
+            | {"full_latents": any(map(full_latents, config["probe"]["sources"]))},
         },
         sort_keys=True,
     )
+
+
+def full_latents(entry):
+    """Whether a source of the probes takes every latent of the VAE, not their means over space."""
+    return entry.get("latents") == "full"
 
 
 @functools.cache
@@ -171,7 +177,8 @@ def probe_members():
     members = []
     for entry in config["probe"]["sources"]:
         dataset = entry.get("dataset", config["study"])
-        base = {"source": entry["name"], "dataset": dataset, "model": entry.get("model", "VAE")}
+        vae = "VAE, all latents" if full_latents(entry) else "VAE"
+        base = {"source": entry["name"], "dataset": dataset, "model": entry.get("model", vae)}
         if entry["kind"] == "vae":
             members += [
                 base
@@ -230,7 +237,7 @@ def probe_json(member):
     images = {
         "id": "md5hash",
         "group": None,
-        "array": "mu_pooled" if entry["kind"] == "vae" else None,
+        "array": ("mu" if full_latents(entry) else "mu_pooled") if entry["kind"] == "vae" else None,
     }
     probe = {
         key: value

@@ -204,10 +204,3 @@ rule plot_probe_curves:
     shell:
         "python -u {input.script:q} --table {input.table:q} --dpi {params.dpi} {params.synthetic}"
         " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
-
-
-rule probe:
-    input:
-        expand("<results>/tables/probe_{table}.csv", table=PROBE_TABLES),
-        "<results>/figures/probe_curves.svg",
-    localrule: True

@@ -32,7 +32,11 @@ DATA_TABLES = [
     "tone_by_type",
     "tone_by_atlas",
 ]
-CLAIMS = ["claims"] + (["probe_claims"] if config["report"]["probes"] else [])
+PROBE_PAGE = ["probe_poster", "probe_sets", "probe_tests", "probe_curves", "probe_counts"]
+CLAIMS = ["claims"]
+if config["report"]["probes"]:
+    REPORT_TABLES += PROBE_PAGE
+    CLAIMS.append("probe_claims")
 
 
 rule report_page:
@@ -73,6 +77,45 @@ rule report_page:
         " --record {input.record:q} --availability {input.availability:q} --claims {input.claims:q}"
         " --design {input.design:q} --figures {input.figures:q} --tables {input.tables:q}"
         " --data-tables {input.data_tables:q} --models {params.models:q} --train-sets {params.train_sets:q} --runs {params.runs} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+
+
+# The probes on a page of their own, which needs no image stage.
+rule probe_page:
+    input:
+        script=script("make_report.py"),
+        lib=imports("make_report.py"),
+        template=source("workflow_scripts/fairgen/templates/report.html.j2"),
+        dictionary=source("schemas/tables.yaml"),
+        claims="<results>/tables/probe_claims.csv",
+        figures="<results>/figures/probe_curves.svg",
+        words="<results>/figures/probe_curves.json",
+        tables=expand("<results>/tables/{table}.csv", table=PROBE_PAGE),
+    output:
+        "<results>/probes.html",
+    log:
+        "<logs>/probe_page.log",
+    benchmark:
+        "<benchmarks>/probe_page.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        config=json.dumps(config),
+    shell:
+        "python -u {input.script:q} --template {input.template:q} --dictionary {input.dictionary:q}"
+        " --claims {input.claims:q} --figures {input.figures:q} --tables {input.tables:q}"
+        " --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule probe:
+    input:
+        expand("<results>/tables/probe_{table}.csv", table=PROBE_TABLES),
+        "<results>/probes.html",
+    localrule: True
 
 
 rule report:

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
     parser.add_argument("--evaluation", required=True, help="output: Parquet, one row per test image")
-    parser.add_argument("--embeddings", required=True, help="output: npz of pooled latent means")
+    parser.add_argument("--embeddings", required=True, help="output: npz of latent means, pooled over space")
     parser.add_argument("--samples", required=True, help="output: Parquet of apparent tones, one row per picture")
     args = parser.parse_args(argv)
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = read_images(args.images, rows)
     perceptual = load_perceptual_loss(args.features, args.config["loss"]["perceptual_normalize"])
     with leased_device(config["device"], args.gpu_slots) as device:
-        measured, pooled, reconstructions = evaluate(
+        measured, means, reconstructions = evaluate(
             place(model, device),
             images,
             test["md5hash"].tolist(),
@@ -75,8 +75,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     embeddings = {
         "md5hash": table["md5hash"].to_numpy().astype("S32"),
         "group": table["group"].to_numpy().astype("U5"),
-        "mu_pooled": pooled,
+        "mu_pooled": means.mean(axis=(2, 3)),
     }
+    if config["full_latents"]:
+        embeddings["mu"] = means
     write_npz(embeddings, args.embeddings)
 
     trained_on = manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"]

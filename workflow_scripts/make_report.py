@@ -24,16 +24,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--template", required=True, type=Path, help="Jinja2 template of the page")
     parser.add_argument("--dictionary", required=True, type=Path, help="schemas/tables.yaml")
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: the whole configuration")
-    parser.add_argument("--record", required=True, type=Path, help="data/images.json")
-    parser.add_argument("--availability", required=True, type=Path, help="data/availability.csv")
+    parser.add_argument("--record", type=Path, help="data/images.json")
+    parser.add_argument("--availability", type=Path, help="data/availability.csv")
     parser.add_argument("--claims", required=True, nargs="+", type=Path, help="tables/claims.csv and the like")
-    parser.add_argument("--design", required=True, type=Path, help="tables/design.csv")
+    parser.add_argument("--design", type=Path, help="tables/design.csv")
     parser.add_argument("--figures", required=True, nargs="+", type=Path, help="SVG files, each with a JSON beside it")
     parser.add_argument("--tables", required=True, nargs="+", type=Path, help="CSV files, in the order of the page")
     parser.add_argument("--data-tables", nargs="*", default=[], type=Path, help="CSV files of the section on the data")
-    parser.add_argument("--models", required=True, type=Path, help="folder of <train_set>/run<r>/run.json")
-    parser.add_argument("--train-sets", required=True, nargs="+", help="names of the training sets")
-    parser.add_argument("--runs", required=True, type=int, help="number of runs")
+    parser.add_argument("--models", default=Path(), type=Path, help="folder of <train_set>/run<r>/run.json")
+    parser.add_argument(
+        "--train-sets", nargs="*", default=[], help="names of the training sets; none: no model was trained"
+    )
+    parser.add_argument("--runs", default=0, type=int, help="number of runs")
     parser.add_argument("--output", required=True, type=Path, help="the page")
     args = parser.parse_args(argv)
 
@@ -46,13 +48,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     page = build_report(
         args.template,
         args.config,
-        json.loads(args.record.read_text())["synthetic"],
+        json.loads(args.record.read_text())["synthetic"] if args.record else bool(args.config["probe"]["lookalike"]),
         pd.concat([pd.read_csv(path) for path in args.claims], ignore_index=True),
         [read_figure(path) for path in args.figures],
         read_tables(args.tables),
         read_tables(args.data_tables),
-        pd.read_csv(args.design),
-        availability_counts(pd.read_csv(args.availability), splits["light"], splits["dark"], splits["label"]),
+        pd.read_csv(args.design) if args.design else pd.DataFrame(),
+        availability_counts(pd.read_csv(args.availability), splits["light"], splits["dark"], splits["label"])
+        if args.availability
+        else [],
         [
             json.loads((args.models / name / f"run{number}" / "run.json").read_text("utf-8"))
             for name in args.train_sets

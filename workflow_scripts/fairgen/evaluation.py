@@ -54,9 +54,9 @@ def evaluate(
         colour); perceptual (distance of VGG19 features); latent_std (mean over latents of exp(logvar / 2));
         kl (nats, summed over latents); mse_sampled (mean MSE of decodings of sampled latents); decoding_var
         (variance of these decodings, mean over pixels); and the columns of `fairgen.colour`.
-        The latent means pooled over space, float32 (n, C). The reconstructions as uint8 (n, S, S, 3).
+        The latent means, float32 (n, C, H, W). The reconstructions as uint8 (n, S, S, 3).
     """
-    parts, pooled, reconstructions = [], [], []
+    parts, means, reconstructions = [], [], []
     starts = range(0, len(images), batch_size)
     for first in track(starts, len(starts), "evaluating", "batches"):
         batch = slice(first, first + batch_size)
@@ -72,11 +72,11 @@ def evaluate(
         table = pd.DataFrame({name: values.cpu().double().numpy() for name, values in columns.items()})
         table.insert(3, "ssim", similarities(target, reconstruction, workers))
         parts.append(table)
-        pooled.append(mu.mean(dim=(2, 3)).cpu().numpy())
+        means.append(mu.cpu().numpy())
         reconstructions.append(to_pixels(reconstruction))
     pixels = np.concatenate(reconstructions)
     table = pd.concat(parts, ignore_index=True).join(colour_shift(images, pixels, workers))
-    return table, np.concatenate(pooled), pixels
+    return table, np.concatenate(means), pixels
 
 
 def pixel_measures(target: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:

@@ -74,19 +74,23 @@ def describe_table(
         name: of the table.
         csv: its file.
         frame: its rows.
-        dictionary: schemas/tables.yaml: by table, `$about` and a text per column, or None for the text of `$common`.
+        dictionary: schemas/tables.yaml: by table, `$about` and a text per column, or None for the text of `$common`;
+            `$other` is about columns that the configuration names.
 
     Raises:
         UserError: the dictionary lacks the table or one of its columns.
     """
     entry = dictionary.get(name, {})
-    missing = [column for column in ("$about", *frame.columns) if column not in entry]
+    missing = [column for column in ("$about", *frame.columns) if column not in entry and "$other" not in entry]
     if missing:
         raise UserError(
             f"table {name}: expected an entry in the data dictionary with {', '.join(missing)}; found none. "
             "Describe the table in schemas/tables.yaml."
         )
-    columns = {column: entry[column] or dictionary["$common"][column] for column in frame.columns}
+    columns = {
+        column: entry[column] or dictionary["$common"][column] if column in entry else entry["$other"]
+        for column in frame.columns
+    }
     return TableItem(name, csv, frame, entry["$about"], columns)
 
 
@@ -180,7 +184,7 @@ def build_report(
         data_tables: what the section on the data shows, in its order.
         design: tables/design.csv.
         availability: from `availability_counts`.
-        records: the run.json of every model.
+        records: the run.json of every model; without any the page is about given embeddings alone.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template.parent),
@@ -221,8 +225,8 @@ def build_report(
         runs=run_rows(records),
         versions=versions_used(records),
         warnings=[
-            *design_warnings(config, design, availability),
-            *training_warnings(config, records),
+            *(design_warnings(config, design, availability) if records else []),
+            *(training_warnings(config, records) if records else []),
             *table_warnings(tables),
         ],
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),

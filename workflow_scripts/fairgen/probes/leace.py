@@ -28,13 +28,19 @@ def fit_leace(x: NDArray[np.floating], z: NDArray[np.floating]) -> tuple[Floats,
         left (d, r) and right (r, d), r being the rank of cov(x, z) and at most k.
     """
     mean, concept = x.mean(axis=0, dtype=np.float64), z - z.mean(axis=0)
-    scatter, covariance = np.zeros((x.shape[1],) * 2), np.zeros((x.shape[1], z.shape[1]))
+    covariance = np.zeros((x.shape[1], z.shape[1]))
+    scatter = np.zeros((x.shape[1],) * 2 if len(x) > x.shape[1] else (0, 0))
     for start in range(0, len(x), BLOCK_ROWS):
         block = x[start : start + BLOCK_ROWS] - mean
-        scatter += block.T @ block / len(x)
         covariance += block.T @ concept[start : start + BLOCK_ROWS] / len(x)
-    variance, directions = np.linalg.eigh(scatter)
-    used = variance > RELATIVE_CUTOFF * variance[-1]
+        if len(scatter):
+            scatter += block.T @ block / len(x)
+    if len(scatter):
+        variance, directions = np.linalg.eigh(scatter)
+    else:  # fewer rows than features: the same directions from the small side
+        _, singular, rows = np.linalg.svd(x - mean, full_matrices=False)
+        variance, directions = singular**2 / len(x), rows.T
+    used = variance > RELATIVE_CUTOFF * variance.max()
     deviation, directions = np.sqrt(variance[used]), directions[:, used]
     # In the basis of the principal directions W is 1 / deviation, its pseudo-inverse deviation.
     whitened = (directions / deviation).T @ covariance

@@ -1,0 +1,68 @@
+"""The published experiment on chest X-ray embeddings, from the configuration to the page, on generated look-alikes."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from workflow import ROOT, copy_workflow, planned, snakemake
+
+from fairgen.stats.dictionary import read_dictionary
+
+OPTIONS = ["--configfile", "studies/cxr.yaml", "small.yaml"]
+SMALL = {
+    "probe": {
+        "folds": 4,
+        "fractions": [0, 0.1, 0.5],
+        "random_draws": 2,
+        "lookalike": {"patients": 120, "features": 24},
+        "mlp": {"hidden_small": [16], "max_epochs": 10},
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = copy_workflow(tmp_path_factory.mktemp("cxr") / "project")
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    assert set(planned(folder, "probe", *OPTIONS)) == {
+        *("make_lookalike", "probe_embeddings", "summarise_probes", "plot_probe_curves", "probe_page", "probe"),
+    }  # no image stage at all
+    snakemake(folder, "probe", *OPTIONS)
+    return folder / "results" / "cxr"
+
+
+def test_the_table_has_the_posters_rows(done: Path) -> None:
+    table = pd.read_csv(done / "tables" / "probe_poster.csv")
+    assert set(zip(table["Dataset"], table["Model"], strict=True)) == {
+        (dataset, model) for dataset in ("MIMIC-CXR", "CheXpert") for model in ("CXR-F", "B-CLIP")
+    }
+    mimic = table[(table["Dataset"] == "MIMIC-CXR") & (table["Model"] == "CXR-F")]
+    attributes = ["Sex", "Age", "Eth. B.", "Eth. M.", "Insurance"]
+    assert mimic["Task"].tolist() == [task for name in attributes for task in (name, "Disease*")]
+    assert list(table.columns[-3:]) == ["0%", "10%", "50%"]
+    assert table["0%"].str.fullmatch(r"\d+\.\d ± \d+\.\d").all()
+
+
+def test_what_was_coded_is_found_and_spread(done: Path) -> None:
+    """The look-alike codes sex along a dense direction at 3 standard deviations: easily read, hard to remove."""
+    curves = pd.read_csv(done / "tables" / "probe_curves.csv")
+    sex = curves[(curves["attribute"] == "Sex") & (curves["target"] == "Sex") & (curves["probe"] == "mlp")]
+    assert (sex[sex["removal"] == "none"]["mean_auc"] > 0.8).all()
+    tenth = sex[sex["fraction"] == 0.1].pivot_table(index=["dataset", "model"], columns="removal", values="mean_auc")
+    assert (tenth["random"] - tenth["top"]).abs().max() < 0.1
+    assert sex[sex["removal"] == "shuffled"]["mean_auc"].mean() == pytest.approx(0.5, abs=0.08)
+
+
+def test_tables_match_the_dictionary_and_the_page_shows_them(done: Path) -> None:
+    dictionary = read_dictionary(ROOT / "schemas" / "tables.yaml")
+    page = (done / "probes.html").read_text(encoding="utf-8")
+    for path in sorted((done / "tables").glob("probe_*.csv")):
+        described = dictionary[dictionary["table"] == path.stem]["column"].tolist()
+        columns = [name for name in pd.read_csv(path).columns if "$other" not in described or not name.endswith("%")]
+        assert columns == [name for name in described if name != "$other"], path.stem
+    for claim in ("P1", "P2", "P3", "P4"):
+        assert f'id="claim-{claim}"' in page
+    assert "Synthetic data" in page
+    assert "can be decoded, not that a model uses it" in page
+    assert 'id="training"' not in page
