@@ -33,7 +33,10 @@ def poster_table(folds: pd.DataFrame, fractions: Sequence[float]) -> pd.DataFram
     """
     chosen = folds[(folds.probe == "mlp") & folds.removal.isin(["none", "top"]) & folds.fraction.isin(fractions)]
     rows = []
-    for keys, part in chosen.groupby([*SOURCE, "attribute", "role", "target"], dropna=False, sort=True):
+    # In the order of the configuration, and the attribute before the diseases.
+    place: dict[object, int] = {}
+    groups = chosen.groupby([*SOURCE, "attribute", "role", "target"], dropna=False, sort=False)
+    for keys, part in sorted(groups, key=lambda group: (place.setdefault(group[0][:-2], len(place)), group[0][-2:])):
         series = dict(zip([*SOURCE, "attribute", "role", "target"], keys, strict=True))
         disease = series["role"] == "disease"
         row = {"Dataset": series["dataset"], "Model": series["model"], "Training set": series["train_set"]}
