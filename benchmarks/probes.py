@@ -1,6 +1,6 @@
 """How fast and how good the batched probes are, beside a loop over scikit-learn's MLPClassifier.
 
-    python benchmarks/probes.py speed     the loop and the batch on the same folds, interleaved fold by fold
+    python benchmarks/probes.py speed     the loop and the batch on the same folds, one after the other
     python benchmarks/probes.py size      n and d up to those of MIMIC-CXR: time per network and epoch, memory
     python benchmarks/probes.py sources   one embedding of the size of the VAE's, with all controls
 
@@ -10,7 +10,7 @@ Both sides of `speed` have the same layers, Adam without weight decay, batch siz
 
 import argparse
 import os
-import resource
+import re
 import time
 import warnings
 from collections.abc import Sequence
@@ -72,56 +72,72 @@ def sklearn_fold(x: np.ndarray, y: np.ndarray, fold: Fold, removals: Sequence[np
     return aucs
 
 
-def batched_fold(
-    x: np.ndarray, y: np.ndarray, fold: Fold, removals: Sequence[np.ndarray], epochs: int, precision: str
-) -> list[float]:
-    """The same with the batched networks."""
-    center, inverse = fit_scaling(x[fold.fitting])
+def batched_folds(
+    x: np.ndarray, y: np.ndarray, folds: Sequence[Fold], removals: Sequence[Sequence[np.ndarray]], epochs: int,
+    precision: str,
+) -> list[float]:  # fmt: skip
+    """The same with the batched networks, those of all folds at once."""
     matrix, labels = torch.from_numpy(x), [Labels(y[:, None].astype(np.float32), "sigmoid")]
     settings = MLPSettings(
         HIDDEN, weight_decay=0.0, batch_size=BATCH, max_epochs=epochs, patience=PATIENCE, monitor="accuracy",
         precision=precision,  # type: ignore[arg-type]
     )  # fmt: skip
-    networks = [Network(fold.train, fold.valid, 0, center, inverse, kept, seed) for seed, kept in enumerate(removals)]
+    tests, networks = [], []
+    for fold, kept_columns in zip(folds, removals, strict=True):
+        center, inverse = fit_scaling(x[fold.fitting])
+        for kept in kept_columns:
+            tests.append(fold.test)
+            networks.append(Network(fold.train, fold.valid, 0, center, inverse, kept, len(networks)))
     fitted = fit_networks(matrix, labels, networks, settings)
     return [
-        float(roc_auc_score(y[fold.test], predict(matrix, network, result, fold.test)[:, 0]))
-        for network, result in zip(networks, fitted, strict=True)
+        float(roc_auc_score(y[test], predict(matrix, network, result, test)[:, 0]))
+        for test, network, result in zip(tests, networks, fitted, strict=True)
     ]
 
 
+def sklearn_folds(
+    x: np.ndarray, y: np.ndarray, folds: Sequence[Fold], removals: Sequence[Sequence[np.ndarray]], epochs: int
+) -> list[float]:
+    """The loop over folds and removals."""
+    pairs = zip(folds, removals, strict=True)
+    return [auc for fold, kept in pairs for auc in sklearn_fold(x, y, fold, kept, epochs)]
+
+
 def speed(n: int, d: int, folds: int, epochs: int) -> None:
-    """Seconds and mean AUC of the loop (float64 as given by users, and float32) and of the batch (fp32, bf16)."""
+    """Seconds and mean AUC of the loop (float64 as given by users, and float32) and of the batch (fp32, bf16).
+
+    Both sides have all threads: scikit-learn for its matrix products, the batch for networks side by side.
+    """
     rng = np.random.default_rng(0)
     for task, strength in TASKS.items():
         x, y = dense_task(n, d, strength, rng)
         parts = make_folds(np.arange(n), y, np.arange(n), 10, 0, False, task)[:folds]
-        seconds: dict[str, float] = {}
-        aucs: dict[str, list[float]] = {}
-        for number, fold in enumerate(parts):
-            removals = [
+        removals = [
+            [
                 kept_after(np.random.default_rng(number).permutation(d)[: removed_count(fraction, d)], d)
                 for fraction in FRACTIONS
             ]
-            sides = {
-                "scikit-learn float64": partial(sklearn_fold, x.astype(float)),
-                "scikit-learn float32": partial(sklearn_fold, x),
-                "batched fp32": partial(batched_fold, x, precision="fp32"),
-                "batched bf16": partial(batched_fold, x, precision="bf16"),
-            }
-            contenders = {
-                name: partial(side, y=y, fold=fold, removals=removals, epochs=epochs) for name, side in sides.items()
-            }
-            for name, contender in contenders.items():
-                start = time.perf_counter()
-                aucs.setdefault(name, []).extend(contender())
-                seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
-            line = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
-            print(f"  after fold {number}: {line}; load {os.getloadavg()[0]:.1f}", flush=True)
+            for number in range(len(parts))
+        ]
+        sides = {
+            "batched bf16": partial(batched_folds, x, precision="bf16"),
+            "scikit-learn float64": partial(sklearn_folds, x.astype(float)),
+            "batched fp32": partial(batched_folds, x, precision="fp32"),
+            "scikit-learn float32": partial(sklearn_folds, x),
+        }
         print(f"{task}: n={n} d={d}, {folds} of 10 folds x {len(FRACTIONS)} shares, at most {epochs} epochs")
-        for name, value in seconds.items():
-            ratio = seconds["scikit-learn float64"] / value
-            print(f"  {name:22s} {value:8.1f} s  {ratio:5.2f} x  mean AUC {np.mean(aucs[name]):.4f}")
+        found = {}
+        for name, side in sides.items():
+            wall, processor = time.perf_counter(), time.process_time()
+            auc = float(np.mean(side(y=y, folds=parts, removals=removals, epochs=epochs)))
+            found[name] = time.perf_counter() - wall, time.process_time() - processor, auc
+            print(f"  {name} done, load {os.getloadavg()[0]:.1f}", flush=True)
+        for name, (wall, processor, auc) in found.items():
+            ratios = [found["scikit-learn float64"][place] / value for place, value in enumerate((wall, processor))]
+            print(
+                f"  {name:22s} {wall:8.1f} s {ratios[0]:5.2f} x   processor time {processor:8.1f} s {ratios[1]:5.2f} x"
+                f"   mean AUC {auc:.4f}"
+            )
 
 
 def size(sizes: Sequence[tuple[int, int]]) -> None:
@@ -136,7 +152,8 @@ def size(sizes: Sequence[tuple[int, int]]) -> None:
         start = time.perf_counter()
         fit_networks(matrix, [Labels(y, "sigmoid")], [network, network], settings)
         each = (time.perf_counter() - start) / 2
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        # Not ru_maxrss: a child process starts with its parent's.
+        peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20
         work = parameter_count(d, HIDDEN, 1) * n
         print(
             f"n={n} d={d}: {each:.2f} s per network and epoch, {1e9 * each / work:.4f} ns per row and parameter, "

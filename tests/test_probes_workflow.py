@@ -16,7 +16,7 @@ SMALL = {
         "fractions": [0, 0.1, 0.5],
         "random_draws": 2,
         "lookalike": {"patients": 120, "features": 24},
-        "mlp": {"hidden_small": [16], "max_epochs": 10},
+        "mlp": {"hidden_small": [16], "batch_size": 32, "learning_rate": 0.01, "max_epochs": 10},
     }
 }
 

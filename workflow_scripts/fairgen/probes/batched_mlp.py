@@ -8,6 +8,7 @@ of them, and so are taken in the arithmetic of the multiplications; weights and 
 
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.adamw import adamw
 
 from fairgen.probes.networks import PREDICTED_ROWS, Fitted, Labels, Loss, Network, network_inputs
 
@@ -75,14 +77,25 @@ def fit_networks(
         target = labels[network.labels]
         steps = -(-len(network.train) // settings.batch_size)
         groups[target.loss, target.values.shape[1], steps, len(network.kept)].append(index)
-    fitted: dict[int, Fitted] = {}
+    batches = []
     for (_, outputs, _, inputs), members in groups.items():
         rows = max(len(networks[i].train) + len(networks[i].valid) for i in members)
         size = batch_capacity(inputs, outputs, rows, settings, matrix.device)
-        for start in range(0, len(members), size):
-            chosen = members[start : start + size]
-            batch = _Batch(matrix, labels, [networks[i] for i in chosen], settings)
-            fitted.update(zip(chosen, batch.fit(), strict=True))
+        batches += [members[start : start + size] for start in range(0, len(members), size)]
+
+    def fit(members: Sequence[int]) -> list[Fitted]:
+        return _Batch(matrix, labels, [networks[index] for index in members], settings).fit()
+
+    # On a CPU each thread trains batches of its own: nothing waits within a step, and no bit depends on their number.
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(
+        threads if matrix.device.type == "cpu" else 1, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        results = list(pool.map(fit, batches))
+    torch.set_num_threads(threads)
+    fitted: dict[int, Fitted] = {}
+    for members, many in zip(batches, results, strict=True):
+        fitted.update(zip(members, many, strict=True))
     return [fitted[index] for index in range(len(networks))]
 
 
@@ -205,18 +218,27 @@ class _Batch:
         self.generators = [torch.Generator().manual_seed(network.seed) for network in networks]
         self.active = list(range(len(networks)))
         table = torch.stack([_initial(self.sizes, generator) for generator in self.generators]).to(self.device)
-        self.optimiser = torch.optim.AdamW(
-            [table], lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
-        self._hold(table)
+        self.taken = torch.zeros((), device=self.device)
+        self._hold(table, torch.zeros_like(table), torch.zeros_like(table))
 
-    def _hold(self, table: Tensor) -> None:
-        """Take `table` (networks, parameters; fp32) as the weights, with room for gradients beside it."""
-        self.table, self.gradient = table, torch.empty_like(table)
-        table.grad = self.gradient
+    def _hold(self, table: Tensor, mean: Tensor, square: Tensor) -> None:
+        """Take `table` (networks, parameters; fp32) as the weights, and the moments of their gradients."""
+        self.table, self.mean, self.square, self.gradient = table, mean, square, torch.empty_like(table)
         # With bf16 the multiplications see a rounded copy of the weights and give rounded gradients.
         self.used = _Parameters(table.to(self.dtype), self.sizes)
         self.gradients = _Parameters(self.gradient.to(self.dtype), self.sizes)
+
+    def _step(self) -> None:
+        """AdamW on all networks at once."""
+        if self.dtype != torch.float32:
+            self.gradient.copy_(self.gradients.table)
+        adamw(
+            [self.table], [self.gradient], [self.mean], [self.square], [], [self.taken],
+            fused=True, amsgrad=False, beta1=0.9, beta2=0.999, lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay, eps=1e-8, maximize=False,
+        )  # fmt: skip
+        if self.dtype != torch.float32:
+            self.used.table.copy_(self.table)
 
     @torch.no_grad()
     def fit(self) -> list[Fitted]:
@@ -263,11 +285,7 @@ class _Batch:
             # The derivative of each network's own mean loss.
             change = (answers - labels).mul_(weights).div_(known.clamp_min(1))
             _backward(self.used, self.gradients, layers, change.to(self.dtype))
-            if self.dtype != torch.float32:
-                self.gradient.copy_(self.gradients.table)
-            self.optimiser.step()
-            if self.dtype != torch.float32:
-                self.used.table.copy_(self.table)
+            self._step()
 
     def _validate(self) -> NDArray[np.float64]:
         blocks = self.valid.inputs.split(PREDICTED_ROWS, 1)
@@ -276,11 +294,7 @@ class _Batch:
 
     def _keep(self, places: Tensor) -> None:
         """Go on with the networks at `places` alone, their moments with them."""
-        state = self.optimiser.state.pop(self.table)
-        fewer = self.table[places]
-        self.optimiser.state[fewer] = state | {name: state[name][places] for name in ("exp_avg", "exp_avg_sq")}
-        self.optimiser.param_groups[0]["params"] = [fewer]
-        self._hold(fewer)
+        self._hold(self.table[places], self.mean[places], self.square[places])
         self.train.keep(places)
         self.valid.keep(places)
         self.active = [self.active[place] for place in places.tolist()]
