@@ -226,3 +226,17 @@ def test_leace_changes_less_than_projecting_the_class_means_away() -> None:
     direction /= np.linalg.norm(direction)
     whitening_free = centred @ direction @ direction.T
     assert (change**2).sum() < (whitening_free**2).sum()
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 12), (40, 60)])
+def test_leace_agrees_with_the_package_of_its_authors(n: int, d: int) -> None:
+    concept_erasure = pytest.importorskip("concept_erasure", reason="concept-erasure is optional and not installed")
+    rng = np.random.default_rng(4)
+    z = np.eye(3)[rng.integers(0, 3, n)]
+    x = rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + 2 * z @ rng.normal(size=(3, d))
+    left, right = fit_leace(x, z)
+    ours = x - (x - x.mean(0)) @ left @ right
+    # Its defaults shrink the covariance and skip weak directions: then the erasure is not that of the theorem.
+    exact = {"shrinkage": False, "svd_tol": 1e-6, "constrain_cov_trace": False}
+    theirs = concept_erasure.LeaceEraser.fit(torch.from_numpy(x), torch.from_numpy(z), **exact)
+    np.testing.assert_allclose(ours, theirs(torch.from_numpy(x)).numpy(), atol=1e-6 * np.abs(x).max())

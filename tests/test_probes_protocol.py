@@ -1,5 +1,7 @@
 """Known truths: embeddings built so that the answer of every probe is known beforehand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,6 +105,25 @@ def test_nothing_coded_is_chance() -> None:
     assert auc(table, "none", probe="majority") == 0.5
 
 
+def test_shuffled_labels_are_at_chance_over_many_shuffles() -> None:
+    """One shuffle of 200 labels is off 0.5 by about 0.04, as any AUC of 200 rows is; the mean over shuffles is not."""
+    settings = ProtocolSettings(
+        folds=5, fractions=(0.0,), leace=False, logistic=False,
+        mlp=MLPSettings(hidden=(), learning_rate=0.05, batch_size=64, max_epochs=5),
+    )  # fmt: skip
+    means, covered = [], 0
+    for seed in range(40):
+        codes, matrix = classes(n=200, seed=seed), noise(200, 8, seed + 100)
+        matrix[:, :2] += 2 * codes[:, None]  # what the labels before shuffling would show, if they leaked
+        table = probe(matrix, binary(codes), replace(settings, seed=seed))
+        means.append(auc(table, "shuffled"))
+        covered += covers_chance(table, "shuffled")
+    expected = np.sqrt(201 / (12 * 100 * 100))  # standard deviation of a chance AUC, 100 rows a class (Mann-Whitney)
+    assert np.mean(means) == pytest.approx(0.5, abs=3 * expected / np.sqrt(40))
+    assert np.std(means) == pytest.approx(expected, rel=0.4)
+    assert covered >= 36
+
+
 def test_patients_fingerprint_gives_chance_in_honest_folds_only() -> None:
     """Every patient has a random code of its own and a random label: nothing to learn that carries over."""
     rng = np.random.default_rng(0)
@@ -191,8 +212,6 @@ def test_same_input_gives_the_same_table_whatever_the_batch() -> None:
     matrix[:, 0] += codes
     first, again = (probe(matrix, binary(codes)) for _ in range(2))
     pd.testing.assert_frame_equal(first, again, check_exact=True)
-    from dataclasses import replace
-
     alone = probe(matrix, binary(codes), replace(SETTINGS, mlp=replace(MLP, networks_per_batch=1)))
     pd.testing.assert_frame_equal(first, alone, atol=0.02)
     assert (first.auc - alone.auc).abs().median() < 1e-3
@@ -202,8 +221,6 @@ def test_too_rare_a_class_says_what_to_do() -> None:
     codes = np.r_[np.zeros(96, int), np.ones(4, int)]
     with pytest.raises(UserError, match=r"5 folds need 5 groups in every class.*has 4.*allow_fewer_folds"):
         probe(noise(100, 8), binary(codes))
-    from dataclasses import replace
-
     fewer = probe(noise(100, 8), binary(codes), replace(SETTINGS, allow_fewer_folds=True))
     assert set(fewer.folds) == {4}
 

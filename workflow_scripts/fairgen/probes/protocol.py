@@ -112,7 +112,8 @@ def probe_attribute(
 def shuffle_over_groups(attribute: Target, groups: NDArray[np.int64], rng: np.random.Generator) -> Target:
     """The attribute with its labels dealt out anew, all rows of a group alike.
 
-    A probe can do better than chance on these only if a group, or the test fold itself, leaks into training.
+    A probe can do better than chance on these only if a group, or the test fold itself, leaks into training. A single
+    shuffle is off 0.5 by chance alone, by sqrt((n + 1) / (12 n0 n1)) with n0 and n1 rows a class: 0.04 at n = 200.
     """
     known = np.flatnonzero(attribute.known)
     names, first, member = np.unique(groups[known], return_index=True, return_inverse=True)
