@@ -2,6 +2,7 @@
 
     python benchmarks/probes.py speed     the loop and the batch on the same folds, one after the other
     python benchmarks/probes.py size      n and d up to those of MIMIC-CXR: time per network and epoch, memory
+    python benchmarks/probes.py protocol  the whole protocol at that size, with few folds and one epoch: memory
     python benchmarks/probes.py sources   one embedding of the size of the VAE's, with all controls
 
 Both sides of `speed` have the same layers, Adam without weight decay, batch size, learning rate and stopping rule
@@ -22,6 +23,7 @@ path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
 import numpy as np
 import torch
+import yaml
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
@@ -32,6 +34,7 @@ from fairgen.probes.jobs import fit_scaling
 from fairgen.probes.networks import predict
 from fairgen.probes.protocol import ProtocolSettings, probe_attribute
 from fairgen.probes.ranking import kept_after, removed_count
+from fairgen.probes.settings import protocol_settings
 from fairgen.probes.targets import make_target
 
 HIDDEN = (768, 256)
@@ -140,26 +143,52 @@ def speed(n: int, d: int, folds: int, epochs: int) -> None:
             )
 
 
-def size(sizes: Sequence[tuple[int, int]]) -> None:
-    """Time of one network and epoch, with two networks at a time; peak memory of the process."""
+def peak_memory() -> float:
+    """Peak resident memory of this process in GB. Not ru_maxrss: a child process starts with its parent's."""
+    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) / 2**20
+
+
+def size(sizes: Sequence[tuple[int, int]], precision: str) -> None:
+    """Time of one network and epoch, a network per thread; peak memory of the process."""
     for n, d in sizes:
         matrix = torch.empty(n, d).normal_(generator=torch.Generator().manual_seed(0))
         y = (matrix[:, :1] > 0).float().numpy()
         rows = np.arange(n)
         center, inverse = fit_scaling(matrix.numpy()[: int(0.9 * n)])
         network = Network(rows[: int(0.8 * n)], rows[int(0.8 * n) : int(0.9 * n)], 0, center, inverse, np.arange(d), 0)
-        settings = MLPSettings(HIDDEN, batch_size=1024, max_epochs=1, networks_per_batch=2)
-        start = time.perf_counter()
-        fit_networks(matrix, [Labels(y, "sigmoid")], [network, network], settings)
-        each = (time.perf_counter() - start) / 2
-        # Not ru_maxrss: a child process starts with its parent's.
-        peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20
+        settings = MLPSettings(HIDDEN, batch_size=1024, max_epochs=1, networks_per_batch=1, precision=precision)  # type: ignore[arg-type]
+        networks = [network] * torch.get_num_threads()
+        wall, processor = time.perf_counter(), time.process_time()
+        fit_networks(matrix, [Labels(y, "sigmoid")], networks, settings)
+        wall, processor = (
+            (time.perf_counter() - wall) / len(networks),
+            (time.process_time() - processor) / len(networks),
+        )
         work = parameter_count(d, HIDDEN, 1) * n
         print(
-            f"n={n} d={d}: {each:.2f} s per network and epoch, {1e9 * each / work:.4f} ns per row and parameter, "
-            f"peak {peak:.1f} GB, load {os.getloadavg()[0]:.1f}",
+            f"n={n} d={d} {precision}: {wall:.2f} s per network and epoch, processor time {processor:.2f} s "
+            f"({1e9 * processor / work:.4f} ns per row and parameter), peak {peak_memory():.1f} GB, "
+            f"load {os.getloadavg()[0]:.1f}",
             flush=True,
         )
+
+
+def protocol(n: int, d: int, precision: str) -> None:
+    """The whole protocol on one matrix, with fewer folds, shares, draws and epochs: what it needs of memory."""
+    x, y = dense_task(n, d, 3.0, np.random.default_rng(0))
+    settings = ProtocolSettings(
+        folds=3, fractions=(0.0, 0.5), random_draws=1, bottom=False,
+        mlp=MLPSettings(HIDDEN, batch_size=1024, max_epochs=1, precision=precision),  # type: ignore[arg-type]
+    )  # fmt: skip
+    start, used = time.perf_counter(), time.process_time()
+    table = probe_attribute(x, np.arange(n), make_target("sex", ["F", "M"], y), [], settings, torch.device("cpu"))
+    print(
+        f"n={n} d={d} {precision}: {len(table)} fits of one epoch in {time.perf_counter() - start:.0f} s, "
+        f"processor time {time.process_time() - used:.0f} s, peak {peak_memory():.1f} GB, load {os.getloadavg()[0]:.1f}"
+    )
+    print(table.groupby(["probe", "removal", "fraction"]).auc.mean().round(3).to_string())
 
 
 def sources(n: int, d: int) -> None:
@@ -167,24 +196,30 @@ def sources(n: int, d: int) -> None:
     rng = np.random.default_rng(0)
     x, y = dense_task(n, d, 2.0, rng)
     disease = make_target("disease", ["a", "b", "c"], rng.choice(3, n, p=[0.7, 0.15, 0.15]))
-    settings = ProtocolSettings(mlp=MLPSettings((64,), batch_size=128, max_epochs=50))
-    start = time.perf_counter()
+    config = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
+    settings = protocol_settings(config["probe"], 0, n, "fp32")
+    start, used = time.perf_counter(), time.process_time()
     target = make_target("tone", ["light", "dark"], y)
     malignant = make_target("malignant", ["no", "yes"], (disease.codes == 1).astype(np.int64))
     table = probe_attribute(x, np.arange(n), target, [disease, malignant], settings, torch.device("cpu"))
-    seconds = time.perf_counter() - start
-    print(f"{len(table)} fits in {seconds:.1f} s on {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
-    print(f"60 of these one after another: {60 * seconds / 60:.1f} minutes")
+    seconds, used = time.perf_counter() - start, time.process_time() - used
+    threads = torch.get_num_threads()
+    print(
+        f"n={n} d={d}: {len(table)} fits in {seconds:.1f} s on {threads} threads, processor time {used:.1f} s, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
+    print(f"60 of these, two at a time on one core each: {60 * used / 2 / 60:.1f} minutes (from the processor time)")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["speed", "size", "sources"])
+    parser.add_argument("part", choices=["speed", "size", "protocol", "sources"])
     parser.add_argument("--n", type=int, help="rows")
     parser.add_argument("--d", type=int, help="features")
     parser.add_argument("--folds", type=int, default=10, help="folds of ten to run (speed)")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="most epochs (speed)")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16", help="of size and protocol")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     print(f"{args.threads} threads of {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
@@ -192,9 +227,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         speed(args.n or 10_000, args.d or 512, args.folds, args.epochs)
     elif args.part == "sources":
         sources(args.n or 1000, args.d or 64)
+    elif args.part == "protocol":
+        protocol(args.n or 240_000, args.d or 1376, args.precision)
     else:
         full = (args.n or 240_000, args.d or 1376)
-        size([(full[0] // 4, full[1] // 4), (full[0] // 4, full[1]), (full[0] // 2, full[1]), full])
+        size([(full[0] // 4, full[1] // 4), (full[0] // 4, full[1]), (full[0] // 2, full[1]), full], args.precision)
 
 
 if __name__ == "__main__":

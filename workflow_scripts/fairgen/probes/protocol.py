@@ -198,5 +198,5 @@ def _check_diseases(attribute: Target, diseases: Sequence[Target], folds: Sequen
             if not stopping or len(values) == 0 or (np.nanmin(values, axis=0) == np.nanmax(values, axis=0)).all():
                 raise UserError(
                     f"{disease.name}: among the rows where {attribute.name} is known, a training fold has one class "
-                    f"of it only ({len(values)} rows with a label); lower probe.folds or leave this disease out"
+                    f"of it only ({len(values)} rows with a label); leave this disease out, or report.probes: false"
                 )

@@ -107,7 +107,8 @@ def read_target(table: pd.DataFrame, spec: TargetSpec, source: str) -> Target:
     if len(classes) < 2 or (spec.kind == "binary") != (len(classes) == 2):
         wanted = "two" if spec.kind == "binary" else "three or more"
         raise UserError(
-            f"{source}: {spec.name} is {spec.kind} and needs {wanted} classes, found {len(classes)}: {classes}"
+            f"{source}: {spec.name} is {spec.kind} and needs {wanted} classes, found {len(classes)}: {classes}; "
+            "correct its kind or values, or leave it out"
         )
     return make_target(spec.name, classes, codes)
 
