@@ -5,9 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from workflow import ROOT, copy_workflow, planned, snakemake
-
 from fairgen.stats.dictionary import read_dictionary
+from workflow import ROOT, copy_workflow, planned, snakemake
 
 OPTIONS = ["--configfile", "studies/cxr.yaml", "small.yaml"]
 SMALL = {
