@@ -20,14 +20,9 @@ from fairgen.report import (
     display_width,
     number,
     p_value,
-    table_warnings,
 )
 from fairgen.report_conditions import (
     Availability,
-    availability_counts,
-    design_warnings,
-    training_warnings,
-    versions_used,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -256,39 +251,6 @@ def test_tables_without_description_are_refused() -> None:
     frame = pd.DataFrame({"mse": [1.0]})
     with pytest.raises(UserError, match=r"table gaps.*\$about, mse"):
         describe_table("gaps", b"", frame, {"$common": {}})
-
-
-def test_availability_by_group() -> None:
-    table = pd.DataFrame(
-        {"fitzpatrick_scale": [1, 2, 2, 5, -1, 3], "status": ["ok", "ok", "missing", "corrupt", "ok", "ok"]}
-    )
-    light, dark, neither = availability_counts(table, [1, 2], [5, 6], "fitzpatrick_scale")
-    assert (light.asked, light.found, light.lost) == (3, 2, {"missing": 1})
-    assert (dark.asked, dark.found, dark.lost) == (1, 0, {"corrupt": 1})
-    assert (neither.asked, neither.found, neither.lost) == (2, 2, {})
-
-
-def test_warnings_say_what_differs_from_the_plan() -> None:
-    plain = config()
-    assert design_warnings(plain, design(), []) == []
-    changed = config()
-    changed["splits"] |= {"runs": 3, "replacement": True}
-    found = " ".join(design_warnings(changed, design(1000), [Availability("light", 10, 8, {"missing": 2})]))
-    for expected in ("1,000 images instead of the 1,668", "2 of 10 images", "p below 0.25", "with replacement"):
-        assert expected in found
-    assert training_warnings(plain, [record()]) == []
-    changed["loss"]["perceptual_weights"] = "random"
-    found = " ".join(training_warnings(changed, [record(), record(versions={"torch": "2.12"}, precision="bf16")]))
-    for expected in ("random VGG19", "torch: 2.12 / 2.13", "different devices"):
-        assert expected in found
-    frame = pd.DataFrame({"warnings": ["did not converge", None, "did not converge", " "]})
-    table = describe_table("models", b"", frame, {"models": {"$about": "x", "warnings": "y"}})
-    assert table_warnings([table]) == ["Models: did not converge"]
-
-
-def test_versions_of_all_models() -> None:
-    records = [record(), record(versions={"torch": "2.13", "numpy": "2"})]
-    assert versions_used(records) == {"numpy": "2 / none", "torch": "2.13"}
 
 
 def test_numbers_as_text() -> None:
