@@ -1,14 +1,24 @@
 """How far a study is and how long it will take: the estimate, and the line that a user of Snakemake sees."""
 
+import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
 from workflow import environment
 
-from fairgen.study_progress import CLEAR, Estimate, duration, seconds_by_rule
+from fairgen.study_progress import (
+    CLEAR,
+    SECONDS_BETWEEN_LINES,
+    Estimate,
+    duration,
+    follow_study,
+    seconds_by_rule,
+)
 
 
 def test_the_time_left_counts_what_jobs_of_a_rule_took() -> None:
@@ -63,6 +73,23 @@ def test_earlier_runs_are_read_from_their_benchmarks(tmp_path: Path) -> None:
 
 def test_durations_in_words() -> None:
     assert [duration(s) for s in (0.4, 59, 61, 3599, 12_000)] == ["0 s", "59 s", "1 min", "1 h 00 min", "3 h 20 min"]
+
+
+def test_a_log_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.Logger("snakemake")
+    follow_study(logger, {"train": 2}, Path("absent"), seconds_between_lines=0.05)
+    logger.info("", extra={"event": LogEvent.JOB_INFO, "jobid": 3, "rule_name": "train"})
+    text = ""
+    for _ in range(100):
+        time.sleep(0.05)
+        text += capsys.readouterr().err
+        if "running" in text:
+            break
+    assert "0 of 2 jobs, 0 s; running: train (1)\n" in text
+    assert "\r" not in text
+    assert SECONDS_BETWEEN_LINES >= 60
+    for handler in logger.handlers:
+        handler.end()
 
 
 COMMAND = [
