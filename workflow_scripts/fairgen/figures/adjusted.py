@@ -67,8 +67,9 @@ def adjusted_text(data: pd.DataFrame, names: GroupNames) -> FigureText:
         "The gap with conditions or atlases held fixed",
         f"Mean squared error of {names.dark} minus that of {names.light} when the mix of conditions, of source "
         f"atlases, or of both is made the same for the groups, with bootstrap intervals; {data['n_runs'].max()} runs. "
-        "Where 2 % (SD) of the error depend on which images a model was trained on, simulated intervals of 95 % covered "
-        "93 % (A), 90 % (B) and 80 % (C) of the time (docs/calibration.md). Percentages are the share of test images in the compared strata; the hollow marker is the unadjusted gap on "
+        "Where 2 % (SD) of the error depend on which images a model was trained on, simulated intervals of 95 % "
+        "covered 93 % (A), 90 % (B) and 80 % (C) of the time (docs/calibration.md). Percentages are the share of test "
+        "images in the compared strata; the hollow marker is the unadjusted gap on "
         "those images. A gap that came from the mix would bring the filled markers to the dashed line. "
         f"{'. '.join(found)}.",
         f"Adjusted and unadjusted error gaps by training set. {'. '.join(found)}.",

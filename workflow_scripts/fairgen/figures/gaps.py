@@ -72,9 +72,9 @@ def gap_text(data: pd.DataFrame, names: GroupNames) -> FigureText:
         f"Mean of {names.dark} minus mean of {names.light}, over {rows['n_runs'].max()} runs of "
         f"{rows['n_test'].max():,.0f} test images per group. Coloured bars are confidence intervals with the variance "
         "corrected for the overlap of runs (Nadeau and Bengio 2003); grey bars take runs for independent and are too "
-        "short. Both take a model's error to depend little on which images it was trained on: where that is 2 % (SD) of "
-        "the error, simulated corrected intervals of 95 % covered 98 % (A), 96 % (B) and 90 % (C) of the time "
-        "(docs/calibration.md). Above 0 dark images have the larger value. Where a grey area is drawn, a gap inside it was declared "
-        f"to be no difference. Error gap: {'; '.join(found)}.",
+        "short. Both take a model's error to depend little on which images it was trained on: where 2 % (SD) of it do, "
+        "simulated corrected intervals of 95 % covered 98 % (A), 96 % (B) and 90 % (C) of the time "
+        "(docs/calibration.md). Above 0 dark images have the larger value. Where a grey area is drawn, a gap inside it "
+        f"was declared to be no difference. Error gap: {'; '.join(found)}.",
         f"Gap between dark and light test images by training set. Error gap: {'; '.join(found)}.",
     )
