@@ -67,7 +67,7 @@ def main() -> None:
                 f"peak memory {packed['peak_mb']:.0f} MB"
             )
         folder = write(Path(temporary, "many"), (small(i) for i in range(args.many)))
-        for count in (args.many // 10, args.many):
+        for count in (args.images, args.many):
             result = measured(folder, workers, count)
             print(f"{count} small pictures: {count / result['seconds']:.0f}/s, peak memory {result['peak_mb']:.0f} MB")
 
