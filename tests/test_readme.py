@@ -51,7 +51,10 @@ RULES: dict[str, tuple[str, str]] = {
     "snakemake --config 'splits={runs: 3}'": (DRY, "trainings as before"),
     "snakemake --configfile studies/mine.yaml": (DRY, "its images are packed and drawn below, trainings are as before"),
     "snakemake probe": (DRY, "minutes; tests/test_probes_*.py run the probes"),
-    "snakemake probe --configfile studies/cxr.yaml": (DRY, "minutes; tests/test_probes_*.py run the probes"),
+    "snakemake probe --workflow-profile profiles/cpu --configfile studies/cxr.yaml": (
+        DRY,
+        "minutes; tests/test_probes_*.py run the probes",
+    ),
     "snakemake --rerun-incomplete": (RUN, ""),
 }
 
