@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: demo show test test-slow lint setup lock
+.PHONY: demo show verify test test-slow lint setup lock
 
 demo: setup
 	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml --quiet rules host
@@ -15,6 +15,10 @@ demo: setup
 STUDY ?= demo
 show: setup
 	@$(BIN)/python workflow_scripts/show_claims.py results/$(STUDY)
+
+# Compare a finished study with the record of what it was made from: make verify STUDY=paper
+verify: setup
+	@$(BIN)/python workflow_scripts/verify_study.py results/$(STUDY)
 
 test: setup
 	$(BIN)/python -m pytest

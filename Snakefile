@@ -21,6 +21,7 @@ include: "rules/stats_details.smk"
 include: "rules/probe.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
+include: "rules/report_provenance.smk"
 
 
 # A line that says how far the study is and how long it will take.
@@ -35,6 +36,7 @@ rule all:
         rules.stats.input,
         rules.figures.input,
         rules.report.input,
+        rules.provenance.input,
     localrule: True
 
 

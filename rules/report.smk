@@ -46,6 +46,7 @@ rule report_page:
         template=source("workflow_scripts/fairgen/templates/report.html.j2"),
         dictionary=source("schemas/tables.yaml"),
         record="<results>/data/images.json",
+        provenance="<results>/provenance.json",
         availability="<results>/data/availability.csv",
         claims=expand("<results>/tables/{table}.csv", table=CLAIMS),
         design="<results>/tables/design.csv",
@@ -74,7 +75,7 @@ rule report_page:
         runs=len(RUNS),
     shell:
         "python -u {input.script:q} --template {input.template:q} --dictionary {input.dictionary:q}"
-        " --record {input.record:q} --availability {input.availability:q} --claims {input.claims:q}"
+        " --record {input.record:q} --provenance {input.provenance:q} --availability {input.availability:q} --claims {input.claims:q}"
         " --design {input.design:q} --figures {input.figures:q} --tables {input.tables:q}"
         " --data-tables {input.data_tables:q} --models {params.models:q} --train-sets {params.train_sets:q} --runs {params.runs} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
 

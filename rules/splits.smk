@@ -10,7 +10,8 @@ rule make_splits:
         images=ancient("<results>/data/images.csv"),
         duplicates=ISOLATED,
     output:
-        "<results>/splits/run{run}.csv",
+        manifest="<results>/splits/run{run}.csv",
+        sum="<results>/splits/run{run}.sha256",
     log:
         "<logs>/make_splits/run{run}.log",
     benchmark:
@@ -29,7 +30,7 @@ rule make_splits:
         ),
     shell:
         "python -u {input.script:q} --images {input.images:q} {params.duplicates} --config {params.config:q}"
-        " --run {wildcards.run} --output {output:q} > {log:q} 2>&1"
+        " --run {wildcards.run} --output {output.manifest:q} > {log:q} 2>&1"
 
 
 rule describe_design:

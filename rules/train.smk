@@ -37,6 +37,7 @@ rule train_vae:
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
         manifest=ancient("<results>/splits/run{run}.csv"),
+        sum=ancient("<results>/splits/run{run}.sha256"),
         duplicates=ISOLATED,
     output:
         model="<results>/runs/{train_set}/run{run}/model.safetensors",

@@ -130,6 +130,7 @@ def report(synthetic: bool = False, patient_images: bool = True, rows: int = 2) 
         *(TEMPLATE, config(patient_images), synthetic, claims(), figures(), tables(rows), data_tables(), design()),
         availability,
         [record(), record(run=1)],
+        {"code": "a1b2c3", "photographs": "d4e5f6"},
     )
 
 
@@ -280,8 +281,12 @@ def test_the_script_reads_its_files(tmp_path: Path) -> None:
     for run in range(2):
         (tmp_path / "A" / f"run{run}").mkdir(parents=True)
         (tmp_path / "A" / f"run{run}" / "run.json").write_text(json.dumps(record(run=run)))
+    parts = {part: {} for part in ("study", "config", "files", "versions", "machine")}
+    code = {"revision": "a1b2c3", "modified": True, "scripts_sha256": "e5f6" * 16}
+    (tmp_path / "provenance.json").write_text(json.dumps(parts | {"code": code}))
     files = {
         "record": "images.json",
+        "provenance": "provenance.json",
         "availability": "availability.csv",
         "design": "design.csv",
         "figures": "mse_boxes.svg",
@@ -296,5 +301,6 @@ def test_the_script_reads_its_files(tmp_path: Path) -> None:
     make_report.main(options)
     page = (tmp_path / "report.html").read_text()
     assert 'id="table-fst_counts"' in page
+    assert "code a1b2c3, modified since" in page
     assert page.index('id="claim-C1"') < page.index('id="claim-P1"')
     assert "Nothing on this page says anything about patients" in page

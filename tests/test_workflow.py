@@ -104,7 +104,7 @@ def test_a_change_of_figures_trains_nothing(study: Path) -> None:
 def test_an_edited_figure_script_redraws_what_it_draws(study: Path) -> None:
     script = study / "workflow_scripts" / "plot_prevalence.py"
     script.write_text(script.read_text() + "\n# edited\n")
-    assert set(planned(study, "--configfile", "tiny.yaml")) == {"plot_prevalence", "report_page"}
+    assert set(planned(study, "--configfile", "tiny.yaml")) == {"plot_prevalence", "record_provenance", "report_page"}
 
 
 def test_an_edited_library_module_reruns_its_importers(study: Path) -> None:

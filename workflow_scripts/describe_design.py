@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fairgen.errors import run
 from fairgen.files import write_csv
 from fairgen.manifests import read_image_table
+from fairgen.seals import check_seal
 from fairgen.splits import (
     available,
     describe_design,
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     design = design_from(args.config["seed"], splits)
     images = read_candidates(args.metadata, splits)
     planned_size = feasible_train_size(design, available(images))
+    for path in args.manifests:
+        check_seal(path)
     if args.manifests:
         manifests = [read_image_table(path) for path in args.manifests]
     else:

@@ -14,6 +14,7 @@ from fairgen.files import write_npz, write_parquet
 from fairgen.images import read_images, rows_of
 from fairgen.manifests import read_image_table
 from fairgen.perceptual import load_perceptual_loss
+from fairgen.seals import check_seal
 from fairgen.tone import measure_tone
 from fairgen.weights import load_weights
 
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_deterministic()
     config = args.config["evaluate"]
     model, architecture = load_weights(args.model)
+    check_seal(args.manifest)
     manifest = read_image_table(args.manifest)
     test = manifest[manifest["role"].isin(["test_light", "test_dark"])]
     index = read_image_table(args.index)

@@ -10,6 +10,7 @@ import yaml
 
 from fairgen.errors import run
 from fairgen.files import write_text
+from fairgen.provenance import origin, read_provenance
 from fairgen.report import FigureItem, TableItem, build_report, describe_table
 from fairgen.report_conditions import availability_counts
 
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dictionary", required=True, type=Path, help="schemas/tables.yaml")
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: the whole configuration")
     parser.add_argument("--record", type=Path, help="data/images.json")
+    parser.add_argument("--provenance", type=Path, help="provenance.json")
     parser.add_argument("--availability", type=Path, help="data/availability.csv")
     parser.add_argument("--claims", required=True, nargs="+", type=Path, help="tables/claims.csv and the like")
     parser.add_argument("--design", type=Path, help="tables/design.csv")
@@ -62,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for name in args.train_sets
             for number in range(args.runs)
         ],
+        origin(read_provenance(args.provenance)) if args.provenance else {},
     )
     write_text(page, args.output)
     print(f"report: {args.output}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fairgen.errors import run
 from fairgen.files import write_csv
 from fairgen.manifests import read_image_table
+from fairgen.seals import seal
 from fairgen.splits import (
     available,
     design_from,
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--duplicates", help="data/duplicates.csv, with splits.leakage: isolate")
     parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "splits": {...}}')
     parser.add_argument("--run", required=True, type=int)
-    parser.add_argument("--output", required=True, help="CSV: run, role, group, md5hash")
+    parser.add_argument("--output", required=True, help="CSV: run, role, group, md5hash; its sum is put beside it")
     args = parser.parse_args(argv)
 
     splits = args.config["splits"]
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"run {args.run}: {counts['light']} light and {counts['dark']} dark images available")
     print(f"training sets of {train_size} images (requested: {design.train_size}), test sets of {design.test_size}")
     write_csv(draw_manifest(images, design, args.run, train_size), args.output)
+    seal(args.output)
 
 
 if __name__ == "__main__":

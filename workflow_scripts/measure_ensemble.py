@@ -14,6 +14,7 @@ from fairgen.evaluation import reconstruct
 from fairgen.files import write_parquet
 from fairgen.images import read_images, read_names, rows_of
 from fairgen.manifests import read_image_table
+from fairgen.seals import check_seal
 from fairgen.weights import load_weights
 
 
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(args.threads)
     make_deterministic()
+    for path in args.manifests:
+        check_seal(path)
     manifests = [read_image_table(path) for path in args.manifests]
     test = manifests[0][manifests[0]["role"].isin(["test_light", "test_dark"])].reset_index(drop=True)
     images = read_images(args.images, rows_of(test["md5hash"], read_names(args.index)))

@@ -5,10 +5,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from fairgen.errors import run
-from fairgen.files import atomic_path
+from fairgen.files import write_bytes
 from fairgen.seeds import derive_seed
 from fairgen.vgg19 import fetch_imagenet_weights, random_weights, read_weights
 
@@ -27,8 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tensors = read_weights(fetch_imagenet_weights(args.downloads))
     else:
         tensors = read_weights(Path(weights))
-    with atomic_path(args.output) as temporary:
-        save_file(tensors, temporary, metadata={"weights": weights})
+    write_bytes(save(tensors, {"weights": weights}), args.output)
     print(f"{args.output}: VGG19 features, weights: {weights}")
 
 

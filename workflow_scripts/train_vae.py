@@ -23,6 +23,7 @@ from fairgen.finished import code_fingerprint, keep, restore, sole
 from fairgen.images import read_images, read_names, rows_of
 from fairgen.model import VAE, Architecture, parameter_count
 from fairgen.perceptual import load_perceptual_loss
+from fairgen.seals import check_seal
 from fairgen.seeds import derive_seed
 from fairgen.training import Recipe, train
 from fairgen.watching import Watch
@@ -45,6 +46,7 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     """Train the model of `args` on `device`, unless it has been; continue from its checkpoint where there is one."""
     config = args.config
     precision = choose_precision(config["train"]["precision"], device)
+    check_seal(args.manifest)
     hashes = read_names(args.manifest, role=f"train_{args.train_set}")
     if not hashes:
         raise UserError(f"{args.manifest} has no images for training set {args.train_set}: check splits.train_sets")

@@ -45,10 +45,15 @@ def move_into_place(source: str | Path, path: str | Path) -> None:
         os.close(directory)
 
 
+def write_bytes(content: bytes, path: str | Path) -> None:
+    """Write `content` as it is."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(text: str, path: str | Path) -> None:
     """Write `text` as UTF-8 with the newlines it has."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+    write_bytes(text.encode(), path)
 
 
 def write_json(value: object, path: str | Path) -> None:

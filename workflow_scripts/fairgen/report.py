@@ -171,6 +171,7 @@ def build_report(
     design: pd.DataFrame,
     availability: Sequence[Availability],
     records: Sequence[Mapping[str, Any]],
+    origin: Mapping[str, str],
 ) -> str:
     """The page as HTML text; equal inputs give equal text.
 
@@ -185,6 +186,7 @@ def build_report(
         design: tables/design.csv.
         availability: from `availability_counts`.
         records: the run.json of every model; without any the page is about given embeddings alone.
+        origin: from `fairgen.provenance`; empty without a record.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template.parent),
@@ -224,6 +226,7 @@ def build_report(
         availability=availability,
         runs=run_rows(records),
         versions=versions_used(records),
+        origin=origin,
         warnings=[
             *(design_warnings(config, design, availability) if records else []),
             *(training_warnings(config, records) if records else []),

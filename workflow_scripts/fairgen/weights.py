@@ -5,18 +5,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from fairgen.errors import UserError
-from fairgen.files import atomic_path
+from fairgen.files import write_bytes
 from fairgen.model import VAE, Architecture
 
 
 def save_weights(path: str | Path, model: VAE, architecture: Architecture) -> None:
     """Write the state of `model` and its architecture."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"architecture": json.dumps(asdict(architecture))})
+    write_bytes(save(tensors, {"architecture": json.dumps(asdict(architecture))}), path)
 
 
 def load_weights(path: str | Path) -> tuple[VAE, Architecture]:

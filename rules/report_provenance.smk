@@ -1,0 +1,53 @@
+# What the study was made from: results/<study>/provenance.json, checked by `make verify`.
+
+
+# Takes what the tables take, and every script: the record names the code that all products are up to date with.
+rule record_provenance:
+    input:
+        script=script("record_provenance.py"),
+        code=[
+            source(f"workflow_scripts/{path.relative_to(SCRIPTS)}")
+            for pattern in ("*.py", "*.j2")
+            for path in sorted(SCRIPTS.rglob(pattern))
+        ],
+        metadata="<results>/data/metadata.csv",
+        availability="<results>/data/availability.csv",
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+        sums=ancient(expand("<results>/splits/run{run}.sha256", run=RUNS)),
+        features="<results>/perceptual/vgg19.safetensors",
+        tables=expand(
+            "<results>/tables/{table}.csv", table=["design", *CLAIMS, *REPORT_TABLES, *DATA_TABLES]
+        ),
+        # Evaluations come from the weights, manifests and records of their trainings, which are recorded with them.
+        evaluations=EVALUATIONS,
+    output:
+        "<results>/provenance.json",
+    log:
+        "<logs>/record_provenance.log",
+    benchmark:
+        "<benchmarks>/record_provenance.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 16  # or all there are
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        folder=f"results/{config['study']}",
+        train_sets=TRAIN_SETS,
+        runs=len(RUNS),
+        config=json.dumps(config),
+    shell:
+        "python -u {input.script:q} --folder {params.folder:q} --train-sets {params.train_sets:q} --runs {params.runs}"
+        " --files {input.metadata:q} {input.availability:q} {input.record:q} {input.images:q} {input.index:q}"
+        " {input.features:q} {input.tables:q} --config {params.config:q} --workers {threads}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+rule provenance:
+    input:
+        "<results>/provenance.json",
+    localrule: True
