@@ -19,6 +19,7 @@ import numpy as np
 from safetensors.torch import save_file
 from train_step import ROOT, parse_study, study_parser
 
+from fairgen.seals import seal
 from fairgen.vgg19 import random_weights
 
 
@@ -58,6 +59,7 @@ def training_options(folder: Path, args: argparse.Namespace) -> list[str]:
     names = [f"{index:032x}" for index in range(args.batch)]
     (folder / "images.csv").write_text("\n".join(["md5hash", *names, ""]))
     (folder / "manifest.csv").write_text("\n".join(["role,md5hash", *(f"train_A,{name}" for name in names), ""]))
+    seal(folder / "manifest.csv")
     (folder / "images.json").write_text('{"synthetic": true}')
     save_file(random_weights(0), folder / "vgg19.safetensors")
     config = args.config | {"train": args.config["train"] | {"device": args.device, "batch_size": args.batch}}
