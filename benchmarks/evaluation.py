@@ -1,0 +1,93 @@
+"""What the evaluation of a model costs beside its training: both on a few images, scaled to the study's sizes.
+
+    python benchmarks/evaluation.py [--study studies/pilot.yaml] [--device cuda] [--images 64] [--threads 4]
+
+Evaluation includes all measures of a test image, the pictures decoded from the prior, and the tones of test, training
+and generated images. Network and sizes are those of config.yaml or of the study given.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
+
+from train_step import Ours
+
+from fairgen.devices import choose_precision
+from fairgen.evaluation import evaluate, sample_prior
+from fairgen.model import Architecture
+from fairgen.tone import measure_tone
+from fairgen.training import Recipe
+from fairgen.vgg19 import random_weights
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, help="overlay, such as studies/pilot.yaml")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--images", type=int, default=16, help="measured on each side; one training batch")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    if args.study:
+        for block, values in yaml.safe_load(args.study.read_text()).items():
+            config[block] = config[block] | values if isinstance(values, dict) else values
+    splits, n, device = config["splits"], args.images, torch.device(args.device)
+    precision = choose_precision(config["train"]["precision"], device)
+    architecture = Architecture.from_config(config["model"])
+    side = config["data"]["image_size"]
+    pixels = np.random.default_rng(0).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+    epochs = config["train"]["epochs"]
+    config["train"] |= {"batch_size": n, "epochs": 1}
+    recipe = Recipe.from_config(config["train"], config["loss"])
+    trainer = Ours(architecture, random_weights(0), torch.from_numpy(pixels), recipe, device, precision)
+
+    def test() -> None:
+        evaluate(
+            trainer.model.eval(), pixels, [str(i) for i in range(n)], trainer.perceptual.float(), seed=0,
+            samples=config["evaluate"]["samples"], batch_size=n, device=device, workers=args.threads,
+        )  # fmt: skip
+
+    def prior() -> None:
+        shape = architecture.latent_shape(side)
+        measure_tone(sample_prior(trainer.model.eval(), shape, n, 0, device), args.threads)
+
+    training = seconds(trainer.epoch) / n
+    testing, generating = seconds(test) / n, seconds(prior) / n
+    toning = seconds(lambda: measure_tone(pixels, args.threads)) / n
+    whole = training * splits["train_size"] * epochs
+    tests = 2 * splits["test_size"]
+    part = testing * tests + generating * config["evaluate"]["prior_samples"] + toning * (tests + splits["train_size"])
+    print(f"{args.device}, {precision} training, {args.threads} threads, {n} images at a time of {side} px")
+    print(f"a training image {1e3 * training:.1f} ms, a test image {1e3 * testing:.1f} ms, from the prior "
+          f"{1e3 * generating:.1f} ms, a tone {1e3 * toning:.2f} ms")  # fmt: skip
+    print(f"a model: training {whole:.0f} s, evaluation {part:.0f} s, training / evaluation {whole / part:.1f}")
+
+
+def seconds(run: Callable[[], None], repeats: int = 2) -> float:
+    """The faster of `repeats` calls after one to warm up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+if __name__ == "__main__":
+    main()
