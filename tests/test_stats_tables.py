@@ -23,7 +23,6 @@ import summarise_runs
 from fairgen.errors import UserError
 from fairgen.files import write_csv, write_parquet
 from fairgen.stats.claims import run_claims
-from fairgen.stats.dictionary import read_dictionary
 from fairgen.stats.gaps import gap_table, run_table
 from fairgen.stats.rows import read_evaluation
 from fairgen.stats.rules import rules_from
@@ -285,8 +284,10 @@ def test_a_sweep_tests_trends() -> None:
     assert "slope" in claims.loc["C1", "test"]
 
 
-def write_study(folder: Path, shuffle: int | None) -> None:
-    """A small simulated study on disk, with every column of an evaluation."""
+def write_study(
+    folder: Path, shuffle: int | None, change: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows
+) -> None:
+    """A small simulated study on disk, with every column of an evaluation; `change` is applied to all rows."""
     rng = np.random.default_rng(3)
     truth = Truth(n_light=300, n_dark=120, test_size=40, train_size=60, runs=3, condition=0.3)
     rows, design = simulate_study(truth, rng)
@@ -300,6 +301,7 @@ def write_study(folder: Path, shuffle: int | None) -> None:
     rows["ciede2000"] = rows["dl"].abs()
     for column in ("psnr", "ssim", "mse_over_var", "perceptual", "decoding_var"):
         rows[column] = rows["mse"] * rng.uniform(0.9, 1.1, len(rows))
+    rows = change(rows)
     images = rows[["md5hash", "group"]].drop_duplicates()
     write_csv(images.iloc[:20].assign(cluster=np.arange(20) // 2, size=2), folder / "duplicates.csv")
     for train_set, part in rows[rows["run"] == 0].groupby("train_set"):
@@ -316,10 +318,10 @@ def write_study(folder: Path, shuffle: int | None) -> None:
     write_csv(metadata if shuffle is None else metadata.iloc[::-1], folder / "metadata.csv")
 
 
-def run_stages(folder: Path, train_sets: str) -> dict[str, Path]:
+def run_stages(folder: Path, train_sets: str, runs: int = 3) -> dict[str, Path]:
     """Every statistics script, as the rules call them; the tables they wrote, by name."""
     tables = folder / "tables"
-    study = ["--evaluations", f"{folder}/runs", "--train-sets", *train_sets, "--runs", "3"]
+    study = ["--evaluations", f"{folder}/runs", "--train-sets", *train_sets, "--runs", str(runs)]
     design = ["--design", f"{folder}/design.csv"]
     config = ["--config", json.dumps({"seed": 1, "stats": CONFIG, "light": [1, 2], "dark": [5, 6]})]
     metadata = json.dumps(
@@ -330,21 +332,21 @@ def run_stages(folder: Path, train_sets: str) -> dict[str, Path]:
         names = dict.fromkeys(same) | renamed
         return [part for o, n in names.items() for part in (f"--{o.replace('_', '-')}", f"{tables}/{n or o}.csv")]
 
-    runs = at(run_means="runs")
+    means_of_runs = at(run_means="runs")
     rows = ["--metadata", f"{folder}/metadata.csv", "--config", metadata]
     summarise_metadata.main([*rows, *at("fst_counts", "prevalence", "condition_mix")])
     means = at("headline", "conditions", pooled="pooled_conditions")
-    summarise_runs.main([*study, "--level", "0.95", *runs, *means])
+    summarise_runs.main([*study, "--level", "0.95", *means_of_runs, *means])
     duplicates = ["--duplicates", f"{folder}/duplicates.csv"]
-    estimate_gaps.main([*study, *duplicates, *design, *config, *runs, *at(output="gaps")])
+    estimate_gaps.main([*study, *duplicates, *design, *config, *means_of_runs, *at(output="gaps")])
     adjust_gaps.main([*study, *duplicates, *config, *at("adjusted", "models")])
     compare_samples.main([*study, *design, *config, *at(output="samples")])
     score_uncertainty.main([*study, *design, *config, *at(output="uncertainty")])
     compare_subsets.main([*study, *design, *config, *at(output="subsets")])
     measure_colour.main([*study, *design, *config, *at("colour_runs", "colour", "tone_curves", "tone_slopes")])
-    estimate_sweep.main([*design, *config, *runs, *at(output="sweep")])
+    estimate_sweep.main([*design, *config, *means_of_runs, *at(output="sweep")])
     behind = at("gaps", "adjusted", "colour_runs", "condition_mix")
-    judge_claims.main([*design, *config, *runs, *behind, *at(output="claims")])
+    judge_claims.main([*design, *config, *means_of_runs, *behind, *at(output="claims")])
     return {path.stem: path for path in sorted(tables.iterdir())}
 
 
@@ -362,13 +364,52 @@ def test_row_order_changes_no_byte(tables: dict[str, Path], tmp_path: Path) -> N
     assert [name for name in tables if tables[name].read_bytes() != shuffled[name].read_bytes()] == []
 
 
+def test_one_run_gives_every_table_and_no_verdict_over_runs(tmp_path: Path) -> None:
+    write_study(tmp_path, None, lambda rows: rows[rows["run"] == 0])
+    tables = run_stages(tmp_path, "ABC", runs=1)
+    claims = pd.read_csv(tables["claims"]).set_index("claim")
+    assert set(claims.drop("C8")["verdict"]) == {"not testable"}
+    assert claims.drop("C8")["ci_low"].isna().all()
+    assert claims.loc["C2", "sentence"].endswith("at least 3 (stats.min_runs).")
+    gaps = pd.read_csv(tables["gaps"])
+    assert gaps[["gap", "boot_low", "boot_high"]].notna().all().all()
+    assert gaps[["ci_low", "p", "p_holm", "se"]].isna().all().all()
+    assert set(gaps["boot_covers"]) == {"images"}
+
+
+def test_groups_without_a_common_condition_have_no_adjusted_gap(tmp_path: Path) -> None:
+    write_study(tmp_path, None, lambda rows: rows.assign(label=rows["group"] + " " + rows["label"]))
+    tables = run_stages(tmp_path, "ABC")
+    adjusted = pd.read_csv(tables["adjusted"]).set_index("adjustment")
+    assert adjusted.loc["condition", ["gap", "ci_low", "p"]].isna().all().all()
+    assert (adjusted.loc["condition", "coverage"] == 0).all()
+    assert adjusted.loc["none", "gap"].notna().all()
+    claim = pd.read_csv(tables["claims"]).set_index("claim").loc["C11"]
+    assert claim["verdict"] == "not testable"
+    assert "no condition has enough test images of both groups" in claim["sentence"]
+
+
+def test_constant_columns_have_estimates_and_no_test(tmp_path: Path) -> None:
+    constant = {"mse": 0.05, "mse_unit": 0.0125, "latent_std": 0.8, "kl": 3.0, "decoding_var": 0.1}
+    write_study(tmp_path, None, lambda rows: rows.assign(**constant))
+    tables = run_stages(tmp_path, "ABC")
+    gaps = pd.read_csv(tables["gaps"]).set_index("metric")
+    assert (gaps.loc["mse", "gap"].abs() < 1e-15).all()
+    assert gaps.loc["mse", ["ci_low", "t", "p", "dz"]].isna().all().all()
+    assert set(pd.read_csv(tables["models"])["warnings"]) == {"no fit: every image has the same error"}
+    claims = pd.read_csv(tables["claims"]).set_index("claim")
+    assert set(claims.loc[["C1", "C2", "C3", "C4", "C5", "C6", "C7", "C10"], "verdict"]) == {"not testable"}
+    assert "no variation to test against" in claims.loc["C2", "sentence"]
+
+
 def test_every_table_matches_the_dictionary(tables: dict[str, Path]) -> None:
-    dictionary = read_dictionary(ROOT / "schemas" / "tables.yaml")
-    assert dictionary["meaning"].str.len().min() > 3
+    dictionary = yaml.safe_load((ROOT / "schemas" / "tables.yaml").read_text())
     for name, path in tables.items():
-        assert pd.read_csv(path).columns.tolist() == dictionary.loc[dictionary["table"] == name, "column"].tolist(), (
-            name
-        )
+        about, *columns = dictionary[name]
+        assert about == "$about"
+        assert pd.read_csv(path).columns.tolist() == columns, name
+        meanings = [dictionary[name][column] or dictionary["$common"][column] for column in columns]
+        assert min(map(len, meanings)) > 3, name
 
 
 def test_all_claims_have_a_row_in_order(tables: dict[str, Path]) -> None:
