@@ -73,9 +73,11 @@ rule measure_tone:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        label=config["splits"]["label"],
     shell:
-        "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --workers {threads}"
-        " --tone {output.tone:q} --by-type {output.by_type:q} --by-atlas {output.by_atlas:q} > {log:q} 2>&1"
+        "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --label {params.label}"
+        " --workers {threads} --tone {output.tone:q} --by-type {output.by_type:q} --by-atlas {output.by_atlas:q} > {log:q} 2>&1"
 
 
 rule describe_data:

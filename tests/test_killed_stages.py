@@ -42,9 +42,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(stage: str, packed: Path, output: Path) -> list[str]:
     options = ["--images", str(packed / "images.npy"), "--index", str(packed / "images.csv")]
+    options += ["--label", "fitzpatrick_scale"]
     if stage == "find_duplicates":
-        groups = ["--label", "fitzpatrick_scale", "--light", "1", "2", "--dark", "5", "6"]
-        options += ["--settings", json.dumps(DUPLICATES), *groups]
+        options += ["--settings", json.dumps(DUPLICATES), "--light", "1", "2", "--dark", "5", "6"]
     outputs = [text for name in STAGES[stage] for text in (f"--{name}", str(output / f"{name}.csv"))]
     # Says when the imports are done, so that the kill meets the work.
     code = f"import sys, {stage}; print('ready', flush=True); {stage}.main(sys.argv[1:])"

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fairgen.decoding import decode_square
+from fairgen.metadata import ROW_COLUMNS
 from fairgen.tone import ita, measure_tone, skin_mask, skin_tone, summarise_tone, to_lab, tone_class
 from make_phantom import main as make_phantom
+from measure_tone import main as measure_tone_script
 
 FAIR, TAN, DEEP, BLUE, GREY = (240, 205, 185), (190, 130, 95), (75, 45, 32), (40, 80, 200), (128, 128, 128)
 
@@ -94,6 +96,20 @@ def test_summaries_leave_out_images_with_few_skin_but_count_them() -> None:
     tone["few_skin"] = tone["skin_share"] < 0.05
     summary = summarise_tone(tone, "type").set_index("type")
     assert summary.loc[1, ["n", "n_few_skin", "ita_mean", "ita_50"]].tolist() == [3, 1, 15, 15]
+
+
+def test_skin_types_are_those_of_the_annotators_the_study_goes_by(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.stack([flat((224, 172, 140))] * 3))
+    index = pd.DataFrame({"md5hash": list("abc"), "fitzpatrick_scale": [1, 1, 2], "fitzpatrick_centaur": [3, 4, 4]})
+    index.reindex(columns=ROW_COLUMNS, fill_value="x").to_csv(tmp_path / "images.csv", index=False)
+    outputs = [
+        text for name in ("tone", "by-type", "by-atlas") for text in (f"--{name}", str(tmp_path / f"{name}.csv"))
+    ]
+    inputs = ["--images", str(tmp_path / "images.npy"), "--index", str(tmp_path / "images.csv")]
+    for label, expected in [("fitzpatrick_scale", {1: 2, 2: 1}), ("fitzpatrick_centaur", {3: 1, 4: 2})]:
+        measure_tone_script([*inputs, "--label", label, *outputs])
+        by_type = pd.read_csv(tmp_path / "by-type.csv")
+        assert dict(zip(by_type["fitzpatrick_scale"], by_type["n"], strict=True)) == expected
 
 
 def test_on_the_phantom_tone_follows_the_known_truth(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fairgen.errors import run
 from fairgen.files import write_csv
-from fairgen.metadata import ROW_COLUMNS
+from fairgen.metadata import ROW_COLUMNS, SKIN_TYPE_COLUMNS
 from fairgen.tone import measure_tone, summarise_tone, tone_class
 
 
@@ -17,6 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
+    parser.add_argument("--label", required=True, choices=SKIN_TYPE_COLUMNS, help="column that decides on the group")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--tone", required=True, help="output CSV: one row per image")
     parser.add_argument("--by-type", required=True, help="output CSV: ITA by Fitzpatrick skin type")
@@ -27,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     tone = pd.concat([index, measure_tone(np.load(args.images, mmap_mode="r"), args.workers)], axis=1)
     tone["tone_class"] = tone_class(tone["ita"])
     write_csv(tone, args.tone)
-    write_csv(summarise_tone(tone, "fitzpatrick_scale"), args.by_type)
+    write_csv(summarise_tone(tone.assign(fitzpatrick_scale=tone[args.label]), "fitzpatrick_scale"), args.by_type)
     write_csv(summarise_tone(tone, "atlas"), args.by_atlas)
-    labelled = tone[(tone["fitzpatrick_scale"] > 0) & ~tone["few_skin"]]
-    correlation = labelled["fitzpatrick_scale"].corr(labelled["ita"], method="spearman")
+    labelled = tone[(tone[args.label] > 0) & ~tone["few_skin"]]
+    correlation = labelled[args.label].corr(labelled["ita"], method="spearman")
     print(
         f"{len(tone)} images, {int(tone['few_skin'].sum())} with few skin pixels; Spearman(FST, ITA) {correlation:.2f}"
     )
