@@ -135,7 +135,8 @@ def ensemble_table(
             drawn.append(score_run(score[chosen], error[chosen], dark[chosen], share))
         for (statistic, target), estimate in score_run(score, error, dark, share).items():
             values = np.array([one[statistic, target] for one in drawn])
-            low, high = np.quantile(values[np.isfinite(values)], [(1 - level) / 2, (1 + level) / 2])
+            values = values[np.isfinite(values)]
+            low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if len(values) else (np.nan, np.nan)
             key = {"train_set": name, "dark_share": share, "score": "ensemble_var", "statistic": statistic}
             numbers = {"estimate": estimate, "ci_low": low, "ci_high": high, "chance": CHANCE[statistic]}
             counts = {"n_runs": part["run"].nunique(), "n_images": len(images), "covers": "images"}
