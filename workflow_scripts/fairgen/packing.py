@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
     detail: str  # what went wrong, place by place
 
 
-_Chunk = tuple[npt.NDArray[np.uint8], list[Outcome]]
+_Chunk = tuple[list[npt.NDArray[np.uint8]], list[Outcome]]
 
 
 def pack_images(
@@ -97,7 +97,7 @@ def pack_images(
         pixels_file.seek(0, os.SEEK_END)
         decoded = _ahead(pool, lambda job: _decode_chunk(job, settings), left, 2 * workers)
         for job, (pixels, chunk) in zip(left, decoded, strict=True):
-            pixels_file.write(pixels.data)
+            pixels_file.writelines(image.data for image in pixels)
             pixels_file.flush()
             os.fsync(pixels_file.fileno())
             print(json.dumps([_job_key(job, settings), chunk]), file=notes, flush=True)
@@ -155,17 +155,9 @@ def _ahead(
 
 
 def _decode_chunk(job: Job, settings: Settings) -> _Chunk:
-    """The pixels of those images of a job that can be had, one behind the other, and the outcomes of all."""
-    outcomes = []
-    pixels = np.empty((len(job), settings.side, settings.side, 3), np.uint8)
-    count = 0
-    for md5hash, places in job:
-        image, outcome = read_image(md5hash, places, settings)
-        outcomes.append(outcome)
-        if image is not None:
-            pixels[count] = image
-            count += 1
-    return pixels[:count], outcomes
+    """The pixels of those images of a job that can be had, and the outcomes of all."""
+    images = [read_image(md5hash, places, settings) for md5hash, places in job]
+    return [pixels for pixels, _ in images if pixels is not None], [outcome for _, outcome in images]
 
 
 def read_image(
