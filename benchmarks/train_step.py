@@ -156,10 +156,13 @@ def speed(args: argparse.Namespace, architecture: Architecture, recipe: Recipe, 
         for name, contender in contenders.items():
             print(f"{name}: first epoch {seconds(contender.epoch, device):.2f} s", flush=True)
         times: dict[str, list[float]] = {name: [] for name in contenders}
+        busy: dict[str, list[float]] = {name: [] for name in contenders}
         peaks: dict[str, list[float]] = {precision: [] for precision in precisions}
         for _ in range(args.rounds):  # in turn, so that a busy machine slows all of them
             for name, contender in contenders.items():
+                before = time.process_time()
                 times[name].append(seconds(contender.epoch, device))
+                busy[name].append(time.process_time() - before)
             for precision in precisions:
                 peaks[precision].append(matrix_peak(DTYPES[precision], device))
     work = useful_work(architecture, recipe, args.side)
@@ -172,6 +175,12 @@ def speed(args: argparse.Namespace, architecture: Architecture, recipe: Recipe, 
             share = work * n / middle / peak
             line = f", {baseline / middle:.2f} times the published recipe, {100 * share:.0f} % of the matrix peak"
         print(f"  {name:17s} {n / middle:8.2f} images/s ({n / max(values):.2f} to {n / min(values):.2f}){line}")
+    if device.type == "cpu":  # on a machine that others use as well, with --threads 1, the better measure
+        middles = {name: statistics.median(values) for name, values in busy.items()}
+        ratios = {name: middles["published recipe"] / value for name, value in middles.items()}
+        print(
+            "  processor time: " + ", ".join(f"{name} {middles[name]:.2f} s ({ratios[name]:.2f})" for name in middles)
+        )
     for precision, values in peaks.items():
         print(f"  matrix peak, {precision}: {statistics.median(values) / 1e12:.3f} TFLOP/s")
     print(f"  useful work: {work / 1e9:.1f} GFLOP an image")

@@ -85,6 +85,18 @@ def test_gradient_flows_to_the_reconstruction_only() -> None:
     assert not list(loss.parameters())
 
 
+def test_a_batch_taken_in_parts_has_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairgen.perceptual.IMAGES_AT_A_TIME", 2)
+    loss = PerceptualLoss(random_weights(0), normalize=False)
+    a, b = (torch.rand(5, 3, 32, 32, requires_grad=True) for _ in range(2))
+    whole = loss.mean_over_layers(a, b)
+    (expected,) = torch.autograd.grad(3 * whole, a)
+    parts = loss(a, b)
+    (found,) = torch.autograd.grad(3 * parts, a)
+    torch.testing.assert_close(parts, whole)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-8)
+
+
 def test_random_weights_are_seeded_and_keep_the_scale_of_features() -> None:
     first, again, other = random_weights(1), random_weights(1), random_weights(2)
     assert all(torch.equal(first[name], again[name]) for name, _ in feature_shapes())

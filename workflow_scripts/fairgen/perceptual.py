@@ -5,7 +5,7 @@ pairs of weight and bias are kept; they come from `fairgen.vgg19` as one safeten
 imports torchvision.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ VGG19_LAYERS: tuple[int | str, ...] = (
     *(512, 512, 512, 512, "M"),
     *(512, 512, 512, 512),
 )
+IMAGES_AT_A_TIME = 16
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -70,6 +71,33 @@ class MeanSquare(torch.autograd.Function):
         return difference * (2 / difference.numel() * gradient), None
 
 
+class EarlyGradient(torch.autograd.Function):
+    """A mean over images whose gradient for the first argument is taken at once, a few images at a time.
+
+    What VGG19 keeps for its backward pass is then freed before the next images and before the backward pass of the
+    VAE, which bounds the memory: otherwise the two networks' feature maps of the whole batch are held together.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, wanted: Tensor) -> Tensor:
+        total, gradients = found.new_zeros(()), []
+        # A GPU has the memory, and is faster on many images.
+        chunk = IMAGES_AT_A_TIME if found.device.type == "cpu" else len(found)
+        for part, target in zip(found.split(chunk), wanted.split(chunk), strict=True):
+            with torch.enable_grad():
+                images = part.detach().requires_grad_()
+                share = loss(images, target) * (len(part) / len(found))
+            gradients.extend(torch.autograd.grad(share, images))
+            total += share.detach()
+        ctx.save_for_backward(torch.cat(gradients))
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[None, Tensor, None]:
+        (of_mean,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return None, of_mean * gradient, None
+
+
 class PerceptualLoss(nn.Module):
     """Mean over the 16 convolutions of the mean squared difference of their outputs."""
 
@@ -102,6 +130,10 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch, a scalar. No gradient flows to `target`."""
+        return EarlyGradient.apply(self.mean_over_layers, reconstruction, target)  # type: ignore[no-untyped-call]
+
+    def mean_over_layers(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """The loss as PyTorch's autograd follows it."""
         # Layer by layer side by side, so that no more than one layer of the target is held.
         wanted = torch.no_grad()(self.features)(target)
         pairs = zip(self.features(reconstruction), wanted, strict=True)
