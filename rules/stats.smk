@@ -9,6 +9,9 @@ EVALUATION_OPTIONS = " ".join(
     + ["--train-sets", *TRAIN_SETS]
 )
 
+# Memory of a job that holds all evaluations: what Python needs, and 1 kB a row (measured: 0.4 to 0.6; docs/scaling.md).
+EVALUATIONS_MB = len(EVALUATIONS) * 2 * config["splits"]["test_size"] // 1000
+
 
 rule summarise_metadata:
     input:
@@ -92,7 +95,7 @@ rule estimate_gaps:
         environment("base")
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=2000 + EVALUATIONS_MB,
         runtime=30,
     params:
         study=EVALUATION_OPTIONS,
@@ -121,7 +124,7 @@ rule adjust_gaps:
         environment("base")
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=4000 + EVALUATIONS_MB,
         runtime=60,
     params:
         study=EVALUATION_OPTIONS,
