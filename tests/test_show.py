@@ -1,5 +1,6 @@
 """The claims in a terminal."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -57,9 +58,20 @@ def test_probe_claims_are_shown_with_the_others(tmp_path: Path, capsys: pytest.C
     assert shown.index("C9 ") < shown.index("P1 ")
 
 
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_a_study_of_embeddings_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str], synthetic: bool) -> None:
+    for name in ("tables", "figures"):
+        (tmp_path / "cxr" / name).mkdir(parents=True)
+    claims().assign(claim="P1").to_csv(tmp_path / "cxr" / "tables" / "probe_claims.csv", index=False)
+    alt = "Synthetic data. Curves." if synthetic else "Curves."
+    (tmp_path / "cxr" / "figures" / "probe_curves.json").write_text(json.dumps({"alt": alt}))
+    show_claims.main([str(tmp_path / "cxr")])
+    assert ("SYNTHETIC" in capsys.readouterr().out) == synthetic
+
+
 def test_a_study_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
     study(tmp_path / "demo")
-    with pytest.raises(UserError, match=r"claims\.csv of a finished study, found none.*results/demo|/demo\."):
+    with pytest.raises(UserError, match=r"claims\.csv of a finished study, found none.* there: demo\."):
         show_claims.main([str(tmp_path / "papper")])
 
 

@@ -13,22 +13,32 @@ from fairgen.claims_text import claims_text
 from fairgen.errors import UserError, run
 
 
+def is_synthetic(results: Path) -> bool:
+    """Whether a study's data are generated: from the record of its images, or of its probes where it has no images."""
+    record = results / "data" / "images.json"
+    if record.is_file():
+        return bool(json.loads(record.read_text("utf-8"))["synthetic"])
+    words = json.loads((results / "figures" / "probe_curves.json").read_text("utf-8"))
+    return bool(words["alt"].startswith("Synthetic data"))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path, help="folder of the study: results/<study>")
     args = parser.parse_args(argv)
 
-    tables = args.results / "tables"
-    record = args.results / "data" / "images.json"
-    for path in (tables / "claims.csv", record):
-        if not path.is_file():
-            there = sorted(str(found.parents[1]) for found in args.results.parent.glob("*/tables/claims.csv"))
-            raise UserError(
-                f"expected {path} of a finished study, found none. Run the study first, or name one that is there: "
-                f"{', '.join(there) or 'none is'}."
-            )
-    claims = [pd.read_csv(path) for path in (tables / "claims.csv", tables / "probe_claims.csv") if path.is_file()]
-    synthetic = json.loads(record.read_text("utf-8"))["synthetic"]
+    tables = [args.results / "tables" / f"{name}.csv" for name in ("claims", "probe_claims")]
+    claims = [pd.read_csv(path) for path in tables if path.is_file()]
+    if not claims:
+        found = [
+            *args.results.parent.glob("*/tables/claims.csv"),
+            *args.results.parent.glob("*/tables/probe_claims.csv"),
+        ]
+        raise UserError(
+            f"expected {tables[0]} of a finished study, found none. Run the study first, or name one that is there: "
+            f"{', '.join(sorted({path.parts[-3] for path in found})) or 'none is'}."
+        )
+    synthetic = is_synthetic(args.results)
     width = shutil.get_terminal_size().columns
     print(claims_text(args.results.name, synthetic, pd.concat(claims, ignore_index=True), width))
 
