@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from workflow import overlay, planned, snakemake
 
 
@@ -35,6 +36,14 @@ def test_the_line_ends_with_its_products(finished: Path) -> None:
             assert (results / "figures" / f"{name}.{kind}").stat().st_size > 1000
     report = (results / "report.html").read_text()
     assert "synthetic" in report.lower()
+
+
+def test_every_column_of_every_table_is_documented(finished: Path, repository: Path) -> None:
+    dictionary = yaml.safe_load((repository / "schemas" / "tables.yaml").read_text())
+    tables = sorted((finished / "results/tiny/tables").glob("*.csv"))
+    assert len(tables) > 20
+    for path in tables:
+        assert pd.read_csv(path).columns.tolist() == list(dictionary[path.stem])[1:], path.stem
 
 
 def test_numbers_agree_from_pixels_to_table(finished: Path) -> None:
