@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
-from fairgen.stats.paired import hedges_dz, ratio_interval, run_test, tost_p, wilcoxon_p
+from fairgen.stats.paired import hedges_dz, ratio_interval, run_p_values, run_test, tost_p, wilcoxon_p
 
 DARK = np.array([0.062, 0.058, 0.066, 0.061, 0.059, 0.064, 0.060, 0.0635, 0.0612, 0.0577])
 LIGHT = np.array([0.051, 0.052, 0.049, 0.050, 0.0533, 0.0508, 0.0517, 0.0495, 0.0502, 0.0521])
@@ -101,6 +101,14 @@ def test_runs_that_agree_within_rounding_have_no_test() -> None:
     test = run_test(values, RATIO)
     assert test.sd == 0.0
     assert math.isnan(test.p())
+
+
+@given(st.integers(0, 1000), st.integers(2, 12))
+def test_many_tests_at_once_are_the_single_ones(seed: int, runs: int) -> None:
+    values = np.random.default_rng(seed).normal(0.5, 1, (4, runs))
+    values[3] = 0.7  # no variation, no test
+    single = [run_test(row, 0.3).p() for row in values]
+    np.testing.assert_allclose(run_p_values(values, 0.3), single, rtol=1e-9)
 
 
 @given(st.permutations(list(range(10))))

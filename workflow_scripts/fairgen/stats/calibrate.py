@@ -53,7 +53,7 @@ def simulated_outcomes(
     colours = run_table(runs, design, COLOURS)
     cases = [*run_claims(table, gaps, rules), colour_claim(colours, rules)]
     outcomes: dict[str, bool | str] = {"reject any Holm": bool((gaps["p_holm"] <= rules.alpha).any())}
-    outcomes |= _trend_outcomes(sweep_table(table, "mse", rules.alpha), truth)
+    outcomes |= _trend_outcomes(table, truth, rules.alpha)
     outcomes |= _colour_outcomes(colours, truth, level)
     if images:
         draws = draw_images(rows, stats["resamples"], rng)
@@ -90,10 +90,11 @@ def _gap_outcomes(gaps: pd.DataFrame, truth: Truth, alpha: float) -> dict[str, b
     return found
 
 
-def _trend_outcomes(sweep: pd.DataFrame, truth: Truth) -> dict[str, bool | str]:
-    crossing = sweep[sweep["quantity"] == "crossing"].iloc[0]
+def _trend_outcomes(table: RunTable, truth: Truth, alpha: float) -> dict[str, bool | str]:
+    """Whether the interval of the crossing point covers, where there is one."""
     if np.isnan(truth.crossing()):
         return {}
+    crossing = sweep_table(table, "mse", alpha).set_index("quantity").loc["crossing"]
     return {"cover crossing": bool(crossing["ci_low"] <= truth.crossing() <= crossing["ci_high"])}
 
 

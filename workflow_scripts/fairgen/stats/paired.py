@@ -71,6 +71,15 @@ def run_test(values: np.ndarray, test_train_ratio: float) -> RunTest:
     return RunTest(n, mean, sd, sd * math.sqrt(1 / n), sd * math.sqrt(1 / n + test_train_ratio))
 
 
+def run_p_values(values: np.ndarray, test_train_ratio: float) -> np.ndarray:
+    """The two-sided p of `run_test` against 0 for every row of `values`, shape (n, R), R > 1; NaN without variation."""
+    values = np.sort(values, axis=1)
+    n = values.shape[1]
+    sd = values.std(axis=1, ddof=1)
+    se = np.where(sd > 1e-12 * np.abs(values).max(axis=1), sd * math.sqrt(1 / n + test_train_ratio), np.nan)
+    return np.asarray(2 * stats.t.sf(np.abs(values.mean(axis=1) / se), n - 1))
+
+
 def wilcoxon_p(values: np.ndarray) -> float:
     """Two-sided Wilcoxon signed-rank p over runs; exact without zeros and ties, NaN with fewer than two runs.
 

@@ -112,7 +112,9 @@ def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame
     Returns:
         (rows; train_set, dark_share, drawn, test_size, distinct with one row per training set).
     """
-    return pd.concat(simulate_models(truth, rng), ignore_index=True), simulated_design(truth)
+    models = list(_models(truth, rng))
+    rows = pd.DataFrame({name: np.concatenate([model[name] for model in models]) for name in models[0]})
+    return rows, simulated_design(truth)
 
 
 def simulated_design(truth: Truth) -> pd.DataFrame:
@@ -132,19 +134,25 @@ def simulate_models(truth: Truth, rng: np.random.Generator) -> Iterator[pd.DataF
     """The evaluation of one model after the other, run by run.
 
     Yields:
-        train_set, dark_share, run, group, md5hash, label, atlas, mse, mse_unit, latent_std, kl, dl, da, db with one
+        group, md5hash, label, atlas, train_set, dark_share, run, mse, mse_unit, latent_std, kl, dl, da, db with one
         row per test image, light before dark.
     """
+    for columns in _models(truth, rng):
+        yield pd.DataFrame(columns)
+
+
+def _models(truth: Truth, rng: np.random.Generator) -> Iterator[dict[str, np.ndarray]]:
+    """The columns of `simulate_models`."""
     pools = {group: _pool(truth, group, rng) for group in ("light", "dark")}
     models = {(name, run): rng.normal(0, truth.run) for name in truth.shares for run in range(truth.runs)}
     influence = {
-        (name, tested, trained): rng.normal(0, 1, len(pools[trained]))
+        (name, tested, trained): rng.normal(0, 1, len(pools[trained]["difficulty"]))
         for name in truth.shares
         for tested in pools
         for trained in pools
     }
     for run in range(truth.runs):
-        order = {group: rng.permutation(len(pool)) for group, pool in pools.items()}
+        order = {group: rng.permutation(len(pool["difficulty"])) for group, pool in pools.items()}
         for name, share in truth.shares.items():
             trained = {"dark": round(share * truth.train_size)}
             trained["light"] = truth.train_size - trained["dark"]
@@ -153,38 +161,37 @@ def simulate_models(truth: Truth, rng: np.random.Generator) -> Iterator[pd.DataF
             }
             parts = []
             for group, pool in pools.items():
-                images = pool.iloc[order[group][: truth.test_size]]
+                images = {column: values[order[group][: truth.test_size]] for column, values in pool.items()}
+                difficulty = images.pop("difficulty")
+                n = len(difficulty)
                 seen = sum(influence[name, group, other][chosen[other]].sum() for other in ("light", "dark"))
                 effect = truth.gap.get(name, 0.0) if group == "dark" else 0.0
                 effect += models[name, run] + rng.normal(0, truth.run_group)
                 effect += truth.training * seen / np.sqrt(truth.train_size)
-                noise = rng.normal(0, truth.noise, len(images))
-                mse = np.exp(truth.log_mse + effect + images["difficulty"].to_numpy() + noise)
+                noise = rng.normal(0, truth.noise, n)
+                mse = np.exp(truth.log_mse + effect + difficulty + noise)
                 log_std = -0.3 + 0.5 * models[name, run] + (truth.std_gap if group == "dark" else 0.0)
-                std = np.exp(log_std + rng.normal(0, 0.05, len(images)) + 0.1 * images["difficulty"].to_numpy())
-                colour = rng.normal(0, 0.2, 3) + rng.normal(0, 3, (len(images), 3))
+                std = np.exp(log_std + rng.normal(0, 0.05, n) + 0.1 * difficulty)
+                colour = rng.normal(0, 0.2, 3) + rng.normal(0, 3, (n, 3))
                 colour[:, 0] += share * truth.shift.get(group, 0.0)
                 measured = {"mse": mse, "mse_unit": mse / 4, "latent_std": std, "kl": 100 * mse}
                 measured |= dict(zip(("dl", "da", "db"), colour.T, strict=True))
-                parts.append(
-                    images.drop(columns="difficulty").assign(train_set=name, dark_share=share, run=run, **measured)
-                )
-            yield pd.concat(parts, ignore_index=True)
+                model = {"train_set": np.full(n, name, dtype=object), "dark_share": np.full(n, share)}
+                parts.append(images | model | {"run": np.full(n, run)} | measured)
+            yield {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
 
 
-def _pool(truth: Truth, group: str, rng: np.random.Generator) -> pd.DataFrame:
-    """All images of a group with their fixed difficulty."""
+def _pool(truth: Truth, group: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """All images of a group with their fixed difficulty, as columns."""
     n = truth.n_dark if group == "dark" else truth.n_light
     condition = rng.choice(CONDITION_COUNT, size=n, p=truth.condition_shares(group))
     second_atlas = rng.random(n) < truth.atlas_share(group)
     difficulty = truth.condition_effects()[condition] + truth.atlas * second_atlas + rng.normal(0, truth.image, n)
     prefix = "d" if group == "dark" else "a"
-    return pd.DataFrame(
-        {
-            "group": group,
-            "md5hash": [f"{prefix}{number:031x}" for number in range(n)],
-            "label": np.array([condition_name(number) for number in range(CONDITION_COUNT)])[condition],
-            "atlas": np.where(second_atlas, "atlasdermatologico", "dermaamin"),
-            "difficulty": difficulty,
-        }
-    )
+    return {
+        "group": np.full(n, group, dtype=object),
+        "md5hash": np.array([f"{prefix}{number:031x}" for number in range(n)], dtype=object),
+        "label": np.array([condition_name(number) for number in range(CONDITION_COUNT)], dtype=object)[condition],
+        "atlas": np.where(second_atlas, "atlasdermatologico", "dermaamin").astype(object),
+        "difficulty": difficulty,
+    }

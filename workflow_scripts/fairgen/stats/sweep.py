@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fairgen.stats.gaps import RunTable
-from fairgen.stats.paired import over_runs_row, run_test
+from fairgen.stats.paired import over_runs_row, run_p_values
 
 GRID = 1001
 
@@ -61,8 +61,7 @@ def _crossing(points: np.ndarray, gaps: np.ndarray, ratio: float, alpha: float) 
     ] + [point for point, value in zip(points, mean, strict=True) if value == 0]
     grid = np.linspace(points[0], points[-1], GRID)
     interpolated = np.stack([np.interp(grid, points, gaps[:, run]) for run in range(n_runs)], axis=1)
-    tests = [run_test(values, ratio) for values in interpolated]
-    kept = grid[[not test.p() < alpha for test in tests]] if n_runs > 1 else np.array([])
+    kept = grid[~(run_p_values(interpolated, ratio) < alpha)] if n_runs > 1 else np.array([])
     row: dict[str, object] = {"n_runs": n_runs, "estimate": float(np.mean(roots)) if len(roots) == 1 else np.nan}
     notes = []
     if not roots:
