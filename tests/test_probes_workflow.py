@@ -43,12 +43,13 @@ def test_the_table_has_the_posters_rows(done: Path) -> None:
 
 
 def test_what_was_coded_is_found_and_spread(done: Path) -> None:
-    """The look-alike codes sex along a dense direction at 3 standard deviations: easily read, hard to remove."""
+    """The look-alike codes sex by as much in every feature: easily read, and the best features are like any."""
     curves = pd.read_csv(done / "tables" / "probe_curves.csv")
     sex = curves[(curves["attribute"] == "Sex") & (curves["target"] == "Sex") & (curves["probe"] == "mlp")]
     assert (sex[sex["removal"] == "none"]["mean_auc"] > 0.8).all()
-    tenth = sex[sex["fraction"] == 0.1].pivot_table(index=["dataset", "model"], columns="removal", values="mean_auc")
-    assert (tenth["random"] - tenth["top"]).abs().max() < 0.1
+    half = sex[sex["fraction"] == 0.5].pivot_table(index=["dataset", "model"], columns="removal", values="mean_auc")
+    assert half["top"].min() > 0.75
+    assert (half["random"] - half["top"]).mean() < 0.06
     assert sex[sex["removal"] == "shuffled"]["mean_auc"].mean() == pytest.approx(0.5, abs=0.08)
 
 

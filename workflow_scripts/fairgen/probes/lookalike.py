@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 FINDINGS = ("Atelectasis", "Cardiomegaly", "Edema", "Pleural Effusion", "No Finding")
 RACES = ("WHITE", "BLACK/AFRICAN AMERICAN", "ASIAN", "HISPANIC/LATINO")
 INSURANCES = ("Medicare", "Medicaid", "Other")
-# Distance between class means along a random direction of the embedding, in standard deviations of the noise.
+# Distance between class means along a direction of the embedding, in standard deviations of the noise.
 STRENGTHS = {"sex": 3.0, "age": 3.0, "race": 2.0, "insurance": 1.5}
 FINDING_STRENGTH = 2.0
 
@@ -25,9 +25,9 @@ class Lookalike:
 def make_lookalike(patients: int, dimensions: dict[str, int], rng: np.random.Generator) -> Lookalike:
     """Draw patients with one to four images each.
 
-    Every attribute is a shift along a dense random direction, so each feature holds a little of it: removing some
-    features, best ones or random ones, costs little. A share of the cells is empty or uncertain (-1), as in the
-    real tables.
+    Every attribute is a shift by as much in each feature, up or down, so that all features hold the same little of it:
+    removing some features, best ones or random ones, costs little and as much. A share of the cells is empty or
+    uncertain (-1), as in the real tables.
 
     Args:
         dimensions: features of the embedding of each model.
@@ -46,7 +46,7 @@ def make_lookalike(patients: int, dimensions: dict[str, int], rng: np.random.Gen
     signal = np.hstack([factors, one_hot, FINDING_STRENGTH * findings])
     embeddings = {}
     for model, features in dimensions.items():
-        directions = rng.normal(size=(signal.shape[1], features)) / np.sqrt(features)
+        directions = rng.choice([-1.0, 1.0], size=(signal.shape[1], features)) / np.sqrt(features)
         noise = rng.normal(size=(len(person), features))
         embeddings[model] = (signal @ directions + noise).astype(np.float32)
     cells = findings.astype(str).astype(object)
