@@ -65,3 +65,15 @@ def test_tables_match_the_dictionary_and_the_page_shows_them(done: Path) -> None
     assert "Synthetic data" in page
     assert "can be decoded, not that a model uses it" in page
     assert 'id="training"' not in page
+
+
+def test_all_latents_are_kept_and_probed_where_a_source_asks_for_them(repository: Path) -> None:
+    tone = {"name": "tone", "kind": "binary", "columns": ["group"], "values": {"light": "light", "dark": "dark"}}
+    source = {"name": "all", "kind": "vae", "latents": "full", "attributes": [tone], "diseases": []}
+    (repository / "all.yaml").write_text(yaml.safe_dump({"probe": {"sources": [source]}}))
+    target = "results/tiny/probes/all.A.run0/folds.csv"
+    for overlay, full in ((["all.yaml"], True), ([], False)):
+        name = target if full else target.replace("/all.", "/vae.")
+        plan = snakemake(repository, name, "--configfile", "tiny.yaml", *overlay, "--dry-run", "--printshellcmds")
+        assert f'"full_latents": {str(full).lower()}' in plan
+        assert f'"array": "{"mu" if full else "mu_pooled"}"' in plan

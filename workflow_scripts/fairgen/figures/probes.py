@@ -20,6 +20,7 @@ LINES = {
     "bottom": (GREEN, "^", ":", "lowest-ranked removed"),
     "reranked": (ORANGE, "D", "-.", "best-ranked, ranked anew at each step"),
 }
+MOST_NUMBERS = 6  # panels whose numbers a caption lists; the text for who cannot see has all
 CAVEAT = "A probe shows that an attribute can be decoded, not that a model uses it."
 
 
@@ -68,10 +69,11 @@ def probe_text(data: pd.DataFrame) -> FigureText:
         after = ", ".join(f"{half[name]:.3f} {name}" for name in ("top", "random") if name in half)
         found.append(f"{attribute} ({_name(tuple(row))}) {full:.3f}" + (f", half removed {after}" if after else ""))
     units = ", ".join(f"{n} {unit}s" for unit, n in sorted(set(zip(data["unit"], data["n_runs"], strict=True))))
+    numbers = f" {'; '.join(found)}." if len(found) <= MOST_NUMBERS else ""
     return FigureText(
         "What can be decoded from the embeddings when features are removed",
         f"{CAVEAT} AUC of probes trained afresh on the features left; error bars are intervals over {units}, "
-        f"the band is the range of the random draws, the grey line is chance. {'; '.join(found)}.",
+        f"the band is the range of the random draws, the grey line is chance.{numbers}",
         f"Line plots of AUC against the share of features removed. {'; '.join(found)}. {CAVEAT}",
     )
 
