@@ -4,7 +4,7 @@
 
 Simulated evaluations of the paper's design (three training sets, 1,000 test images a model, 114 conditions) are written
 as the workflow would have left them; then Snakemake makes the tables, the figures and the report by its own rules. Each
-script reports its wall time and the peak of its resident memory (VmHWM) as it ends.
+script reports its wall and processor time and the peak of its resident memory (VmHWM) as it ends.
 """
 
 import argparse
@@ -37,7 +37,8 @@ def note():
     peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
     with open(os.environ["MEASURED"], "a") as log:
         name = os.path.basename(sys.argv[0])
-        log.write(json.dumps({"script": name, "seconds": time.time() - started, "mb": peak / 1024}) + "\\n")
+        times = {"seconds": time.time() - started, "cpu": time.process_time()}
+        log.write(json.dumps({"script": name, **times, "mb": peak / 1024}) + "\\n")
 atexit.register(note)
 """
 TARGETS = ["stats", "figures", "report"]
@@ -192,7 +193,7 @@ def run_rules(folder: Path, cores: int) -> tuple[pd.DataFrame, float]:
     command += ["--configfile", str(folder / "study.yaml"), "--workflow-profile", "none", "--cores", str(cores)]
     command += ["--allowed-rules", *rule_names(), "--", *TARGETS]
     started = time.time()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     seconds = time.time() - started
     if done.returncode != 0:
         logs = "\n".join(log.read_text() for log in (folder / "results" / "scale" / "logs").rglob("*.log"))
@@ -200,25 +201,26 @@ def run_rules(folder: Path, cores: int) -> tuple[pd.DataFrame, float]:
     lines = (folder / "measured.jsonl").read_text().splitlines()
     measured = pd.DataFrame([json.loads(line) for line in lines])
     measured = measured[measured["script"].str.endswith(".py") & (measured["script"] != "__main__.py")]
+    print(f"processor time of all scripts: {measured['cpu'].sum():.0f} s")
     return measured.groupby("script").max().round(1), seconds
 
 
 def rule_names() -> list[str]:
     """The rules that no file of `SIMULATED` holds."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--list"]
-    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     text = "".join((ROOT / "rules" / f"{name}.smk").read_text() for name in SIMULATED)
     left_out = set(re.findall(r"^rule (\w+):", text, flags=re.MULTILINE))
     return [line.split()[0] for line in listing.splitlines() if line.strip() and line.split()[0] not in left_out]
 
 
 def describe(tables: dict[int, pd.DataFrame]) -> str:
-    """Seconds and peak memory per script and number of runs, as Markdown."""
+    """Processor time and peak memory per script and number of runs, as Markdown."""
     lines = ["# Time and memory of tables, figures and report", ""]
     lines += [(__doc__ or "").split("\n\n")[-1].strip(), ""]
     lines += ["| script | " + " | ".join(f"{runs:,} runs" for runs in tables) + " |", "|---" * (len(tables) + 1) + "|"]
     for script in sorted(set().union(*(table.index for table in tables.values()))):
-        cells = [f"{table.loc[script, 'seconds']:.1f} s, {table.loc[script, 'mb']:.0f} MB" for table in tables.values()]
+        cells = [f"{table.loc[script, 'cpu']:.1f} s, {table.loc[script, 'mb']:.0f} MB" for table in tables.values()]
         lines.append(f"| {script} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
