@@ -1,5 +1,6 @@
 """The fast version of benchmarks/calibration.py: a small design whose runs share most of their images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def test_corrected_test_and_bootstrap_do_not(null_rates: pd.DataFrame) -> None:
 
 
 def test_intervals_cover(null_rates: pd.DataFrame) -> None:
-    kinds = ("corrected t", "bootstrap", "ratio, Fieller", "standardised")
+    kinds = ("corrected t", "bootstrap", "ratio, Fieller", "standardised", "colour shift", "pooled condition")
     names = [f"cover {kind} {name}" for kind in kinds for name in "ABC"]
     assert (null_rates.loc[names, "high"] >= 0.93).all()
     assert (null_rates.loc[names, "rate"] >= 0.85).all()
@@ -45,8 +46,15 @@ def test_no_false_verdicts(null_rates: pd.DataFrame) -> None:
     assert (null_rates.loc[claims, "low"] <= 0.05).all()
 
 
+def test_crossing_point_is_covered() -> None:
+    truth = replace(SMALL, gap={"A": 0.4, "B": 0.2, "C": -0.2})
+    assert 0.5 < truth.crossing() < 1
+    outcomes = [simulated_outcomes(truth, seed, STATS, images=False, models=False) for seed in range(20)]
+    assert sum(bool(one["cover crossing"]) for one in outcomes) >= 17
+
+
 def test_a_large_gap_is_found() -> None:
-    truth = Truth(**{**vars(SMALL), "gap": dict.fromkeys("ABC", 0.8)})
+    truth = replace(SMALL, gap=dict.fromkeys("ABC", 0.8))
     outcomes = [simulated_outcomes(truth, seed, STATS, images=False, models=False) for seed in range(5)]
     assert [one["verdict C2"] for one in outcomes] == ["supported"] * 5
 
@@ -56,7 +64,7 @@ def test_generator_has_the_expectations_it_states() -> None:
     truth = Truth(
         n_light=40_000, n_dark=40_000, test_size=20_000, train_size=10, runs=1, gap={"B": 0.3}, condition=0.3, mix=0.5
     )
-    truth = Truth(**{**vars(truth), "atlas": 0.2, "run": 0.0, "run_group": 0.0, "shares": {"B": 0.5}})
+    truth = replace(truth, atlas=0.2, run=0.0, run_group=0.0, shares={"B": 0.5})
     rows, _ = simulate_study(truth, np.random.default_rng(0))
     means = rows.groupby("group")["mse"].mean()
     for group in ("light", "dark"):

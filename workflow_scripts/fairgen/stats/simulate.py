@@ -92,7 +92,7 @@ class Truth:
         roots = [
             low + (high - low) * gap / (gap - other)
             for (low, gap), (high, other) in pairwise(points)
-            if gap * other < 0
+            if gap > 0 >= other or gap < 0 <= other
         ]
         return roots[0] if len(roots) == 1 else math.nan
 
