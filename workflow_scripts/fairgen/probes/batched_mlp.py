@@ -21,11 +21,10 @@ from torch.optim.adamw import adamw
 
 from fairgen.probes.networks import PREDICTED_ROWS, Fitted, Labels, Loss, Network, network_inputs
 
-# Parameters trained at a time on a CPU: with their gradients and two moments they stay in a cache of 32 MB.
-CPU_PARAMETERS = 1_000_000
-GPU_PARAMETERS = 200_000_000
-# Numbers of the inputs held at a time; a single network is trained whatever it needs.
-INPUT_NUMBERS = 1_000_000_000
+# Parameters and numbers of inputs held at a time, on a CPU by each thread; one network is trained whatever it needs.
+# On a CPU the parameters, their gradients and two moments then stay in a cache of 32 MB.
+CPU_PARAMETERS, CPU_INPUTS = 1_000_000, 400_000_000
+GPU_PARAMETERS, GPU_INPUTS = 200_000_000, 4_000_000_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class MLPSettings:
     monitor: Literal["log_loss", "accuracy"] = "log_loss"
     precision: Literal["fp32", "bf16"] = "fp32"
     networks_per_batch: int = 0
-    """Networks trained together, the bound on memory; 0 derives it from the size of a network and the device."""
+    """Networks trained together (by each thread), the bound on memory; 0 derives it from their size and the device."""
 
 
 def parameter_count(inputs: int, hidden: Sequence[int], outputs: int) -> int:
@@ -59,8 +58,8 @@ def batch_capacity(inputs: int, outputs: int, rows: int, settings: MLPSettings, 
     """How many networks of `rows` training and validation rows are trained at a time."""
     if settings.networks_per_batch:
         return settings.networks_per_batch
-    budget = GPU_PARAMETERS if device.type == "cuda" else CPU_PARAMETERS
-    return max(1, min(budget // parameter_count(inputs, settings.hidden, outputs), INPUT_NUMBERS // (rows * inputs)))
+    parameters, numbers = (GPU_PARAMETERS, GPU_INPUTS) if device.type == "cuda" else (CPU_PARAMETERS, CPU_INPUTS)
+    return max(1, min(parameters // parameter_count(inputs, settings.hidden, outputs), numbers // (rows * inputs)))
 
 
 def fit_networks(
