@@ -7,8 +7,9 @@
 #   apptainer exec --nv fairgen.sif snakemake
 FROM python:3.11-slim
 ARG TORCH_INDEX=https://pypi.org/simple
-COPY envs/requirements.lock /tmp/requirements.lock
-RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --requirement /tmp/requirements.lock
+COPY envs/requirements.lock envs/torch.lock /tmp/
+RUN pip install --no-cache-dir --require-hashes --no-deps --requirement /tmp/requirements.lock && \
+    pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --requirement /tmp/torch.lock
 # Snakemake keeps caches in the home folder, and the user of `docker run --user` has none.
 ENV HOME=/tmp
 WORKDIR /study

@@ -26,7 +26,7 @@ test: setup
 # What takes minutes: the workflow on a Slurm of its own (tests/slurm/cluster says what that needs) and the report in
 # Chromium included.
 test-slow: setup
-	$(BIN)/python -m pytest -m "slow or slurm or browser"
+	$(BIN)/python -m pytest -m "slow or slurm or browser or faults"
 
 lint: setup
 	$(BIN)/ruff check .
@@ -37,16 +37,21 @@ lint: setup
 
 setup: .venv/installed
 
-.venv/installed: envs/requirements.lock
+.venv/installed: envs/requirements.lock envs/torch.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --requirement envs/torch.lock
 	touch $@
 
 # After a change of envs/requirements.in: resolve it anew and pin what came out.
 lock:
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement envs/requirements.in
-	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > envs/requirements.lock
-	touch .venv/installed
+	$(BIN)/python -m pip install --quiet uv
+	(sed -n '/^#/p;/^[^#]/q' envs/requirements.lock; $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header envs/requirements.in \
+	  | awk '/^[a-zA-Z]/ {skip = /^(torch|torchvision|triton|nvidia|cuda)[-=]/} !skip') > envs/new.lock
+	mv envs/new.lock envs/requirements.lock
+	(sed -n '/^#/p' envs/torch.lock; grep -E '^torch(vision)?==' envs/requirements.in) > envs/new.lock
+	mv envs/new.lock envs/torch.lock

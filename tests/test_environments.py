@@ -14,8 +14,24 @@ ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
 
 def locked() -> dict[str, str]:
-    lines = (ROOT / "envs" / "requirements.lock").read_text().splitlines()
-    return {name.lower().replace("_", "-"): version for name, _, version in (line.partition("==") for line in lines)}
+    text = "".join((ROOT / "envs" / name).read_text() for name in ("requirements.lock", "torch.lock"))
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^ \n]+)", text, flags=re.MULTILINE)
+    return {name.lower().replace("_", "-"): version for name, version in pins}
+
+
+def test_every_package_but_pytorch_has_hashes() -> None:
+    lock = (ROOT / "envs" / "requirements.lock").read_text()
+    entries = re.split(r"^(?=[A-Za-z])", lock, flags=re.MULTILINE)[1:]
+    assert len(entries) > 100
+    for entry in entries:
+        assert re.match(r"[A-Za-z0-9._-]+==\S+ \\\n", entry), entry[:60]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry[:60]
+        assert not entry.startswith(("torch", "nvidia", "triton")), entry[:60]
+    assert "://" not in lock  # no registry is named
+    assert set(re.findall(r"^\w+", (ROOT / "envs" / "torch.lock").read_text(), re.MULTILINE)) == {
+        "torch",
+        "torchvision",
+    }
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)

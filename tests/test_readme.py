@@ -106,7 +106,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shell(folder: Path, line: str) -> str:
     """Run one line in the copy, whose environment is installed; its output."""
-    made = {"MAKEFLAGS": "--assume-old=envs/requirements.lock"}
+    made = {"MAKEFLAGS": "--assume-old=envs/requirements.lock --assume-old=envs/torch.lock"}
     done = subprocess.run(
         ["bash", "-c", line], cwd=folder, env=environment() | made, capture_output=True, text=True, check=False
     )

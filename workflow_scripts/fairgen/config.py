@@ -1,5 +1,6 @@
 """Checks a configuration against its schema and against itself, with messages that name the key."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from fairgen.errors import UserError
 def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
     """Raise a `UserError` that lists every mistake in `config`, each with its key, value and remedy."""
     mistakes = [describe(error) for error in Draft202012Validator(schema).iter_errors(config)]
+    mistakes += not_finite(config)
     mistakes = mistakes or list(contradictions(config))
     if mistakes:
         raise UserError("the configuration is not valid:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
@@ -42,6 +44,18 @@ def describe(error: ValidationError) -> str:
     elif error.validator == "oneOf":
         hint = " (see the comment beside this key in config.yaml)"
     return f"{key}: {error.message}{hint}"
+
+
+def not_finite(value: object, key: str = "") -> Iterator[str]:
+    """Numbers of YAML that are none: no bound of the schema refuses `.nan`, and few refuse `.inf`."""
+    if isinstance(value, Mapping):
+        for name, entry in value.items():
+            yield from not_finite(entry, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for number, entry in enumerate(value):
+            yield from not_finite(entry, f"{key}.{number}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{key}: {value} is no finite number"
 
 
 def contradictions(config: dict[str, Any]) -> Iterator[str]:

@@ -43,8 +43,12 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
     """
     try:
         raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        header = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None, nrows=1).iloc[0]
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path}: expected a CSV table in UTF-8; found: {error}") from error
+    twice = sorted(set(header[header.duplicated()]) & {*REQUIRED, *COLUMNS})
+    if twice:
+        raise UserError(f"{path}: expected every column once; found twice: {', '.join(twice)}. Delete or rename one.")
     absent = [column for column in REQUIRED if column not in raw.columns]
     if absent:
         raise UserError(
@@ -106,7 +110,7 @@ def _skin_types(column: pd.Series, path: str | Path) -> pd.Series:
 
 def _labels(column: pd.Series, path: str | Path) -> pd.Series:
     labels = column.str.strip()
-    _reject(column, labels == "", "a condition name", path)
+    _reject(column, (labels == "") | labels.str.contains(r"[\x00-\x1f\x7f]"), "a condition name", path)
     return labels
 
 
