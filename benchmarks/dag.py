@@ -11,6 +11,7 @@ count), memory the peak of the process.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,10 +37,10 @@ SETS = [f"d{{share:02d}}" for share in range({shares})]
 SMALL = range({small})
 
 def sources(number):
-    return [f"sources/{{index}}.py" for index in range(number)]
+    return [f"workflow_scripts/fairgen/module{{index}}.py" for index in range(number)]
 
 def of_all(name):
-    return expand("runs/{{train_set}}/run{{run}}/" + name, train_set=SETS, run=RUNS)
+    return expand("results/scale/runs/{{train_set}}/run{{run}}/" + name, train_set=SETS, run=RUNS)
 
 MODELS = of_all("evaluation.parquet")
 
@@ -47,73 +48,81 @@ wildcard_constraints:
     train_set="|".join(SETS),
     run=r"\d+",
 
+IMAGES = ["results/scale/data/images.npy", "results/scale/data/images.csv"]
+RECORD = "results/scale/data/images.json"
+FEATURES = "results/scale/perceptual/vgg19.safetensors"
+MANIFESTS = expand("results/scale/splits/run{{run}}.csv", run=RUNS)
+TABLES = expand("results/scale/tables/{{table}}.csv", table=SMALL)
+
 rule all:
-    input: expand("splits/run{{run}}.csv", run=RUNS), expand("tables/{{table}}.csv", table=SMALL), "report.html"
+    input: MANIFESTS, TABLES, "results/scale/report.html"
 
 rule data:
-    output: "images.npy", "images.csv", "images.json", "features"
+    output: IMAGES, RECORD, FEATURES
     shell: "touch {{output}}"
 
 rule make_splits:
-    input: sources({make_splits}), "images.json", "images.csv"
-    output: "splits/run{{run}}.csv"
-    log: "logs/splits/{{run}}.log"
-    benchmark: "benchmarks/splits/{{run}}.tsv"
+    input: sources({make_splits}), RECORD, IMAGES[1]
+    output: "results/scale/splits/run{{run}}.csv"
+    log: "results/scale/logs/make_splits/run{{run}}.log"
+    benchmark: "results/scale/benchmarks/make_splits/run{{run}}.tsv"
     shell: "touch {{output}}"
 
 rule train_vae:
-    input: sources({train_vae}), "images.npy", "images.csv", "images.json", "features", "splits/run{{run}}.csv"
+    input: sources({train_vae}), IMAGES, RECORD, FEATURES, "results/scale/splits/run{{run}}.csv"
     output:
-        "runs/{{train_set}}/run{{run}}/model.safetensors",
-        "runs/{{train_set}}/run{{run}}/history.csv",
-        "runs/{{train_set}}/run{{run}}/run.json",
-    log: "logs/train/{{train_set}}.{{run}}.log"
-    benchmark: "benchmarks/train/{{train_set}}.{{run}}.tsv"
+        "results/scale/runs/{{train_set}}/run{{run}}/model.safetensors",
+        "results/scale/runs/{{train_set}}/run{{run}}/history.csv",
+        "results/scale/runs/{{train_set}}/run{{run}}/run.json",
+    log: "results/scale/logs/train_vae/{{train_set}}.run{{run}}.log"
+    benchmark: "results/scale/benchmarks/train_vae/{{train_set}}.run{{run}}.tsv"
     shell: "touch {{output}}"
 
 rule evaluate_vae:
     input:
-        sources({evaluate_vae}), "images.npy", "images.csv", "features", "splits/run{{run}}.csv",
-        "runs/{{train_set}}/run{{run}}/model.safetensors",
+        sources({evaluate_vae}), IMAGES, FEATURES, "results/scale/splits/run{{run}}.csv",
+        "results/scale/runs/{{train_set}}/run{{run}}/model.safetensors",
     output:
-        "runs/{{train_set}}/run{{run}}/evaluation.parquet",
-        "runs/{{train_set}}/run{{run}}/embeddings.npz",
-        "runs/{{train_set}}/run{{run}}/samples.parquet",
-    log: "logs/evaluate/{{train_set}}.{{run}}.log"
-    benchmark: "benchmarks/evaluate/{{train_set}}.{{run}}.tsv"
+        "results/scale/runs/{{train_set}}/run{{run}}/evaluation.parquet",
+        "results/scale/runs/{{train_set}}/run{{run}}/embeddings.npz",
+        "results/scale/runs/{{train_set}}/run{{run}}/samples.parquet",
+    log: "results/scale/logs/evaluate_vae/{{train_set}}.run{{run}}.log"
+    benchmark: "results/scale/benchmarks/evaluate_vae/{{train_set}}.run{{run}}.tsv"
     shell: "touch {{output}}"
 
 rule ensemble:
     input:
-        sources({evaluate_vae}), "images.npy", "images.csv", expand("splits/run{{run}}.csv", run=RUNS),
-        expand("runs/{{train_set}}/run{{run}}/model.safetensors", run=RUNS, allow_missing=True),
-    output: "runs/{{train_set}}/ensemble.parquet"
+        sources({evaluate_vae}), IMAGES, MANIFESTS,
+        expand("results/scale/runs/{{train_set}}/run{{run}}/model.safetensors", run=RUNS, allow_missing=True),
+    output: "results/scale/runs/{{train_set}}/ensemble.parquet"
     shell: "touch {{output}}"
 
 rule ensembles:
-    input: sources({evaluate_vae}), MODELS, expand("runs/{{train_set}}/ensemble.parquet", train_set=SETS)
-    output: "tables/0.csv"
+    input:
+        sources({evaluate_vae}), MODELS,
+        expand("results/scale/runs/{{train_set}}/ensemble.parquet", train_set=SETS)
+    output: "results/scale/tables/0.csv"
     shell: "touch {{output}}"
 
 rule samples:
     input: sources({evaluate_vae}), MODELS, of_all("samples.parquet")
-    output: "tables/1.csv"
+    output: "results/scale/tables/1.csv"
     shell: "touch {{output}}"
 
 rule curves:
     input: sources({evaluate_vae}), of_all("history.csv")
-    output: "tables/2.csv"
+    output: "results/scale/tables/2.csv"
     shell: "touch {{output}}"
 
 rule table:
-    input: sources({evaluate_vae}), lambda wildcards: MODELS if int(wildcards.table) < {wide} + 1 else "images.csv"
-    output: "tables/{{table}}.csv"
+    input: sources({evaluate_vae}), lambda wildcards: MODELS if int(wildcards.table) <= {wide} else RECORD
+    output: "results/scale/tables/{{table}}.csv"
     wildcard_constraints: table="[3-9]|[1-9][0-9]+"
     shell: "touch {{output}}"
 
 rule page:
-    input: of_all("run.json"), expand("tables/{{table}}.csv", table=SMALL)
-    output: "report.html"
+    input: of_all("run.json"), TABLES
+    output: "results/scale/report.html"
     shell: "touch {{output}}"
 """
 
@@ -141,24 +150,24 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def compare(folder: Path, runs: int, shares: int) -> dict[str, float]:
     """Plan the study of `runs` x `shares` models and its bare twin in `folder`; jobs, seconds (CPU), peak MB."""
+    fairgen, bare = folder / "fairgen", folder / "bare"
+    fairgen.mkdir()
+    for part in ["Snakefile", "rules", "schemas", "workflow_scripts", "envs", "report"]:
+        (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, fairgen / part)
     sets = [{"name": f"d{share:02d}", "dark_share": share / max(shares - 1, 1)} for share in range(shares)]
-    study = folder / "study.yaml"
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["study"] = "scale"
     config["splits"].update(runs=runs, train_sets=sets)
-    study.write_text(yaml.safe_dump(config))
-    (folder / "bare").mkdir()
-    snakefile = folder / "bare" / "Snakefile"
-    plan = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(study), "--directory", str(folder / "fairgen")]
-    jobs, seconds, memory = dry_run(plan)
+    (fairgen / "config.yaml").write_text(yaml.safe_dump(config))
+    jobs, seconds, memory = dry_run(fairgen)
     # What surrounds the models: the same number of small jobs, as many of them over all models, as many sources.
     small = jobs - runs - 2 * runs * shares - shares - 3
-    sources = {rule: sources_of(plan, rule, target) for rule, target in TARGETS.items()}
-    (folder / "bare" / "sources").mkdir()
+    sources = {rule: sources_of(fairgen, rule, target) for rule, target in TARGETS.items()}
+    (bare / "workflow_scripts" / "fairgen").mkdir(parents=True)
     for number in range(max(sources.values())):
-        (folder / "bare" / "sources" / f"{number}.py").touch()
-    snakefile.write_text(BARE.format(runs=runs, shares=shares, small=small, wide=wide_rules(), **sources))
-    bare_jobs, bare_seconds, bare_memory = dry_run(["--snakefile", str(snakefile), "--directory", str(folder / "bare")])
+        (bare / "workflow_scripts" / "fairgen" / f"module{number}.py").touch()
+    (bare / "Snakefile").write_text(BARE.format(runs=runs, shares=shares, small=small, wide=wide_rules(), **sources))
+    bare_jobs, bare_seconds, bare_memory = dry_run(bare)
     return {
         "runs": runs,
         "shares": shares,
@@ -176,19 +185,19 @@ def wide_rules() -> int:
     return sum(path.read_text().count("=EVALUATIONS") for path in (ROOT / "rules").glob("stats*.smk"))
 
 
-def sources_of(plan: list[str], rule: str, target: str) -> int:
+def sources_of(study: Path, rule: str, target: str) -> int:
     """How many source files `target` of a rule has as inputs: its script and the modules it imports."""
-    command = [sys.executable, "-m", "snakemake", *DRY_RUN, *plan]
-    output = subprocess.run([*command, "--", target], capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", "snakemake", *DRY_RUN, "--", target]
+    output = subprocess.run(command, cwd=study, capture_output=True, text=True, check=True).stdout
     job = output[output.index(f"rule {rule}:") :]
     inputs = next(line for line in job.splitlines() if line.strip().startswith("input:"))
     return inputs.count("workflow_scripts/")
 
 
-def dry_run(arguments: list[str]) -> tuple[int, float, float]:
-    """Number of jobs, processor seconds and peak memory (MB) of one `snakemake --dry-run`."""
-    command = [sys.executable, "-m", "snakemake", *DRY_RUN, "--quiet", "rules", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def dry_run(study: Path) -> tuple[int, float, float]:
+    """Number of jobs, processor seconds and peak memory (MB) of one `snakemake --dry-run` in `study`."""
+    command = [sys.executable, "-m", "snakemake", *DRY_RUN, "--quiet", "rules"]
+    process = subprocess.Popen(command, cwd=study, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
