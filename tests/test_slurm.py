@@ -186,8 +186,7 @@ def test_what_a_site_edits_in_the_profile_reaches_slurm(
     shown = subprocess.check_output(["scontrol", "show", "job", job], text=True)
     known = dict(re.findall(r"(\w+)=(\S*)", shown))
     assert {key: known.get(key) for key in expected} == expected
-    process.send_signal(signal.SIGINT)
-    process.wait(60)
+    os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_job_killed_for_memory_gets_more(cluster: Path, project: Path) -> None:
