@@ -229,22 +229,35 @@ def test_a_restarted_controller_loses_no_job(cluster: Path, project: Path) -> No
     assert "continuing" not in training_log(project)
 
 
-@pytest.mark.parametrize("again", ["while it trains", "after it trained"])
-def test_a_killed_snakemake_trains_nothing_twice(cluster: Path, project: Path, again: str) -> None:
-    process = start(project, "--", ONE_MODEL)
+def kill_and_start_again(project: Path, process: subprocess.Popen[str], meanwhile: Callable[[], None]) -> None:
+    """Kill Snakemake while its job trains, and start it again after `meanwhile`; the folder is locked and says so."""
     wait_for_checkpoint(project)
     os.killpg(process.pid, signal.SIGKILL)
-    if again == "after it trained":
-        wait_for(lambda: not queue(), 300)
-        assert state_of(cluster, submitted(project)[0]) == "COMPLETED"
-    # The folder is still locked, and the message says what to do.
+    meanwhile()
     assert start(project, "--", ONE_MODEL).wait(60) != 0
     assert "--unlock" in (project / "slurm.log").read_text()
     snakemake(project, "--configfile", "tiny.yaml", "--unlock")
     finish(project, start(project, "--", ONE_MODEL))
     wait_for(lambda: not queue(), 60)
+    assert len(pd.read_csv(project / MODEL / "history.csv")) == LONG["train"]["epochs"]
+    assert planned(project, "--configfile", "tiny.yaml", "--", ONE_MODEL) == {}
+
+
+def test_a_killed_snakemake_takes_over_what_still_trains(cluster: Path, project: Path) -> None:
+    kill_and_start_again(project, start(project, "--", ONE_MODEL), meanwhile=lambda: None)
     assert "this training has ended before" in training_log(project)
     assert "epoch 1/" not in training_log(project)
-    history = pd.read_csv(project / MODEL / "history.csv")
-    assert len(history) == LONG["train"]["epochs"]
-    assert planned(project, "--configfile", "tiny.yaml", "--", ONE_MODEL) == {}
+
+
+def test_a_killed_snakemake_believes_what_has_trained(cluster: Path, project: Path) -> None:
+    record = project / MODEL / "run.json"
+    kept = []
+
+    def until_it_ends() -> None:
+        wait_for(lambda: not queue(), 300)
+        assert state_of(cluster, submitted(project)[0]) == "COMPLETED"
+        kept.append(record.read_bytes())
+
+    kill_and_start_again(project, start(project, "--", ONE_MODEL), until_it_ends)
+    # The record holds the seconds of the training: another one would have others.
+    assert [record.read_bytes()] == kept
