@@ -114,7 +114,7 @@ def _read_embeddings(
             values = frame.to_numpy(dtype=np.float32)
         else:
             raise UserError(f"{name}: {path} is not .npy, .npz or .parquet")
-    except (ValueError, BadZipFile, pa.ArrowException) as error:
+    except (ValueError, EOFError, BadZipFile, pa.ArrowException) as error:
         raise UserError(f"{name}: {path} cannot be read as an array of numbers: {error}") from error
     if values.dtype.kind not in "fiu":
         raise UserError(f"{name}: {path} holds {values.dtype}, expected numbers")
