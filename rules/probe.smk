@@ -55,6 +55,7 @@ rule embed_images:
     input:
         script=script("embed_images.py"),
         lib=imports("embed_images.py"),
+        record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
     output:

@@ -33,6 +33,28 @@ rule make_splits:
         " --run {wildcards.run} --output {output.manifest:q} > {log:q} 2>&1"
 
 
+# What decides on the training set of that name. A file, since Snakemake does not look at the parameters of a job
+# that is behind another one in the plan when all that lies between is `ancient`, as the manifest is for trainings.
+rule record_design:
+    output:
+        "<results>/splits/{train_set}.json",
+    log:
+        "<logs>/record_design/{train_set}.log",
+    benchmark:
+        "<benchmarks>/record_design/{train_set}.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=5,
+    params:
+        design=lambda wildcards: design_json(train_set=dark_share(wildcards.train_set)),
+    shell:
+        "printf %s {params.design:q} > {output:q} 2> {log:q}"
+
+
 rule describe_design:
     input:
         script=script("describe_design.py"),

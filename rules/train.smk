@@ -32,7 +32,8 @@ rule train_vae:
         lib=imports("train_vae.py"),
         features="<results>/perceptual/vgg19.safetensors",
         # The record names the images by hash and is compared by content; the manifest follows from it and from
-        # params.design. So packing the same images again, or adding a training set, trains nothing anew.
+        # the design. So packing the same images again, or adding a training set, trains nothing anew.
+        design="<results>/splits/{train_set}.json",
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
@@ -58,7 +59,6 @@ rule train_vae:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         config=train_json(),
-        design=lambda wildcards: design_json(train_set=dark_share(wildcards.train_set)),
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --record {input.record:q}"
         " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q}"
