@@ -36,7 +36,7 @@ rule record_provenance:
         mem_mb=1000,
         runtime=60,
     params:
-        folder=f"results/{config['study']}",
+        folder=lambda wildcards, output: str(Path(output[0]).parent),
         train_sets=TRAIN_SETS,
         runs=len(RUNS),
         config=json.dumps(config),

@@ -104,6 +104,6 @@ use rule describe_design as plan_design with:
 
 rule splits:
     input:
-        expand("<results>/splits/run{run}.csv", run=RUNS),
+        expand("<results>/splits/run{run}.{kind}", run=RUNS, kind=["csv", "sha256"]),
         "<results>/tables/design.csv",
     localrule: True
