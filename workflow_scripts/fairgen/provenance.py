@@ -142,9 +142,14 @@ def _contradictions(folder: Path, record: Mapping[str, Any], found: Hashes) -> I
             run = folder / name.replace("model.safetensors", "run.json")
             trained = json.loads(run.read_text("utf-8"))["config"] if run.is_file() else {}
             for block, value in trained.items():
-                if record["config"].get(block) != value:
-                    expected, now = (json.dumps(part) for part in (record["config"].get(block), value))
-                    yield Difference(f"{block} in {run.relative_to(folder)}", expected, now)
+                wanted = _deciding(record["config"].get(block))
+                if wanted != value:
+                    yield Difference(f"{block} in {run.relative_to(folder)}", json.dumps(wanted), json.dumps(value))
+
+
+def _deciding(block: object) -> object:
+    """A block of the study's settings without what a training is not told: TensorBoard watches, it decides nothing."""
+    return {key: value for key, value in block.items() if key != "tensorboard"} if isinstance(block, dict) else block
 
 
 def _is_code(path: Path) -> bool:

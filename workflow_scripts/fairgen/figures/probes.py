@@ -33,7 +33,7 @@ def draw_probe_curves(data: pd.DataFrame) -> Figure:
     """A panel per embedding (rows) and attribute (columns): AUC against the share of features removed."""
     rows = sorted(set(data[ROW].itertuples(index=False, name=None)))
     columns = list(dict.fromkeys(data["attribute"]))
-    figure = new_figure(max(PAGE_WIDTH, 1.7 * len(columns)), 1.7 * len(rows) + 1.1)
+    figure = new_figure(max(PAGE_WIDTH, 1.7 * len(columns)), 1.7 * len(rows) + 1.3)
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
     titled: set[int] = set()
     for line, row in enumerate(rows):
@@ -54,7 +54,7 @@ def draw_probe_curves(data: pd.DataFrame) -> Figure:
     for axes in grid.flat:
         found, names = axes.get_legend_handles_labels()
         handles |= dict(zip(names, found, strict=True))
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=3)
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=2)
     return figure
 
 
