@@ -56,6 +56,8 @@ RULES: dict[str, tuple[str, str]] = {
         "minutes; tests/test_probes_*.py run the probes",
     ),
     "snakemake --rerun-incomplete": (RUN, ""),
+    "make verify STUDY=demo": (RUN, ""),
+    "snakemake --forcerun make_splits": (DRY, "the manifests are as drawn"),
 }
 
 

@@ -1,9 +1,15 @@
-"""The marker of this suite, and how many cases were tried and survived."""
+"""The marker of this suite, the undisturbed study that everything is compared with, and the counts at the end."""
 
+import shutil
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stages import LOCAL_TARGETS, configure, without_network
+from workflow import copy_workflow, environment
 
 TRIED: Counter[str] = Counter()
 SURVIVED: Counter[str] = Counter()
@@ -13,6 +19,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("faults")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the workflow with both studies finished, run with the network closed where this machine can do so."""
+
+    folder = copy_workflow(tmp_path_factory.mktemp("undisturbed") / "project")
+    configure(folder)
+    for arguments in (
+        ["all", "metadata", "probe", "--configfile", "tiny.yaml"],
+        [*LOCAL_TARGETS, "--configfile", "local.yaml"],
+    ):
+        done = subprocess.run(
+            [
+                *(*without_network(), sys.executable, "-m", "snakemake"),
+                *("--workflow-profile", "profiles/cpu", "--cores", "2", *arguments),
+            ],
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def study(undisturbed: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the finished studies that a test may hurt."""
+    folder = tmp_path / "project"
+    shutil.copytree(undisturbed, folder)
+    yield folder
+    shutil.rmtree(folder)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
