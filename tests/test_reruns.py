@@ -179,7 +179,7 @@ SOURCES = {
     "workflow_scripts/fairgen/packing.py": {*STAGES},
     "workflow_scripts/fairgen/training.py": {*STAGES} - {"data", "splits"},
     "workflow_scripts/fairgen/evaluation.py": {*STAGES} - {"data", "splits", "train"},
-    "workflow_scripts/fairgen/stats/paired.py": {"stats", "figures", "report"},
+    "workflow_scripts/fairgen/stats/paired.py": {"stats", "figures", "probe", "report"},
     "workflow_scripts/fairgen/style.py": {"figures", "probe", "report"},
     "workflow_scripts/fairgen/errors.py": {*STAGES},
     "workflow_scripts/fairgen/templates/report.html.j2": {"report"},
@@ -236,15 +236,16 @@ def changed(config: Config, key: str, value: object) -> Config:
     return config | {block: changed(config.get(block, {}), rest, value) if rest else value}
 
 
-def stages(study: Path, config: Config, name: str = "study") -> set[str]:
-    """The rule files whose rules a dry run plans."""
-    (study / f"{name}.yaml").write_text(yaml.safe_dump(config))
+def stages(study: Path, config: Config, name: str) -> set[str]:
+    """The rule files whose rules a dry run plans, with `config` in a file of that name."""
+    overlay = study / f"changed-{name}.yaml"
+    overlay.write_text(yaml.safe_dump(config))
     file_of = {
         rule: path.stem.split("_")[0]
         for path in (ROOT / "rules").glob("*.smk")
         for rule in re.findall(r"^ *(?:rule|use rule \w+ as) (\w+)", path.read_text(), flags=re.MULTILINE)
     }
-    jobs = planned(study, "--configfile", f"{name}.yaml")
+    jobs = planned(study, "--configfile", overlay.name)
     # Targets such as `splits` are not jobs.
     # Rules of figures are made in a loop.
     return {file_of.get(rule, "figures") for rule in jobs if rule not in STAGES}
