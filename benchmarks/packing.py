@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import pandas as pd
 
 from fairgen.files import write_csv
 from fairgen.locations import Source
+from fairgen.memory import peak_resident_mb
 from fairgen.metadata import COLUMNS
 from fairgen.packing import Settings, index_of, pack_images
 from fairgen.sources import locate_images
@@ -47,9 +47,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.measure:
         seconds, cpu = pack(Path(args.measure[0]), int(args.measure[1]))
-        # Not ru_maxrss, which a process inherits from the one that started it.
-        peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-        print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_mb": int(peak[1]) / 1024}))
+        print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_mb": peak_resident_mb()}))
         return
     workers = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as temporary:

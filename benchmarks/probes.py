@@ -11,7 +11,6 @@ Both sides of `speed` have the same layers, Adam without weight decay, batch siz
 
 import argparse
 import os
-import re
 import time
 import warnings
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 
+from fairgen.memory import peak_resident_mb
 from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks, parameter_count
 from fairgen.probes.folds import Fold, make_folds
 from fairgen.probes.jobs import fit_scaling
@@ -143,13 +143,6 @@ def speed(n: int, d: int, folds: int, epochs: int) -> None:
             )
 
 
-def peak_memory() -> float:
-    """Peak resident memory of this process in GB. Not ru_maxrss: a child process starts with its parent's."""
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) / 2**20
-
-
 def size(sizes: Sequence[tuple[int, int]], precision: str) -> None:
     """Time of one network and epoch, a network per thread; peak memory of the process."""
     for n, d in sizes:
@@ -169,7 +162,7 @@ def size(sizes: Sequence[tuple[int, int]], precision: str) -> None:
         work = parameter_count(d, HIDDEN, 1) * n
         print(
             f"n={n} d={d} {precision}: {wall:.2f} s per network and epoch, processor time {processor:.2f} s "
-            f"({1e9 * processor / work:.4f} ns per row and parameter), peak {peak_memory():.1f} GB, "
+            f"({1e9 * processor / work:.4f} ns per row and parameter), peak {peak_resident_mb() / 1024:.1f} GB, "
             f"load {os.getloadavg()[0]:.1f}",
             flush=True,
         )
@@ -186,7 +179,8 @@ def protocol(n: int, d: int, precision: str) -> None:
     table = probe_attribute(x, np.arange(n), make_target("sex", ["F", "M"], y), [], settings, torch.device("cpu"))
     print(
         f"n={n} d={d} {precision}: {len(table)} fits of one epoch in {time.perf_counter() - start:.0f} s, "
-        f"processor time {time.process_time() - used:.0f} s, peak {peak_memory():.1f} GB, load {os.getloadavg()[0]:.1f}"
+        f"processor time {time.process_time() - used:.0f} s, "
+        f"peak {peak_resident_mb() / 1024:.1f} GB, load {os.getloadavg()[0]:.1f}"
     )
     print(table.groupby(["probe", "removal", "fraction"]).auc.mean().round(3).to_string())
 

@@ -14,7 +14,7 @@ ROOT = Path(str(workflow.current_basedir)).parent
 SCRIPTS = ROOT / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from fairgen.config import check_config, read_as_yaml
+from fairgen.config import check_config, read_as_yaml, training_settings
 from fairgen.errors import UserError
 from fairgen.study_progress import follow_study
 
@@ -110,10 +110,8 @@ def as_json(*blocks):
 
 
 def train_json():
-    """The configuration that decides on the weights of a model, as JSON text; TensorBoard only watches."""
-    train = {key: value for key, value in config["train"].items() if key != "tensorboard"}
-    blocks = {block: config[block] for block in ("seed", "model", "loss")}
-    return json.dumps(blocks | {"train": train}, sort_keys=True)
+    """The configuration that decides on the weights of a model, as JSON text."""
+    return json.dumps(training_settings(config), sort_keys=True)
 
 
 def table(name, label, category="Results"):

@@ -77,7 +77,8 @@ rule measure_tone:
         label=config["splits"]["label"],
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --label {params.label}"
-        " --workers {threads} --tone {output.tone:q} --by-type {output.by_type:q} --by-atlas {output.by_atlas:q} > {log:q} 2>&1"
+        " --workers {threads} --tone {output.tone:q} --by-type {output.by_type:q} --by-atlas {output.by_atlas:q}"
+        " > {log:q} 2>&1"
 
 
 rule describe_data:

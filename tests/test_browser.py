@@ -93,7 +93,7 @@ def test_it_opens_from_disk_without_network_or_complaint(reader: Reader, results
 def test_the_page_may_not_load_anything(reader: Reader) -> None:
     # Not only does it ask for nothing: what slipped in would be refused by the page's own policy.
     reader.page.evaluate("document.body.append(Object.assign(new Image(), {src: 'http://127.0.0.1:9/x.png'}))")
-    reader.page.wait_for_function("document.images[document.images.length - 1].complete")
+    reader.page.locator("img").last.evaluate("(image) => image.decode().catch(() => {})")
     assert any("Content Security Policy" in text for text in reader.complaints)
     assert reader.page.evaluate("document.images[document.images.length - 1].naturalWidth") == 0
 
@@ -223,7 +223,7 @@ def test_a_claim_leads_to_its_table(reader: Reader) -> None:
     table = reader.page.locator("#table-gaps")
     table.evaluate("(part) => { part.open = false; }")
     link.click()
-    reader.page.wait_for_function("document.getElementById('table-gaps').open")
+    reader.page.locator("#table-gaps[open]").wait_for()
     assert table.locator("table").is_visible()
 
 

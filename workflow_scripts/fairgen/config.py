@@ -32,6 +32,12 @@ def read_as_yaml(config: dict[str, Any], command_line: Mapping[str, Any]) -> Non
             config[key] = _typed(value)
 
 
+def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The blocks that decide on the weights of a model; TensorBoard watches, it decides nothing."""
+    train = {key: value for key, value in config["train"].items() if key != "tensorboard"}
+    return {**{block: config[block] for block in ("seed", "model", "loss")}, "train": train}
+
+
 def describe(error: ValidationError) -> str:
     """One line for one schema error: `train.learning_rate: '1e-4' is not of type 'number' (...)`."""
     key = ".".join(str(part) for part in error.absolute_path) or "top level"

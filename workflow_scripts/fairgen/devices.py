@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from fairgen.errors import UserError
 from fairgen.gpu_lease import lease, lock_folder, visible_devices
+from fairgen.memory import peak_resident_mb
 
 ModuleType = TypeVar("ModuleType", bound=torch.nn.Module)
 
@@ -91,11 +91,4 @@ def hardware(device: torch.device) -> dict[str, str | int]:
 
 def peak_memory_mb(device: torch.device) -> float:
     """Peak memory of this process in MiB: on the GPU when there is one, else resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    try:
-        # Not ru_maxrss first: a process inherits it from the one that started it, be it Snakemake or a benchmark.
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        return int(status["VmHWM"].split()[0]) / 2**10
-    except (OSError, KeyError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_resident_mb()

@@ -13,6 +13,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fairgen.config import training_settings
 from fairgen.errors import UserError
 from fairgen.files import sha256_of
 
@@ -137,19 +138,16 @@ def _contradictions(folder: Path, record: Mapping[str, Any], found: Hashes) -> I
         packed = json.loads(images.read_text("utf-8"))["sha256"]
         if found.get("data/images.npy", packed) != packed:
             yield Difference("data/images.npy against data/images.json", packed, found["data/images.npy"])
-    for name in found:
-        if name.endswith("/model.safetensors"):
+    models = [name for name in found if name.endswith("/model.safetensors")]
+    if models:  # a study of given embeddings trains none
+        settings = training_settings(record["config"])
+        for name in models:
             run = folder / name.replace("model.safetensors", "run.json")
             trained = json.loads(run.read_text("utf-8"))["config"] if run.is_file() else {}
             for block, value in trained.items():
-                wanted = _deciding(record["config"].get(block))
+                wanted = settings.get(block)
                 if wanted != value:
                     yield Difference(f"{block} in {run.relative_to(folder)}", json.dumps(wanted), json.dumps(value))
-
-
-def _deciding(block: object) -> object:
-    """A block of the study's settings without what a training is not told: TensorBoard watches, it decides nothing."""
-    return {key: value for key, value in block.items() if key != "tensorboard"} if isinstance(block, dict) else block
 
 
 def _is_code(path: Path) -> bool:
