@@ -36,6 +36,9 @@ rule make_splits:
 # What decides on the training set of that name. A file, since Snakemake does not look at the parameters of a job
 # that is behind another one in the plan when all that lies between is `ancient`, as the manifest is for trainings.
 rule record_design:
+    input:
+        script=script("record_design.py"),
+        lib=imports("record_design.py"),
     output:
         "<results>/splits/{train_set}.json",
     log:
@@ -52,7 +55,7 @@ rule record_design:
     params:
         design=lambda wildcards: design_json(train_set=dark_share(wildcards.train_set)),
     shell:
-        "printf %s {params.design:q} > {output:q} 2> {log:q}"
+        "python -u {input.script:q} --design {params.design:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule describe_design:

@@ -1,6 +1,9 @@
 """The conda environments and the container name the versions that the lock file pins."""
 
+import ast
+import functools
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,16 @@ from workflow import ROOT
 # What the packages of conda-forge are called on PyPI, where that differs.
 PYPI = {"pytorch": "torch"}
 OPTIONAL = {"openclip"}
+# What packages of conda-forge are called in an import statement, where that differs.
+IMPORTED = {
+    "pillow": "PIL",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+    "pyyaml": "yaml",
+    "pytorch": "torch",
+    "open-clip-torch": "open_clip",
+}
+SCRIPTS = ROOT / "workflow_scripts"
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
 
@@ -51,6 +64,45 @@ def test_rules_name_environments_that_exist() -> None:
     text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     named = set(re.findall(r'environment\("(\w+)"\)', text))
     assert named == {path.stem for path in ENVIRONMENTS}
+
+
+@functools.cache
+def imported(path: Path) -> set[str]:
+    """The dotted names that the source file at `path` imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def packages_of(path: Path, seen: set[Path]) -> set[str]:
+    """The packages that the source file at `path` imports, and the modules of the library that it imports."""
+    seen.add(path)
+    names = imported(path)
+    found = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"fairgen"}
+    for name in names:
+        stem = SCRIPTS / name.replace(".", "/")
+        for module in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if module.is_file() and module not in seen:
+                found |= packages_of(module, seen)
+    return found
+
+
+def test_each_stage_has_what_its_script_imports() -> None:
+    checked = 0
+    for path in (ROOT / "rules").glob("*.smk"):
+        for rule in re.split(r"^ *(?=rule |use rule )", path.read_text(), flags=re.MULTILINE):
+            scripts, named = re.findall(r'script\("(\w+\.py)"\)', rule), re.findall(r'environment\("(\w+)"\)', rule)
+            if scripts and named:
+                environment = yaml.safe_load((ROOT / "envs" / f"{named[0]}.yaml").read_text())
+                packages = [re.split("[=<>]", entry)[0] for entry in environment["dependencies"]]
+                installed = {IMPORTED.get(package, package) for package in packages}
+                assert packages_of(SCRIPTS / scripts[0], set()) <= installed, scripts[0]
+                checked += 1
+    assert checked > 30
 
 
 def test_the_slurm_plugin_is_new_enough() -> None:

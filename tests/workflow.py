@@ -1,17 +1,23 @@
 """Runs the workflow in copies of the repository; for the tests of the whole line."""
 
+import contextlib
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
+from snakemake.cli import main as snakemake_main
 
 ROOT = Path(__file__).parents[1]
 PARTS = ["Snakefile", "config.yaml", "rules", "schemas", "studies", "workflow_scripts", "envs", "report", "profiles"]
 TINY = ROOT / "tests" / "tiny.yaml"
+PROFILE = ["--workflow-profile", "profiles/cpu", "--cores", "2"]
 
 
 def environment() -> dict[str, str]:
@@ -22,7 +28,7 @@ def environment() -> dict[str, str]:
 def snakemake(folder: Path, *arguments: str, check: bool = True) -> str:
     """Run snakemake in `folder` as a user would; its output."""
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/cpu", "--cores", "2", *arguments],
+        [sys.executable, "-m", "snakemake", *PROFILE, *arguments],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -36,11 +42,36 @@ def snakemake(folder: Path, *arguments: str, check: bool = True) -> str:
 
 def planned(folder: Path, *arguments: str) -> dict[str, int]:
     """How many jobs of each rule a dry run plans."""
-    output = snakemake(folder, "--dry-run", *arguments)
+    return jobs_of(snakemake(folder, "--dry-run", *arguments))
+
+
+def jobs_of(output: str) -> dict[str, int]:
+    """How many jobs of each rule a dry run has planned, from what it printed."""
     jobs = {name: int(count) for name, count in re.findall(r"^([a-z_0-9]+) +(\d+)$", output, flags=re.MULTILINE)}
-    if not jobs:
-        assert "Nothing to be done" in output
+    assert jobs or "Nothing to be done" in output, output
     return {name: count for name, count in jobs.items() if name not in ("total", "all")}
+
+
+def dry_runs(calls: Iterable[tuple[Path, Sequence[str]]]) -> list[str]:
+    """What a dry run with these arguments in this folder prints, for each of `calls`.
+
+    Each is made by a process of its own, forked from one that has imported Snakemake: that takes half of their time.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["snakemake.cli"])
+    with context.Pool(maxtasksperchild=1) as pool:
+        return pool.starmap(_dry_run, calls, chunksize=1)
+
+
+def _dry_run(folder: Path, arguments: Sequence[str]) -> str:
+    os.chdir(folder)
+    with tempfile.TemporaryFile("w+") as output:
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
+        with contextlib.suppress(SystemExit):
+            snakemake_main(["--dry-run", *PROFILE, *arguments])
+        output.seek(0)
+        return output.read()
 
 
 def copy_workflow(folder: Path) -> Path:
