@@ -23,8 +23,8 @@ verify: setup
 test: setup
 	$(BIN)/python -m pytest
 
-# What takes minutes: the workflow on a Slurm of its own (tests/slurm/cluster says what that needs) and the report in
-# Chromium included.
+# What takes minutes: with the workflow on a Slurm of its own (tests/slurm/cluster says what that needs) and the report in
+# Chromium.
 test-slow: setup
 	$(BIN)/python -m pytest -m "slow or slurm or browser or faults"
 

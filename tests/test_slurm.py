@@ -81,7 +81,9 @@ class Study:
         return [job for job in self.jobs("") if job in listed.stdout.split()]
 
     def training_log(self) -> str:
-        return (self.folder / "results/tiny/logs/train_vae/B.run0.log").read_text()
+        """The log of the training; Snakemake removes it before the job starts again."""
+        log = self.folder / "results/tiny/logs/train_vae/B.run0.log"
+        return log.read_text() if log.exists() else ""
 
     def trainings(self) -> list[int]:
         """The processes that train here."""
