@@ -24,6 +24,8 @@ MAX_PIXELS = 60_000_000  # a decoded image of that size takes 180 MB; the larges
 DRAFT_FACTOR = 2
 # Damaged files raise whatever the format's parser stumbles over.
 DAMAGE = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, OverflowError)
+# What decoders ask for at most, in bytes: coefficients of a progressive JPEG or two canvases of a WebP, and the pixels.
+DECODER_BYTES = 12 * MAX_PIXELS
 # What puts an image upright, by its EXIF orientation (Exif 2.32, tag 0x0112); 1 is upright already.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -57,6 +59,7 @@ def decode_square(
 
     Raises:
         DecodeError: not an image, damaged, or more than `max_pixels` pixels.
+        MemoryError: there is too little to tell.
     """
     with _failures_named(data), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         size = image.size
@@ -84,7 +87,10 @@ def identify(data: bytes) -> None:
 
 @contextmanager
 def _failures_named(data: bytes) -> Iterator[None]:
-    """Turn what Pillow raises into a `DecodeError`."""
+    """Turn what Pillow raises into a `DecodeError`.
+
+    Decoders that get no memory say that the data stream is broken: a photograph is damaged only where there was memory.
+    """
     try:
         yield
     except UnidentifiedImageError as error:
@@ -92,6 +98,7 @@ def _failures_named(data: bytes) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise DecodeError("too-many-pixels", str(error)) from error
     except DAMAGE as error:
+        np.empty(DECODER_BYTES, np.uint8)  # raises MemoryError; touches nothing
         raise DecodeError("corrupt", f"{type(error).__name__}: {error}") from error
 
 
