@@ -29,19 +29,40 @@ def test_failure_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["table.csv"]
 
 
-def test_a_killed_writer_leaves_no_product(tmp_path: Path) -> None:
-    target = tmp_path / "product.bin"
+def write_half(target: Path, then: str) -> "subprocess.Popen[str]":
     code = textwrap.dedent(f"""
         import os, signal
         from fairgen.files import atomic_path
         with atomic_path({str(target)!r}) as temporary:
             temporary.write_bytes(b"half")
-            os.kill(os.getpid(), signal.SIGKILL)
+            print("written", flush=True)
+            {then}
     """)
-    library = str(Path(__file__).parents[1] / "workflow_scripts")
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": library}, check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert not target.exists()
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "workflow_scripts")}
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "written\n"
+    return process
+
+
+def test_a_killed_writer_leaves_no_product_and_the_next_clears_up(tmp_path: Path) -> None:
+    killed, running = tmp_path / "killed.bin", tmp_path / "running.bin"
+    elsewhere = tmp_path / ".x.another-machine.1.tmp.bin"
+    elsewhere.write_bytes(b"half")
+    with write_half(running, "input()") as writer:
+        with write_half(killed, "os.kill(os.getpid(), signal.SIGKILL)") as process:
+            pass
+        assert process.returncode == -signal.SIGKILL
+        assert not killed.exists()
+        left = {name for name in os.listdir(tmp_path) if ".tmp" in name}
+        assert len(left) == 3
+        write_json({}, tmp_path / "other.json")
+        # What another process is writing stays, and what another machine wrote.
+        assert {name.split(".")[1] for name in left & set(os.listdir(tmp_path))} == {"running", "x"}
+        writer.communicate("\n")
+    assert running.read_bytes() == b"half"
+    assert set(os.listdir(tmp_path)) == {elsewhere.name, "running.bin", "other.json"}
 
 
 def test_json_refuses_numbers_it_cannot_hold(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import platform
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +23,39 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success flush it to disk and rename it, on failure remove it.
 
     The reader of `path` therefore sees the old file, the new one or none, never half of one,
-    also after a power loss: the data is on disk before the name is.
+    also after a power loss: the data is on disk before the name is. What killed writers left in the folder goes.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path.parent)
     # The suffix stays last: several writers choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{platform.node()}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         move_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@cache  # once in a process: a folder may hold every photograph
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes of this machine that are no more; of others nobody here can know."""
+    ours = re.compile(rf"\..+\.{re.escape(platform.node())}\.(\d+)\.tmp(\..*)?")
+    for entry in os.scandir(folder):
+        match = ours.fullmatch(entry.name)
+        if match and not _is_running(int(match[1])):
+            with suppress(FileNotFoundError):  # another process was faster
+                os.unlink(entry)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def move_into_place(source: str | Path, path: str | Path) -> None:
