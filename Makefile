@@ -34,6 +34,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+	$(BIN)/python envs/check_vulnerabilities.py
 
 setup: .venv/installed
 
