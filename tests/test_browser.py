@@ -243,6 +243,8 @@ def test_without_script_the_tables_are_there(chromium: "Browser", results: Path)
 @pytest.mark.parametrize("reader", [PHONE], ids=["phone"], indirect=True)
 def test_a_phone_scrolls_down_only(reader: Reader) -> None:
     width = "document.documentElement.scrollWidth"
+    # A word without a place to break it, such as a sum or a path, in every paragraph.
+    reader.page.evaluate("document.querySelectorAll('p, figcaption, li').forEach(e => e.append(' ' + 'x'.repeat(64)))")
     assert reader.page.evaluate(width) <= PHONE["width"]
     reader.unfold()
     assert reader.page.evaluate(width) <= PHONE["width"]

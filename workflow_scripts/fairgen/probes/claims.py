@@ -45,10 +45,12 @@ def _take(
     ]
 
 
-def _step(entry: Mapping[str, object], what: str, sign: int, null: float) -> Step:
+def _step(
+    entry: Mapping[str, object], what: str, sign: int, null: float, limits: tuple[float, float] = (-1, 1)
+) -> Step:
     parts = (entry["dataset"], entry["model"], entry["train_set"], entry["attribute"])
     where = ", ".join(str(part) for part in parts if part)
-    return Step(f"{what} ({where})", np.asarray(entry["values"]), sign, float(str(entry["ratio"])), null)
+    return Step(f"{what} ({where})", np.asarray(entry["values"]), sign, float(str(entry["ratio"])), null, limits)
 
 
 def _case(claim: str, statement: str, steps: Sequence[Step], rule: str, reason: str, equivalence: bool) -> Case:
@@ -73,7 +75,7 @@ def _case(claim: str, statement: str, steps: Sequence[Step], rule: str, reason: 
 
 
 def _p1(entries: Sequence[Mapping[str, object]], alpha: float) -> Case:
-    steps = [_step(entry, "AUC of the probe", +1, 0.5) for entry in entries]
+    steps = [_step(entry, "AUC of the probe", +1, 0.5, limits=(0, 1)) for entry in entries]
     rule = (
         f"supported: AUC above 0.5 in every series, Holm-adjusted p at most {alpha:g}; contradicted: below 0.5 in one, "
         "Bonferroni- and Holm-adjusted; else inconclusive"

@@ -16,6 +16,7 @@ from fairgen.stats.sweep import slopes_per_run
 from fairgen.stats.verdicts import Case, Step, all_of, number
 
 CORRECTED_T = "paired t over runs, Nadeau-Bengio variance, two-sided"
+MEASURES = {"mse": "MSE", "latent_std": "latent standard deviation"}
 
 
 def run_claims(table: RunTable, gaps: pd.DataFrame, rules: Rules) -> list[Case]:
@@ -201,7 +202,7 @@ def _c6(table: RunTable, rules: Rules) -> Case:
         for sign in (+1, -1):
             steps.append(
                 Step(
-                    f"latent standard deviation gap under {name}, against {number(-sign * margin)}",
+                    f"latent standard deviation gap under {name} (bound {number(-sign * margin)})",
                     table.gap("latent_std", name),
                     sign,
                     table.test_train_ratio(name),
@@ -276,5 +277,5 @@ def _compared(table: RunTable, rules: Rules, opening: str, first: tuple[str, str
 
 def _trend(table: RunTable, metric: str, groups: tuple[str, ...], sign: int) -> Step:
     which = " and ".join(groups)
-    name = f"change of the mean {metric} of {which} images per unit of dark share"
+    name = f"change of the mean {MEASURES[metric]} of {which} images from a dark share of 0 to 1"
     return Step(name, slopes_per_run(table, metric, groups), sign, table.test_train_ratio(*table.shares))

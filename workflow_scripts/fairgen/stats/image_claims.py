@@ -47,7 +47,7 @@ def colour_claim(table: RunTable | None, rules: Rules) -> Case:
 
     def step(group: str, axis: str, sign: int, null: float) -> Step:
         change = table.values[axis][c, group] - table.values[axis][a, group]
-        name = f"change of {AXIS_NAMES[axis]} of {group} reconstructions from {a} to {c}, against {number(null)}"
+        name = f"change of {AXIS_NAMES[axis]} of {group} reconstructions from {a} to {c} (bound {number(null)})"
         return Step(name, change, sign, table.test_train_ratio(a, c), null)
 
     limit = rules.noticeable

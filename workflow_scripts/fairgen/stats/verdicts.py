@@ -40,6 +40,7 @@ class Step:
     sign: int
     ratio: float  # n_test / n_train of the variance correction
     null: float = 0.0
+    limits: tuple[float, float] = (-math.inf, math.inf)  # of what the mean can be; the interval ends there
 
     @cached_property
     def test(self) -> RunTest:
@@ -134,7 +135,7 @@ def judge(case: Case, alpha: float) -> Evidence:
     else:
         step = case.clauses[strongest][clauses_against[strongest][1]]
     level = 1 - 2 * alpha if case.equivalence else 1 - alpha
-    low, high = step.test.interval(level)
+    low, high = (min(max(end, step.limits[0]), step.limits[1]) for end in step.test.interval(level))
     return Evidence(step.name, step.test.mean, low, high, level, p_for, p_against, step.test.n)
 
 
