@@ -14,6 +14,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from sys import path
@@ -26,6 +27,7 @@ import yaml
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 from fairgen.memory import peak_resident_mb
 from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks, parameter_count
@@ -40,6 +42,7 @@ from fairgen.probes.targets import make_target
 HIDDEN = (768, 256)
 FRACTIONS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5)
 EPOCHS, PATIENCE, BATCH = 200, 10, 200
+SIDES = ("bf16", "float64", "float64-1", "fp32", "float32")
 TASKS = {"strong": 3.0, "weak": 1.0}
 
 
@@ -51,34 +54,53 @@ def dense_task(n: int, d: int, strength: float, rng: np.random.Generator) -> tup
     return x, (score + rng.logistic(size=n) > 0).astype(np.int64)
 
 
-def sklearn_fold(x: np.ndarray, y: np.ndarray, fold: Fold, removals: Sequence[np.ndarray], epochs: int) -> list[float]:
-    """AUC of one scikit-learn network per removal; columns are dropped, features scaled on the training fold."""
-    aucs = []
-    for kept in removals:
-        center, inverse = fit_scaling(x[fold.fitting])
-        scaled = ((x - center) * inverse).astype(x.dtype)[:, kept]
-        share = len(fold.valid) / len(fold.fitting)
-        model = MLPClassifier(
-            HIDDEN,
-            alpha=0,
-            batch_size=BATCH,
-            early_stopping=True,
-            validation_fraction=share,
-            n_iter_no_change=PATIENCE,
-            max_iter=epochs,
-            random_state=0,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a bounded number of epochs is asked for
-            model.fit(scaled[fold.fitting], y[fold.fitting])
-        aucs.append(float(roc_auc_score(y[fold.test], model.predict_proba(scaled[fold.test])[:, 1])))
-    return aucs
+@dataclass
+class Spent:
+    """What one way of training has cost so far, and the AUC of its networks."""
+
+    wall: float = 0.0
+    processor: float = 0.0
+    epochs: int = 0
+    aucs: list[float] = field(default_factory=list)
+
+
+def sklearn_folds(
+    x: np.ndarray, y: np.ndarray, folds: Sequence[Fold], removals: Sequence[Sequence[np.ndarray]], epochs: int,
+    threads: int | None = None,
+) -> tuple[list[float], int]:  # fmt: skip
+    """AUC of one scikit-learn network per fold and removal, and epochs; columns are dropped, features scaled.
+
+    Args:
+        threads: of its matrix products; None: all, as it comes.
+    """
+    aucs, trained = [], 0
+    for fold, kept_columns in zip(folds, removals, strict=True):
+        for kept in kept_columns:
+            center, inverse = fit_scaling(x[fold.fitting])
+            scaled = ((x - center) * inverse).astype(x.dtype)[:, kept]
+            share = len(fold.valid) / len(fold.fitting)
+            model = MLPClassifier(
+                HIDDEN,
+                alpha=0,
+                batch_size=BATCH,
+                early_stopping=True,
+                validation_fraction=share,
+                n_iter_no_change=PATIENCE,
+                max_iter=epochs,
+                random_state=0,
+            )
+            with warnings.catch_warnings(), threadpool_limits(threads):
+                warnings.simplefilter("ignore", ConvergenceWarning)  # a bounded number of epochs is asked for
+                model.fit(scaled[fold.fitting], y[fold.fitting])
+            trained += model.n_iter_
+            aucs.append(float(roc_auc_score(y[fold.test], model.predict_proba(scaled[fold.test])[:, 1])))
+    return aucs, trained
 
 
 def batched_folds(
     x: np.ndarray, y: np.ndarray, folds: Sequence[Fold], removals: Sequence[Sequence[np.ndarray]], epochs: int,
     precision: str,
-) -> list[float]:  # fmt: skip
+) -> tuple[list[float], int]:  # fmt: skip
     """The same with the batched networks, those of all folds at once."""
     matrix, labels = torch.from_numpy(x), [Labels(y[:, None].astype(np.float32), "sigmoid")]
     settings = MLPSettings(
@@ -92,55 +114,61 @@ def batched_folds(
             tests.append(fold.test)
             networks.append(Network(fold.train, fold.valid, 0, center, inverse, kept, len(networks)))
     fitted = fit_networks(matrix, labels, networks, settings)
-    return [
+    aucs = [
         float(roc_auc_score(y[test], predict(matrix, network, result, test)[:, 0]))
         for test, network, result in zip(tests, networks, fitted, strict=True)
     ]
+    return aucs, sum(result.epochs for result in fitted)
 
 
-def sklearn_folds(
-    x: np.ndarray, y: np.ndarray, folds: Sequence[Fold], removals: Sequence[Sequence[np.ndarray]], epochs: int
-) -> list[float]:
-    """The loop over folds and removals."""
-    pairs = zip(folds, removals, strict=True)
-    return [auc for fold, kept in pairs for auc in sklearn_fold(x, y, fold, kept, epochs)]
+def speed(n: int, d: int, folds: int, turn: int, epochs: int, chosen: Sequence[str]) -> None:
+    """Seconds and mean AUC of the loop (float64 as users give it, and float32) and of the batch, `turn` folds in turns.
 
-
-def speed(n: int, d: int, folds: int, epochs: int) -> None:
-    """Seconds and mean AUC of the loop (float64 as given by users, and float32) and of the batch (fp32, bf16).
-
-    Both sides have all threads: scikit-learn for its matrix products, the batch for networks side by side.
+    Both have all threads: scikit-learn for its matrix products, the batch for networks side by side. As epochs differ
+    by chance, the time per epoch is given, too. AUCs are compared by fold: the mean difference and its standard error.
     """
     rng = np.random.default_rng(0)
     for task, strength in TASKS.items():
         x, y = dense_task(n, d, strength, rng)
-        parts = make_folds(np.arange(n), y, np.arange(n), 10, 0, False, task)[:folds]
-        removals = [
-            [
-                kept_after(np.random.default_rng(number).permutation(d)[: removed_count(fraction, d)], d)
-                for fraction in FRACTIONS
-            ]
-            for number in range(len(parts))
-        ]
         sides = {
-            "batched bf16": partial(batched_folds, x, precision="bf16"),
-            "scikit-learn float64": partial(sklearn_folds, x.astype(float)),
-            "batched fp32": partial(batched_folds, x, precision="fp32"),
-            "scikit-learn float32": partial(sklearn_folds, x),
+            "bf16": partial(batched_folds, x, precision="bf16"),
+            "float64": partial(sklearn_folds, x.astype(float)),
+            "float64-1": partial(sklearn_folds, x.astype(float), threads=1),
+            "fp32": partial(batched_folds, x, precision="fp32"),
+            "float32": partial(sklearn_folds, x),
         }
         print(f"{task}: n={n} d={d}, {folds} of 10 folds x {len(FRACTIONS)} shares, at most {epochs} epochs")
-        found = {}
-        for name, side in sides.items():
-            wall, processor = time.perf_counter(), time.process_time()
-            auc = float(np.mean(side(y=y, folds=parts, removals=removals, epochs=epochs)))
-            found[name] = time.perf_counter() - wall, time.process_time() - processor, auc
-            print(f"  {name} done, load {os.getloadavg()[0]:.1f}", flush=True)
-        for name, (wall, processor, auc) in found.items():
-            ratios = [found["scikit-learn float64"][place] / value for place, value in enumerate((wall, processor))]
-            print(
-                f"  {name:22s} {wall:8.1f} s {ratios[0]:5.2f} x   processor time {processor:8.1f} s {ratios[1]:5.2f} x"
-                f"   mean AUC {auc:.4f}"
-            )
+        spent = {name: Spent() for name in sides if name in chosen}
+        parts = make_folds(np.arange(n), y, np.arange(n), 10, 0, False, task)[:folds]
+        orders = [np.random.default_rng(number).permutation(d) for number in range(folds)]
+        removals = [[kept_after(order[: removed_count(share, d)], d) for share in FRACTIONS] for order in orders]
+        for start in range(0, folds, turn):
+            now = slice(start, start + turn)
+            for name, cost in spent.items():
+                wall, processor = time.perf_counter(), time.process_time()
+                aucs, trained = sides[name](y=y, folds=parts[now], removals=removals[now], epochs=epochs)
+                cost.wall += time.perf_counter() - wall
+                cost.processor += time.process_time() - processor
+                cost.epochs += trained
+                cost.aucs += aucs
+            report(spent)
+
+
+def report(spent: dict[str, Spent]) -> None:
+    """What each side has cost so far, beside scikit-learn with float64."""
+    base = spent["float64"]
+    print(f"  after {len(base.aucs) // len(FRACTIONS)} folds, load {os.getloadavg()[0]:.1f}")
+    for name, cost in spent.items():
+        each, base_each = cost.wall / cost.epochs, base.wall / base.epochs
+        apart = np.subtract(cost.aucs, base.aucs).reshape(-1, len(FRACTIONS)).mean(1)
+        error = apart.std(ddof=1) / np.sqrt(len(apart)) if len(apart) > 1 else np.nan
+        print(
+            f"  {name:10s} {cost.wall:8.1f} s {base.wall / cost.wall:5.2f} x   "
+            f"processor time {cost.processor:8.1f} s {base.processor / cost.processor:5.2f} x   "
+            f"{cost.epochs} epochs of {each:.3f} s {base_each / each:5.2f} x   "
+            f"mean AUC {np.mean(cost.aucs):.4f}, apart {apart.mean():+.4f} (SE {error:.4f})",
+            flush=True,
+        )
 
 
 def size(sizes: Sequence[tuple[int, int]], precision: str) -> None:
@@ -211,14 +239,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--n", type=int, help="rows")
     parser.add_argument("--d", type=int, help="features")
     parser.add_argument("--folds", type=int, default=10, help="folds of ten to run (speed)")
+    parser.add_argument("--turn", type=int, default=5, help="folds of one side before the other has its turn (speed)")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="most epochs (speed)")
+    parser.add_argument(
+        "--sides", nargs="+", choices=SIDES, default=SIDES,
+        help="of speed: the batch in bf16 or fp32, scikit-learn in float64 (-1: on one thread) or float32",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16", help="of size and protocol")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     print(f"{args.threads} threads of {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
     if args.part == "speed":
-        speed(args.n or 10_000, args.d or 512, args.folds, args.epochs)
+        speed(args.n or 10_000, args.d or 512, args.folds, args.turn, args.epochs, args.sides)
     elif args.part == "sources":
         sources(args.n or 1000, args.d or 64)
     elif args.part == "protocol":

@@ -5,12 +5,30 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from embed_images import main
 from fairgen.errors import UserError
 from fairgen.probes.openclip import BIOMEDCLIP, embed_images, load_openclip
+
+
+@pytest.fixture
+def tiny_model(tmp_path: Path) -> str:
+    """The name of a small model with random weights, in the files in which open_clip publishes models."""
+    open_clip = pytest.importorskip("open_clip", reason="open_clip_torch is optional and not installed")
+    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
+    text = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1}
+    config = {"embed_dim": 12, "vision_cfg": vision, "text_cfg": text}
+    folder = tmp_path / "tiny-random"
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    torch.manual_seed(0)
+    save_file(open_clip.model.CLIP(12, vision, text).state_dict(), folder / "open_clip_model.safetensors")
+    return f"local-dir:{folder}"
 
 
 def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,15 +43,17 @@ def test_a_model_that_cannot_be_had_is_a_clear_error() -> None:
         load_openclip("no-such-model")
 
 
-def test_rows_are_embedded_in_order_whatever_the_batch(tmp_path: Path) -> None:
-    open_clip = pytest.importorskip("open_clip", reason="open_clip_torch is optional and not installed")
-    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
-    text = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1}
-    config = {"embed_dim": 12, "vision_cfg": vision, "text_cfg": text}
-    (tmp_path / "tiny-random.json").write_text(json.dumps(config))
-    open_clip.add_model_config(tmp_path)
-    torch.manual_seed(0)
-    model, _, preprocess = open_clip.create_model_and_transforms("tiny-random")
+def test_without_a_network_the_message_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    constants = pytest.importorskip("huggingface_hub", reason="comes with open_clip_torch").constants
+    pytest.importorskip("open_clip", reason="open_clip_torch is optional and not installed")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"BiomedCLIP.* could not be loaded .*the first use needs a network"):
+        load_openclip(BIOMEDCLIP)
+
+
+def test_rows_are_embedded_in_order_whatever_the_batch(tiny_model: str) -> None:
+    model, preprocess = load_openclip(tiny_model)
     images = np.random.default_rng(0).integers(0, 256, (7, 40, 40, 3), dtype=np.uint8)
     rows = np.array([5, 0, 3])
     together = embed_images(model, preprocess, images, rows, torch.device("cpu"))
@@ -42,5 +62,27 @@ def test_rows_are_embedded_in_order_whatever_the_batch(tmp_path: Path) -> None:
     one_by_one = embed_images(model, preprocess, images, rows, torch.device("cpu"), batch_size=1)
     np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-5)
     with torch.inference_mode():
-        expected = model.encode_image(preprocess(Image.fromarray(images[5]))[None])
+        expected = model.encode_image(preprocess(Image.fromarray(images[5]))[None])  # type: ignore[operator]
     np.testing.assert_allclose(together[0], expected[0].numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_embedding_is_that_of_the_images_of_both_groups(tiny_model: str, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 40, 40, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    names = [f"{number:032x}" for number in range(5)]
+    table = pd.DataFrame({"row": [4, 3, 2, 1, 0], "md5hash": names, "fitzpatrick_scale": [1, 6, 3, 2, 5]})
+    table.to_csv(tmp_path / "images.csv", index=False)
+    paths = {name: str(tmp_path / name) for name in ("images.npy", "images.csv", "embeddings.npz", "metadata.csv")}
+    main(
+        [
+            *("--model", tiny_model, "--images", paths["images.npy"], "--index", paths["images.csv"]),
+            *("--label", "fitzpatrick_scale", "--light", "1", "2", "--dark", "5", "6", "--device", "cpu"),
+            *("--embeddings", paths["embeddings.npz"], "--metadata", paths["metadata.csv"]),
+        ]
+    )
+    metadata = pd.read_csv(paths["metadata.csv"], dtype=str)
+    assert metadata["group"].tolist() == ["light", "dark", "light", "dark"]  # skin type 3 is in neither
+    with np.load(paths["embeddings.npz"]) as stored:
+        assert stored["md5hash"].astype(str).tolist() == metadata["md5hash"].tolist()
+        alone = embed_images(*load_openclip(tiny_model), images, np.array([1]), torch.device("cpu"))
+        np.testing.assert_allclose(stored["embedding"][2], alone[0], rtol=1e-4, atol=1e-5)
