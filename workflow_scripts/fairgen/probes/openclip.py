@@ -35,8 +35,8 @@ def load_openclip(name: str) -> tuple[torch.nn.Module, Preprocess]:
         raise UserError(
             f"{name} could not be loaded ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). "
             f"The name is that of open_clip, such as {BIOMEDCLIP}; the first use needs a network, later ones the cache "
-            "in HF_HOME. Without a network copy the cache from a machine that has one, or name a folder with the model's "
-            "files: local-dir:FOLDER"
+            "in HF_HOME. Without a network copy the cache from a machine that has one, or name a folder with the files "
+            "of the model: local-dir:FOLDER"
         ) from error
     answer: tuple[torch.nn.Module, Preprocess] = model, preprocess
     return answer
