@@ -24,7 +24,8 @@ VGG19_LAYERS: tuple[int | str, ...] = (
     *(512, 512, 512, 512, "M"),
     *(512, 512, 512, 512),
 )
-IMAGES_AT_A_TIME = 16
+# Of 4, 8 and 16 images on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (128 px, bf16).
+IMAGES_AT_A_TIME = 8
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
