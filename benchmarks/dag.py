@@ -2,8 +2,8 @@
 
     python benchmarks/dag.py [--runs 10 100 1000] [--shares 11] [--results FILE]
 
-The bare workflow has as many jobs and files: each draw, training and evaluation has the same inputs (sources among
-them) and outputs, and what collects all models reads as many files; but no parameters, resources, captions or
+The bare workflow has as many jobs and files: each draw, training, evaluation and probe has the same inputs (sources
+among them) and outputs, and what collects all models reads as many files; but no parameters, resources, captions or
 configuration. Both are planned one after the other; time is processor time (other work on the machine does not
 count), memory the peak of the process.
 """
@@ -26,11 +26,12 @@ TARGETS = {
     "make_splits": "results/scale/splits/run0.csv",
     "train_vae": "results/scale/runs/d00/run0/model.safetensors",
     "evaluate_vae": "results/scale/runs/d00/run0/evaluation.parquet",
+    "probe_embeddings": "results/scale/probes/vae.d00.run0/folds.csv",
 }
 DRY_RUN = ["--dry-run", "--workflow-profile", "none", "--cores", "1"]
 
-# One job per model for training and evaluation, one per run for the draw, one per training set for the ensemble, and
-# the tables over all of them.
+# One job per model for training, evaluation and probe, one per run for the draw, two per training set for its design
+# and the ensemble, and the tables over all of them.
 BARE = r"""
 RUNS = range({runs})
 SETS = [f"d{{share:02d}}" for share in range({shares})]
@@ -43,6 +44,7 @@ def of_all(name):
     return expand("results/scale/runs/{{train_set}}/run{{run}}/" + name, train_set=SETS, run=RUNS)
 
 MODELS = of_all("evaluation.parquet")
+PROBES = "results/scale/probes/vae.{{train_set}}.run{{run}}/"
 
 wildcard_constraints:
     train_set="|".join(SETS),
@@ -50,26 +52,34 @@ wildcard_constraints:
 
 IMAGES = ["results/scale/data/images.npy", "results/scale/data/images.csv"]
 RECORD = "results/scale/data/images.json"
+DUPLICATES = "results/scale/data/duplicates.csv"
+MANIFEST = "results/scale/splits/run{{run}}.csv"
+SUM = "results/scale/splits/run{{run}}.sha256"
 FEATURES = "results/scale/perceptual/vgg19.safetensors"
-MANIFESTS = expand("results/scale/splits/run{{run}}.csv", run=RUNS)
+MANIFESTS = expand(MANIFEST, run=RUNS)
 TABLES = expand("results/scale/tables/{{table}}.csv", table=SMALL)
 
 rule all:
-    input: MANIFESTS, TABLES, "results/scale/report.html"
+    input: MANIFESTS, expand(SUM, run=RUNS), TABLES, "results/scale/report.html"
 
 rule data:
-    output: IMAGES, RECORD, FEATURES
+    output: IMAGES, RECORD, DUPLICATES, FEATURES
     shell: "touch {{output}}"
 
 rule make_splits:
     input: sources({make_splits}), RECORD, IMAGES[1]
-    output: "results/scale/splits/run{{run}}.csv"
+    output: MANIFEST, SUM
     log: "results/scale/logs/make_splits/run{{run}}.log"
     benchmark: "results/scale/benchmarks/make_splits/run{{run}}.tsv"
     shell: "touch {{output}}"
 
+rule record_design:
+    input: sources(2)
+    output: "results/scale/splits/{{train_set}}.json"
+    shell: "touch {{output}}"
+
 rule train_vae:
-    input: sources({train_vae}), IMAGES, RECORD, FEATURES, "results/scale/splits/run{{run}}.csv"
+    input: sources({train_vae}), IMAGES, RECORD, FEATURES, MANIFEST, SUM, "results/scale/splits/{{train_set}}.json"
     output:
         "results/scale/runs/{{train_set}}/run{{run}}/model.safetensors",
         "results/scale/runs/{{train_set}}/run{{run}}/history.csv",
@@ -80,7 +90,7 @@ rule train_vae:
 
 rule evaluate_vae:
     input:
-        sources({evaluate_vae}), IMAGES, FEATURES, "results/scale/splits/run{{run}}.csv",
+        sources({evaluate_vae}), IMAGES, FEATURES, MANIFEST,
         "results/scale/runs/{{train_set}}/run{{run}}/model.safetensors",
     output:
         "results/scale/runs/{{train_set}}/run{{run}}/evaluation.parquet",
@@ -88,6 +98,16 @@ rule evaluate_vae:
         "results/scale/runs/{{train_set}}/run{{run}}/samples.parquet",
     log: "results/scale/logs/evaluate_vae/{{train_set}}.run{{run}}.log"
     benchmark: "results/scale/benchmarks/evaluate_vae/{{train_set}}.run{{run}}.tsv"
+    shell: "touch {{output}}"
+
+rule probe_embeddings:
+    input:
+        sources({probe_embeddings}), DUPLICATES,
+        "results/scale/runs/{{train_set}}/run{{run}}/evaluation.parquet",
+        "results/scale/runs/{{train_set}}/run{{run}}/embeddings.npz",
+    output: PROBES + "folds.csv", PROBES + "counts.csv"
+    log: "results/scale/logs/probe_embeddings/vae.{{train_set}}.run{{run}}.log"
+    benchmark: "results/scale/benchmarks/probe_embeddings/vae.{{train_set}}.run{{run}}.tsv"
     shell: "touch {{output}}"
 
 rule ensemble:
@@ -114,10 +134,15 @@ rule curves:
     output: "results/scale/tables/2.csv"
     shell: "touch {{output}}"
 
+rule probes:
+    input: sources({evaluate_vae}), expand(PROBES + "{{name}}.csv", train_set=SETS, run=RUNS, name=["folds", "counts"])
+    output: "results/scale/tables/3.csv"
+    shell: "touch {{output}}"
+
 rule table:
-    input: sources({evaluate_vae}), lambda wildcards: MODELS if int(wildcards.table) <= {wide} else RECORD
+    input: sources({evaluate_vae}), lambda wildcards: MODELS if int(wildcards.table) <= {wide} + 1 else RECORD
     output: "results/scale/tables/{{table}}.csv"
-    wildcard_constraints: table="[3-9]|[1-9][0-9]+"
+    wildcard_constraints: table="[4-9]|[1-9][0-9]+"
     shell: "touch {{output}}"
 
 rule page:
@@ -161,7 +186,7 @@ def compare(folder: Path, runs: int, shares: int) -> dict[str, float]:
     (fairgen / "config.yaml").write_text(yaml.safe_dump(config))
     jobs, seconds, memory = dry_run(fairgen)
     # What surrounds the models: the same number of small jobs, as many of them over all models, as many sources.
-    small = jobs - runs - 2 * runs * shares - shares - 3
+    small = jobs - runs - 3 * runs * shares - 2 * shares - 3
     sources = {rule: sources_of(fairgen, rule, target) for rule, target in TARGETS.items()}
     (bare / "workflow_scripts" / "fairgen").mkdir(parents=True)
     for number in range(max(sources.values())):
