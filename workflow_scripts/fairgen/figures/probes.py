@@ -91,7 +91,9 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame) -> None:
             axes.fill_between(share, line["band_low"], line["band_high"], color=colour, alpha=0.2, linewidth=0)
         axes.plot(share, middle, marker=marker, color=colour, linestyle=dash, markersize=3.5, label=words)
         if removal == "top":
-            error = [(middle - line["ci_low"]).clip(lower=0), (line["ci_high"] - middle).clip(lower=0)]
+            # A t interval does not know that an AUC ends at 0 and 1.
+            low, high = line["ci_low"].clip(lower=0), line["ci_high"].clip(upper=1)
+            error = [(middle - low).clip(lower=0), (high - middle).clip(lower=0)]
             axes.errorbar(share, middle, error, color=colour, linestyle="none", linewidth=0.8)
     diseases = panel[(panel["role"] == "disease") & panel["removal"].isin(["none", "top"])]
     for number, (target, line) in enumerate(diseases.groupby("target", sort=True)):
