@@ -124,6 +124,11 @@ def table(name, label, category="Results"):
     )
 
 
+def growing(amount):
+    """So much memory or time in the first attempt of a job, twice as much in the second."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def environment(name):
     """The conda environment of a stage, used with --sdm conda."""
     return str(ROOT / "envs" / f"{name}.yaml")

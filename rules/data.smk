@@ -46,8 +46,8 @@ rule make_phantom:
         environment("base")
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         n=SYNTHETIC and SYNTHETIC["n"],
         size=SYNTHETIC and SYNTHETIC["size"],
@@ -173,8 +173,8 @@ rule pack_images:
         environment("base")
     threads: 16  # or all there are
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         sources=json.dumps(SOURCES),
         folders=FOLDERS,

@@ -33,8 +33,8 @@ rule find_duplicates:
         environment("base")
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=json.dumps(config["data"]["duplicates"], sort_keys=True),
         label=config["splits"]["label"],
@@ -71,8 +71,8 @@ rule measure_tone:
         environment("base")
     threads: 16  # or all there are
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         label=config["splits"]["label"],
     shell:

@@ -24,8 +24,8 @@ rule evaluate_vae:
     resources:
         gpu=1,
         gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=growing(6000),
+        runtime=growing(30),
     params:
         config=evaluate_json(),
         dark_share=lambda wildcards: dark_share(wildcards.train_set),
@@ -59,8 +59,8 @@ rule reconstruct_examples:
     resources:
         gpu=1,
         gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=6000,
-        runtime=30,
+        mem_mb=growing(6000),
+        runtime=growing(30),
     params:
         train_sets=TRAIN_SETS,
         per_group=config["evaluate"]["examples"],
@@ -95,8 +95,8 @@ rule measure_ensemble:
     resources:
         gpu=1,
         gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=6000,
-        runtime=60,
+        mem_mb=growing(6000),
+        runtime=growing(60),
     params:
         batch_size=config["evaluate"]["batch_size"],
         device=config["evaluate"]["device"],

@@ -39,8 +39,8 @@ if config["probe"]["lookalike"]:
             environment("base")
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=5,
+            mem_mb=growing(1000),
+            runtime=growing(5),
         params:
             patients=config["probe"]["lookalike"]["patients"],
             features=config["probe"]["lookalike"]["features"],
@@ -73,8 +73,8 @@ rule embed_images:
     resources:
         gpu=1,
         gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         model=lambda wildcards: OPENCLIP[wildcards.openclip],
         label=config["splits"]["label"],
@@ -106,8 +106,8 @@ rule probe_embeddings:
     resources:
         gpu=1,
         gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=growing(6000),
+        runtime=growing(240),
     params:
         config=lambda wildcards: probe_json(wildcards.member),
         clusters=lambda wildcards, input: (
@@ -157,8 +157,8 @@ rule summarise_probes:
         environment("base")
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         config=probe_rules_json(),
         sources=json.dumps(EMBEDDINGS),

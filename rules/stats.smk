@@ -65,8 +65,8 @@ rule summarise_runs:
         environment("base")
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
         level=1 - config["stats"]["alpha"],
@@ -95,8 +95,8 @@ rule estimate_gaps:
         environment("base")
     threads: 1
     resources:
-        mem_mb=2000 + EVALUATIONS_MB,
-        runtime=30,
+        mem_mb=growing(2000 + EVALUATIONS_MB),
+        runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
         config=as_json("seed", "stats"),
@@ -124,8 +124,8 @@ rule adjust_gaps:
         environment("base")
     threads: 1
     resources:
-        mem_mb=4000 + EVALUATIONS_MB,
-        runtime=60,
+        mem_mb=growing(4000 + EVALUATIONS_MB),
+        runtime=growing(60),
     params:
         study=EVALUATION_OPTIONS,
         config=as_json("seed", "stats"),

@@ -18,8 +18,8 @@ rule score_uncertainty:
         environment("base")
     threads: 1
     resources:
-        mem_mb=2000 + EVALUATIONS_MB,
-        runtime=30,
+        mem_mb=growing(2000 + EVALUATIONS_MB),
+        runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
         config=as_json("seed", "stats"),
@@ -45,8 +45,8 @@ rule compare_subsets:
         environment("base")
     threads: 1
     resources:
-        mem_mb=2000 + EVALUATIONS_MB,
-        runtime=30,
+        mem_mb=growing(2000 + EVALUATIONS_MB),
+        runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
         config=json.dumps(
@@ -81,8 +81,8 @@ rule measure_colour:
         environment("base")
     threads: 1
     resources:
-        mem_mb=2000 + EVALUATIONS_MB,
-        runtime=30,
+        mem_mb=growing(2000 + EVALUATIONS_MB),
+        runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
         config=as_json("stats"),
@@ -113,8 +113,8 @@ rule compare_samples:
         environment("base")
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
         config=as_json("stats"),

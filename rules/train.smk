@@ -55,8 +55,8 @@ rule train_vae:
         gpu=1,
         gpu_slots=config["gpu"]["slots_per_device"],
         tensorboard=int(config["train"]["tensorboard"]),
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         config=train_json(),
     shell:

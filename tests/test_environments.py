@@ -105,6 +105,17 @@ def test_each_stage_has_what_its_script_imports() -> None:
     assert checked > 30
 
 
+def test_jobs_on_a_cluster_ask_for_more_when_they_are_tried_again() -> None:
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    rules = re.split(r"^ *(?=rule |use rule )", text, flags=re.MULTILINE)
+    rules = [rule for rule in rules if rule.startswith("rule ") and "localrule:" not in rule]
+    assert len(rules) > 10
+    for rule in rules:
+        assert "mem_mb=growing(" in rule, rule
+        assert "runtime=growing(" in rule, rule
+        assert "retries:" not in rule, rule  # they would repeat inside one job of the cluster
+
+
 def test_the_slurm_plugin_is_new_enough() -> None:
     version = tuple(int(part) for part in locked()["snakemake-executor-plugin-slurm"].split("."))
     assert version >= (2, 7, 1)
