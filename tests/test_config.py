@@ -98,6 +98,9 @@ def test_a_mistyped_key_is_refused(key: str) -> None:
         ("study", "../elsewhere", r"study: '\.\./elsewhere' does not match"),
         ("model.norm", "layer", r"model\.norm: 'layer' is not one of"),
         ("data.sources", [{"ftp": "x"}], r"data\.sources\.0: .* \(see the comment beside this key"),
+        ("probe.sources", [{"kind": "file"}], r"probe\.sources\.0: 'embeddings' is a required property"),
+        ("probe.sources", [{"kind": "fil"}], r"probe\.sources\.0: .* \(see the comment beside this key"),
+        ("probe.sources", [{}], r"probe\.sources\.0: .* \(see the comment beside this key"),
         ("data.sources", [], r"data\.metadata, data\.sources: both are needed"),
     ],
 )

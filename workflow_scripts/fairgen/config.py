@@ -1,6 +1,7 @@
 """Checks a configuration against its schema and against itself, with messages that name the key."""
 
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -12,7 +13,8 @@ from fairgen.errors import UserError
 
 def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
     """Raise a `UserError` that lists every mistake in `config`, each with its key, value and remedy."""
-    mistakes = [describe(error) for error in Draft202012Validator(schema).iter_errors(config)]
+    errors = Draft202012Validator(schema).iter_errors(config)
+    mistakes = [describe(error) for found in errors for error in of_its_kind(found)]
     mistakes += not_finite(config)
     mistakes = mistakes or list(contradictions(config))
     if mistakes:
@@ -36,6 +38,15 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The blocks that decide on the weights of a model; TensorBoard watches, it decides nothing."""
     train = {key: value for key, value in config["train"].items() if key != "tensorboard"}
     return {**{block: config[block] for block in ("seed", "model", "loss")}, "train": train}
+
+
+def of_its_kind(error: ValidationError) -> list[ValidationError]:
+    """Of an entry that has one of several forms, what is wrong with the form that its `kind` names."""
+    forms: dict[object, list[ValidationError]] = {}
+    for found in error.context or () if error.validator == "oneOf" else ():
+        forms.setdefault(found.relative_schema_path[0], []).append(found)
+    named = [form for form in forms.values() if not any(at.relative_path == deque(["kind"]) for at in form)]
+    return named[0] if len(named) == 1 else [error]
 
 
 def describe(error: ValidationError) -> str:
