@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stages import LOCAL_TARGETS, configure, without_network
+from stages import INJECT, LOCAL_TARGETS, configure, without_network
 from workflow import copy_workflow, environment
 
 TRIED: Counter[str] = Counter()
@@ -22,28 +22,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of the workflow with both studies finished, run with the network closed where this machine can do so."""
-
     folder = copy_workflow(tmp_path_factory.mktemp("undisturbed") / "project")
     configure(folder)
-    for arguments in (
-        ["all", "metadata", "probe", "--configfile", "tiny.yaml"],
-        [*LOCAL_TARGETS, "--configfile", "local.yaml"],
-    ):
-        done = subprocess.run(
-            [
-                *(*without_network(), sys.executable, "-m", "snakemake"),
-                *("--workflow-profile", "profiles/cpu", "--cores", "2", *arguments),
-            ],
-            cwd=folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(INJECT))
+        for arguments in (
+            ["all", "metadata", "probe", "--configfile", "tiny.yaml"],
+            [*LOCAL_TARGETS, "--configfile", "local.yaml"],
+        ):
+            done = subprocess.run(
+                [
+                    *(*without_network(), sys.executable, "-m", "snakemake"),
+                    *("--workflow-profile", "profiles/cpu", "--cores", "2", *arguments),
+                ],
+                cwd=folder,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        yield folder
 
 
 @pytest.fixture

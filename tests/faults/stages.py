@@ -14,19 +14,21 @@ from pathlib import Path
 import yaml
 from workflow import TINY, environment, snakemake
 
+INJECT = Path(__file__).parent / "inject"
 # Few and short probes: what is tested is that they end with the same bytes.
+ASKED = {
+    "attributes": [
+        {"name": "tone", "kind": "binary", "columns": ["group"], "values": {"light": "light", "dark": "dark"}}
+    ],
+    "diseases": [{"name": "class", "kind": "multiclass", "columns": ["three_partition_label"]}],
+}
 PROBES = {
     **{"folds": 3, "allow_fewer_folds": True, "fractions": [0, 0.5], "random_draws": 1},
     **{"bottom": False, "shuffled": False, "leace": False, "logistic": False},
     "mlp": {"hidden_small": [8], "max_epochs": 2, "patience": 1},
     "sources": [
-        {
-            **{"name": "vae", "kind": "vae"},
-            "attributes": [
-                {"name": "tone", "kind": "binary", "columns": ["group"], "values": {"light": "light", "dark": "dark"}}
-            ],
-            "diseases": [{"name": "class", "kind": "multiclass", "columns": ["three_partition_label"]}],
-        }
+        {"name": "vae", "kind": "vae", **ASKED},
+        {"name": "clip", "kind": "openclip", "model": "tiny", **ASKED},  # inject/open_clip.py
     ],
 }
 # What `all` of the tiny study does not use: files in an archive and behind URLs, and generated embeddings.
@@ -48,12 +50,26 @@ MEASURED = {"seconds", "images_per_second", "peak_memory_mb"}
 
 @dataclass(frozen=True)
 class Job:
-    """One job of the line: the shell command that Snakemake would run and the files that it declares."""
+    """One job of the line: the shell command that Snakemake would run, the files it declares and how long it took."""
 
     rule: str
     command: str
     outputs: tuple[str, ...]
     log: str
+    seconds: float
+
+
+def rules(folder: Path) -> set[str]:
+    """The names of all rules."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--configfile", "local.yaml", "--list-rules"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(listed.stdout.split())
 
 
 def jobs(folder: Path, *arguments: str) -> dict[str, Job]:
@@ -64,10 +80,14 @@ def jobs(folder: Path, *arguments: str) -> dict[str, Job]:
         rule = block.partition(":")[0]
         command = re.search(r"^Shell command: (.*)$", block, flags=re.MULTILINE)
         if rule not in found and command and command[1] != "None":
-            outputs, log = (re.search(rf"^    {part}: (.*)$", block, flags=re.MULTILINE) for part in ("output", "log"))
+            outputs, log, benchmark = (
+                re.search(rf"^    {part}: (.*)$", block, flags=re.MULTILINE) for part in ("output", "log", "benchmark")
+            )
             assert outputs
             assert log
-            found[rule] = Job(rule, command[1], tuple(outputs[1].split(", ")), log[1])
+            assert benchmark
+            seconds = float((folder / benchmark[1]).read_text().splitlines()[1].split()[0])
+            found[rule] = Job(rule, command[1], tuple(outputs[1].split(", ")), log[1], seconds)
     return found
 
 
@@ -78,22 +98,26 @@ def configure(folder: Path) -> None:
     (folder / "local.yaml").write_text(yaml.safe_dump(LOCAL))
 
 
-def start(folder: Path, job: Job, *, command: str, clear: bool = True) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, job: Job, *prefix: str, command: str = "", clear: bool = True, **variables: str
+) -> subprocess.Popen[bytes]:
     """Start a stage's command in a process group of its own, as Snakemake does it but without Snakemake.
 
     Args:
         folder: a copy of the workflow.
         job: as planned there.
-        command: the job's own, with what the test changed in it.
+        prefix: a program that runs the command, such as strace with its options.
+        command: instead of the job's own.
         clear: remove the outputs first, as Snakemake does.
+        variables: for inject/sitecustomize.py.
     """
     if clear:
         for output in job.outputs:
             (folder / output).unlink(missing_ok=True)
     return subprocess.Popen(
-        [*without_network(), "bash", "-c", f"set -euo pipefail; {command}"],
+        [*without_network(), *prefix, "bash", "-c", f"set -euo pipefail; {command or job.command}"],
         cwd=folder,
-        env=environment(),
+        env=environment() | variables,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -133,9 +157,13 @@ def products(folder: Path) -> dict[str, bytes]:
 @cache
 def without_network() -> list[str]:
     """A prefix that closes the network for a command, where this machine lets us; else nothing."""
-    closed = ["unshare", "--net"]
-    works = shutil.which("unshare") and subprocess.run([*closed, "true"], capture_output=True, check=False)
-    return closed if works and works.returncode == 0 else []
+    for closed in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
+        if (
+            shutil.which("unshare")
+            and subprocess.run([*closed, "true"], capture_output=True, check=False).returncode == 0
+        ):
+            return closed
+    return []
 
 
 def may_mount() -> bool:
