@@ -27,13 +27,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 import pandas as pd
 
 from fairgen.files import write_csv
-from fairgen.locations import Source
 from fairgen.memory import peak_resident_mb
 from fairgen.metadata import COLUMNS
-from fairgen.packing import Settings, index_of, pack_images
-from fairgen.sources import locate_images
+from pack_images import main as pack_images
 
 SIDE = 128
+OUTPUTS = ["images", "index", "availability"]
 # Shorter sides of 95 originals of Fitzpatrick17k, in pixels, at these quantiles.
 SIDES = [89, 259, 312, 370, 400, 465, 1920]
 QUANTILES = [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1]
@@ -42,11 +41,15 @@ QUANTILES = [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=4087, help="pictures for the speed")
-    parser.add_argument("--many", type=int, default=50_000, help="small pictures for the memory")
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--many", type=int, nargs="+", default=[50_000], help="numbers of small pictures for the memory"
+    )
+    parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        seconds, cpu = pack(Path(args.measure[0]), int(args.measure[1]))
+        start, cpu = time.perf_counter(), time.process_time()
+        pack_images(args.measure)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_mb": peak_resident_mb()}))
         return
     workers = len(os.sched_getaffinity(0))
@@ -64,8 +67,8 @@ def main() -> None:
                 f"(per second of processor time {plain_cpu / packed['cpu']:.1f}); "
                 f"peak memory {packed['peak_mb']:.0f} MB"
             )
-        folder = write(Path(temporary, "many"), (small(i) for i in range(args.many)))
-        for count in (args.images, args.many):
+        folder = write(Path(temporary, "many"), (small(i) for i in range(max(args.many))))
+        for count in (args.images, *args.many):
             result = measured(folder, workers, count)
             print(f"{count} small pictures: {count / result['seconds']:.0f}/s, peak memory {result['peak_mb']:.0f} MB")
 
@@ -124,38 +127,20 @@ def plain_loop(folder: Path) -> tuple[float, float]:
 
 
 def measured(folder: Path, workers: int, count: int | None = None) -> dict[str, float]:
-    """Seconds and peak memory of packing, in a process of its own."""
-    limit = {} if count is None else {"FAIRGEN_BENCHMARK_IMAGES": str(count)}
-    output = subprocess.run(
-        [sys.executable, __file__, "--measure", str(folder), str(workers)],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=os.environ | limit,
-    )
-    result: dict[str, float] = json.loads(output.stdout)
-    return result
-
-
-def pack(folder: Path, workers: int) -> tuple[float, float]:
-    """Seconds of packing and of processor time."""
-    hashes = sorted(path.stem for path in folder.glob("*.jpg"))
-    hashes = hashes[: int(os.environ.get("FAIRGEN_BENCHMARK_IMAGES", len(hashes)))]
-    metadata = pd.DataFrame({"md5hash": hashes}).reindex(columns=COLUMNS, fill_value="x")
+    """Seconds and peak memory of the packing stage, in a process of its own."""
+    hashes = sorted(path.stem for path in folder.glob("*.jpg"))[:count]
     with tempfile.TemporaryDirectory() as temporary:
-        write_csv(metadata, Path(temporary, "metadata.csv"))
-        start, cpu = time.perf_counter(), time.process_time()
-        result = pack_images(
-            metadata,
-            locate_images([Source(folder, "folder")], hashes, temporary),
-            Settings(SIDE),
-            work_folder=Path(temporary),
-            workers=workers,
-        )
-        write_csv(index_of(result), Path(temporary, "images.csv"))
-        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    assert (result["status"] == "ok").all()
-    return seconds, cpu
+        paths = {name: str(Path(temporary, name)) for name in ("metadata", "downloads", "work", *OUTPUTS)}
+        write_csv(pd.DataFrame({"md5hash": hashes}).reindex(columns=COLUMNS, fill_value="1"), paths["metadata"])
+        options = {"--sources": json.dumps([{"folder": str(folder)}]), "--side": str(SIDE), "--icc": "convert"}
+        options |= {f"--{name}": path for name, path in paths.items()} | {"--workers": str(workers)}
+        arguments = json.dumps([text for option in options.items() for text in option])
+        command = [sys.executable, __file__, "--measure", arguments]
+        output = subprocess.run(command, check=True, capture_output=True, text=True)
+    counts, last = output.stdout.splitlines()
+    assert counts == f"ok: {len(hashes)}", counts
+    result: dict[str, float] = json.loads(last)
+    return result
 
 
 if __name__ == "__main__":

@@ -68,13 +68,13 @@ def test_connections_are_bounded_reused_and_kept_busy(tmp_path: Path) -> None:
 
 def test_the_pace_is_kept(tmp_path: Path) -> None:
     server = Server({"/x": functools.partial(answer, code=404)})
+    started = time.monotonic()
     try:
         download([f"{server.url}/x?{i}" for i in range(6)], tmp_path, connections=6, interval=0.1)
     finally:
         server.close()
-    gaps = [later - earlier for earlier, later in zip(server.times, server.times[1:], strict=False)]
-    assert min(gaps) > 0.05
-    assert server.times[-1] - server.times[0] > 0.45
+    # A busy machine can only make a request later than its turn.
+    assert all(arrived - started >= 0.1 * turn for turn, arrived in enumerate(sorted(server.times)))
 
 
 def test_the_user_agent_is_truthful_and_carries_the_contact(server: Server, tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
 """The packed array: what is in it, what is said of what is not, and that nothing but the inputs decides."""
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, metadata_of, photograph
+from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, photograph
 
 from fairgen import packing
 from fairgen.decoding import IccPolicy, decode_square
@@ -19,6 +21,7 @@ from fairgen.files import write_csv
 from fairgen.locations import Source
 from fairgen.packing import Settings
 from fairgen.sources import locate_images
+from pack_images import main as pack_images
 
 
 def test_row_i_of_the_index_is_image_i_in_the_order_of_the_metadata(tmp_path: Path) -> None:
@@ -94,12 +97,51 @@ def test_an_image_nobody_has_tells_how_its_download_went(tmp_path: Path) -> None
     assert study.availability["source"].tolist() == [sources[0]["folder"], "", "urls"]
 
 
+def test_a_download_that_is_gone_since_is_no_photograph(tmp_path: Path) -> None:
+    one, two = list(PHOTOGRAPHS)[:2]
+    write_csv(pd.DataFrame({"md5hash": [two], "status": ["ok"], "detail": [""]}), tmp_path / "shard.csv")
+    source = {"folder": str(folder_of(tmp_path / "f", {one: PHOTOGRAPHS[one]}))}
+    study = Study(tmp_path / "s", [one, two], [source, {"urls": True}])
+    study.pack("--download-status", str(tmp_path / "shard.csv"))
+    assert study.availability["status"].tolist() == ["ok", "missing"]
+    assert "fetch it again" in study.availability["detail"][two]
+    assert study.index["md5hash"].tolist() == [one]
+
+
+def test_a_path_that_is_no_text_is_told_all_the_same(tmp_path: Path) -> None:
+    md5hash = next(iter(PHOTOGRAPHS))
+    folder = os.fsencode(tmp_path / "f") + b"\xe9"  # as an old disk in Latin-1 has it
+    os.mkdir(folder)
+    Path(os.fsdecode(folder), f"{md5hash}.jpg").write_bytes(b"")
+    study = Study(tmp_path / "s", [md5hash], [{"folder": str(tmp_path), "verify": False}])
+    study.pack()
+    assert rf"f\udce9/{md5hash}.jpg" in study.availability["detail"][md5hash]
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "CHUNK_BYTES", 10 * SIDE * SIDE * 3)
+
+    def peak(n: int) -> int:
+        """Bytes held by Python and NumPy at the worst moment."""
+        files = {f"{i:032x}": b"no image" for i in range(n)}
+        study = Study(tmp_path / str(n), list(files), [{"folder": str(folder_of(tmp_path / f"f{n}", files))}])
+        gc.collect()
+        tracemalloc.start()
+        pack_images(study.arguments(workers=1))
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return held
+
+    peak(10)  # what is made once, such as caches
+    few, many = peak(1500), peak(4500)
+    assert many - few < 3000 * 150  # bytes, for buffers that fill; a row with its places and outcome takes 1,000
+
+
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
-    metadata = metadata_of(list(PHOTOGRAPHS))
     locations = locate_images([Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], PHOTOGRAPHS, tmp_path)
     work = tmp_path / "work"
-    pack = lambda: packing.pack_images(metadata, locations, Settings(SIDE), work_folder=work, workers=1)  # noqa: E731
+    pack = lambda: packing.pack_images(PHOTOGRAPHS, locations, Settings(SIDE), work_folder=work, workers=1)  # noqa: E731
     read = packing.read_image
     decoded: list[str] = []
 
@@ -124,7 +166,6 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
 
 def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
-    metadata = metadata_of(list(PHOTOGRAPHS))
     locations = locate_images([Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], PHOTOGRAPHS, tmp_path)
     work = tmp_path / "work"
     array, journal = work / packing.ARRAY, work / "journal.jsonl"
@@ -134,7 +175,7 @@ def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeyp
 
     def decoded_again(icc: IccPolicy = "convert") -> int:
         again.clear()
-        packing.pack_images(metadata, locations, Settings(SIDE, icc), work_folder=work, workers=2)
+        packing.pack_images(PHOTOGRAPHS, locations, Settings(SIDE, icc), work_folder=work, workers=2)
         return len(again)
 
     assert decoded_again() == 12

@@ -4,13 +4,15 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fairgen.download import images_to_fetch
+from fairgen.download import is_held
 from fairgen.errors import run
-from fairgen.files import write_csv
-from fairgen.metadata import load_metadata
+from fairgen.files import csv_in_parts
+from fairgen.metadata import load_hashes, load_metadata
 from fairgen.sources import locate_images, sources_from
+from fairgen.stored import Stored
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,12 +29,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="CSV: md5hash, url")
     args = parser.parse_args(argv)
 
-    metadata = load_metadata(args.metadata)
+    hashes = Stored(((md5hash, ()) for md5hash in load_hashes(args.metadata)), lambda: ())
     local = sources_from([entry for entry in args.sources if "urls" not in entry], args.work)
-    locations = locate_images(local, metadata["md5hash"], args.work)
-    wanted = images_to_fetch(metadata["md5hash"].tolist(), locations, args.workers)
-    write_csv(metadata.loc[metadata["md5hash"].isin(wanted), ["md5hash", "url"]], args.output)
-    print(f"{len(metadata) - len(wanted)} of {len(metadata)} photographs are in local sources, {len(wanted)} are not")
+    locations = locate_images(local, hashes, args.work)
+    wanted = 0
+    with csv_in_parts(args.output) as append, ThreadPoolExecutor(args.workers) as pool:
+        for part in load_metadata(args.metadata):
+            held = pool.map(is_held, part["md5hash"], [locations.get(md5hash, []) for md5hash in part["md5hash"]])
+            lacking = part.loc[[not there for there in held], ["md5hash", "url"]]
+            append(lacking)
+            wanted += len(lacking)
+    print(f"{len(hashes) - wanted} of {len(hashes)} photographs are in local sources, {wanted} are not")
 
 
 if __name__ == "__main__":

@@ -4,18 +4,32 @@ import argparse
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from fairgen.availability import COLUMNS
 from fairgen.decoding import MAX_PIXELS
 from fairgen.errors import run
-from fairgen.files import move_into_place, write_csv
-from fairgen.metadata import load_metadata
-from fairgen.packing import ARRAY, Settings, index_of, pack_images
+from fairgen.files import csv_in_parts, move_into_place
+from fairgen.metadata import ROW_COLUMNS, load_hashes, load_metadata
+from fairgen.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from fairgen.sources import locate_images, sources_from
+from fairgen.stored import Stored
+
+INDEX_COLUMNS = [*ROW_COLUMNS, "source", "verified", "width", "height"]
+GONE = "it was downloaded, but the file is gone since; fetch it again with snakemake --forcerun list_downloads"
+
+
+class Download(NamedTuple):
+    """How the request for an image went."""
+
+    status: str
+    detail: str
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,31 +53,51 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--availability", required=True, help="output: CSV, one row per row of the metadata")
     args = parser.parse_args(argv)
 
-    metadata = load_metadata(args.metadata)
-    sources = sources_from(args.sources, args.downloads)
-    locations = locate_images(sources, metadata["md5hash"], args.work)
+    # Nothing is held for every image: the lists lie on disk, the tables are read and written part by part.
+    hashes = Stored(((md5hash, ()) for md5hash in load_hashes(args.metadata)), lambda: ())
+    locations = locate_images(sources_from(args.sources, args.downloads), hashes, args.work)
     settings = Settings(args.side, args.icc, args.max_pixels)
-    result = pack_images(
-        metadata,
-        locations,
-        settings,
-        work_folder=args.work,
-        workers=args.workers,
-    )
-    write_csv(index_of(result), args.index)
-    if args.download_status:
-        downloads = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.download_status])
-        # An image that no source holds was asked for at its URL: say how that went.
-        reasons = result[["md5hash"]].merge(downloads, on="md5hash", how="left", validate="one_to_one")
-        explained = (result["status"] == "missing") & reasons["status"].notna()
-        for column in ["status", "detail"]:
-            result[column] = result[column].mask(explained, reasons[column])
-    write_csv(result[COLUMNS], args.availability)
+    pack_images(hashes, locations, settings, work_folder=args.work, workers=args.workers)
+    downloads = Stored(_read_downloads(args.download_status), Download)
+    outcomes = read_outcomes(args.work)
+    counts: Counter[str] = Counter()
+    packed = 0
+    with csv_in_parts(args.index) as append_index, csv_in_parts(args.availability) as append_availability:
+        for part in load_metadata(args.metadata):
+            known = [
+                _explained(outcome, downloads.get(md5hash))
+                for md5hash, outcome in zip(part["md5hash"], islice(outcomes, len(part)), strict=True)
+            ]
+            result = part.join(pd.DataFrame(known, index=part.index, columns=Outcome._fields))
+            append_availability(result[COLUMNS])
+            there = result.loc[result["status"] == "ok", INDEX_COLUMNS]
+            there.insert(0, "row", range(packed, packed + len(there)))
+            append_index(there)
+            packed += len(there)
+            counts.update(result["status"])
     # Last of all: until then, a run that is killed goes on from it.
     move_into_place(args.work / ARRAY, args.images)
     shutil.rmtree(args.work)
-    for status, count in result["status"].value_counts().items():
+    for status, count in counts.most_common():
         print(f"{status}: {count}")
+
+
+def _read_downloads(paths: Sequence[str]) -> Iterator[tuple[str, Download]]:
+    for path in paths:
+        with pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=1000) as parts:
+            for part in parts:
+                for md5hash, status, detail in part[["md5hash", "status", "detail"]].itertuples(index=False):
+                    yield md5hash, Download(status, detail)
+
+
+def _explained(outcome: Outcome, downloads: list[Download] | None) -> Outcome:
+    """An image that no source holds was asked for at its URL: say how that went."""
+    if outcome.status != "missing" or not downloads:
+        return outcome
+    status, detail = downloads[0]
+    if status == "ok":
+        return outcome._replace(detail=GONE)
+    return outcome._replace(status=status, detail=detail)
 
 
 if __name__ == "__main__":

@@ -11,31 +11,32 @@ import re
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from fairgen.errors import UserError
-from fairgen.files import atomic_path, write_text
+from fairgen.files import atomic_path
 from fairgen.folders import IMAGE_NAME
 from fairgen.locations import MAX_BYTES, READ_ERRORS, Location, Source, open_zip, stamp_of
 
 MAX_UNPACKED = 500 * 1024**3  # of a compressed tar, wanted or not: beyond that it is taken for a bomb
 
 
-def in_zip(source: Source, wanted: frozenset[str]) -> Iterator[tuple[str, Location]]:
-    """The wanted members of a zip, by name, each with its md5hash."""
+def in_zip(source: Source, wanted: Collection[str]) -> Iterator[tuple[str, Location]]:
+    """The wanted members of a zip, each with its md5hash."""
     path = str(source.path)
     stamp = stamp_of(path)
     try:
         members = open_zip(path, stamp).infolist()
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: the zip archive cannot be read ({error}). Is the copy complete?") from error
-    for member in sorted(members, key=lambda info: info.filename):
+    for member in members:
         md5hash = _wanted_hash(member.filename, wanted)
         if md5hash is not None:
             yield (
                 md5hash,
                 Location(
+                    source.rank,
                     path,
                     member.filename,
                     -1,
@@ -48,23 +49,19 @@ def in_zip(source: Source, wanted: frozenset[str]) -> Iterator[tuple[str, Locati
             )
 
 
-def in_tar(source: Source, wanted: frozenset[str], spool_folder: Path) -> Iterator[tuple[str, Location]]:
-    """The wanted members of a tar, by name, each with its md5hash; of one that breaks off, those before the break."""
+def in_tar(source: Source, wanted: Collection[str], spool_folder: Path) -> Iterator[tuple[str, Location]]:
+    """The wanted members of a tar, each with its md5hash; of one that breaks off, those before the break."""
     with open(source.path, "rb") as file:
         plain = _is_plain_tar(file.read(tarfile.BLOCKSIZE))
     if plain:
         with tarfile.open(source.path, "r:") as archive:
-            found = [
-                (md5hash, _tar_location(member, source, source.path, member.offset_data))
-                for member in _members(archive, source.path)
-                if (md5hash := _wanted_hash(member.name, wanted)) is not None
-            ]
+            for member in _members(archive, source.path):
+                md5hash = _wanted_hash(member.name, wanted)
+                if md5hash is not None:
+                    yield md5hash, _tar_location(member, source, source.path, member.offset_data)
     else:
-        found = [
-            (md5hash, place._replace(source=source.name, verify=source.verify))
-            for md5hash, place in _spooled(source, wanted, spool_folder)
-        ]
-    yield from sorted(found, key=lambda pair: pair[1].member)
+        for md5hash, place in _spooled(source, wanted, spool_folder):
+            yield md5hash, place._replace(rank=source.rank, source=source.name, verify=source.verify)
 
 
 def _members(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
@@ -79,6 +76,7 @@ def _members(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
         if member is None:
             return
         count += 1
+        archive.members.clear()  # type: ignore[attr-defined]  # it would keep all it has seen
         yield member
 
 
@@ -96,24 +94,31 @@ def _tar_location(member: tarfile.TarInfo, source: Source, path: Path, offset: i
     if not refused and (not member.isreg() or member.issparse()):
         refused = "it is a link, device or sparse file in the archive"
     modified = stamp_of(source.path)[1]
-    return Location(str(path), member.name, offset, member.size, modified, source.name, source.verify, refused)
+    return Location(
+        source.rank, str(path), member.name, offset, member.size, modified, source.name, source.verify, refused
+    )
 
 
-def _spooled(source: Source, wanted: frozenset[str], folder: Path) -> list[tuple[str, Location]]:
+def _spooled(source: Source, wanted: Collection[str], folder: Path) -> Iterator[tuple[str, Location]]:
     """The wanted members of a compressed tar, from copies of their bytes; made now, or by an earlier stage or run."""
     path = str(source.path.resolve())
-    key = json.dumps([path, stamp_of(path), sorted(wanted)]).encode(errors="surrogateescape")
-    spool = folder / f"{hashlib.sha256(key).hexdigest()[:32]}.spool"
-    contents = spool.with_suffix(".json")
+    key = hashlib.sha256(json.dumps([path, stamp_of(path)]).encode())
+    for md5hash in wanted:
+        key.update(md5hash.encode())
+    spool = folder / f"{key.hexdigest()[:32]}.spool"
+    contents = spool.with_suffix(".jsonl")
     if not contents.exists():
-        # Written last: the copies are complete when their list is there.
-        write_text(json.dumps(_spool(source, wanted, spool)), contents)
-    return [(md5hash, Location(*fields)) for md5hash, fields in json.loads(contents.read_text(encoding="utf-8"))]
+        # Gets its name last: the copies are complete when their list is there.
+        with atomic_path(contents) as temporary, open(temporary, "w") as lines:
+            lines.writelines(f"{json.dumps(pair)}\n" for pair in _spool(source, wanted, spool))
+    with open(contents) as lines:
+        for line in lines:
+            md5hash, fields = json.loads(line)
+            yield md5hash, Location(*fields)
 
 
-def _spool(source: Source, wanted: frozenset[str], spool: Path) -> list[tuple[str, Location]]:
+def _spool(source: Source, wanted: Collection[str], spool: Path) -> Iterator[tuple[str, Location]]:
     """Copy the wanted members of a compressed tar behind one another into one file, reading the archive once."""
-    found: list[tuple[str, Location]] = []
     offset = 0
     with atomic_path(spool) as temporary, open(temporary, "wb") as out, tarfile.open(source.path, "r|*") as archive:
         for member in _members(archive, source.path):
@@ -129,11 +134,10 @@ def _spool(source: Source, wanted: frozenset[str], spool: Path) -> list[tuple[st
                     offset += out.write(content.read()) if content else 0
                 except (tarfile.TarError, *READ_ERRORS) as error:
                     location = location._replace(refused=f"the archive breaks off or is damaged here ({error})")
-            found.append((md5hash, location))
-    return found
+            yield md5hash, location
 
 
-def _wanted_hash(member: str, wanted: frozenset[str]) -> str | None:
+def _wanted_hash(member: str, wanted: Collection[str]) -> str | None:
     match = IMAGE_NAME.fullmatch(PurePosixPath(member.replace("\\", "/")).name)
     return match[1].lower() if match and match[1].lower() in wanted else None
 

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,18 +35,12 @@ class Outcome(NamedTuple):
     transient: bool = False  # trying again another day may help
 
 
-def images_to_fetch(hashes: Sequence[str], locations: Mapping[str, Sequence[Location]], workers: int) -> list[str]:
-    """Those of `hashes`, in their order, that no local source holds.
+def is_held(md5hash: str, places: Sequence[Location]) -> bool:
+    """Whether one of the places holds the image: the bytes there have its MD5.
 
-    A source holds an image when the bytes have its MD5, or, where the source is declared unverified, begin like
-    an image.
+    Where the source is declared unverified, it is enough that they begin like an image.
     """
-
-    def is_held(md5hash: str) -> bool:
-        return any(_is_usable(place, md5hash) for place in locations.get(md5hash, ()))
-
-    with ThreadPoolExecutor(workers) as pool:
-        return [md5hash for md5hash, held in zip(hashes, pool.map(is_held, hashes), strict=True) if not held]
+    return any(_is_usable(place, md5hash) for place in places)
 
 
 def download_images(

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -92,7 +92,19 @@ def write_json(value: object, path: str | Path) -> None:
 
 def write_csv(table: "pd.DataFrame", path: str | Path) -> None:
     """Write a table without its index; floats with ten significant digits, newlines as LF."""
-    write_text(table.to_csv(index=False, float_format="%.10g", lineterminator="\n"), path)
+    with csv_in_parts(path) as append:
+        append(table)
+
+
+@contextmanager
+def csv_in_parts(path: str | Path) -> Iterator[Callable[["pd.DataFrame"], None]]:
+    """Yield a function that writes one more part of a table, as `write_csv` writes a whole one."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+
+        def append(part: "pd.DataFrame") -> None:
+            part.to_csv(file, index=False, header=not file.tell(), float_format="%.10g", lineterminator="\n")
+
+        yield append
 
 
 def write_parquet(table: "pd.DataFrame", path: str | Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,26 @@ IMAGE_NAME = re.compile(r"([0-9a-f]{32})\.(?:jpe?g|png)", re.IGNORECASE)
 
 
 def image_files(folder: str | Path) -> Iterator[tuple[str, str]]:
-    """Every file under `folder` that is called like an image, with its md5hash; links to folders are not followed."""
-    for directory, _, names in os.walk(folder):
-        for name in names:
-            match = IMAGE_NAME.fullmatch(name)
-            if match:
-                yield os.path.join(directory, name), match[1].lower()
+    """Every file under `folder` that is called like an image, with its md5hash; links to folders are not followed.
+
+    An absent folder has none; one that may not be read has none either, and a warning says so.
+    """
+    folders = [str(folder)]
+    while folders:
+        try:
+            found = os.scandir(folders.pop())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            warnings.warn(f"{error}: the images in it, if any, count as missing", stacklevel=2)
+            continue
+        with found as entries:
+            for entry in entries:
+                match = IMAGE_NAME.fullmatch(entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif match and not entry.is_dir():
+                    yield entry.path, match[1].lower()
 
 
 def folder_fingerprint(folder: str | Path) -> str:

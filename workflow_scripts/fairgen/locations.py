@@ -31,11 +31,16 @@ class Source:
     name: str  # as the tables show it
     verify: bool = True  # the MD5 of a file's bytes must be the hash in its name
     may_be_empty: bool = False  # the folder of downloads is there before the first download is
+    rank: int = 0  # among the sources: its place in their list
 
 
 class Location(NamedTuple):
-    """The bytes of one image file: a file, a zip member, or a stretch of a file (offset >= 0)."""
+    """The bytes of one image file: a file, a zip member, or a stretch of a file (offset >= 0).
 
+    Sorted, the most preferred place comes first: by rank of the source, then by name.
+    """
+
+    rank: int  # of its source
     path: str
     member: str  # name inside the archive, "" for a file of its own
     offset: int  # where the bytes start, -1: not a stretch
@@ -46,7 +51,8 @@ class Location(NamedTuple):
     refused: str  # why the bytes are not to be read, "" when they are
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.member}" if self.member else self.path
+        name = f"{self.path}:{self.member}" if self.member else self.path
+        return name.encode(errors="backslashreplace").decode()  # names on a disk need not be text
 
 
 class UnreadableError(Exception):

@@ -2,7 +2,8 @@
 
 The work is cut into chunks of metadata rows. Workers decode chunks; one writer appends them to the array in the
 order of the metadata and notes each in a journal once it is on disk. A run that was killed goes on after the last
-noted chunk. Neither the number of workers nor the order in which they finish can change the array.
+noted chunk. Neither the number of workers nor the order in which they finish can change the array. What is said of
+the images stays in the journal until it is asked for, so that memory is that of a few chunks for any number of them.
 """
 
 import hashlib
@@ -10,25 +11,24 @@ import io
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from fairgen.decoding import MAX_PIXELS, DecodeError, IccPolicy, decode_square
-from fairgen.files import write_text
 from fairgen.locations import MAX_BYTES, Location, UnreadableError, has_hash, read_bytes
-from fairgen.metadata import ROW_COLUMNS
 from fairgen.progress import progress
 
 ARRAY = "images.npy"  # in the work folder, until it is complete
+JOURNAL = "journal.jsonl"  # beside it: a line per chunk, with its key and its outcomes
 CHUNK_BYTES = 4 * 1024 * 1024  # of pixels in a chunk: with it, memory is the same at every image size
-FORMAT = 2  # of the journal and of what decode_square makes; raise it when either changes
+FORMAT = 3  # of the journal and of what decode_square makes; raise it when either changes
 
 
 @dataclass(frozen=True)
@@ -55,90 +55,84 @@ class Outcome(NamedTuple):
     detail: str  # what went wrong, place by place
 
 
-_Chunk = tuple[list[npt.NDArray[np.uint8]], list[Outcome]]
+_Chunk = tuple[str, list[npt.NDArray[np.uint8]], list[Outcome]]  # key of the job, pixels, what became of every image
 
 
 def pack_images(
-    metadata: pd.DataFrame,
+    hashes: Collection[str],
     locations: Mapping[str, Sequence[Location]],
     settings: Settings,
     *,
     work_folder: Path,
     workers: int,
-) -> pd.DataFrame:
+) -> None:
     """Decode every image that can be found into one array, the file `ARRAY` in `work_folder`.
 
     The first location that yields an image wins; the others are not read. Peak memory is that of a few chunks per
-    worker and of the photographs being decoded, whatever the number of images.
+    worker and of the photographs being decoded, whatever the number of images. `read_outcomes` tells
+    what became of each.
 
     Args:
-        metadata: as from `read_metadata`.
+        hashes: md5hashes of the images, in the order of the metadata.
         locations: md5hash -> places to try in turn, as from `locate_images`.
-        work_folder: receives the array, uint8 (n, side, side, 3), in the order of `metadata`, and the journal; a run
+        work_folder: receives the array, uint8 (n, side, side, 3), in the order of `hashes`, and the journal; a run
             that was killed goes on from them. Left to the caller: moving the array and deleting the folder.
-
-    Returns:
-        One row per metadata row with `Outcome`'s fields as columns, after the metadata's; those with status `ok`
-        describe the array, row by row.
     """
     rows_per_chunk = max(1, CHUNK_BYTES // (settings.side**2 * 3))
-    hashes = metadata["md5hash"].tolist()
-    jobs = [
-        [(md5hash, locations.get(md5hash, ())) for md5hash in hashes[start : start + rows_per_chunk]]
-        for start in range(0, len(hashes), rows_per_chunk)
-    ]
+
+    def jobs() -> Iterator[Job]:
+        left = iter(hashes)
+        while chunk := list(islice(left, rows_per_chunk)):
+            yield [(md5hash, locations.get(md5hash, ())) for md5hash in chunk]
+
     work_folder.mkdir(parents=True, exist_ok=True)
-    array, journal = work_folder / ARRAY, work_folder / "journal.jsonl"
-    outcomes = _written_before(jobs, settings, array, journal)
-    left = jobs[len(outcomes) :]
-    bar = progress(len(jobs), "packing", "chunks", before=len(outcomes))
+    array, journal = work_folder / ARRAY, work_folder / JOURNAL
+    before, packed = _written_before(jobs(), settings, array, journal)
+    bar = progress(-(-len(hashes) // rows_per_chunk), "packing", "chunks", before=before)
     # Threads: Pillow, MD5 and file reading all let others run.
     with bar, open(array, "r+b") as pixels_file, open(journal, "a") as notes, ThreadPoolExecutor(workers) as pool:
         pixels_file.seek(0, os.SEEK_END)
-        decoded = _ahead(pool, lambda job: _decode_chunk(job, settings), left, 2 * workers)
-        for job, (pixels, chunk) in zip(left, decoded, strict=True):
+        work = lambda job: _decode_chunk(job, settings)  # noqa: E731
+        for key, pixels, outcomes in _ahead(pool, work, islice(jobs(), before, None), 2 * workers):
             pixels_file.writelines(image.data for image in pixels)
             pixels_file.flush()
             os.fsync(pixels_file.fileno())
-            print(json.dumps([_job_key(job, settings), chunk]), file=notes, flush=True)
-            outcomes.append(chunk)
+            print(json.dumps([key, outcomes]), file=notes, flush=True)
+            packed += len(pixels)
             bar.update()
-        rows = [outcome for chunk in outcomes for outcome in chunk]
         pixels_file.seek(0)
-        pixels_file.write(_header(sum(outcome.status == "ok" for outcome in rows), settings.side))
-    return pd.concat([metadata.reset_index(drop=True), pd.DataFrame(rows, columns=list(Outcome._fields))], axis=1)
+        pixels_file.write(_header(packed, settings.side))
 
 
-def index_of(result: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `pack_images`' result that have pixels, numbered as in the array."""
-    packed = result.loc[result["status"] == "ok", [*ROW_COLUMNS, "source", "verified", "width", "height"]]
-    return packed.reset_index(drop=True).rename_axis("row").reset_index()
+def read_outcomes(work_folder: Path) -> Iterator[Outcome]:
+    """What became of each image, in the order of `pack_images`, once that is done."""
+    with open(work_folder / JOURNAL) as lines:
+        for line in lines:
+            for fields in json.loads(line)[1]:
+                yield Outcome(*fields)
 
 
-def _written_before(jobs: Sequence[Job], settings: Settings, array: Path, journal: Path) -> list[list[Outcome]]:
-    """The outcomes of the chunks that a killed run has written; both files are cut after the last of them.
+def _written_before(jobs: Iterable[Job], settings: Settings, array: Path, journal: Path) -> tuple[int, int]:
+    """How many chunks a killed run has written, and how many images; both files are cut after the last of them.
 
     A chunk counts when those before it do, and when it was made from the same files with the same settings.
     """
-    size = array.stat().st_size if array.exists() else 0
-    end = len(_header(0, settings.side))
-    lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
-    chunks = []
-    for line, job in zip(lines, jobs, strict=False):
-        try:
-            key, fields = json.loads(line)
-        except ValueError:  # the line that was being written when the run was killed
-            break
-        chunk = [Outcome(*values) for values in fields]
-        after = end + sum(outcome.status == "ok" for outcome in chunk) * settings.side**2 * 3
-        if key != _job_key(job, settings) or after > size:
-            break
-        chunks.append(chunk)
-        end = after
-    write_text("".join(f"{line}\n" for line in lines[: len(chunks)]), journal)
-    with open(array, "ab") as file:
-        file.truncate(end)
-    return chunks
+    header, image = len(_header(0, settings.side)), settings.side**2 * 3
+    chunks, images, end = 0, 0, 0
+    with open(array, "ab") as pixels_file, open(journal, "a+b") as notes:
+        size = pixels_file.tell()
+        notes.seek(0)
+        for line, job in zip(notes, jobs, strict=False):
+            if not line.endswith(b"\n"):  # the line that was being written when the run was killed
+                break
+            key, outcomes = json.loads(line)
+            after = images + sum(Outcome(*fields).status == "ok" for fields in outcomes)
+            if key != _job_key(job, settings) or header + after * image > size:
+                break
+            chunks, images, end = chunks + 1, after, end + len(line)
+        notes.truncate(end)
+        pixels_file.truncate(header + images * image)
+    return chunks, images
 
 
 def _ahead(
@@ -155,9 +149,10 @@ def _ahead(
 
 
 def _decode_chunk(job: Job, settings: Settings) -> _Chunk:
-    """The pixels of those images of a job that can be had, and the outcomes of all."""
+    """The job's key, the pixels of those images that can be had, and the outcomes of all."""
     images = [read_image(md5hash, places, settings) for md5hash, places in job]
-    return [pixels for pixels, _ in images if pixels is not None], [outcome for _, outcome in images]
+    pixels = [pixels for pixels, _ in images if pixels is not None]
+    return _job_key(job, settings), pixels, [outcome for _, outcome in images]
 
 
 def read_image(
