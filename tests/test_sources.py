@@ -150,6 +150,18 @@ def test_a_tar_that_breaks_off_gives_what_it_holds_and_says_so(tmp_path: Path, m
             read_bytes(found[B][0])
 
 
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_tar_whose_header_would_fill_the_memory_breaks_off_there(tmp_path: Path, kind: bytes, mode: str) -> None:
+    huge = tarfile.TarInfo("huge")
+    huge.type = kind
+    source = tar(tmp_path / "i.tar", mode, [regular(f"{A}.jpg", b"fine"), (huge, bytes(3 * 1024**2))])
+    with pytest.warns(UserWarning, match=r"i.tar: breaks off after 1 members \(a header of 3145728 bytes\)"):
+        assert contents([source], tmp_path) == {A: [b"fine"]}
+    with pytest.raises(UserError, match="found another kind of file"):
+        contents([tar(tmp_path / "j.tar", mode, [(huge, bytes(3 * 1024**2))])], tmp_path)
+
+
 def test_compressed_tars_of_one_name_are_told_apart_and_read_once(tmp_path: Path) -> None:
     sources = []
     for name, content in [("one", b"1"), ("two", b"22")]:

@@ -20,6 +20,17 @@ from fairgen.folders import IMAGE_NAME
 from fairgen.locations import MAX_BYTES, READ_ERRORS, Location, Source, open_zip, stamp_of
 
 MAX_UNPACKED = 500 * 1024**3  # of a compressed tar, wanted or not: beyond that it is taken for a bomb
+MAX_HEADER = 1024**2  # of what a tar says of a member beside its first 512 bytes, such as a long name
+HEADERS = (*(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK), *(tarfile.XHDTYPE, tarfile.XGLTYPE, b"X"))
+
+
+class BoundedTarInfo(tarfile.TarInfo):
+    """Header of a member. The library reads what it is continued by whole, be it 10 GB; here that is damage."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in HEADERS and self.size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 def in_zip(source: Source, wanted: Collection[str]) -> Iterator[tuple[str, Location]]:
@@ -49,12 +60,21 @@ def in_zip(source: Source, wanted: Collection[str]) -> Iterator[tuple[str, Locat
             )
 
 
+def is_tar(path: Path) -> bool:
+    """Whether the file begins like a tar, compressed or not."""
+    try:
+        tarfile.open(path, tarinfo=BoundedTarInfo).close()
+    except tarfile.TarError:
+        return False
+    return True
+
+
 def in_tar(source: Source, wanted: Collection[str], spool_folder: Path) -> Iterator[tuple[str, Location]]:
     """The wanted members of a tar, each with its md5hash; of one that breaks off, those before the break."""
     with open(source.path, "rb") as file:
         plain = _is_plain_tar(file.read(tarfile.BLOCKSIZE))
     if plain:
-        with tarfile.open(source.path, "r:") as archive:
+        with tarfile.open(source.path, "r:", tarinfo=BoundedTarInfo) as archive:
             for member in _members(archive, source.path):
                 md5hash = _wanted_hash(member.name, wanted)
                 if md5hash is not None:
@@ -120,7 +140,11 @@ def _spooled(source: Source, wanted: Collection[str], folder: Path) -> Iterator[
 def _spool(source: Source, wanted: Collection[str], spool: Path) -> Iterator[tuple[str, Location]]:
     """Copy the wanted members of a compressed tar behind one another into one file, reading the archive once."""
     offset = 0
-    with atomic_path(spool) as temporary, open(temporary, "wb") as out, tarfile.open(source.path, "r|*") as archive:
+    with (
+        atomic_path(spool) as temporary,
+        open(temporary, "wb") as out,
+        tarfile.open(source.path, "r|*", tarinfo=BoundedTarInfo) as archive,
+    ):
         for member in _members(archive, source.path):
             if member.offset_data + member.size > MAX_UNPACKED:
                 raise UserError(f"{source.path}: unpacks to more than {MAX_UNPACKED} bytes; refused as a bomb.")

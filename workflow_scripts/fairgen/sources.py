@@ -1,13 +1,12 @@
 """Where the images may lie: a list of folders and archives of files called `<md5hash>.jpg`, tried in order."""
 
-import tarfile
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fairgen.archives import in_tar, in_zip
+from fairgen.archives import in_tar, in_zip, is_tar
 from fairgen.errors import UserError
 from fairgen.folders import image_files
 from fairgen.locations import Location, Source, stamp_of
@@ -70,7 +69,7 @@ def _locations(source: Source, wanted: Collection[str], spool_folder: Path) -> I
         raise UserError(f"{source.path}: expected a folder or archive of images; nothing is there.")
     if zipfile.is_zipfile(source.path):
         return in_zip(source, wanted)
-    if tarfile.is_tarfile(source.path):
+    if is_tar(source.path):
         return in_tar(source, wanted, spool_folder)
     raise UserError(
         f"{source.path}: expected a folder, or a zip or tar archive; found another kind of file, or an archive that is "
