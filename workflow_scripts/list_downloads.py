@@ -5,12 +5,12 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from fairgen.download import is_held
 from fairgen.errors import run
-from fairgen.files import csv_in_parts
-from fairgen.metadata import load_hashes, load_metadata
+from fairgen.files import read_rows, row_writer
 from fairgen.sources import locate_images, sources_from
 from fairgen.stored import Stored
 
@@ -29,16 +29,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="CSV: md5hash, url")
     args = parser.parse_args(argv)
 
-    hashes = Stored(((md5hash, ()) for md5hash in load_hashes(args.metadata)), lambda: ())
+    hashes = Stored(((row["md5hash"], ()) for row in read_rows(args.metadata)), lambda: ())
     local = sources_from([entry for entry in args.sources if "urls" not in entry], args.work)
     locations = locate_images(local, hashes, args.work)
-    wanted = 0
-    with csv_in_parts(args.output) as append, ThreadPoolExecutor(args.workers) as pool:
-        for part in load_metadata(args.metadata):
-            held = pool.map(is_held, part["md5hash"], [locations.get(md5hash, []) for md5hash in part["md5hash"]])
-            lacking = part.loc[[not there for there in held], ["md5hash", "url"]]
-            append(lacking)
-            wanted += len(lacking)
+    rows, wanted = read_rows(args.metadata), 0
+    with row_writer(args.output, ["md5hash", "url"]) as write, ThreadPoolExecutor(args.workers) as pool:
+        while part := list(islice(rows, 1000)):
+            names = [row["md5hash"] for row in part]
+            held = pool.map(is_held, names, [locations.get(name, []) for name in names])
+            for row in (row for row, there in zip(part, held, strict=True) if not there):
+                write(row)
+                wanted += 1
     print(f"{len(hashes) - wanted} of {len(hashes)} photographs are in local sources, {wanted} are not")
 
 

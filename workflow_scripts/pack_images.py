@@ -6,22 +6,19 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
-
-import pandas as pd
 
 from fairgen.availability import COLUMNS
 from fairgen.decoding import MAX_PIXELS
 from fairgen.errors import run
-from fairgen.files import csv_in_parts, move_into_place
-from fairgen.metadata import ROW_COLUMNS, load_hashes, load_metadata
+from fairgen.files import move_into_place, read_rows, row_writer
+from fairgen.metadata import ROW_COLUMNS
 from fairgen.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from fairgen.sources import locate_images, sources_from
 from fairgen.stored import Stored
 
-INDEX_COLUMNS = [*ROW_COLUMNS, "source", "verified", "width", "height"]
+INDEX_COLUMNS = ["row", *ROW_COLUMNS, "source", "verified", "width", "height"]
 GONE = "it was downloaded, but the file is gone since; fetch it again with snakemake --forcerun list_downloads"
 
 
@@ -53,28 +50,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--availability", required=True, help="output: CSV, one row per row of the metadata")
     args = parser.parse_args(argv)
 
-    # Nothing is held for every image: the lists lie on disk, the tables are read and written part by part.
-    hashes = Stored(((md5hash, ()) for md5hash in load_hashes(args.metadata)), lambda: ())
+    # Nothing is held for every image: the lists lie on disk, the tables are read and written row by row.
+    hashes = Stored(((row["md5hash"], ()) for row in read_rows(args.metadata)), lambda: ())
     locations = locate_images(sources_from(args.sources, args.downloads), hashes, args.work)
     settings = Settings(args.side, args.icc, args.max_pixels)
     pack_images(hashes, locations, settings, work_folder=args.work, workers=args.workers)
     downloads = Stored(_read_downloads(args.download_status), Download)
-    outcomes = read_outcomes(args.work)
     counts: Counter[str] = Counter()
-    packed = 0
-    with csv_in_parts(args.index) as append_index, csv_in_parts(args.availability) as append_availability:
-        for part in load_metadata(args.metadata):
-            known = [
-                _explained(outcome, downloads.get(md5hash))
-                for md5hash, outcome in zip(part["md5hash"], islice(outcomes, len(part)), strict=True)
-            ]
-            result = part.join(pd.DataFrame(known, index=part.index, columns=Outcome._fields))
-            append_availability(result[COLUMNS])
-            there = result.loc[result["status"] == "ok", INDEX_COLUMNS]
-            there.insert(0, "row", range(packed, packed + len(there)))
-            append_index(there)
-            packed += len(there)
-            counts.update(result["status"])
+    with row_writer(args.index, INDEX_COLUMNS) as write_index, row_writer(args.availability, COLUMNS) as write:
+        for row, found in zip(read_rows(args.metadata), read_outcomes(args.work), strict=True):
+            outcome = _explained(found, downloads.get(row["md5hash"]))
+            described = row | outcome._asdict()
+            write(described)
+            if outcome.status == "ok":
+                write_index({"row": counts["ok"], **described})
+            counts[outcome.status] += 1
     # Last of all: until then, a run that is killed goes on from it.
     move_into_place(args.work / ARRAY, args.images)
     shutil.rmtree(args.work)
@@ -84,10 +74,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _read_downloads(paths: Sequence[str]) -> Iterator[tuple[str, Download]]:
     for path in paths:
-        with pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=1000) as parts:
-            for part in parts:
-                for md5hash, status, detail in part[["md5hash", "status", "detail"]].itertuples(index=False):
-                    yield md5hash, Download(status, detail)
+        for row in read_rows(path):
+            yield row["md5hash"], Download(row["status"], row["detail"])
 
 
 def _explained(outcome: Outcome, downloads: list[Download] | None) -> Outcome:

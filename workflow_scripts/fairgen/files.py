@@ -1,11 +1,12 @@
 """Files that are either complete or absent, and whose bytes depend on their content alone."""
 
+import csv
 import hashlib
 import json
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -92,19 +93,23 @@ def write_json(value: object, path: str | Path) -> None:
 
 def write_csv(table: "pd.DataFrame", path: str | Path) -> None:
     """Write a table without its index; floats with ten significant digits, newlines as LF."""
-    with csv_in_parts(path) as append:
-        append(table)
+    write_text(table.to_csv(index=False, float_format="%.10g", lineterminator="\n"), path)
+
+
+def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
+    """The rows of a CSV table that one of these functions wrote, as text, without holding more than one."""
+    csv.field_size_limit(2**31 - 1)  # the module's own would refuse a long remark
+    with open(path, encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
 
 
 @contextmanager
-def csv_in_parts(path: str | Path) -> Iterator[Callable[["pd.DataFrame"], None]]:
-    """Yield a function that writes one more part of a table, as `write_csv` writes a whole one."""
+def row_writer(path: str | Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, object]], object]]:
+    """Yield a function that adds a row to a CSV table, in the form of `write_csv`; other columns are left out."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-
-        def append(part: "pd.DataFrame") -> None:
-            part.to_csv(file, index=False, header=not file.tell(), float_format="%.10g", lineterminator="\n")
-
-        yield append
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        yield writer.writerow
 
 
 def write_parquet(table: "pd.DataFrame", path: str | Path) -> None:

@@ -83,7 +83,7 @@ def read_bytes(location: Location, limit: int = MAX_BYTES) -> bytes:
         elif location.member:
             with open_zip(location.path, stamp_of(location.path)).open(location.member) as member:
                 data = _read(member, location.size, limit)
-        elif not Path(location.path).is_file():  # opening a pipe would wait for ever
+        elif not os.path.isfile(location.path):  # opening a pipe would wait for ever; pathlib would keep every name
             raise FileNotFoundError("no regular file, or a link to none")
         else:
             with open(location.path, "rb") as file:

@@ -1,7 +1,7 @@
 """The annotation table: the columns of Fitzpatrick17k, checked, one row per image."""
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -66,19 +66,6 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
         table[column] = raw[column].str.strip() if column in raw.columns else ""
     table["atlas"] = table["url"].map(atlas_of)
     return table[COLUMNS]
-
-
-def load_metadata(path: str | Path, rows: int = 1000) -> Iterator[pd.DataFrame]:
-    """Read a table that `read_metadata` checked and `write_csv` wrote, in parts of so many rows."""
-    types = dict.fromkeys(COLUMNS, "str") | dict.fromkeys(SKIN_TYPE_COLUMNS, "int64")
-    with pd.read_csv(path, dtype=types, keep_default_na=False, chunksize=rows) as parts:
-        yield from parts
-
-
-def load_hashes(path: str | Path) -> Iterator[str]:
-    """The md5hashes of such a table, in its order."""
-    for part in load_metadata(path):
-        yield from part["md5hash"]
 
 
 def assign_group(skin_type: pd.Series, light: Collection[int], dark: Collection[int]) -> pd.Series:
