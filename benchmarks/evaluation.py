@@ -62,7 +62,7 @@ def main() -> None:
 
     def prior() -> None:
         shape = architecture.latent_shape(side)
-        measure_tone(sample_prior(trainer.model.eval(), shape, n, 0, device), args.threads)
+        measure_tone(sample_prior(trainer.model.eval(), shape, side, n, 0, device), args.threads)
 
     training = seconds(trainer.epoch) / n
     testing, generating = seconds(test) / n, seconds(prior) / n

@@ -13,6 +13,7 @@ from fairgen.errors import UserError
 from fairgen.evaluation import (
     choose_examples,
     evaluate,
+    images_at_a_time,
     latent_noise,
     pixel_measures,
     reconstruct,
@@ -83,6 +84,12 @@ def test_batches_and_order_do_not_matter(model: VAE) -> None:
     backwards, means_backwards, _ = measure(model, images[::-1].copy(), batch_size=7)
     pd.testing.assert_frame_equal(table[::-1].reset_index(drop=True), backwards, rtol=1e-3)
     np.testing.assert_allclose(means, means_backwards[::-1], rtol=1e-3, atol=1e-5)
+
+
+def test_batches_of_larger_images_take_no_more_memory() -> None:
+    sizes = [images_at_a_time(64, side) for side in (32, 64, 128, 144, 256)]
+    assert sizes == [64, 64, 64, 50, 16]  # beyond 128 px, as many values as 64 images of 128 px at most
+    assert images_at_a_time(3, 256) == 1  # and never none
 
 
 def test_a_perfect_reconstruction() -> None:

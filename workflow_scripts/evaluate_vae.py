@@ -65,8 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             device=device,
             workers=args.threads,
         )
-        latent_shape = architecture.latent_shape(images.shape[1])
-        prior = sample_prior(model, latent_shape, config["prior_samples"], args.config["seed"], device)
+        side = images.shape[1]
+        latent_shape = architecture.latent_shape(side)
+        prior = sample_prior(model, latent_shape, side, config["prior_samples"], args.config["seed"], device)
 
     table = index.loc[rows, LABELS].reset_index(drop=True)
     table.insert(0, "train_set", args.train_set)

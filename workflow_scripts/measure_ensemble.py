@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fairgen.devices import leased_device, make_deterministic, place
 from fairgen.ensemble import ensemble_variance
 from fairgen.errors import run
-from fairgen.evaluation import reconstruct
+from fairgen.evaluation import images_at_a_time, reconstruct
 from fairgen.files import write_parquet
 from fairgen.images import read_images, read_names, rows_of
 from fairgen.manifests import read_image_table
@@ -43,8 +43,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], set[str]]]:
         for path, manifest in zip(args.models, manifests, strict=True):
             model = place(load_weights(path)[0], device)
-            starts = range(0, len(images), args.batch_size)
-            parts = [reconstruct(model, images[start : start + args.batch_size], device) for start in starts]
+            size = images_at_a_time(args.batch_size, images.shape[1])
+            starts = range(0, len(images), size)
+            parts = [reconstruct(model, images[start : start + size], device) for start in starts]
             trained_on = manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"]
             yield np.concatenate(parts), set(trained_on)
 

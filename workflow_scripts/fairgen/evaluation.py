@@ -21,8 +21,17 @@ from fairgen.training import to_unit_range
 Pixels = NDArray[np.uint8]
 
 PRIOR_BATCH = 64
+FULL_BATCH_SIDE = 128  # pixels; of larger images a batch holds fewer, so that it takes no more memory
 # Variance of the error of rounding to 256 levels, in [-1, 1]: the least variance an image can be credited with.
 ROUNDING_VARIANCE = (2 / 255) ** 2 / 12
+
+
+def images_at_a_time(batch_size: int, side: int) -> int:
+    """How many images of `side` pixels take the memory of `batch_size` images of 128; at most `batch_size`.
+
+    Not what happens to be free: the same settings then give the same bits.
+    """
+    return max(1, min(batch_size, batch_size * FULL_BATCH_SIDE**2 // side**2))
 
 
 @torch.no_grad()
@@ -45,6 +54,7 @@ def evaluate(
             batches change a number.
         perceptual: on the device of the model.
         samples: latents sampled per image, at least 2.
+        batch_size: images of 128 pixels at a time; fewer of larger ones.
         workers: threads for the measures computed on the processor; no number depends on it.
 
     Returns:
@@ -57,6 +67,7 @@ def evaluate(
         The latent means, float32 (n, C, H, W). The reconstructions as uint8 (n, S, S, 3).
     """
     parts, means, reconstructions = [], [], []
+    batch_size = images_at_a_time(batch_size, images.shape[1])
     starts = range(0, len(images), batch_size)
     for first in track(starts, len(starts), "evaluating", "batches"):
         batch = slice(first, first + batch_size)
@@ -101,10 +112,13 @@ def similarities(target: Tensor, reconstruction: Tensor, workers: int) -> list[f
 
 
 @torch.no_grad()
-def sample_prior(model: VAE, latent_shape: tuple[int, int, int], n: int, seed: int, device: torch.device) -> Pixels:
-    """Decodings of `n` latents from the prior N(0, I), uint8 (n, S, S, 3); the same latents for every model."""
+def sample_prior(
+    model: VAE, latent_shape: tuple[int, int, int], side: int, n: int, seed: int, device: torch.device
+) -> Pixels:
+    """Decodings of `n` latents from the prior N(0, I), uint8 (n, side, side, 3); the same latents for every model."""
     z = torch.randn(n, *latent_shape, generator=torch.Generator().manual_seed(derive_seed(seed, "prior")))
-    return np.concatenate([to_pixels(model.decoder(batch.to(device))) for batch in z.split(PRIOR_BATCH)])
+    batches = z.split(images_at_a_time(PRIOR_BATCH, side))
+    return np.concatenate([to_pixels(model.decoder(batch.to(device))) for batch in batches])
 
 
 def latent_noise(md5hashes: Sequence[str], samples: int, shape: Sequence[int], seed: int) -> Tensor:
