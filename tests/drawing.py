@@ -49,9 +49,11 @@ def write_tables(folder: Path, sets: int, runs: int) -> None:
             gap = estimate(0.02 - 0.01 * share)
             gap["gap"] = gap.pop("estimate")
             naive = {"naive_low": half, "naive_high": half, "margin": 0.05 if metric != "mse" else np.nan}
-            lists["gaps"].append(key | gap | naive | {"metric": metric, "n_test": 20, "ratio": 1.2})
+            shared = {"shared": 0.77 if runs > 1 else np.nan, "shared_low": 2 * half, "shared_high": 2 * half}
+            lists["gaps"].append(key | gap | naive | shared | {"metric": metric, "n_test": 20, "ratio": 1.2})
         for adjustment in ("none", "condition"):
             row = {"adjustment": adjustment, "n_strata": int(adjustment == "none"), "coverage": 0.5, "crude_gap": 0.1}
+            row |= {"n_light": 30, "n_dark": 20}
             gap = estimate(0.1 if adjustment == "none" else np.nan)
             gap["gap"] = gap.pop("estimate")
             lists["adjusted"].append(key | row | gap)

@@ -9,7 +9,8 @@ from fairgen.seeds import generator
 from fairgen.stats.bootstrap import draw_images
 from fairgen.stats.models import model_gaps
 from fairgen.stats.strata import adjusted_gaps
-from fairgen.stats.study import read_all, read_clusters, study_parser
+from fairgen.stats.study import read_clusters, stream, stream_runs, study_parser
+from fairgen.stats.totals import error_totals
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,12 +22,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     stats = args.config["stats"]
-    rows = read_all(args, ["mse"], ["label", "atlas"])
+    images, cells = error_totals(stream(args, ["mse"], ["label", "atlas"]))
     rng = generator(args.config["seed"], "bootstrap")
-    draws = draw_images(rows, stats["resamples"], rng, read_clusters(args.duplicates))
+    draws = draw_images(images, stats["resamples"], rng, read_clusters(args.duplicates))
     level = 1 - stats["alpha"]
-    adjusted = adjusted_gaps(rows, draws, stats["min_images"], level, stats["claims"]["vanishing"])
-    models = model_gaps(rows, level)
+    adjusted = adjusted_gaps(images, cells, draws, stats["min_images"], level, stats["claims"]["vanishing"])
+    models = model_gaps(images, cells, stream_runs(args, ["mse"], ["label", "atlas"]), level)
     print(adjusted.to_string(index=False), models.to_string(index=False), sep="\n\n")
     write_csv(adjusted, args.adjusted)
     write_csv(models, args.models)

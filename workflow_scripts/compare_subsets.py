@@ -3,11 +3,13 @@
 import json
 from collections.abc import Sequence
 
+import pandas as pd
+
 from fairgen.errors import run
 from fairgen.files import write_csv
 from fairgen.stats.gaps import training_sizes
-from fairgen.stats.study import read_all, read_table, study_parser
-from fairgen.stats.subsets import subset_table
+from fairgen.stats.study import read_table, stream, study_parser
+from fairgen.stats.subsets import subset_means, subset_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -19,10 +21,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     config = args.config
     metrics = ["mse", "latent_std"]
-    rows = read_all(args, metrics, ["atlas", "fitzpatrick_scale", "fitzpatrick_centaur"])
+    models = stream(args, metrics, ["atlas", "fitzpatrick_scale", "fitzpatrick_centaur"])
+    means = pd.concat([subset_means(model, config["light"], config["dark"], metrics) for model in models])
     sizes = training_sizes(read_table(args.design))
-    table = subset_table(rows, config["light"], config["dark"], metrics, sizes, config["stats"]["alpha"])
-    write_csv(table, args.output)
+    write_csv(subset_table(means, metrics, sizes, config["stats"]["alpha"]), args.output)
 
 
 if __name__ == "__main__":

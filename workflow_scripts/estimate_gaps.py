@@ -8,7 +8,8 @@ from fairgen.files import write_csv
 from fairgen.seeds import generator
 from fairgen.stats.bootstrap import add_bootstrap, draw_images
 from fairgen.stats.gaps import gap_table, run_table
-from fairgen.stats.study import read_all, read_clusters, read_table, study_parser
+from fairgen.stats.rows import distinct_images
+from fairgen.stats.study import read_clusters, read_table, stream, study_parser
 from fairgen.stats.summary import GAP_METRICS
 
 
@@ -24,10 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     stats = args.config["stats"]
     table = run_table(read_table(args.run_means), read_table(args.design), GAP_METRICS)
     gaps = gap_table(table, GAP_METRICS, stats["family"], stats["alpha"], stats["margins"])
-    rows = read_all(args, GAP_METRICS)
+    images = distinct_images(stream(args, []))
     rng = generator(args.config["seed"], "bootstrap")
-    draws = draw_images(rows, stats["resamples"], rng, read_clusters(args.duplicates))
-    gaps = add_bootstrap(gaps, rows, draws, 1 - stats["alpha"])
+    draws = draw_images(images, stats["resamples"], rng, read_clusters(args.duplicates))
+    gaps = add_bootstrap(gaps, stream(args, GAP_METRICS), draws, 1 - stats["alpha"])
     print(gaps.to_string(index=False))
     write_csv(gaps, args.output)
 

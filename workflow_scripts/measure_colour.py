@@ -3,12 +3,15 @@
 import json
 from collections.abc import Sequence
 
+import pandas as pd
+
 from fairgen.errors import run
 from fairgen.files import write_csv
 from fairgen.stats.colour import colour_run_means, colour_table
 from fairgen.stats.gaps import size_ratios
-from fairgen.stats.study import read_all, read_table, study_parser
-from fairgen.stats.tone import tone_curves, tone_slopes
+from fairgen.stats.study import read_table, stream, study_parser
+from fairgen.stats.summary import sort_by_design
+from fairgen.stats.tone import tone_curves, tone_slopes, tone_totals
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,12 +26,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     alpha = args.config["stats"]["alpha"]
     ratios = size_ratios(read_table(args.design))
-    rows = read_all(args, ["mse"], partial=["ita_in", "ita_out", "dl", "da", "db", "ciede2000"])
-    run_means = colour_run_means(rows)
+    columns = ["ita_in", "ita_out", "dl", "da", "db", "ciede2000"]
+    colours = [colour_run_means(model) for model in stream(args, [], partial=columns)]
+    run_means = sort_by_design(pd.concat(colours), ["run"])
+    images, slopes = tone_totals(stream(args, ["mse"], partial=["ita_in"]))
     write_csv(run_means, args.colour_runs)
     write_csv(colour_table(run_means, ratios, alpha), args.colour)
-    write_csv(tone_curves(rows, 1 - alpha), args.tone_curves)
-    write_csv(tone_slopes(rows, ratios, alpha), args.tone_slopes)
+    write_csv(tone_curves(images, 1 - alpha), args.tone_curves)
+    write_csv(tone_slopes(images, slopes, ratios, alpha), args.tone_slopes)
 
 
 if __name__ == "__main__":

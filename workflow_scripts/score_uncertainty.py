@@ -10,7 +10,8 @@ from fairgen.errors import run
 from fairgen.files import write_csv
 from fairgen.seeds import generator
 from fairgen.stats.gaps import size_ratios
-from fairgen.stats.study import read_all, read_table, study_parser
+from fairgen.stats.rows import evaluation_paths, read_evaluations
+from fairgen.stats.study import read_table, stream, study_parser
 from fairgen.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
 
 
@@ -22,14 +23,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     stats = args.config["stats"]
-    rows = read_all(args, ["mse", *SCORES])
     ratios = size_ratios(read_table(args.design))
     ensembles = {name: pd.read_parquet(Path(args.evaluations) / name / "ensemble.parquet") for name in args.train_sets}
+    first = read_evaluations(evaluation_paths(args.evaluations, args.train_sets, 1), ["mse"])
     rng = generator(args.config["seed"], "ensemble")
     table = pd.concat(
         [
-            uncertainty_table(rows, SCORES, ratios, stats["alpha"]),
-            ensemble_table(rows, ensembles, 1 - stats["alpha"], stats["resamples"], rng),
+            uncertainty_table(stream(args, ["mse", *SCORES]), SCORES, ratios, stats["alpha"]),
+            ensemble_table(first, ensembles, args.runs, 1 - stats["alpha"], stats["resamples"], rng),
         ]
     )
     write_csv(table, args.output)

@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 from fairgen.figures.common import FigureText, GroupNames
 from fairgen.figures.grid import panel_grid
 from fairgen.figures.intervals import draw_intervals, ordered_sets, set_names
-from fairgen.style import FAINT, INK, MUTED, PURPLE, SMALL, percent
+from fairgen.style import FAINT, INK, MUTED, PURPLE, SMALL, percent, span
 
 COLUMNS = (
     *("train_set", "dark_share", "adjustment", "n_strata", "coverage", "gap", "ci_low", "ci_high", "crude_gap"),
-    "n_runs",
+    *("n_runs", "n_light", "n_dark"),
 )
 
 
@@ -54,6 +54,8 @@ def draw_adjusted(data: pd.DataFrame) -> Figure:
 
 def adjusted_text(data: pd.DataFrame, names: GroupNames) -> FigureText:
     """Title, caption and alternative text; the caption says by how much holding conditions fixed changes the gap."""
+    everything = data[data["adjustment"] == "none"]
+    light, dark = (span(everything[f"n_{group}"].tolist()) for group in ("light", "dark"))
     found = []
     for label, name in zip(set_names(ordered_sets(data)), ordered_sets(data)["train_set"], strict=True):
         rows = data[data["train_set"] == name].set_index("adjustment")
@@ -66,11 +68,12 @@ def adjusted_text(data: pd.DataFrame, names: GroupNames) -> FigureText:
     return FigureText(
         "The gap with conditions or atlases held fixed",
         f"Mean squared error of {names.dark} minus that of {names.light} when the mix of conditions, of source "
-        f"atlases, or of both is made the same for the groups, with bootstrap intervals; {data['n_runs'].max()} runs. "
-        "Where 2 % (SD) of the error depend on which images a model was trained on, simulated intervals of 95 % "
-        "covered 93 % (A), 90 % (B) and 80 % (C) of the time (docs/calibration.md). Percentages are the share of test "
-        "images in the compared strata; the hollow marker is the unadjusted gap on "
-        "those images. A gap that came from the mix would bring the filled markers to the dashed line. "
+        f"atlases, or of both is made the same for the groups, with bootstrap intervals; {data['n_runs'].max()} runs, "
+        f"{light} different light and {dark} different dark test images. "
+        "Where 2 % (SD) of the error depend on which images a model was trained on, simulated intervals of 95 % for "
+        "the paper's A, B and C covered 93, 90 and 80 % of the time (docs/calibration.md). Percentages are the share "
+        "of test images in the compared strata; the hollow marker is the unadjusted gap on those images. A gap that "
+        "came from the mix would bring the filled markers to the dashed line. "
         f"{'. '.join(found)}.",
         f"Adjusted and unadjusted error gaps by training set. {'. '.join(found)}.",
     )

@@ -9,7 +9,7 @@ runs, and the interval covers the choice of images alone.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,9 @@ import pandas as pd
 from scipy import optimize, stats
 
 from fairgen.errors import UserError
-from fairgen.stats.rows import GROUPS, by_train_set
+from fairgen.stats.rows import GROUPS, set_and_share
+
+BLOCK = 250  # resamples that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -37,24 +39,29 @@ class Draws:
 
     def weights(self, group: str, hashes: pd.Series) -> np.ndarray:
         """How often each of the images is drawn, shape (resamples, len(hashes))."""
+        return np.concatenate(list(self.blocks(group, hashes)))
+
+    def blocks(self, group: str, hashes: pd.Series) -> Iterator[np.ndarray]:
+        """The rows of `weights`, `BLOCK` resamples at a time."""
         columns = self.order[group].get_indexer(pd.Index(hashes))
-        return np.take(self.counts[group], columns, axis=1).astype(float)
+        for start in range(0, self.resamples, BLOCK):
+            yield np.take(self.counts[group][start : start + BLOCK], columns, axis=1).astype(float)
 
 
 def draw_images(
-    rows: pd.DataFrame, resamples: int, rng: np.random.Generator, clusters: Mapping[str, str] | None = None
+    images: pd.DataFrame, resamples: int, rng: np.random.Generator, clusters: Mapping[str, str] | None = None
 ) -> Draws:
     """Draw images within group, with replacement, once for every training set and metric.
 
     Args:
-        rows: evaluation rows with group and md5hash.
+        images: group and md5hash, each image once or more.
         resamples: number of bootstrap samples.
         rng: source of the draws; images are sorted first, so the order of rows does not matter.
         clusters: duplicate cluster of each image that is in one; a cluster is drawn as a whole.
     """
     counts, order = {}, {}
     for group in GROUPS:
-        hashes = pd.Index(sorted(rows.loc[rows["group"] == group, "md5hash"].unique()), name="md5hash")
+        hashes = pd.Index(sorted(images.loc[images["group"] == group, "md5hash"].unique()), name="md5hash")
         names = hashes if clusters is None else hashes.map(lambda image: clusters.get(image, image))
         codes, unique = pd.factorize(names, sort=True)
         k = len(unique)
@@ -108,53 +115,70 @@ def jackknife_se(left_out: np.ndarray) -> float:
     return float(np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2)))
 
 
-def resampled_means(part: pd.DataFrame, draws: Draws, metrics: Sequence[str]) -> dict[str, np.ndarray]:
-    """Resampled mean over runs of the group means of one training set: `[group]` of shape (resamples, metrics)."""
-    means = {}
-    for group in GROUPS:
-        total, times = np.zeros((draws.resamples, len(metrics))), np.zeros((draws.resamples, 1))
-        for _, model in part[part["group"] == group].groupby("run", sort=True):
-            weights = draws.weights(group, model["md5hash"])
+class ResampledMeans:
+    """Means over runs of the group means of one training set, as they are and resampled; added up model by model."""
+
+    def __init__(self, draws: Draws, metrics: Sequence[str]) -> None:
+        self._draws = draws
+        self._metrics = list(metrics)
+        self._total = {group: np.zeros((draws.resamples, len(metrics))) for group in GROUPS}
+        self._times = {group: np.zeros((draws.resamples, 1)) for group in GROUPS}
+        self._runs: dict[str, list[np.ndarray]] = {group: [] for group in GROUPS}
+
+    def add(self, model: pd.DataFrame) -> None:
+        """Count the evaluation of one model."""
+        for group in GROUPS:
+            images = model[model["group"] == group]
+            values = images[self._metrics].to_numpy()
+            weights = self._draws.weights(group, images["md5hash"])
             drawn = weights.sum(axis=1, keepdims=True)
-            total += np.divide(
-                weights @ model[list(metrics)].to_numpy(), drawn, out=np.zeros_like(total), where=drawn > 0
-            )
-            times += drawn > 0
-        if not (times > 0).all():
+            total = self._total[group]
+            total += np.divide(weights @ values, drawn, out=np.zeros_like(total), where=drawn > 0)
+            self._times[group] += drawn > 0
+            self._runs[group].append(values.mean(axis=0))
+
+    def runs(self, group: str) -> np.ndarray:
+        """The means of the models, shape (runs, metrics)."""
+        return np.stack(self._runs[group])
+
+    def resampled(self, group: str) -> np.ndarray:
+        """The mean over runs in each bootstrap sample, shape (resamples, metrics)."""
+        if not (self._times[group] > 0).all():
             raise UserError(
                 f"bootstrap: a resample held no {group} test image; the test sets are too small for a bootstrap over "
                 "images. Raise splits.test_size."
             )
-        means[group] = total / times
-    return means
+        return np.asarray(self._total[group] / self._times[group])
 
 
-def add_bootstrap(gaps: pd.DataFrame, rows: pd.DataFrame, draws: Draws, level: float) -> pd.DataFrame:
+def add_bootstrap(gaps: pd.DataFrame, models: Iterable[pd.DataFrame], draws: Draws, level: float) -> pd.DataFrame:
     """The gap table with boot_low and boot_high (of the gap), boot_ratio_low, boot_ratio_high and boot_covers.
 
     The bounds of the ratio are NaN for a measure that is not positive throughout.
 
     Args:
         gaps: `gaps.gap_table`.
-        rows: evaluation rows with the metrics of the gap table.
+        models: evaluation rows of one model each, with the metrics of the gap table.
         draws: `draw_images`.
         level: of the intervals.
     """
     metrics = list(dict.fromkeys(gaps["metric"]))
+    means: dict[str, ResampledMeans] = {}
+    for model in models:
+        means.setdefault(set_and_share(model)[0], ResampledMeans(draws, metrics)).add(model)
     bounds = {}
-    for train_set, _, part in by_train_set(rows):
-        resampled = resampled_means(part, draws, metrics)
+    for train_set, of_set in means.items():
+        drawn_dark, drawn_light = of_set.resampled("dark"), of_set.resampled("light")
         for k, metric in enumerate(metrics):
-            runs = part.groupby(["run", "group"])[metric].mean().unstack("group")
-            dark, light = runs["dark"].to_numpy(), runs["light"].to_numpy()
-            df = len(runs) - 1
-            gap = resampled["dark"][:, k] - resampled["light"][:, k]
+            dark, light = of_set.runs("dark")[:, k], of_set.runs("light")[:, k]
+            df = len(dark) - 1
             se = jackknife_se(_left_out(dark) - _left_out(light))
+            gap = drawn_dark[:, k] - drawn_light[:, k]
             interval = combined_interval(float(dark.mean() - light.mean()), gap, se, df, level)
             log_bounds = (math.nan, math.nan)
             # Some measures (SSIM, PSNR) can be zero or negative; a ratio of those says nothing.
-            if min(resampled["dark"][:, k].min(), resampled["light"][:, k].min(), *dark, *light) > 0:
-                ratio = np.log(resampled["dark"][:, k] / resampled["light"][:, k])
+            if min(drawn_dark[:, k].min(), drawn_light[:, k].min(), *dark, *light) > 0:
+                ratio = np.log(drawn_dark[:, k] / drawn_light[:, k])
                 se = jackknife_se(np.log(_left_out(dark) / _left_out(light))) if df else 0.0
                 log_bounds = combined_interval(math.log(dark.mean() / light.mean()), ratio, se, df, level)
             bounds[train_set, metric] = (*interval, *np.exp(log_bounds), "images and runs" if df else "images")

@@ -14,11 +14,12 @@ from fairgen.stats.image_claims import adjusted_claim, colour_claim
 from fairgen.stats.models import model_gaps
 from fairgen.stats.paired import run_test
 from fairgen.stats.pooling import pooled_conditions
+from fairgen.stats.rows import by_model, by_run
 from fairgen.stats.rules import rules_from
 from fairgen.stats.simulate import CONDITION_COUNT, Truth, condition_name, simulate_study
 from fairgen.stats.strata import adjusted_gaps
-from fairgen.stats.summary import IMAGE_INDEX
 from fairgen.stats.sweep import sweep_table
+from fairgen.stats.totals import error_totals
 from fairgen.stats.verdicts import verdict_table
 
 METRICS = ("mse", "latent_std")
@@ -55,16 +56,18 @@ def simulated_outcomes(
     outcomes: dict[str, bool | str] = {"reject any Holm": bool((gaps["p_holm"] <= rules.alpha).any())}
     outcomes |= _trend_outcomes(table, truth, rules.alpha)
     outcomes |= _colour_outcomes(colours, truth, level)
+    if images or models:
+        totals = error_totals(by_model(rows))
     if images:
         draws = draw_images(rows, stats["resamples"], rng)
-        gaps = add_bootstrap(gaps, rows, draws, level)
-        adjusted = adjusted_gaps(rows, draws, stats["min_images"], level, rules.vanishing)
+        gaps = add_bootstrap(gaps, by_model(rows), draws, level)
+        adjusted = adjusted_gaps(*totals, draws, stats["min_images"], level, rules.vanishing)
         cases.append(adjusted_claim(table, adjusted, rules))
         outcomes |= _adjusted_outcomes(adjusted, truth, rules.alpha)
-        outcomes |= _condition_outcomes(rows, truth, level, rng)
+        outcomes |= _condition_outcomes(totals[0], truth, level, rng)
     outcomes |= _gap_outcomes(gaps[gaps["metric"] == "mse"], truth, rules.alpha)
     if models:
-        outcomes |= _model_outcomes(model_gaps(rows, level), truth, rules.alpha)
+        outcomes |= _model_outcomes(model_gaps(*totals, by_run(rows), level), truth, rules.alpha)
     verdicts = verdict_table(cases, rules.alpha, rules.min_runs)
     return outcomes | {
         f"verdict {claim}": verdict for claim, verdict in zip(verdicts["claim"], verdicts["verdict"], strict=True)
@@ -82,6 +85,8 @@ def _gap_outcomes(gaps: pd.DataFrame, truth: Truth, alpha: float) -> dict[str, b
         found[f"reject Wilcoxon {name}"] = row["p_wilcoxon"] <= alpha
         found[f"cover corrected t {name}"] = row["ci_low"] <= gap <= row["ci_high"]
         found[f"cover naive t {name}"] = row["naive_low"] <= gap <= row["naive_high"]
+        found[f"reject t, shared images {name}"] = not row["shared_low"] <= 0 <= row["shared_high"]
+        found[f"cover t, shared images {name}"] = row["shared_low"] <= gap <= row["shared_high"]
         found[f"cover ratio, Fieller {name}"] = row["ratio_low"] <= ratio <= row["ratio_high"]
         if "boot_low" in row:
             found[f"reject bootstrap {name}"] = not row["boot_low"] <= 0 <= row["boot_high"]
@@ -109,12 +114,11 @@ def _colour_outcomes(colours: RunTable, truth: Truth, level: float) -> dict[str,
 
 
 def _condition_outcomes(
-    rows: pd.DataFrame, truth: Truth, level: float, rng: np.random.Generator
+    images: pd.DataFrame, truth: Truth, level: float, rng: np.random.Generator
 ) -> dict[str, bool | str]:
     """Whether the partially pooled interval of one condition, drawn at random, covers: right on average over them."""
-    totals = rows.assign(n=1, total=rows["mse"]).groupby(IMAGE_INDEX)[["n", "total"]].sum()
     condition = int(rng.integers(CONDITION_COUNT))
-    pooled = pooled_conditions(totals, level)
+    pooled = pooled_conditions(images, level)
     mine = pooled[(pooled["label"] == condition_name(condition)) & (pooled["group"] == "dark")]
     return {
         f"cover pooled condition {row['train_set']}": bool(

@@ -8,7 +8,7 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from fairgen.errors import UserError
-from fairgen.stats.paired import hedges_dz, ratio_interval, run_test, tost_p, wilcoxon_p
+from fairgen.stats.paired import hedges_dz, overlap_ratio, ratio_interval, run_test, tost_p, wilcoxon_p
 from fairgen.stats.summary import sort_by_design
 
 SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # dark shares of the paper's training sets
@@ -19,7 +19,8 @@ class RunTable:
     """Run means as arrays, and the sizes that the variance correction needs.
 
     `values[metric][train_set, group]` has one number per run, in the order of `runs`.
-    `train_sizes` holds the different images in a training set.
+    `train_sizes` holds the different images in a training set, `shared` the fraction of them that two runs have in
+    common (NaN for one run).
     """
 
     runs: tuple[int, ...]
@@ -27,6 +28,7 @@ class RunTable:
     values: dict[str, dict[tuple[str, str], np.ndarray]]
     test_sizes: dict[str, int]
     train_sizes: dict[str, float]
+    shared: dict[str, float]
 
     def test_train_ratio(self, *train_sets: str) -> float:
         """n_test / n_train of the given training sets, the largest where they differ (the careful side)."""
@@ -53,6 +55,7 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str]) 
     runs = sort_by_design(runs, ["run"])
     shares = dict(zip(runs["train_set"], runs["dark_share"].astype(float), strict=True))
     distinct = training_sizes(design)
+    shared = dict(zip(design["train_set"], design["shared"].astype(float), strict=True))
     missing = [name for name in shares if name not in distinct]
     if missing:
         raise UserError(f"design table: expected a row for training set {', '.join(missing)}, found none.")
@@ -78,6 +81,7 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str]) 
         values=values,
         test_sizes={name: int(sizes[name]) for name in shares},
         train_sizes={name: distinct[name] for name in shares},
+        shared={name: shared[name] for name in shares},
     )
 
 
@@ -134,6 +138,8 @@ def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: floa
     nb = table.test_train_ratio(name)
     test = run_test(dark - light, nb)
     low, high = test.interval(1 - alpha)
+    overlap = run_test(dark - light, overlap_ratio(nb, table.shared[name]))
+    shared_low, shared_high = overlap.interval(1 - alpha)
     naive_low, naive_high = test.interval(1 - alpha, naive=True)
     equivalence_low, equivalence_high = test.interval(1 - 2 * alpha)
     ratio_low, ratio_high = ratio_interval(dark, light, nb, 1 - alpha)
@@ -162,6 +168,9 @@ def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: floa
         "p_naive": test.p(naive=True),
         "naive_low": naive_low,
         "naive_high": naive_high,
+        "shared": table.shared[name],
+        "shared_low": shared_low,
+        "shared_high": shared_high,
         "p_wilcoxon": wilcoxon_p(dark - light),
         "p_wilcoxon_min": 2.0 ** (1 - test.n) if test.n > 1 else np.nan,
         "dz": hedges_dz(test),

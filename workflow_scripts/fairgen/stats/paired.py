@@ -71,6 +71,21 @@ def run_test(values: np.ndarray, test_train_ratio: float) -> RunTest:
     return RunTest(n, mean, sd, sd * math.sqrt(1 / n), sd * math.sqrt(1 / n + test_train_ratio))
 
 
+def overlap_ratio(test_train_ratio: float, shared: float) -> float:
+    """What stands for n_test / n_train in the variance factor when no part of the error is taken to be independent.
+
+    Say the runs differ by a sum of effects, each with some correlation rho_k between runs. The variance of their mean
+    is then at most E[s^2] (1/R + max rho_k / (1 - rho_k)). Effects of the test images are correlated as far as runs
+    share these (n_test / n_train stands for that), effects of the training images as far as runs share those, and the
+    random start of a training not at all.
+
+    Args:
+        test_train_ratio: n_test / n_train.
+        shared: fraction of the training images that two runs have in common, in [0, 1]; NaN for one run.
+    """
+    return max(test_train_ratio, shared / (1 - shared) if shared < 1 else math.inf)
+
+
 def run_p_values(values: np.ndarray, test_train_ratio: float) -> np.ndarray:
     """The two-sided p of `run_test` against 0 for every row of `values`, shape (n, R), R > 1; NaN without variation."""
     values = np.sort(values, axis=1)

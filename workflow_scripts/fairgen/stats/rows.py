@@ -14,10 +14,12 @@ KEYS = ["train_set", "dark_share", "run", "group", "md5hash"]
 
 
 def evaluation_paths(folder: str | Path, train_sets: Sequence[str], runs: int) -> list[Path]:
-    """The evaluation tables of a study: `<folder>/<train_set>/run<run>/evaluation.parquet`."""
-    return [
-        Path(folder) / train_set / f"run{run}" / "evaluation.parquet" for train_set in train_sets for run in range(runs)
-    ]
+    """The evaluation tables of a study: `<folder>/<train_set>/run<run>/evaluation.parquet`.
+
+    Sorted by training set, so that sums over models have the same last digit however the sets are listed.
+    """
+    sets = sorted(train_sets)
+    return [Path(folder) / name / f"run{run}" / "evaluation.parquet" for name in sets for run in range(runs)]
 
 
 def read_evaluation(
@@ -62,6 +64,33 @@ def read_evaluations(
     """The evaluations one after the other, so that memory holds one file at a time."""
     for path in paths:
         yield read_evaluation(path, metrics, labels, partial)
+
+
+def by_model(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of one model after the other, as `read_evaluations` gives them."""
+    for _, model in rows.groupby(["train_set", "run"], sort=True):
+        yield model
+
+
+def by_run(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of one run after the other, those of all training sets together."""
+    for _, run in rows.groupby("run", sort=True):
+        yield run
+
+
+def set_and_share(model: pd.DataFrame) -> tuple[str, float]:
+    """The training set of a model and its dark share."""
+    return str(model["train_set"].iloc[0]), float(model["dark_share"].iloc[0])
+
+
+def distinct_images(models: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Every test image of the models once: group and md5hash, sorted."""
+    found: dict[str, set[str]] = {group: set() for group in GROUPS}
+    for model in models:
+        for group in GROUPS:
+            found[group].update(model.loc[model["group"] == group, "md5hash"])
+    rows = [(group, image) for group in GROUPS for image in sorted(found[group])]
+    return pd.DataFrame(rows, columns=["group", "md5hash"])
 
 
 def by_train_set(rows: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:

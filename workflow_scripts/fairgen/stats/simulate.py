@@ -118,7 +118,9 @@ def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame
 
 
 def simulated_design(truth: Truth) -> pd.DataFrame:
-    """What tables/design.csv would say, as far as the tests need it."""
+    """What tables/design.csv would say, as far as the tests need it, with the expected overlap of training sets."""
+    dark = np.array([round(share * truth.train_size) for share in truth.shares.values()])
+    light = truth.train_size - dark
     return pd.DataFrame(
         {
             "train_set": list(truth.shares),
@@ -126,6 +128,7 @@ def simulated_design(truth: Truth) -> pd.DataFrame:
             "drawn": truth.train_size,
             "test_size": truth.test_size,
             "distinct": float(truth.train_size),
+            "shared": (dark**2 / truth.n_dark + light**2 / truth.n_light) / truth.train_size,
         }
     )
 

@@ -17,12 +17,12 @@ STRATA = {
 }
 
 
-def standard_weights(rows: pd.DataFrame, strata: pd.Series, min_images: int) -> pd.DataFrame:
+def standard_weights(images: pd.DataFrame, strata: pd.Series, min_images: int) -> pd.DataFrame:
     """Which strata count, and how much.
 
     Args:
-        rows: evaluation rows of one training set: group, md5hash.
-        strata: stratum of each row.
+        images: totals of one training set, one row per image: group, n (rows).
+        strata: stratum of each image.
         min_images: fewest different images that each group must have in a stratum.
 
     Returns:
@@ -30,13 +30,12 @@ def standard_weights(rows: pd.DataFrame, strata: pd.Series, min_images: int) -> 
         (of the stratum in the pooled rows; light and dark test sets are of one size, so both groups count
         alike) and weight (share within the eligible strata; 0 for the others).
     """
-    frame = pd.DataFrame({"stratum": strata.to_numpy(), "group": rows["group"].to_numpy(), "md5hash": rows["md5hash"]})
-    by = frame.groupby(["stratum", "group"])["md5hash"]
-    images = by.nunique().unstack("group").reindex(columns=GROUPS).fillna(0).astype(int)
+    by = images.assign(stratum=strata).groupby(["stratum", "group"])["n"]
     counts = by.size().unstack("group").reindex(columns=GROUPS).fillna(0).astype(int)
-    table = images.add_prefix("images_").join(counts.add_prefix("rows_")).sort_index()
-    table["eligible"] = (images.min(axis=1) >= min_images).reindex(table.index)
-    table["share"] = (table["rows_light"] + table["rows_dark"]) / len(rows)
+    rows = by.sum().unstack("group").reindex(columns=GROUPS).fillna(0).astype(int)
+    table = counts.add_prefix("images_").join(rows.add_prefix("rows_")).sort_index()
+    table["eligible"] = (counts.min(axis=1) >= min_images).reindex(table.index)
+    table["share"] = (table["rows_light"] + table["rows_dark"]) / images["n"].sum()
     eligible = table["share"].where(table["eligible"], 0.0)
     table["weight"] = eligible / eligible.sum() if eligible.sum() > 0 else 0.0
     return table
@@ -63,39 +62,47 @@ class StratumSums:
         return _weighted(means[0] - means[1], weights)
 
 
-def stratum_sums(rows: pd.DataFrame, strata: pd.Series, names: Sequence[str], metric: str) -> StratumSums:
-    """Add up the rows of one training set by run, stratum (those in `names`) and group."""
-    runs = sorted(rows["run"].unique())
-    frame = pd.DataFrame({"run": rows["run"], "stratum": strata, "group": rows["group"], "y": rows[metric]})
-    by = frame.groupby(["group", "run", "stratum"])["y"]
+def stratum_sums(cells: pd.DataFrame, strata: pd.Series, names: Sequence[str]) -> StratumSums:
+    """Sums by run, stratum (those in `names`) and group.
+
+    Args:
+        cells: totals of one training set: run, group, n, total.
+        strata: stratum of each cell.
+        names: strata to keep, in this order.
+    """
+    runs = sorted(cells["run"].unique())
+    by = cells.assign(stratum=strata).groupby(["group", "run", "stratum"])[["total", "n"]].sum()
     index = pd.MultiIndex.from_product([GROUPS, runs, list(names)])
     shape = (len(GROUPS), len(runs), len(names))
-    total = by.sum().reindex(index, fill_value=0.0).to_numpy().reshape(shape)
-    count = by.size().reindex(index, fill_value=0).to_numpy().reshape(shape)
+    total = by["total"].reindex(index, fill_value=0.0).to_numpy().reshape(shape)
+    count = by["n"].reindex(index, fill_value=0).to_numpy().reshape(shape)
     return StratumSums(dict(zip(GROUPS, total, strict=True)), dict(zip(GROUPS, count, strict=True)))
 
 
 def resampled_gaps(
-    rows: pd.DataFrame, strata: pd.Series, names: Sequence[str], weights: np.ndarray, draws: Draws, metric: str
+    images: pd.DataFrame, strata: pd.Series, names: Sequence[str], weights: np.ndarray, draws: Draws
 ) -> np.ndarray:
     """The standardised gap in each bootstrap sample of images; a stratum of which none is drawn takes no part."""
     codes = pd.Index(names).get_indexer(pd.Index(strata))
     means = {}
     for group in GROUPS:
-        chosen = (rows["group"] == group).to_numpy() & (codes >= 0)
-        inside = rows.loc[chosen, ["md5hash", metric]].assign(code=codes[chosen])
-        # Every evaluation of an image is drawn with it, so its rows can be added up first.
-        images = inside.groupby(["code", "md5hash"], as_index=False)[metric].agg(["sum", "size"])
-        starts = np.unique(images["code"], return_index=True)[1]
-        drawn = draws.weights(group, images["md5hash"])
-        total = np.add.reduceat(drawn * images["sum"].to_numpy(), starts, axis=1)
-        count = np.add.reduceat(drawn * images["size"].to_numpy(), starts, axis=1)
-        means[group] = _ratio(total, count)
+        chosen = (images["group"] == group).to_numpy() & (codes >= 0)
+        inside = images.loc[chosen, ["md5hash", "n", "total"]].assign(code=codes[chosen])
+        inside = inside.sort_values(["code", "md5hash"])
+        starts = np.unique(inside["code"], return_index=True)[1]
+        # Every evaluation of an image is drawn with it, so its rows can be added up first. In blocks of resamples:
+        # all of them times all images would be hundreds of megabytes.
+        blocks = []
+        for drawn in draws.blocks(group, inside["md5hash"]):
+            total = np.add.reduceat(drawn * inside["total"].to_numpy(), starts, axis=1)
+            count = np.add.reduceat(drawn * inside["n"].to_numpy(), starts, axis=1)
+            blocks.append(_ratio(total, count))
+        means[group] = np.concatenate(blocks)
     return _weighted(means["dark"] - means["light"], weights)
 
 
 def adjusted_gaps(
-    rows: pd.DataFrame, draws: Draws, min_images: int, level: float, vanishing: float, metric: str = "mse"
+    images: pd.DataFrame, cells: pd.DataFrame, draws: Draws, min_images: int, level: float, vanishing: float
 ) -> pd.DataFrame:
     """Gap per training set: as it is, and with the mix of conditions, of atlases and of both held fixed.
 
@@ -103,46 +110,56 @@ def adjusted_gaps(
     on the images that are left separates the effect of leaving out from that of adjusting.
 
     Args:
-        rows: evaluation rows of all training sets: train_set, dark_share, run, group, md5hash, label, atlas, metric.
+        images: errors added up per training set and image (`error_totals`).
+        cells: the same per run, training set and stratum.
         draws: images drawn (`draw_images`).
         min_images: fewest different images of each group in a stratum.
         level: of the intervals.
         vanishing: largest gap that counts as none, as a fraction of the light mean.
-        metric: column.
 
     Returns:
         train_set, dark_share, adjustment (`none`, or a key of `STRATA`), n_strata (compared), n_strata_all,
-        coverage (fraction of the evaluation rows in compared strata), coverage_dark, gap, ci_low, ci_high, p (inverts
-        the interval), p_vanish (two one-sided tests: small when the gap lies within the vanishing margin), relative
-        (gap over the light mean), crude_gap (unadjusted, same images), n_runs, covers (what the interval accounts
-        for, or why there is none). Weights and the choice of strata are held fixed when resampling.
+        n_light, n_dark (different images compared), coverage (fraction of the evaluation rows in compared strata),
+        coverage_dark, gap, ci_low, ci_high, p (inverts the interval), p_vanish (two one-sided tests: small when the gap
+        lies within the vanishing margin), relative (gap over the light mean), crude_gap (unadjusted, same images),
+        n_runs, covers (what the interval accounts for, or why there is none). Weights and the choice of strata are
+        held fixed when resampling.
     """
     table = []
-    for name, share, part in by_train_set(rows):
+    for name, share, of_images in by_train_set(images):
+        of_cells = cells[cells["train_set"] == name]
         for adjustment, columns in {"none": [], **STRATA}.items():
-            strata = pd.Series("", index=part.index)
-            for column in columns:
-                strata = strata + part[column] + " / "
-            row = _adjusted_row(part, strata, draws, min_images, level, vanishing, metric)
+            strata = _stratum(of_images, columns), _stratum(of_cells, columns)
+            row = _adjusted_row(of_images, of_cells, strata, draws, min_images, level, vanishing)
             table.append({"train_set": name, "dark_share": share, "adjustment": adjustment} | row)
     return pd.DataFrame(table)
 
 
+def _stratum(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    """The values of the columns as one text per row."""
+    strata = pd.Series("", index=table.index)
+    for column in columns:
+        strata = strata + table[column] + " / "
+    return strata
+
+
 def _adjusted_row(
-    part: pd.DataFrame,
-    strata: pd.Series,
+    images: pd.DataFrame,
+    cells: pd.DataFrame,
+    strata: tuple[pd.Series, pd.Series],
     draws: Draws,
     min_images: int,
     level: float,
     vanishing: float,
-    metric: str,
 ) -> dict[str, object]:
-    standard = standard_weights(part, strata, min_images)
+    standard = standard_weights(images, strata[0], min_images)
     used = standard[standard["weight"] > 0]
-    n_runs = part["run"].nunique()
+    n_runs = cells["run"].nunique()
     row: dict[str, object] = {
         "n_strata": len(used),
         "n_strata_all": len(standard),
+        "n_light": int(used["images_light"].sum()),
+        "n_dark": int(used["images_dark"].sum()),
         "coverage": float(used["share"].sum()),
         "coverage_dark": float(used["rows_dark"].sum() / standard["rows_dark"].sum()),
         **dict.fromkeys(["gap", "ci_low", "ci_high", "p", "p_vanish", "relative", "crude_gap"], np.nan),
@@ -152,17 +169,17 @@ def _adjusted_row(
     if used.empty:
         return row
     names, weights = list(used.index), used["weight"].to_numpy()
-    sums = stratum_sums(part, strata, names, metric)
+    sums = stratum_sums(cells, strata[1], names)
     gap = sums.gap(weights)
     se_runs = jackknife_se(sums.left_out_gaps(weights)) if n_runs > 1 else 0.0
-    light = float(part.loc[part["group"] == "light", metric].mean())
-    crude = part[strata.isin(names)].groupby("group")[metric].mean()
+    light = _group_means(cells)["light"]
+    crude = _group_means(cells[strata[1].isin(names)])
     row |= {
         "gap": gap,
         "relative": gap / light if light else np.nan,
         "crude_gap": float(crude["dark"] - crude["light"]),
     }
-    resampled = resampled_gaps(part, strata, names, weights, draws, metric)
+    resampled = resampled_gaps(images, strata[0], names, weights, draws)
     empty = np.isnan(resampled)
     if empty.mean() > MAX_EMPTY or np.isnan(se_runs):
         return row | {"covers": "no interval: too few images to resample"}
@@ -179,6 +196,12 @@ def _adjusted_row(
         "p": combined_p(gap, resampled, se_runs, n_runs - 1),
         "p_vanish": max(one_sided),
     }
+
+
+def _group_means(cells: pd.DataFrame) -> pd.Series:
+    """Mean over the rows of each group."""
+    sums = cells.groupby("group")[["total", "n"]].sum()
+    return sums["total"] / sums["n"]
 
 
 def _p_below(estimate: float, resampled: np.ndarray, se_runs: float, df: int) -> float:

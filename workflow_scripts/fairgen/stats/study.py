@@ -22,16 +22,16 @@ def study_parser(description: str | None) -> argparse.ArgumentParser:
 def stream(
     args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = (), partial: Sequence[str] = ()
 ) -> Iterator[pd.DataFrame]:
-    """The evaluations that `args` names, one after the other, with progress on stderr."""
+    """The evaluations that `args` names, one after the other, with progress on stderr: memory holds one of them."""
     paths = evaluation_paths(args.evaluations, args.train_sets, args.runs)
     return read_evaluations(track(paths, len(paths), "reading", "models"), metrics, labels, partial)
 
 
-def read_all(
-    args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = (), partial: Sequence[str] = ()
-) -> pd.DataFrame:
-    """All rows at once, only the needed columns: memory grows with the rows read."""
-    return pd.concat(stream(args, metrics, labels, partial), ignore_index=True)
+def stream_runs(args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
+    """The evaluations of all training sets in one table, one run after the other."""
+    paths = evaluation_paths(args.evaluations, args.train_sets, args.runs)
+    for run in track(range(args.runs), args.runs, "reading", "runs"):
+        yield pd.concat(read_evaluations(paths[run :: args.runs], metrics, labels), ignore_index=True)
 
 
 def read_clusters(path: str | None) -> dict[str, str] | None:

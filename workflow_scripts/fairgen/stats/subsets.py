@@ -7,58 +7,7 @@ import pandas as pd
 
 from fairgen.metadata import assign_group
 from fairgen.stats.paired import over_runs_row, ratio_interval
-from fairgen.stats.rows import by_train_set
-
-
-def subset_gaps(
-    rows: pd.DataFrame,
-    chosen: pd.Series,
-    subset: str,
-    metrics: Collection[str],
-    train_sizes: Mapping[str, float],
-    alpha: float,
-) -> pd.DataFrame:
-    """Means, gap and ratio per training set on the chosen rows, tested over runs as in the gap table.
-
-    Args:
-        rows: evaluation rows of all models.
-        chosen: whether a row is in the subset.
-        subset: its name.
-        metrics: columns.
-        train_sizes: different images in a training set, per set.
-        alpha: level.
-
-    Returns:
-        subset, train_set, dark_share, metric, n_light, n_dark (images per run, mean), mean_light, mean_dark, ratio,
-        ratio_low, ratio_high, gap (in `estimate`), ci_low, ci_high, p (Nadeau-Bengio), n_runs, note. A training set
-        in which some run has no image of a group in the subset has no estimate, and the note says so.
-    """
-    table = []
-    runs = sorted(rows["run"].unique())
-    for name, share, every in by_train_set(rows):
-        inside = every[chosen[every.index]]
-        counts = inside.groupby(["run", "group"]).size().unstack("group").reindex(runs, columns=["light", "dark"])
-        counts = counts.fillna(0).astype(int)
-        for metric in metrics:
-            row: dict[str, object] = {"subset": subset, "train_set": name, "dark_share": share, "metric": metric}
-            row |= {"n_light": counts["light"].mean(), "n_dark": counts["dark"].mean(), "n_runs": len(runs), "note": ""}
-            if (counts == 0).to_numpy().any():
-                table.append(row | {"note": "a run has no light or no dark image in this subset"})
-                continue
-            means = inside.groupby(["group", "run"])[metric].mean()
-            light, dark = means["light"].to_numpy(), means["dark"].to_numpy()
-            ratio = float(counts.to_numpy().max()) / train_sizes[name]
-            low, high = ratio_interval(dark, light, ratio, 1 - alpha)
-            row |= {"mean_light": light.mean(), "mean_dark": dark.mean()}
-            row |= {
-                "ratio": dark.mean() / light.mean() if light.mean() else np.nan,
-                "ratio_low": low,
-                "ratio_high": high,
-            }
-            table.append(row | over_runs_row(dark - light, ratio, alpha))
-    columns = ["subset", "train_set", "dark_share", "metric", "n_light", "n_dark", "mean_light", "mean_dark", "ratio"]
-    columns += ["ratio_low", "ratio_high", "estimate", "ci_low", "ci_high", "p", "n_runs", "note"]
-    return pd.DataFrame(table, columns=columns).rename(columns={"estimate": "gap"})
+from fairgen.stats.rows import GROUPS, by_train_set
 
 
 def annotators_agree(rows: pd.DataFrame, light: Collection[int], dark: Collection[int]) -> pd.Series:
@@ -67,16 +16,67 @@ def annotators_agree(rows: pd.DataFrame, light: Collection[int], dark: Collectio
     return (groups[0] == rows["group"]) & (groups[1] == rows["group"])
 
 
-def subset_table(
-    rows: pd.DataFrame,
-    light: Collection[int],
-    dark: Collection[int],
-    metrics: Collection[str],
-    train_sizes: Mapping[str, float],
-    alpha: float,
+def subset_means(
+    model: pd.DataFrame, light: Collection[int], dark: Collection[int], metrics: Collection[str]
 ) -> pd.DataFrame:
-    """`subset_gaps` for all images, for those on which the annotators agree, and for each atlas."""
-    subsets = {"all": pd.Series(True, index=rows.index), "annotators agree": annotators_agree(rows, light, dark)}
-    subsets |= {f"atlas {atlas}": rows["atlas"] == atlas for atlas in sorted(rows["atlas"].unique())}
-    parts = [subset_gaps(rows, chosen, name, metrics, train_sizes, alpha) for name, chosen in subsets.items()]
+    """Means of one model on all images, on those on which the annotators agree, and on those of each atlas.
+
+    Args:
+        model: evaluation rows of one model: train_set, dark_share, run, group, fitzpatrick_scale, fitzpatrick_centaur,
+            atlas and the metrics.
+        light: skin types of the light group.
+        dark: skin types of the dark group.
+        metrics: columns.
+
+    Returns:
+        subset, train_set, dark_share, run, group, n (images) and the metrics; no row where there is no image.
+    """
+    subsets = {"all": pd.Series(True, index=model.index), "annotators agree": annotators_agree(model, light, dark)}
+    subsets |= {f"atlas {atlas}": model["atlas"] == atlas for atlas in sorted(model["atlas"].unique())}
+    parts = []
+    for subset, chosen in subsets.items():
+        by = model[chosen].groupby(["train_set", "dark_share", "run", "group"])
+        means = by[list(metrics)].mean().assign(n=by.size()).reset_index()
+        parts.append(means.assign(subset=subset))
     return pd.concat(parts, ignore_index=True)
+
+
+def subset_table(
+    means: pd.DataFrame, metrics: Collection[str], train_sizes: Mapping[str, float], alpha: float
+) -> pd.DataFrame:
+    """Means, gap and ratio per subset and training set, tested over runs as in the gap table.
+
+    Args:
+        means: `subset_means` of all models.
+        metrics: columns.
+        train_sizes: different images in a training set, per set.
+        alpha: level.
+
+    Returns:
+        subset, train_set, dark_share, metric, n_light, n_dark (images per run, mean), mean_light, mean_dark, ratio,
+        ratio_low, ratio_high, gap, ci_low, ci_high, p (Nadeau-Bengio), n_runs, note. A training set in which some run
+        has no image of a group in the subset has no estimate, and the note says so.
+    """
+    atlases = sorted(set(means["subset"]) - {"all", "annotators agree"})
+    table = []
+    for subset in ("all", "annotators agree", *atlases):
+        for name, share, every in by_train_set(means):
+            runs = sorted(every["run"].unique())
+            inside = every[every["subset"] == subset].set_index(["group", "run"])
+            counts = inside["n"].reindex(pd.MultiIndex.from_product([GROUPS, runs]), fill_value=0)
+            for metric in metrics:
+                row: dict[str, object] = {"subset": subset, "train_set": name, "dark_share": share, "metric": metric}
+                row |= {f"n_{group}": counts[group].mean() for group in GROUPS} | {"n_runs": len(runs), "note": ""}
+                if (counts == 0).any():
+                    table.append(row | {"note": "a run has no light or no dark image in this subset"})
+                    continue
+                light, dark = (inside.loc[group, metric].sort_index().to_numpy() for group in GROUPS)
+                ratio = float(counts.max()) / train_sizes[name]
+                low, high = ratio_interval(dark, light, ratio, 1 - alpha)
+                row |= {"mean_light": light.mean(), "mean_dark": dark.mean()}
+                row |= {"ratio": dark.mean() / light.mean() if light.mean() else np.nan}
+                row |= {"ratio_low": low, "ratio_high": high}
+                table.append(row | over_runs_row(dark - light, ratio, alpha))
+    columns = ["subset", "train_set", "dark_share", "metric", "n_light", "n_dark", "mean_light", "mean_dark", "ratio"]
+    columns += ["ratio_low", "ratio_high", "estimate", "ci_low", "ci_high", "p", "n_runs", "note"]
+    return pd.DataFrame(table, columns=columns).rename(columns={"estimate": "gap"})

@@ -7,6 +7,7 @@ import pandas as pd
 
 from fairgen.errors import UserError
 from fairgen.stats.rows import GROUPS
+from fairgen.stats.totals import Totals
 
 RUN_METRICS = ("mse", "mse_unit", "latent_std", "kl", "psnr", "ssim", "mse_over_var", "perceptual")
 # Without mse_unit, which is mse / 4: the same tests. Metrics outside stats.family get no adjusted p.
@@ -37,37 +38,23 @@ def run_means(evaluation: pd.DataFrame, metrics: Sequence[str] = RUN_METRICS) ->
     return pd.DataFrame(rows)
 
 
-def image_sums(evaluation: pd.DataFrame, metric: str = "mse") -> pd.DataFrame:
-    """What one model adds to the per-image totals: n (1 for each image) and the sum of `metric`.
-
-    Returns:
-        Columns n and total, indexed by (train_set, dark_share, label, group, md5hash).
-    """
-    return evaluation[IMAGE_INDEX].assign(n=1, total=evaluation[metric]).set_index(IMAGE_INDEX)
-
-
 def summarise(evaluations: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run means and per-image sums of all models, read one after the other.
 
     Memory grows with the number of different images and of runs, not with their product.
 
     Returns:
-        (runs table, per-image sums of MSE as in `image_sums`), both sorted.
+        (runs table; per-image sums of MSE: columns n, the evaluations, and total, indexed by `IMAGE_INDEX`), both
+        sorted.
     """
     means: list[pd.DataFrame] = []
-    parts: list[pd.DataFrame] = []
+    images = Totals(IMAGE_INDEX)
     for evaluation in evaluations:
         means.append(run_means(evaluation))
-        parts.append(image_sums(evaluation))
-        if len(parts) > 50:
-            parts = [_added(parts)]
+        images.add(evaluation[IMAGE_INDEX].assign(n=1, total=evaluation["mse"]))
     if not means:
         raise UserError("expected at least one evaluation table, found none.")
-    return sort_by_design(pd.concat(means, ignore_index=True), ["run"]), _added(parts)
-
-
-def _added(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(parts).groupby(level=IMAGE_INDEX, sort=True).sum()
+    return sort_by_design(pd.concat(means, ignore_index=True), ["run"]), images.table()
 
 
 def sort_by_design(table: pd.DataFrame, then: Sequence[str] = ()) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Apparent skin tone as a continuous covariate: error against the ITA of the input."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -8,13 +8,45 @@ import statsmodels.formula.api as smf
 from scipy.stats import linregress
 
 from fairgen.stats.paired import over_runs_row
-from fairgen.stats.rows import by_train_set
+from fairgen.stats.rows import GROUPS, by_train_set, set_and_share
+from fairgen.stats.totals import Totals
 
 SPLINE_DF = 4
 GRID = 41
 
 
-def tone_curves(rows: pd.DataFrame, level: float) -> pd.DataFrame:
+def tone_totals(models: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What curves and slopes need, from one model after the other.
+
+    Args:
+        models: evaluation rows of one model each: train_set, dark_share, run, group, md5hash, mse, ita_in (degrees, NaN
+            where no skin was found).
+
+    Returns:
+        (images: train_set, dark_share, group, md5hash, log_mse and ita_in, means over the runs of an image; runs:
+        train_set, dark_share, run, group (`both`, `light`, `dark`), slope (of the log error when the input is ten
+        degrees darker) for each model in which it is defined).
+    """
+    totals = Totals(["train_set", "dark_share", "group", "md5hash"])
+    slopes = []
+    for model in models:
+        rows = model[["train_set", "dark_share", "group", "md5hash", "ita_in"]].assign(log_mse=np.log(model["mse"]))
+        totals.add(rows.assign(n=1, n_skin=rows["ita_in"].notna().astype(int)))
+        name, share = set_and_share(model)
+        measured = rows.dropna(subset="ita_in")
+        for group in ("both", *GROUPS):
+            part = measured if group == "both" else measured[measured["group"] == group]
+            if part["ita_in"].nunique() > 1:
+                slope = -10 * linregress(part["ita_in"], part["log_mse"]).slope
+                slopes.append([name, share, model["run"].iloc[0], group, slope])
+    images = totals.table().reset_index()
+    images["ita_in"] /= images["n_skin"].where(images["n_skin"] > 0)
+    images["log_mse"] /= images["n"]
+    columns = ["train_set", "dark_share", "run", "group", "slope"]
+    return images.drop(columns=["n", "n_skin"]), pd.DataFrame(slopes, columns=columns)
+
+
+def tone_curves(images: pd.DataFrame, level: float) -> pd.DataFrame:
     """MSE against the ITA of the input, per training set: natural cubic spline with four degrees of freedom.
 
     Fitted to the mean log MSE of each image over its runs, with heteroscedasticity-robust errors (HC3); the curve is
@@ -22,7 +54,7 @@ def tone_curves(rows: pd.DataFrame, level: float) -> pd.DataFrame:
     and 97.5 % quantiles of the ITA, beyond which few images hold it.
 
     Args:
-        rows: evaluation rows: train_set, dark_share, run, md5hash, mse, ita_in (degrees, NaN where no skin was found).
+        images: of all training sets (`tone_totals`).
         level: of the intervals.
 
     Returns:
@@ -30,9 +62,8 @@ def tone_curves(rows: pd.DataFrame, level: float) -> pd.DataFrame:
         a training set with fewer than ten images or fewer than `SPLINE_DF` + 2 different values.
     """
     parts = []
-    for name, share, part in by_train_set(rows):
-        images = part.assign(log_mse=np.log(part["mse"])).groupby("md5hash")[["log_mse", "ita_in"]].mean()
-        measured = images.dropna(subset="ita_in")
+    for name, share, part in by_train_set(images):
+        measured = part.sort_values("md5hash").dropna(subset="ita_in")
         if len(measured) < 10 or measured["ita_in"].nunique() < SPLINE_DF + 2:
             continue
         fit = smf.ols(f"log_mse ~ cr(ita_in, df={SPLINE_DF}, constraints='center')", measured).fit(cov_type="HC3")
@@ -49,7 +80,7 @@ def tone_curves(rows: pd.DataFrame, level: float) -> pd.DataFrame:
                     "ci_low": curve["mean_ci_lower"].to_numpy(),
                     "ci_high": curve["mean_ci_upper"].to_numpy(),
                     "n_images": len(measured),
-                    "n_no_skin": len(images) - len(measured),
+                    "n_no_skin": len(part) - len(measured),
                 }
             )
         )
@@ -57,11 +88,12 @@ def tone_curves(rows: pd.DataFrame, level: float) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def tone_slopes(rows: pd.DataFrame, ratios: Mapping[str, float], alpha: float) -> pd.DataFrame:
+def tone_slopes(images: pd.DataFrame, runs: pd.DataFrame, ratios: Mapping[str, float], alpha: float) -> pd.DataFrame:
     """How much the log MSE changes when the input is ten degrees of ITA darker: least-squares slope per run.
 
     Args:
-        rows: as for `tone_curves`, with group.
+        images: of all training sets (`tone_totals`).
+        runs: slopes of all models (`tone_totals`).
         ratios: n_test / n_train per training set.
         alpha: level.
 
@@ -70,21 +102,16 @@ def tone_slopes(rows: pd.DataFrame, ratios: Mapping[str, float], alpha: float) -
         ci_high, p (against 1, corrected t of the log over runs), n_runs, n_images, n_no_skin.
     """
     table = []
-    for name, share, part in by_train_set(rows):
-        for group in ("both", "light", "dark"):
-            chosen = part if group == "both" else part[part["group"] == group]
-            measured = chosen.dropna(subset="ita_in")
-            slopes = [
-                -10 * linregress(model["ita_in"], np.log(model["mse"])).slope
-                for _, model in measured.groupby("run", sort=True)
-                if model["ita_in"].nunique() > 1
-            ]
-            if not slopes:
+    for name, share, part in by_train_set(runs):
+        of_set = images[images["train_set"] == name]
+        for group in ("both", *GROUPS):
+            slopes = part.loc[part["group"] == group].sort_values("run")["slope"].to_numpy()
+            if not len(slopes):
                 continue
-            row = over_runs_row(np.array(slopes), ratios[name], alpha)
+            row = over_runs_row(slopes, ratios[name], alpha)
             row |= {column: float(np.exp(row[column])) for column in ("estimate", "ci_low", "ci_high")}
-            n_images, n_measured = chosen["md5hash"].nunique(), measured["md5hash"].nunique()
+            tones = of_set["ita_in"] if group == "both" else of_set.loc[of_set["group"] == group, "ita_in"]
             key = {"train_set": name, "dark_share": share, "group": group}
-            table.append(key | row | {"n_images": n_measured, "n_no_skin": n_images - n_measured})
+            table.append(key | row | {"n_images": tones.notna().sum(), "n_no_skin": tones.isna().sum()})
     columns = ["train_set", "dark_share", "group", "estimate", "ci_low", "ci_high", "p", "n_runs", "n_images"]
     return pd.DataFrame(table, columns=[*columns, "n_no_skin"])

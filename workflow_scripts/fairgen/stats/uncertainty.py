@@ -1,13 +1,13 @@
 """Would a model's own uncertainty have raised the flag? Scores against error and against group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
 from fairgen.stats.paired import over_runs_row
-from fairgen.stats.rows import GROUPS, by_train_set
+from fairgen.stats.rows import GROUPS, set_and_share
 
 SCORES = ("latent_std", "kl", "decoding_var")
 CHANCE = {"spearman": 0.0, "auroc": 0.5}
@@ -68,12 +68,12 @@ def score_run(
 
 
 def uncertainty_table(
-    rows: pd.DataFrame, scores: Sequence[str], ratios: Mapping[str, float], alpha: float
+    models: Iterable[pd.DataFrame], scores: Sequence[str], ratios: Mapping[str, float], alpha: float
 ) -> pd.DataFrame:
     """Every score against every target, computed per model and averaged over runs.
 
     Args:
-        rows: evaluation rows: train_set, dark_share, run, group, md5hash, mse and the scores.
+        models: evaluation rows of one model each: train_set, dark_share, run, group, md5hash, mse and the scores.
         scores: columns that measure uncertainty, higher meaning less certain.
         ratios: n_test / n_train per training set, for the corrected interval.
         alpha: level.
@@ -83,25 +83,34 @@ def uncertainty_table(
         runs), n_runs those in which the number is defined, n_images different ones, covers what the interval
         accounts for.
     """
+    found: dict[tuple[str, float], dict[str, list[dict[tuple[str, str], float]]]] = {}
+    images: dict[str, set[str]] = {}
+    for model in models:
+        name, share = set_and_share(model)
+        error, dark = model["mse"].to_numpy(), (model["group"] == "dark").to_numpy()
+        of_set = found.setdefault((name, share), {score: [] for score in scores})
+        for score in scores:
+            of_set[score].append(score_run(model[score].to_numpy(), error, dark, share))
+        images.setdefault(name, set()).update(model["md5hash"])
     table = []
-    for name, share, part in by_train_set(rows):
-        per_run = [
-            (model[list(scores)].to_numpy(), model["mse"].to_numpy(), (model["group"] == "dark").to_numpy())
-            for _, model in part.groupby("run", sort=True)
-        ]
-        for k, score in enumerate(scores):
-            found = [score_run(values[:, k], error, dark, share) for values, error, dark in per_run]
-            for statistic, target in found[0]:
+    for name, share in sorted(found, key=lambda key: (key[1], key[0])):
+        for score, runs in found[name, share].items():
+            for statistic, target in runs[0]:
                 chance = CHANCE[statistic]
-                values = np.array([one[statistic, target] for one in found])
+                values = np.array([one[statistic, target] for one in runs])
                 row = over_runs_row(values[np.isfinite(values)], ratios[name], alpha, chance)
                 key = {"train_set": name, "dark_share": share, "score": score, "statistic": statistic, "target": target}
-                table.append(key | row | {"chance": chance, "n_images": part["md5hash"].nunique(), "covers": "runs"})
+                table.append(key | row | {"chance": chance, "n_images": len(images[name]), "covers": "runs"})
     return pd.DataFrame(table, columns=COLUMNS)
 
 
 def ensemble_table(
-    rows: pd.DataFrame, ensembles: Mapping[str, pd.DataFrame], level: float, resamples: int, rng: np.random.Generator
+    models: Iterable[pd.DataFrame],
+    ensembles: Mapping[str, pd.DataFrame],
+    n_runs: int,
+    level: float,
+    resamples: int,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """The variance across the models of different runs as a score, on the test images of one run.
 
@@ -109,9 +118,11 @@ def ensemble_table(
     percentile bootstrap over images within group.
 
     Args:
-        rows: evaluation rows of all models: train_set, dark_share, run, group, md5hash, mse.
+        models: evaluation rows of one model of each training set, all of one run: train_set, dark_share, group,
+            md5hash, mse.
         ensembles: per training set md5hash and ensemble_var (NaN for an image that fewer than two models were not
             trained on; those are left out and n_images counts the rest).
+        n_runs: number of models behind the score.
         level: of the intervals.
         resamples: bootstrap samples.
         rng: source of the draws.
@@ -120,8 +131,8 @@ def ensemble_table(
         Columns `COLUMNS`, score `ensemble_var`; no rows for a training set without the score in both groups.
     """
     table = []
-    for name, share, part in by_train_set(rows):
-        model = part[part["run"] == part["run"].min()]
+    for model in sorted(models, key=lambda model: set_and_share(model)[::-1]):
+        name, share = set_and_share(model)
         images = model.merge(ensembles[name][["md5hash", "ensemble_var"]], on="md5hash").dropna(subset="ensemble_var")
         images = images.sort_values(["group", "md5hash"], ignore_index=True)
         if images["group"].nunique() < 2:
@@ -139,6 +150,6 @@ def ensemble_table(
             low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if len(values) else (np.nan, np.nan)
             key = {"train_set": name, "dark_share": share, "score": "ensemble_var", "statistic": statistic}
             numbers = {"estimate": estimate, "ci_low": low, "ci_high": high, "chance": CHANCE[statistic]}
-            counts = {"n_runs": part["run"].nunique(), "n_images": len(images), "covers": "images"}
+            counts = {"n_runs": n_runs, "n_images": len(images), "covers": "images"}
             table.append(key | {"target": target} | numbers | counts)
     return pd.DataFrame(table, columns=COLUMNS)

@@ -1,0 +1,100 @@
+"""Scores of uncertainty against error and group: by hand, against scipy and scikit-learn."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
+
+from fairgen.stats.rows import by_model
+from fairgen.stats.rules import Rules
+from fairgen.stats.uncertainty import auroc, ensemble_table, score_run, spearman, uncertainty_table, worst_decile
+
+RULES = Rules(0.05, 3, latent_std_margin=0.05, slight=0.25, max_mse=0.07, noticeable=2.3, vanishing=0.05)
+RATIOS = {"A": 0.3, "B": 0.3, "C": 0.3}
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
+def test_auroc_is_sklearns(pairs: list[tuple[int, bool]]) -> None:
+    score, positive = (np.array(column) for column in zip(*pairs, strict=True))
+    if positive.all() or not positive.any():
+        assert math.isnan(auroc(score, positive))
+    else:
+        assert auroc(score, positive) == pytest.approx(roc_auc_score(positive, score))
+
+
+def test_worst_decile_is_a_tenth_and_at_least_one() -> None:
+    assert worst_decile(np.arange(50.0)).sum() == 5
+    assert worst_decile(np.arange(50.0))[-5:].all()
+    assert worst_decile(np.array([1.0, 2.0])).tolist() == [False, True]
+
+
+def model_rows(share: float = 0.0) -> pd.DataFrame:
+    """Forty images; latent_std ranks them by error within each group, and dark images have the higher scores."""
+    mse = np.concatenate([np.linspace(1, 2, 20), np.linspace(1.5, 2.5, 20)])
+    table = pd.DataFrame({"group": ["light"] * 20 + ["dark"] * 20, "mse": mse, "latent_std": mse**3, "kl": -mse})
+    table["md5hash"] = [f"{i:03d}" for i in range(40)]
+    return table.assign(train_set="A", dark_share=share)
+
+
+def scored(rows: pd.DataFrame, score: str, share: float) -> dict[tuple[str, str], float]:
+    return score_run(rows[score].to_numpy(), rows["mse"].to_numpy(), (rows["group"] == "dark").to_numpy(), share)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=40))
+def test_rank_correlation_is_scipys(pairs: list[tuple[int, int]]) -> None:
+    x, y = (np.array(column) for column in zip(*pairs, strict=True))
+    if len(set(x)) == 1 or len(set(y)) == 1:
+        assert math.isnan(spearman(x, y))
+    else:
+        assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)
+
+
+def test_scores_by_hand() -> None:
+    rows = model_rows()
+    perfect = scored(rows, "latent_std", 0.0)
+    opposite = scored(rows, "kl", 0.0)
+    assert perfect["auroc", "worst decile"] == 1.0
+    assert perfect["spearman", "MSE of dark images"] == pytest.approx(1.0)
+    assert opposite["auroc", "worst decile"] == 0.0
+    # a dark image has the higher score in 290 of the 400 pairs of a light and a dark image
+    dark, light = rows["mse"][20:].to_numpy(), rows["mse"][:20].to_numpy()
+    pairs = (dark[:, None] > light).mean()
+    assert perfect["auroc", "group not in the training set"] == pytest.approx(pairs)
+
+
+def test_the_missing_group_depends_on_the_training_set() -> None:
+    rows = model_rows()
+    lacks_dark = scored(rows, "latent_std", 0.0)["auroc", "group not in the training set"]
+    lacks_light = scored(rows, "latent_std", 1.0)["auroc", "group not in the training set"]
+    assert lacks_light == pytest.approx(1 - lacks_dark)
+    half = scored(rows, "latent_std", 0.5)
+    assert half["auroc", "dark group"] == pytest.approx(lacks_dark)
+    assert ("auroc", "group not in the training set") not in half
+
+
+def test_uncertainty_over_runs_and_with_a_constant_score() -> None:
+    rows = pd.concat([model_rows().assign(run=run) for run in range(3)]).assign(kl=1.0)
+    table = uncertainty_table(by_model(rows), ["latent_std", "kl"], RATIOS, 0.05)
+    table = table.set_index(["score", "statistic", "target"])
+    assert table.loc[("latent_std", "auroc", "worst decile"), "estimate"] == 1.0
+    assert table.loc[("kl", "auroc", "worst decile"), "estimate"] == 0.5
+    undefined = table.loc[("kl", "spearman", "MSE of dark images")]
+    assert undefined["n_runs"] == 0
+    assert math.isnan(undefined["estimate"])
+
+
+def test_ensemble_scores_leave_out_and_count_images_that_too_few_models_had_not_seen() -> None:
+    model = model_rows()
+    ensemble = model.assign(ensemble_var=lambda table: table["mse"])
+    ensemble.loc[ensemble.index[:4], "ensemble_var"] = np.nan
+    table = ensemble_table([model], {"A": ensemble}, 2, 0.95, 50, np.random.default_rng(0))
+    table = table.set_index(["statistic", "target"])
+    row = table.loc[("auroc", "worst decile")]
+    assert row["estimate"] == 1.0
+    assert row["n_images"] == 36
+    assert row["covers"] == "images"
