@@ -28,7 +28,11 @@ def test_naive_test_finds_gaps_that_are_not_there(null_rates: pd.DataFrame) -> N
 
 
 def test_corrected_test_and_bootstrap_do_not(null_rates: pd.DataFrame) -> None:
-    names = [f"reject {kind} {name}" for kind in ("corrected t", "bootstrap", "standardised") for name in "ABC"]
+    names = [
+        f"reject {kind} {name}"
+        for kind in ("corrected t", "t, shared images", "bootstrap", "standardised")
+        for name in "ABC"
+    ]
     assert (null_rates.loc[names, "low"] <= 0.05).all()
 
 
@@ -51,6 +55,16 @@ def test_crossing_point_is_covered() -> None:
     assert 0.5 < truth.crossing() < 1
     outcomes = [simulated_outcomes(truth, seed, STATS, images=False, models=False) for seed in range(20)]
     assert sum(bool(one["cover crossing"]) for one in outcomes) >= 17
+
+
+def test_only_the_interval_for_shared_images_covers_where_these_decide_on_the_error() -> None:
+    """Two runs share 80 % of their training images, and a third of the error (SD) depends on them."""
+    truth = Truth(n_light=400, n_dark=150, test_size=20, train_size=120, runs=6, training=0.3, shares={"C": 1.0})
+    outcomes = [simulated_outcomes(truth, seed, STATS, images=False, models=False) for seed in range(60)]
+    found = rates(outcomes).set_index("outcome")
+    assert found.loc["cover corrected t C", "high"] < 0.93
+    assert found.loc["cover t, shared images C", "high"] >= 0.93
+    assert found.loc["cover t, shared images C", "rate"] >= 0.85
 
 
 def test_a_large_gap_is_found() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
-from fairgen.stats.paired import hedges_dz, ratio_interval, run_p_values, run_test, tost_p, wilcoxon_p
+from fairgen.stats.paired import hedges_dz, overlap_ratio, ratio_interval, run_p_values, run_test, tost_p, wilcoxon_p
 
 DARK = np.array([0.062, 0.058, 0.066, 0.061, 0.059, 0.064, 0.060, 0.0635, 0.0612, 0.0577])
 LIGHT = np.array([0.051, 0.052, 0.049, 0.050, 0.0533, 0.0508, 0.0517, 0.0495, 0.0502, 0.0521])
@@ -109,6 +109,26 @@ def test_many_tests_at_once_are_the_single_ones(seed: int, runs: int) -> None:
     values[3] = 0.7  # no variation, no test
     single = [run_test(row, 0.3).p() for row in values]
     np.testing.assert_allclose(run_p_values(values, 0.3), single, rtol=1e-9)
+
+
+def test_shared_images_widen_the_variance_where_they_are_more_than_the_test_images() -> None:
+    assert overlap_ratio(0.3, 0.77) == pytest.approx(0.77 / 0.23)
+    assert overlap_ratio(0.3, 0.2) == 0.3
+    assert overlap_ratio(0.3, 1.0) == math.inf
+    low, high = run_test(np.array([1.0, 2.0, 3.0]), overlap_ratio(0.3, 1.0)).interval(0.95)
+    assert (low, high) == (-math.inf, math.inf)
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 0.8)), min_size=1, max_size=4), st.integers(2, 12))
+def test_the_widened_variance_bounds_that_of_a_mean_of_correlated_runs(
+    effects: list[tuple[float, float]], runs: int
+) -> None:
+    """Effects with a variance and a correlation between runs of at most 0.8 each: an exact covariance matrix."""
+    covariance = sum(v * ((1 - rho) * np.eye(runs) + rho * np.ones((runs, runs))) for v, rho in effects)
+    of_mean = float(np.mean(covariance))
+    centred = np.eye(runs) - 1 / runs
+    expected_variance = float(np.trace(centred @ covariance)) / (runs - 1)  # of the runs, E[s^2]
+    assert of_mean <= expected_variance * (1 / runs + overlap_ratio(0.0, 0.8)) * (1 + 1e-9)
 
 
 @given(st.permutations(list(range(10))))
