@@ -76,10 +76,10 @@ def test_sums_in_batches_are_those_of_all_rows(rows: pd.DataFrame, monkeypatch: 
     images, cells = error_totals(models(rows, 11))
     expected = (
         given.assign(y=np.log(given["mse"]))
-        .groupby("md5hash")
+        .groupby(["group", "md5hash"])
         .agg(n=("mse", "size"), total=("mse", "sum"), y=("y", "sum"))
     )
-    assert images["md5hash"].tolist() == expected.index.tolist()
+    assert images["md5hash"].tolist() == expected.index.get_level_values("md5hash").tolist()
     assert images["n"].tolist() == expected["n"].tolist()
     assert images["total"].to_numpy() == pytest.approx(expected["total"].to_numpy())
     assert images["log_total"].to_numpy() == pytest.approx(expected["y"].to_numpy())
