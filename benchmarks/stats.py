@@ -69,6 +69,7 @@ def write_study(folder: Path, runs: int) -> None:
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["study"] = "scale"
     config["splits"]["runs"] = runs
+    config["report"]["probes"] = False  # nothing is trained, so there is nothing to probe
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
     results = folder / "results" / "scale"
     truth = Truth(gap={"A": 0.3, "B": 0.15, "C": -0.1}, condition=0.3, mix=0.5, atlas=0.2, runs=runs)
