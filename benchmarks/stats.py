@@ -42,7 +42,8 @@ def note():
 atexit.register(note)
 """
 TARGETS = ["stats", "figures", "report"]
-SIMULATED = ["data", "splits", "train", "evaluate", "probe"]  # rule files whose results are not made but written
+# Rule files whose results are not made but written.
+SIMULATED = ["data", "data_details", "splits", "train", "evaluate", "probe", "report_provenance"]
 SPLIT = 10  # conditions of the simulation are split in as many, for as many as the data set has
 
 
@@ -149,7 +150,8 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     """The small tables of the data stage (one row each where nothing depends on them), and pictures of noise."""
     rng = np.random.default_rng(2)
     dictionary = yaml.safe_load((ROOT / "schemas" / "tables.yaml").read_text())
-    for name in re.findall(r"/tables/(\w+)\.csv", (ROOT / "rules" / "data.smk").read_text()):
+    rules = "".join((ROOT / "rules" / f"{name}.smk").read_text() for name in ("data", "data_details"))
+    for name in re.findall(r"/tables/(\w+)\.csv", rules):
         write_csv(pd.DataFrame([dict.fromkeys(list(dictionary[name])[1:], 0)]), results / "tables" / f"{name}.csv")
     write_csv(design.assign(requested=1668, planned=1668, light=834, dark=834), results / "tables" / "design.csv")
     metadata = images.sample(16_577, replace=True, random_state=3).assign(status="ok", url="")
@@ -159,6 +161,9 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     pairs = images["md5hash"].head(200)
     write_csv(pd.DataFrame({"md5hash": pairs, "cluster": np.arange(200) // 2}), results / "data" / "duplicates.csv")
     write_json({"synthetic": True}, results / "data" / "images.json")
+    code = {"revision": "", "modified": False, "scripts_sha256": ""}
+    parts: dict[str, Any] = {key: {} for key in ("config", "versions", "machine", "study", "files")}
+    write_json(parts | {"code": code}, results / "provenance.json")
     by = [("fitzpatrick_scale", -1), *(("fitzpatrick_scale", kind) for kind in range(1, 7)), ("group", "light")]
     by += [("group", "dark"), ("atlas", "dermaamin"), *(("label", f"condition {i:02d}") for i in range(12))]
     counts = {"n": 100, "ok": 90, "share_ok": 0.9, "reasons": "missing: 10"}
