@@ -9,8 +9,8 @@ EVALUATION_OPTIONS = " ".join(
     + ["--train-sets", *TRAIN_SETS]
 )
 
-# Memory of a job that holds all evaluations: what Python needs, and 1 kB a row (measured: 0.4 to 0.6; docs/scaling.md).
-EVALUATIONS_MB = len(EVALUATIONS) * 2 * config["splits"]["test_size"] // 1000
+# Jobs read one evaluation after the other; this is what they keep of them (measured: at most 0.13 MB; docs/scaling.md).
+EVALUATIONS_MB = len(EVALUATIONS) // 5
 
 
 rule summarise_metadata:
@@ -65,7 +65,7 @@ rule summarise_runs:
         environment("base")
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        mem_mb=growing(1000 + EVALUATIONS_MB),
         runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
@@ -95,7 +95,7 @@ rule estimate_gaps:
         environment("base")
     threads: 1
     resources:
-        mem_mb=growing(2000 + EVALUATIONS_MB),
+        mem_mb=growing(1000 + EVALUATIONS_MB),
         runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
@@ -124,7 +124,7 @@ rule adjust_gaps:
         environment("base")
     threads: 1
     resources:
-        mem_mb=growing(4000 + EVALUATIONS_MB),
+        mem_mb=growing(1000 + EVALUATIONS_MB),
         runtime=growing(60),
     params:
         study=EVALUATION_OPTIONS,

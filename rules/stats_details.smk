@@ -18,7 +18,7 @@ rule score_uncertainty:
         environment("base")
     threads: 1
     resources:
-        mem_mb=growing(2000 + EVALUATIONS_MB),
+        mem_mb=growing(1000 + EVALUATIONS_MB),
         runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
@@ -45,7 +45,7 @@ rule compare_subsets:
         environment("base")
     threads: 1
     resources:
-        mem_mb=growing(2000 + EVALUATIONS_MB),
+        mem_mb=growing(1000 + EVALUATIONS_MB),
         runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
@@ -81,7 +81,7 @@ rule measure_colour:
         environment("base")
     threads: 1
     resources:
-        mem_mb=growing(2000 + EVALUATIONS_MB),
+        mem_mb=growing(1000 + EVALUATIONS_MB),
         runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
@@ -113,7 +113,7 @@ rule compare_samples:
         environment("base")
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        mem_mb=growing(1000 + EVALUATIONS_MB),
         runtime=growing(30),
     params:
         study=EVALUATION_OPTIONS,
