@@ -55,7 +55,7 @@ rule train_vae:
         gpu=1,
         gpu_slots=config["gpu"]["slots_per_device"],
         tensorboard=int(config["train"]["tensorboard"]),
-        mem_mb=growing(8000),
+        mem_mb=growing(10000),
         runtime=growing(120),
     params:
         config=train_json(),
