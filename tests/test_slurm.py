@@ -120,7 +120,7 @@ class Study:
         return list(pd.read_csv(self.folder / MODEL / "history.csv")["epoch"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Path]:
     """The folder of a running Slurm with two GPUs."""
     # A short path, since sockets lie there, and open to others, which munged insists on.
@@ -141,7 +141,7 @@ def cluster() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study up to its trainings, which are made long and save every epoch; made without Slurm."""
     folder = copy_workflow(tmp_path_factory.mktemp("prepared") / "project")
