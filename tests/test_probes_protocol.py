@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fairgen.errors import UserError
+from fairgen.probes import jobs
 from fairgen.probes.batched_mlp import MLPSettings
 from fairgen.probes.protocol import ProtocolSettings, probe_attribute
 from fairgen.probes.targets import Target, make_target
@@ -215,6 +216,14 @@ def test_same_input_gives_the_same_table_whatever_the_batch() -> None:
     alone = probe(matrix, binary(codes), replace(SETTINGS, mlp=replace(MLP, networks_per_batch=1)))
     pd.testing.assert_frame_equal(first, alone, atol=0.02)
     assert (first.auc - alone.auc).abs().median() < 1e-3
+
+
+def test_networks_dropped_once_scored_leave_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes, matrix = classes(n=120), noise(120, 6)
+    settings = replace(SETTINGS, folds=3, random_draws=1, mlp=replace(MLP, max_epochs=3, networks_per_batch=1))
+    whole = probe(matrix, binary(codes), settings)
+    monkeypatch.setattr(jobs, "HELD_PARAMETERS", 1)
+    pd.testing.assert_frame_equal(whole, probe(matrix, binary(codes), settings), check_exact=True)
 
 
 def test_too_rare_a_class_says_what_to_do() -> None:

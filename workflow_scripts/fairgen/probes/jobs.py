@@ -1,7 +1,8 @@
 """The networks of one attribute: naming them, training them, keeping their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
-from fairgen.probes.batched_mlp import MLPSettings, fit_networks
+from fairgen.probes.batched_mlp import MLPSettings, fit_networks, parameter_count
 from fairgen.probes.folds import Fold
 from fairgen.probes.metrics import score
 from fairgen.probes.networks import Fitted, Floats, Network, Rows, predict
@@ -17,6 +18,8 @@ from fairgen.probes.ranking import kept_after, removed_count
 from fairgen.probes.targets import Target
 from fairgen.seeds import derive_seed
 
+# Weights and biases of trained networks that wait for their scores: 1 GB.
+HELD_PARAMETERS = 250_000_000
 Removal = Literal["none", "top", "bottom", "random", "reranked", "leace", "shuffled"]
 
 
@@ -94,6 +97,12 @@ class AttributeRun:
             logits = predict(self.matrix, job.network, result, test)
             self.record(job.target, job.fold, "mlp", job.removal, logits, job.fraction, job.draw, result.epochs)
         return fitted
+
+    def fit_in_parts(self, jobs: Iterable[Job]) -> None:
+        """As `fit`, for scores alone: so many networks are made and kept at a time as HELD_PARAMETERS allow."""
+        one, waiting = parameter_count(self.matrix.shape[1], self.mlp.hidden, 1), iter(jobs)
+        while part := list(islice(waiting, max(1, HELD_PARAMETERS // one))):
+            self.fit(part)
 
     def test_rows(self, target: int, fold: int) -> Rows:
         test = self.inputs[fold].fold.test

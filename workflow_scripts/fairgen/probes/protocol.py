@@ -100,8 +100,9 @@ def probe_attribute(
         for job, result in zip(first, fitted, strict=True)
         if job.target == 0 and job.removal == "none"
     ]
-    second = [job for fold, ranking in enumerate(rankings) for job in _removal_jobs(run, settings, fold, ranking)]
-    run.fit(second)
+    run.fit_in_parts(
+        job for fold, ranking in enumerate(rankings) for job in _removal_jobs(run, settings, fold, ranking)
+    )
     if settings.rerank:
         _rerank(run, settings.removed_fractions, rankings)
     _baselines(run, matrix, settings.logistic)
