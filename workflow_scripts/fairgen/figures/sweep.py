@@ -69,13 +69,13 @@ def sweep_text(data: pd.DataFrame, trends: pd.DataFrame, names: GroupNames) -> F
             )
             found.append(f"{getattr(names, group)} {slope['estimate'] / 10:+.2g}{interval}")
     crossing = rows["crossing"]
-    where = "The groups do not cross within the design"
+    several = isinstance(crossing["note"], str) and crossing["note"].startswith("several")
+    where = "The groups cross more than once" if several else "The groups do not cross within the design"
     if pd.notna(crossing["estimate"]):
         where = f"The groups do equally well at a dark share of {percent(round(crossing['estimate'], 2))}"
-        if pd.notna(crossing["ci_low"]):
-            where += (
-                f"; the gap is not told from 0 between {percent(crossing['ci_low'])} and {percent(crossing['ci_high'])}"
-            )
+    if pd.notna(crossing["ci_low"]):
+        low, high = percent(crossing["ci_low"]), percent(crossing["ci_high"])
+        where += f"; the gap is not told from 0 between {low} and {high}"
     if isinstance(crossing["note"], str) and crossing["note"]:
         where += f" ({crossing['note']})"
     slopes = f"Change of the error per 10 points of dark share: {'; '.join(found)}. " if found else ""

@@ -66,7 +66,7 @@ def _crossing(points: np.ndarray, gaps: np.ndarray, ratio: float, alpha: float) 
     notes = []
     if not roots:
         higher = "dark" if mean[0] > 0 else "light"
-        notes.append(f"no crossing in the design: the mean error of {higher} images is higher throughout")
+        notes.append(f"the mean of {higher} images is higher throughout")
     if len(roots) > 1:
         notes.append("several crossings: " + ", ".join(f"{root:.3f}" for root in sorted(roots)))
     if len(kept):
