@@ -29,7 +29,7 @@ def image_files(folder: str | Path) -> Iterator[tuple[str, str]]:
                 match = IMAGE_NAME.fullmatch(entry.name)
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
-                elif match and not entry.is_dir():
+                elif match and not os.path.isdir(entry.path):  # entry.is_dir fails at a link to itself
                     yield entry.path, match[1].lower()
 
 
