@@ -1,5 +1,6 @@
 """The annotation table: what is accepted, what is filled in, what is refused and with which words."""
 
+import csv
 import os
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
     path = written(table(label=["NA", "nan", "None", "a, b", 'c "d"', "é"]), tmp_path)
     fetch_metadata(["--source", str(path), "--sha256", "none", "--output", str(tmp_path / "out.csv")])
     assert list(read_rows(tmp_path / "out.csv")) == read_metadata(path).astype(str).to_dict("records")
+
+
+def test_a_line_break_in_a_cell_breaks_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    frame = table(qc=["two\r\nlines", *[""] * 5], url=["http://x/a\rb.jpg", *[""] * 5])
+    frame.to_csv(path, index=False, quoting=csv.QUOTE_ALL)
+    fetch_metadata(["--source", str(path), "--sha256", "none", "--output", str(tmp_path / "out.csv")])
+    rows = list(read_rows(tmp_path / "out.csv"))
+    assert [row["md5hash"] for row in rows] == HASHES
+    assert (rows[0]["qc"], rows[0]["url"]) == ("two  lines", "http://x/a b.jpg")
 
 
 def test_optional_columns_are_filled(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ COLUMNS = [
 ]
 # What an image's row in a later table says about it.
 ROW_COLUMNS = [column for column in COLUMNS if column not in ("qc", "url")]
+CONTROL = r"[\x00-\x1f\x7f]"  # characters that no name or address holds
 MISSING_TYPE = -1  # the published table's code for "no skin type given"
 ATLASES = {"dermaamin.com": "dermaamin", "atlasdermatologico.com.br": "atlasdermatologico"}
 
@@ -63,7 +64,8 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
     for column in ["label", "nine_partition_label", "three_partition_label"]:
         table[column] = _labels(raw[column], path)
     for column in ["qc", "url"]:
-        table[column] = raw[column].str.strip() if column in raw.columns else ""
+        # A line break in a cell would be one in the tables written from this one.
+        table[column] = raw[column].str.replace(CONTROL, " ", regex=True).str.strip() if column in raw.columns else ""
     table["atlas"] = table["url"].map(atlas_of)
     return table[COLUMNS]
 
@@ -104,7 +106,7 @@ def _skin_types(column: pd.Series, path: str | Path) -> pd.Series:
 
 def _labels(column: pd.Series, path: str | Path) -> pd.Series:
     labels = column.str.strip()
-    _reject(column, (labels == "") | labels.str.contains(r"[\x00-\x1f\x7f]"), "a condition name", path)
+    _reject(column, (labels == "") | labels.str.contains(CONTROL, regex=True), "a condition name", path)
     return labels
 
 
