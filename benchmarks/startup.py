@@ -17,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.torch import save_file
-from train_step import ROOT, parse_study, study_parser
+from study_options import ROOT, parse_study, study_parser
+
+sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 from fairgen.seals import seal
 from fairgen.vgg19 import random_weights

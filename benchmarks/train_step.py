@@ -23,21 +23,22 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
+from device_speed import bandwidth, matrix_peak, seconds
 from published_recipe import PublishedRecipe
+from study_options import parse_study, study_parser
 
 from fairgen.adam import Adam
 from fairgen.devices import choose_precision, make_deterministic, peak_memory_mb, place
@@ -47,7 +48,6 @@ from fairgen.perceptual import PerceptualLoss
 from fairgen.training import Recipe, train, train_step
 from fairgen.vgg19 import random_weights
 
-ROOT = Path(__file__).parents[1]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Groups of kernels by parts of their names, on CUDA and on a processor; the first that fits counts.
 GROUPS = {
@@ -84,34 +84,6 @@ class Ours:
         target = torch.zeros(n, 3, side, side, device=self.images.device).to(memory_format=torch.channels_last)
         noise = torch.zeros(n, *self.shape, device=self.images.device)
         train_step(self.model, self.optimizer, self.perceptual, target, noise, self.recipe, self.precision)
-
-
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    wait(device)
-    start = time.perf_counter()
-    work()
-    wait(device)
-    return time.perf_counter() - start
-
-
-def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
-    """FLOP/s of the fastest of several products of square matrices."""
-    n = 8192 if device.type == "cuda" else 2048
-    a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
-    a @ b
-    return float(2 * n**3 / min(seconds(lambda: a @ b, device) for _ in range(7)))
-
-
-def bandwidth(device: torch.device) -> float:
-    """Bytes/s of copying an array too large for any cache."""
-    a = torch.zeros(2**28, device=device, dtype=torch.uint8)
-    b = a.clone()
-    return 2 * a.numel() / min(seconds(lambda: b.copy_(a), device) for _ in range(7))
 
 
 def useful_work(architecture: Architecture, recipe: Recipe, side: int) -> float:
@@ -272,35 +244,6 @@ def profile(args: argparse.Namespace, architecture: Architecture, recipe: Recipe
         print(f"  {group:26s} {1e3 * spent:9.2f} ms  {100 * spent / wall:5.1f} %")
     print(f"  {'not in any':26s} {1e3 * (wall - sum(sums.values())):9.2f} ms")
     print(events.table(sort_by="self_cuda_time_total" if on_cuda else "self_cpu_time_total", row_limit=25))
-
-
-def read_study(path: str | None) -> dict[str, Any]:
-    """config.yaml with the overlay at `path`, block by block."""
-    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
-    for block, values in (yaml.safe_load(Path(path).read_text()) if path else {}).items():
-        config[block] = config[block] | values if isinstance(values, dict) else values
-    return config
-
-
-def study_parser(text: str | None) -> argparse.ArgumentParser:
-    """The options that choose a study and its sizes."""
-    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--study", help="an overlay of config.yaml, such as studies/pilot.yaml")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--side", type=int, help="pixels; else the study's")
-    parser.add_argument("--batch", type=int, help="images a step; else the study's")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each contender")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    return parser
-
-
-def parse_study(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options, with the study's configuration and what it sets where no option does."""
-    args = parser.parse_args()
-    args.config = read_study(args.study)
-    args.side = args.side or args.config["data"]["image_size"]
-    args.batch = args.batch or args.config["train"]["batch_size"]
-    return args
 
 
 def main() -> None:
