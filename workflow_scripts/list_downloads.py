@@ -12,7 +12,7 @@ from fairgen.download import is_held
 from fairgen.errors import run
 from fairgen.files import read_rows, row_writer
 from fairgen.sources import locate_images, sources_from
-from fairgen.stored import Stored
+from fairgen.stored import stored_hashes
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="CSV: md5hash, url")
     args = parser.parse_args(argv)
 
-    hashes = Stored(((row["md5hash"], ()) for row in read_rows(args.metadata)), lambda: ())
+    hashes = stored_hashes(args.metadata)
     local = sources_from([entry for entry in args.sources if "urls" not in entry], args.work)
     locations = locate_images(local, hashes, args.work)
     rows, wanted = read_rows(args.metadata), 0

@@ -16,7 +16,7 @@ from fairgen.files import move_into_place, read_rows, row_writer
 from fairgen.metadata import ROW_COLUMNS
 from fairgen.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from fairgen.sources import locate_images, sources_from
-from fairgen.stored import Stored
+from fairgen.stored import Stored, stored_hashes
 
 INDEX_COLUMNS = ["row", *ROW_COLUMNS, "source", "verified", "width", "height"]
 GONE = "it was downloaded, but the file is gone since; fetch it again with snakemake --forcerun list_downloads"
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     # Nothing is held for every image: the lists lie on disk, the tables are read and written row by row.
-    hashes = Stored(((row["md5hash"], ()) for row in read_rows(args.metadata)), lambda: ())
+    hashes = stored_hashes(args.metadata)
     locations = locate_images(sources_from(args.sources, args.downloads), hashes, args.work)
     settings = Settings(args.side, args.icc, args.max_pixels)
     pack_images(hashes, locations, settings, work_folder=args.work, workers=args.workers)

@@ -3,9 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fairgen.errors import UserError
+from fairgen.files import read_rows
 
 T = TypeVar("T", bound=tuple[Any, ...])
 
@@ -50,3 +52,8 @@ class Stored(Mapping[str, list[T]]):
 
     def __len__(self) -> int:
         return int(self._database.execute("SELECT count(DISTINCT key) FROM entries").fetchone()[0])
+
+
+def stored_hashes(metadata: str | Path) -> Stored[tuple[()]]:
+    """The md5hashes of a table that `read_metadata` checked, as keys in its order; their values say nothing."""
+    return Stored(((row["md5hash"], ()) for row in read_rows(metadata)), lambda: ())
