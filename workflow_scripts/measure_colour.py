@@ -1,7 +1,7 @@
 """Colour and tone: the shift of reconstructions, and the error against the tone of the input."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -27,9 +27,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     alpha = args.config["stats"]["alpha"]
     ratios = size_ratios(read_table(args.design))
     columns = ["ita_in", "ita_out", "dl", "da", "db", "ciede2000"]
-    colours = [colour_run_means(model) for model in stream(args, [], partial=columns)]
+    colours: list[pd.DataFrame] = []
+
+    def models() -> Iterator[pd.DataFrame]:
+        """The evaluations, read once for both: `tone_totals` takes them, `colours` keeps their means."""
+        for model in stream(args, ["mse"], partial=columns):
+            colours.append(colour_run_means(model))
+            yield model
+
+    images, slopes = tone_totals(models())
     run_means = sort_by_design(pd.concat(colours), ["run"])
-    images, slopes = tone_totals(stream(args, ["mse"], partial=["ita_in"]))
     write_csv(run_means, args.colour_runs)
     write_csv(colour_table(run_means, ratios, alpha), args.colour)
     write_csv(tone_curves(images, 1 - alpha), args.tone_curves)
