@@ -1,7 +1,6 @@
 """Checks a configuration against its schema and against itself, with messages that name the key."""
 
 import math
-from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -45,7 +44,7 @@ def of_its_kind(error: ValidationError) -> list[ValidationError]:
     forms: dict[object, list[ValidationError]] = {}
     for found in error.context or () if error.validator == "oneOf" else ():
         forms.setdefault(found.relative_schema_path[0], []).append(found)
-    named = [form for form in forms.values() if not any(at.relative_path == deque(["kind"]) for at in form)]
+    named = [form for form in forms.values() if not any(list(at.relative_path) == ["kind"] for at in form)]
     return named[0] if len(named) == 1 else [error]
 
 
