@@ -163,7 +163,12 @@ def evaluate_json():
                 key: config["evaluate"][key]
                 for key in ("batch_size", "samples", "prior_samples", "device")
             }
-            | {"full_latents": any(map(full_latents, config["probe"]["sources"]))},
+            | {
+                "full_latents": any(
+                    full_latents(entry) and not of_unseen_images(entry)
+                    for entry in config["probe"]["sources"]
+                )
+            },
         },
         sort_keys=True,
     )
@@ -174,13 +179,22 @@ def full_latents(entry):
     return entry.get("latents") == "full"
 
 
+def of_unseen_images(entry):
+    """Whether a source of the probes takes all images that a VAE was not trained on, not its test sets alone."""
+    return entry.get("images") == "unseen"
+
+
 @functools.cache
 def probe_members():
     """For each embedding to probe, by name: the source it belongs to, and what the tables call it."""
     members = []
     for entry in config["probe"]["sources"]:
         dataset = entry.get("dataset", config["study"])
-        vae = "VAE, all latents" if full_latents(entry) else "VAE"
+        vae = (
+            "VAE"
+            + ", all latents" * full_latents(entry)
+            + ", unseen images" * of_unseen_images(entry)
+        )
         base = {"source": entry["name"], "dataset": dataset, "model": entry.get("model", vae)}
         if entry["kind"] == "vae":
             members += [
@@ -220,7 +234,7 @@ def probe_inputs(wildcards):
     entry, found = probe_source(wildcards.member)
     if entry["kind"] == "file":
         return {"embeddings": entry["embeddings"], "metadata": entry["metadata"]}
-    if entry["kind"] == "openclip":
+    if entry["kind"] == "openclip" or of_unseen_images(entry):
         return {
             "embeddings": f"<results>/probes/{wildcards.member}/embeddings.npz",
             "metadata": f"<results>/probes/{wildcards.member}/metadata.csv",

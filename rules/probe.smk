@@ -7,6 +7,7 @@ OPENCLIP = {
     for entry in config["probe"]["sources"]
     if entry["kind"] == "openclip"
 }
+UNSEEN = {entry["name"]: entry for entry in config["probe"]["sources"] if of_unseen_images(entry)}
 PROBE_DESIGN = (
     ["<results>/tables/design.csv"] if any(entry["train_set"] for entry in EMBEDDINGS) else []
 )
@@ -17,6 +18,7 @@ PROBE_TABLES = ["folds", "counts", "poster", "curves", "tests", "sets", "claims"
 
 wildcard_constraints:
     member="|".join(member_pattern(entry) for entry in config["probe"]["sources"]) or "none",
+    unseen="|".join(re.escape(name) for name in UNSEEN) or "none",
 
 
 if config["probe"]["lookalike"]:
@@ -86,6 +88,46 @@ rule embed_images:
         " --label {params.label} --light {params.light} --dark {params.dark} --device {params.device}"
         " --gpu-slots {resources.gpu_slots} --embeddings {output.embeddings:q} --metadata {output.metadata:q}"
         " > {log:q} 2>&1"
+
+
+rule embed_unseen:
+    input:
+        script=script("embed_unseen.py"),
+        lib=imports("embed_unseen.py"),
+        model="<results>/runs/{train_set}/run{run}/model.safetensors",
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+        manifest=ancient("<results>/splits/run{run}.csv"),
+        clusters=ISOLATED,
+    output:
+        embeddings="<results>/probes/{unseen}.{train_set}.run{run}/embeddings.npz",
+        metadata="<results>/probes/{unseen}.{train_set}.run{run}/metadata.csv",
+    log:
+        "<logs>/embed_unseen/{unseen}.{train_set}.run{run}.log",
+    benchmark:
+        "<benchmarks>/embed_unseen/{unseen}.{train_set}.run{run}.tsv"
+    conda:
+        environment("torch")
+    threads: config["train"]["threads"]
+    resources:
+        gpu=1,
+        gpu_slots=config["gpu"]["slots_per_device"],
+        mem_mb=growing(6000),
+        runtime=growing(60),
+    params:
+        latents=lambda wildcards: UNSEEN[wildcards.unseen].get("latents", "pooled"),
+        label=config["splits"]["label"],
+        light=config["splits"]["light"],
+        dark=config["splits"]["dark"],
+        batch_size=config["evaluate"]["batch_size"],
+        device=config["evaluate"]["device"],
+        clusters=lambda wildcards, input: f"--clusters {input.clusters}" if input.clusters else "",
+    shell:
+        "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
+        " --manifest {input.manifest:q} {params.clusters} --train-set {wildcards.train_set:q} --label {params.label}"
+        " --light {params.light} --dark {params.dark} --latents {params.latents} --batch-size {params.batch_size}"
+        " --device {params.device} --threads {threads} --gpu-slots {resources.gpu_slots}"
+        " --embeddings {output.embeddings:q} --metadata {output.metadata:q} > {log:q} 2>&1"
 
 
 rule probe_embeddings:

@@ -38,7 +38,7 @@ def folds(
                 common
                 | {"target": target, "role": role, "probe": "mlp", "removal": removal, "fraction": fraction}
                 | {"removed": int(64 * fraction), "draw": draw, "fold": fold, "folds": 5}
-                | {"auc": auc + spread + jitter, "macro_f1": 0.7}
+                | {"auc": auc + spread + jitter, "macro_f1": 0.7, "n_test": 20 + fold}
             )
     return pd.DataFrame(rows)
 
@@ -56,6 +56,12 @@ def test_the_band_is_the_range_of_the_draws() -> None:
     assert row.band_low == pytest.approx(0.895, abs=2e-4)
     assert row.band_high == pytest.approx(0.897, abs=2e-4)
     assert row.mean_auc == pytest.approx(0.896, abs=2e-4)
+    assert row.n_images == 20 + 21 + 22 + 23 + 24  # each image once, though two draws score it
+
+
+def test_images_are_counted_by_run() -> None:
+    table = curve_table(pd.concat([folds(), folds(run=1)]), {"": 0.3}, 0.05)
+    assert set(table.n_images) == {110}
 
 
 def test_contrasts_are_paired_by_fold() -> None:

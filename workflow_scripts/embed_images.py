@@ -9,7 +9,8 @@ import pandas as pd
 
 from fairgen.devices import leased_device
 from fairgen.errors import UserError, run
-from fairgen.files import atomic_path, write_csv
+from fairgen.files import write_csv, write_npz
+from fairgen.metadata import assign_group
 from fairgen.probes.openclip import embed_images, load_openclip
 
 
@@ -28,16 +29,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     index = pd.read_csv(args.index)
-    group = index[args.label].map({**dict.fromkeys(args.light, "light"), **dict.fromkeys(args.dark, "dark")})
-    table = index.assign(group=group).dropna(subset="group")
+    group = assign_group(index[args.label], args.light, args.dark)
+    table = index.assign(group=group)[group != ""]
     if table.empty:
         raise UserError(f"{args.index}: no image has one of the skin types {args.light + args.dark} in {args.label}")
     model, preprocess = load_openclip(args.model)
     images = np.load(args.images, mmap_mode="r")
     with leased_device(args.device, args.gpu_slots) as device:
         embedding = embed_images(model, preprocess, images, table["row"].to_numpy(dtype=np.int64), device)
-    with atomic_path(args.embeddings) as temporary:
-        np.savez(temporary, md5hash=table["md5hash"].to_numpy(dtype="S32"), embedding=embedding)
+    write_npz({"md5hash": table["md5hash"].to_numpy(dtype="S32"), "embedding": embedding}, args.embeddings)
     write_csv(table, args.metadata)
 
 

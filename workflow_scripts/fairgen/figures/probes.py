@@ -11,7 +11,7 @@ from fairgen.style import BLUE, FAINT, GREEN, INK, MUTED, NORMAL, ORANGE, PAGE_W
 ROW = ["dataset", "model", "train_set"]
 COLUMNS = (
     *ROW, "attribute", "target", "role", "probe", "removal", "fraction",
-    "mean_auc", "band_low", "band_high", "ci_low", "ci_high", "unit", "n_runs",
+    "mean_auc", "band_low", "band_high", "ci_low", "ci_high", "unit", "n_runs", "n_images",
 )  # fmt: skip
 # Removal: colour, marker, line style and words; told apart without colour as well.
 LINES = {
@@ -70,10 +70,13 @@ def probe_text(data: pd.DataFrame) -> FigureText:
         found.append(f"{attribute} ({_name(tuple(row))}) {full:.3f}" + (f", half removed {after}" if after else ""))
     units = ", ".join(f"{n} {unit}s" for unit, n in sorted(set(zip(data["unit"], data["n_runs"], strict=True))))
     numbers = f" {'; '.join(found)}." if len(found) <= MOST_NUMBERS else ""
+    scored = sorted(set(of_attributes["n_images"]))
+    images = f"{scored[0]:,}" + (f" to {scored[-1]:,}" if len(scored) > 1 else "")
     return FigureText(
         "What can be decoded from the embeddings when features are removed",
         f"{CAVEAT} AUC of probes trained afresh on the features left; error bars are intervals over {units}, "
-        f"the band is the range of the random draws, the grey line is chance.{numbers}",
+        f"{images} images of each embedding are scored, the band is the range of the random draws, the grey line is "
+        f"chance.{numbers}",
         f"Line plots of AUC against the share of features removed. {'; '.join(found)}. {CAVEAT}",
     )
 

@@ -23,7 +23,7 @@ SET_COLUMNS = ["source", "attribute", "other_attribute", "train_set", "other_set
 def average_draws(folds: pd.DataFrame) -> pd.DataFrame:
     """One row per series, run, setting and fold: the random draws of a fold are averaged."""
     keys = [*SERIES, "run", *SETTING, "fold", "folds"]
-    return folds.groupby(keys, dropna=False, sort=True, as_index=False)[["auc", "macro_f1"]].mean()
+    return folds.groupby(keys, dropna=False, sort=True, as_index=False)[["auc", "macro_f1", "n_test"]].mean()
 
 
 def poster_table(folds: pd.DataFrame, fractions: Sequence[float]) -> pd.DataFrame:
@@ -53,7 +53,8 @@ def curve_table(folds: pd.DataFrame, ratios: Mapping[str, float], alpha: float) 
     """AUC and macro-F1 against the removed share; for random removal the range over draws is the band.
 
     `sd_folds` is the standard deviation over folds within a run, averaged over runs; the interval is over
-    units; `band_low` and `band_high` are the lowest and highest draw, each averaged over folds and runs.
+    units; `n_images` are those scored in a run, each in one fold (the mean over runs); `band_low` and `band_high` are
+    the lowest and highest draw, each averaged over folds and runs.
     """
     averaged = average_draws(folds)
     draws = folds.groupby([*SERIES, *SETTING, "draw"], dropna=False).auc.mean()
@@ -71,6 +72,7 @@ def curve_table(folds: pd.DataFrame, ratios: Mapping[str, float], alpha: float) 
         interval = over_runs_row(units, ratio, alpha) if len(units) else {}
         low, high = bands[keys]
         row |= {"ci_low": interval.get("ci_low"), "ci_high": interval.get("ci_high"), "n_runs": len(units)}
+        row["n_images"] = round(float(part.groupby("run", dropna=False).n_test.sum().mean()))
         rows.append(row | {"band_low": float(low), "band_high": float(high)})
     return pd.DataFrame(rows)
 

@@ -1,0 +1,69 @@
+"""Embed every packed photograph that a trained VAE has not seen: its latent means, of images beyond the test sets."""
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from fairgen.devices import leased_device, make_deterministic, place
+from fairgen.errors import run
+from fairgen.evaluation import images_at_a_time
+from fairgen.files import write_csv, write_npz
+from fairgen.images import read_images
+from fairgen.manifests import read_image_table
+from fairgen.metadata import assign_group
+from fairgen.progress import track
+from fairgen.seals import check_seal
+from fairgen.training import to_unit_range
+from fairgen.weights import load_weights
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="model.safetensors")
+    parser.add_argument("--images", required=True, help="data/images.npy")
+    parser.add_argument("--index", required=True, help="data/images.csv")
+    parser.add_argument("--manifest", required=True, help="splits/run<r>.csv")
+    parser.add_argument("--clusters", help="data/duplicates.csv: near-duplicates of training images count as seen")
+    parser.add_argument("--train-set", required=True)
+    parser.add_argument("--label", required=True, help="column of the skin type")
+    parser.add_argument("--light", required=True, type=int, nargs="+", help="skin types of the light group")
+    parser.add_argument("--dark", required=True, type=int, nargs="+", help="skin types of the dark group")
+    parser.add_argument("--latents", choices=["pooled", "full"], default="pooled", help="means over space, or all")
+    parser.add_argument("--batch-size", type=int, default=64, help="images of 128 pixels at a time")
+    parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
+    parser.add_argument("--embeddings", required=True, help="output: npz of latent means")
+    parser.add_argument("--metadata", required=True, help="output: CSV, the rows of the index with their group")
+    args = parser.parse_args(argv)
+
+    torch.set_num_threads(args.threads)
+    make_deterministic()
+    model, _ = load_weights(args.model)
+    check_seal(args.manifest)
+    manifest, index = read_image_table(args.manifest), read_image_table(args.index)
+    seen = index["md5hash"].isin(manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"])
+    if args.clusters:
+        cluster = index["md5hash"].map(read_image_table(args.clusters).set_index("md5hash")["cluster"])
+        seen |= cluster.isin(cluster[seen].dropna())
+    table = index[~seen]
+    rows = np.flatnonzero(~seen)
+    with leased_device(args.device, args.gpu_slots) as device, torch.inference_mode():
+        place(model, device)
+        size = images_at_a_time(args.batch_size, np.load(args.images, mmap_mode="r").shape[1])
+        starts = range(0, len(rows), size)
+        parts = []
+        for first in track(starts, len(starts), "embedding", "batches"):
+            images = torch.from_numpy(read_images(args.images, rows[first : first + size])).to(device)
+            means = model.encoder(to_unit_range(images))[0]
+            parts.append((means.mean(dim=(2, 3)) if args.latents == "pooled" else means).cpu().numpy())
+    array = "mu_pooled" if args.latents == "pooled" else "mu"  # as evaluate_vae.py calls them
+    write_npz({"md5hash": table["md5hash"].to_numpy(dtype="S32"), array: np.concatenate(parts)}, args.embeddings)
+    write_csv(table.assign(group=assign_group(table[args.label], args.light, args.dark)), args.metadata)
+    print(f"{len(rows)} of {len(index)} packed images, {int(seen.sum())} were in the training set {args.train_set}")
+
+
+if __name__ == "__main__":
+    run(main)
