@@ -66,11 +66,12 @@ class Spent:
 
 def sklearn_folds(
     x: np.ndarray, y: np.ndarray, folds: Sequence[Fold], removals: Sequence[Sequence[np.ndarray]], epochs: int,
-    threads: int | None = None,
+    seed: int, threads: int | None = None,
 ) -> tuple[list[float], int]:  # fmt: skip
     """AUC of one scikit-learn network per fold and removal, and epochs; columns are dropped, features scaled.
 
     Args:
+        seed: of the first network, the others count on: one lucky start shall not decide for all of them.
         threads: of its matrix products; None: all, as it comes.
     """
     aucs, trained = [], 0
@@ -87,7 +88,7 @@ def sklearn_folds(
                 validation_fraction=share,
                 n_iter_no_change=PATIENCE,
                 max_iter=epochs,
-                random_state=0,
+                random_state=seed + len(aucs),
             )
             with warnings.catch_warnings(), threadpool_limits(threads):
                 warnings.simplefilter("ignore", ConvergenceWarning)  # a bounded number of epochs is asked for
@@ -99,7 +100,7 @@ def sklearn_folds(
 
 def batched_folds(
     x: np.ndarray, y: np.ndarray, folds: Sequence[Fold], removals: Sequence[Sequence[np.ndarray]], epochs: int,
-    precision: str,
+    seed: int, precision: str,
 ) -> tuple[list[float], int]:  # fmt: skip
     """The same with the batched networks, those of all folds at once."""
     matrix, labels = torch.from_numpy(x), [Labels(y[:, None].astype(np.float32), "sigmoid")]
@@ -112,7 +113,7 @@ def batched_folds(
         center, inverse = fit_scaling(x[fold.fitting])
         for kept in kept_columns:
             tests.append(fold.test)
-            networks.append(Network(fold.train, fold.valid, 0, center, inverse, kept, len(networks)))
+            networks.append(Network(fold.train, fold.valid, 0, center, inverse, kept, seed + len(networks)))
     fitted = fit_networks(matrix, labels, networks, settings)
     aucs = [
         float(roc_auc_score(y[test], predict(matrix, network, result, test)[:, 0]))
@@ -146,7 +147,9 @@ def speed(n: int, d: int, folds: int, turn: int, epochs: int, chosen: Sequence[s
             now = slice(start, start + turn)
             for name, cost in spent.items():
                 wall, processor = time.perf_counter(), time.process_time()
-                aucs, trained = sides[name](y=y, folds=parts[now], removals=removals[now], epochs=epochs)
+                aucs, trained = sides[name](
+                    y=y, folds=parts[now], removals=removals[now], epochs=epochs, seed=start * len(FRACTIONS)
+                )
                 cost.wall += time.perf_counter() - wall
                 cost.processor += time.process_time() - processor
                 cost.epochs += trained
