@@ -28,6 +28,7 @@ PROBES = {
     "mlp": {"hidden_small": [8], "max_epochs": 2, "patience": 1},
     "sources": [
         {"name": "vae", "kind": "vae", **ASKED},
+        {"name": "rest", "kind": "vae", "images": "unseen", **ASKED},
         {"name": "clip", "kind": "openclip", "model": "tiny", **ASKED},  # inject/open_clip.py
     ],
 }
