@@ -195,7 +195,12 @@ def probe_members():
             + ", all latents" * full_latents(entry)
             + ", unseen images" * of_unseen_images(entry)
         )
-        base = {"source": entry["name"], "dataset": dataset, "model": entry.get("model", vae)}
+        base = {
+            "source": entry["name"],
+            "dataset": dataset,
+            "model": entry.get("model", vae),
+            "unseen": of_unseen_images(entry),
+        }
         if entry["kind"] == "vae":
             members += [
                 base

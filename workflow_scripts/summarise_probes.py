@@ -10,8 +10,7 @@ import pandas as pd
 from fairgen.errors import UserError, run
 from fairgen.files import write_csv
 from fairgen.probes.claims import probe_claims
-from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
-from fairgen.stats.gaps import size_ratios
+from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
 from fairgen.stats.study import read_table
 
 
@@ -29,7 +28,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     rules, alpha = args.config, args.config["alpha"]
     folds, counts = (_collect(args.folder, args.sources, f"{name}.csv") for name in ("folds", "counts"))
-    ratios = size_ratios(read_table(args.design)) if args.design else {}
+    design = read_table(args.design).set_index("train_set") if args.design else pd.DataFrame()
+    sizes = {str(name): (row["test_size"], row["distinct"]) for name, row in design.iterrows()}
+    unseen = {source["source"] for source in args.sources if source["unseen"]}
+    ratios = run_ratios(folds, sizes, unseen)
     units = contrast_units(folds, ratios)
     claims = probe_claims(units, rules["controls"], rules["margin"], alpha, rules["min_runs"])
     for row in claims.itertuples():

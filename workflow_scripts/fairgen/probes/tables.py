@@ -2,10 +2,10 @@
 
 A *series* is one embedding (data set, model, training set) with an attribute and a target. Its units are the means over
 folds of its runs; with a single run, its folds. Units share images, so every interval has the variance
-of Nadeau and Bengio (2003): n_test / n_train is that of the runs, or 1 / (folds - 1) for folds.
+of Nadeau and Bengio (2003): n_test / n_train is that of the runs (`run_ratios`), or 1 / (folds - 1) for folds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ SOURCE = ["source", "dataset", "model", "train_set"]
 SERIES = [*SOURCE, "attribute", "target", "role"]
 SETTING = ["probe", "removal", "fraction", "removed"]
 TEST_COLUMNS = [*SERIES, "contrast", "fraction", "unit", "estimate", "ci_low", "ci_high", "p", "n_runs"]
+Ratios = Mapping[tuple[str, str], float]  # n_test / n_train by source and training set
 SET_COLUMNS = ["source", "attribute", "other_attribute", "train_set", "other_set", "contrast"]
 
 
@@ -24,6 +25,25 @@ def average_draws(folds: pd.DataFrame) -> pd.DataFrame:
     """One row per series, run, setting and fold: the random draws of a fold are averaged."""
     keys = [*SERIES, "run", *SETTING, "fold", "folds"]
     return folds.groupby(keys, dropna=False, sort=True, as_index=False)[["auc", "macro_f1", "n_test"]].mean()
+
+
+def run_ratios(folds: pd.DataFrame, sizes: Mapping[str, tuple[int, int]], unseen: Collection[str]) -> Ratios:
+    """n_test / n_train of the runs of every source and training set.
+
+    Args:
+        sizes: images of one test set, and different images of the training set, by training set.
+        unseen: sources of all images outside the training set, of which two runs have nearly all in common: there
+            n_test are the images scored, so that the ratio is the share in common over the share that is not.
+    """
+    scored = folds[(folds.probe == "mlp") & (folds.removal == "none")]
+    images = scored.groupby(["source", "train_set", "run", "target"]).n_test.sum()
+    most = images.groupby(["source", "train_set", "run"]).max().groupby(["source", "train_set"]).mean()
+    ratios = {}
+    for source, train_set, n in most.reset_index().itertuples(index=False, name=None):
+        if train_set in sizes:
+            test, train = sizes[train_set]
+            ratios[source, train_set] = (n if source in unseen else test) / train
+    return ratios
 
 
 def poster_table(folds: pd.DataFrame, fractions: Sequence[float]) -> pd.DataFrame:
@@ -49,7 +69,7 @@ def poster_table(folds: pd.DataFrame, fractions: Sequence[float]) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def curve_table(folds: pd.DataFrame, ratios: Mapping[str, float], alpha: float) -> pd.DataFrame:
+def curve_table(folds: pd.DataFrame, ratios: Ratios, alpha: float) -> pd.DataFrame:
     """AUC and macro-F1 against the removed share; for random removal the range over draws is the band.
 
     `sd_folds` is the standard deviation over folds within a run, averaged over runs; the interval is over
@@ -77,7 +97,7 @@ def curve_table(folds: pd.DataFrame, ratios: Mapping[str, float], alpha: float) 
     return pd.DataFrame(rows)
 
 
-def contrast_units(folds: pd.DataFrame, ratios: Mapping[str, float]) -> list[dict[str, object]]:
+def contrast_units(folds: pd.DataFrame, ratios: Ratios) -> list[dict[str, object]]:
     """Values per unit of every paired contrast of the MLP probes, same folds and runs on both sides.
 
     `drop`: untouched less top-ranked removal; `top-minus-random` and `bottom-minus-random`: at the same
@@ -124,7 +144,7 @@ def contrast_table(units: Sequence[Mapping[str, object]], alpha: float) -> pd.Da
     return pd.DataFrame(rows, columns=TEST_COLUMNS)
 
 
-def set_table(folds: pd.DataFrame, ratios: Mapping[str, float], alpha: float) -> pd.DataFrame:
+def set_table(folds: pd.DataFrame, ratios: Ratios, alpha: float) -> pd.DataFrame:
     """Untouched AUC compared across training sets (paired by run), and between attributes within a set.
 
     Does a model trained on light skin alone hide or expose tone? And is tone read off more easily than the atlas?
@@ -142,7 +162,7 @@ def set_table(folds: pd.DataFrame, ratios: Mapping[str, float], alpha: float) ->
             values = (means.loc[(set_b, name_b)] - means.loc[(set_a, name_a)]).dropna().to_numpy()
             if len(values) < 2:
                 continue
-            ratio = max(ratios.get(set_a, 0.0), ratios.get(set_b, 0.0))
+            ratio = max(ratios.get((source, name), 0.0) for name in (set_a, set_b))
             row = dict(zip(SET_COLUMNS, (source, name_a, name_b, set_a, set_b), strict=False))
             row["contrast"] = f"{set_b} minus {set_a}" if across else f"{name_b} minus {name_a}"
             rows.append(row | over_runs_row(values, ratio, alpha))
@@ -157,9 +177,9 @@ def _difference(left: pd.DataFrame, right: pd.DataFrame | None) -> pd.DataFrame:
     return both.assign(auc=both.auc - both.auc_right)
 
 
-def _units(part: pd.DataFrame, ratios: Mapping[str, float]) -> tuple[NDArray[np.float64], float, str]:
+def _units(part: pd.DataFrame, ratios: Ratios) -> tuple[NDArray[np.float64], float, str]:
     """Values per unit, n_test / n_train between units, and what a unit is."""
     if part.run.nunique() > 1:
         values = part.groupby("run").auc.mean().dropna()
-        return values.to_numpy(), ratios[str(part.train_set.iloc[0])], "run"
+        return values.to_numpy(), ratios[part.source.iloc[0], part.train_set.iloc[0]], "run"
     return part.auc.dropna().to_numpy(), 1 / (int(part.folds.iloc[0]) - 1), "fold"
