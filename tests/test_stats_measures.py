@@ -88,12 +88,18 @@ def image_totals(means: dict[str, list[float]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*IMAGE_INDEX, "n", "total"]).set_index(IMAGE_INDEX)
 
 
+def run_errors(*means: float) -> pd.DataFrame:
+    """The mean error of each run, the same in both groups."""
+    rows = [("A", group, run, mean) for group in ("light", "dark") for run, mean in enumerate(means)]
+    return pd.DataFrame(rows, columns=["train_set", "group", "run", "mse"])
+
+
 @given(st.integers(0, 10_000))
 @settings(max_examples=20, deadline=None)
 def test_pooling_draws_towards_the_mean_and_rare_conditions_more(seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = {f"c{k}": list(rng.normal(rng.normal(0, 1), 1, size)) for k, size in enumerate([1, 2, 5, 10, 40])}
-    table = pooled_conditions(image_totals(values), 0.95)
+    table = pooled_conditions(image_totals(values), run_errors(1.0, 1.1), 0.95)
     part = table[table["group"] == "dark"].sort_values("n_images")
     assert part["weight"].is_monotonic_increasing
     assert part["weight"].between(0, 1).all()
@@ -102,11 +108,24 @@ def test_pooling_draws_towards_the_mean_and_rare_conditions_more(seed: int) -> N
     assert ((part["ci_low"] <= part["estimate"]) & (part["estimate"] <= part["ci_high"])).all()
 
 
+def test_pooled_intervals_know_how_models_differ() -> None:
+    """Run means 0.9, 1 and 1.1 have a relative variance of 0.01; a third of it is added, times the squared estimate."""
+    totals = image_totals({"acne": [1.0, 1.2, 0.8], "wart": [2.0, 2.3], "mole": [0.4, 0.5, 0.3, 0.45]})
+    alone = pooled_conditions(totals, run_errors(1.0), 0.95)
+    table = pooled_conditions(totals, run_errors(0.9, 1.0, 1.1), 0.95)
+    assert alone["note"].str.contains("one run").all()
+    assert not table["note"].str.contains("one run").any()
+    assert table["estimate"].equals(alone["estimate"])
+    half, half_alone = ((part["ci_high"] - part["ci_low"]) / 2 for part in (table, alone))
+    added = 1.959964**2 * table["estimate"] ** 2 * 0.01 / 3
+    assert (half**2).to_numpy() == pytest.approx((half_alone**2 + added).to_numpy(), rel=1e-6)
+
+
 def test_pooling_says_why_it_cannot() -> None:
-    few = pooled_conditions(image_totals({"acne": [1.0, 2.0], "wart": [3.0]}), 0.95)
+    few = pooled_conditions(image_totals({"acne": [1.0, 2.0], "wart": [3.0]}), run_errors(1.0, 2.0), 0.95)
     assert few["estimate"].isna().all()
     assert few["note"].str.contains("three conditions").all()
-    same = pooled_conditions(image_totals({name: [0.1, 0.1] for name in "abc"}), 0.95)
+    same = pooled_conditions(image_totals({name: [0.1, 0.1] for name in "abc"}), run_errors(0.1, 0.2), 0.95)
     assert same["note"].str.contains("do not differ").all()
 
 

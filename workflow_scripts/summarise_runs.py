@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(runs, args.run_means)
     write_csv(headline, args.headline)
     write_csv(condition_table(images), args.conditions)
-    write_csv(pooled_conditions(images, args.level), args.pooled)
+    write_csv(pooled_conditions(images, runs, args.level), args.pooled)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def simulated_outcomes(
         adjusted = adjusted_gaps(*totals, draws, stats["min_images"], level, rules.vanishing)
         cases.append(adjusted_claim(table, adjusted, rules))
         outcomes |= _adjusted_outcomes(adjusted, truth, rules.alpha)
-        outcomes |= _condition_outcomes(totals[0], truth, level, rng)
+        outcomes |= _condition_outcomes(totals[0], runs, truth, level, rng)
     outcomes |= _gap_outcomes(gaps[gaps["metric"] == "mse"], truth, rules.alpha)
     if models:
         outcomes |= _model_outcomes(model_gaps(*totals, by_run(rows), level), truth, rules.alpha)
@@ -114,11 +114,11 @@ def _colour_outcomes(colours: RunTable, truth: Truth, level: float) -> dict[str,
 
 
 def _condition_outcomes(
-    images: pd.DataFrame, truth: Truth, level: float, rng: np.random.Generator
+    images: pd.DataFrame, runs: pd.DataFrame, truth: Truth, level: float, rng: np.random.Generator
 ) -> dict[str, bool | str]:
     """Whether the partially pooled interval of one condition, drawn at random, covers: right on average over them."""
     condition = int(rng.integers(CONDITION_COUNT))
-    pooled = pooled_conditions(images, level)
+    pooled = pooled_conditions(images, runs, level)
     mine = pooled[(pooled["label"] == condition_name(condition)) & (pooled["group"] == "dark")]
     return {
         f"cover pooled condition {row['train_set']}": bool(
