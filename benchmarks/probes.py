@@ -2,7 +2,7 @@
 
     python benchmarks/probes.py speed     the loop and the batch on the same folds, one after the other
     python benchmarks/probes.py size      n and d up to those of MIMIC-CXR: time per network and epoch, memory
-    python benchmarks/probes.py protocol  the whole protocol at that size, with few folds and one epoch: memory
+    python benchmarks/probes.py protocol  the whole protocol at that size, with one epoch: memory
     python benchmarks/probes.py sources   one embedding of the size of the VAE's, with all controls
 
 Both sides of `speed` have the same layers, Adam without weight decay, batch size, learning rate and stopping rule
@@ -199,11 +199,11 @@ def size(sizes: Sequence[tuple[int, int]], precision: str) -> None:
         )
 
 
-def protocol(n: int, d: int, precision: str) -> None:
-    """The whole protocol on one matrix, with fewer folds, shares, draws and epochs: what it needs of memory."""
+def protocol(n: int, d: int, precision: str, folds: int) -> None:
+    """The whole protocol on one matrix, with fewer shares, draws and epochs: what it needs of memory."""
     x, y = dense_task(n, d, 3.0, np.random.default_rng(0))
     settings = ProtocolSettings(
-        folds=3, fractions=(0.0, 0.5), random_draws=1, bottom=False,
+        folds=folds, fractions=(0.0, 0.5), random_draws=1, bottom=False,
         mlp=MLPSettings(HIDDEN, batch_size=1024, max_epochs=1, precision=precision),  # type: ignore[arg-type]
     )  # fmt: skip
     start, used = time.perf_counter(), time.process_time()
@@ -241,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("part", choices=["speed", "size", "protocol", "sources"])
     parser.add_argument("--n", type=int, help="rows")
     parser.add_argument("--d", type=int, help="features")
-    parser.add_argument("--folds", type=int, default=10, help="folds of ten to run (speed)")
+    parser.add_argument("--folds", type=int, default=10, help="folds of ten to run (speed), or folds (protocol)")
     parser.add_argument("--turn", type=int, default=5, help="folds of one side before the other has its turn (speed)")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="most epochs (speed)")
     parser.add_argument(
@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args.part == "sources":
         sources(args.n or 1000, args.d or 64)
     elif args.part == "protocol":
-        protocol(args.n or 240_000, args.d or 1376, args.precision)
+        protocol(args.n or 240_000, args.d or 1376, args.precision, args.folds)
     else:
         full = (args.n or 240_000, args.d or 1376)
         size([(full[0] // 4, full[1] // 4), (full[0] // 4, full[1]), (full[0] // 2, full[1]), full], args.precision)
