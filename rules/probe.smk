@@ -125,7 +125,7 @@ rule embed_unseen:
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --manifest {input.manifest:q} {params.clusters} --train-set {wildcards.train_set:q} --label {params.label}"
-        " --light {params.light} --dark {params.dark} --latents {params.latents} --batch-size {params.batch_size}"
+        " --light {params.light} --dark {params.dark} --latents {params.latents:q} --batch-size {params.batch_size}"
         " --device {params.device} --threads {threads} --gpu-slots {resources.gpu_slots}"
         " --embeddings {output.embeddings:q} --metadata {output.metadata:q} > {log:q} 2>&1"
 
