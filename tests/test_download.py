@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from web_server import HASH, PHOTOGRAPH, POLICY, Server, answer, download, good, photograph
+from web_server import HASH, PHOTOGRAPH, POLICY, Server, answer, download, gone, good, photograph
 
 import fairgen
 from download_shard import main as download_shard
@@ -48,16 +48,18 @@ def test_retry_after_is_honoured_and_holds_for_the_whole_host(tmp_path: Path, fo
     finally:
         server.close()
     assert outcomes[0].status == "ok"
-    assert 0.9 < server.times[1] - server.times[0] < 3  # a date has whole seconds
+    assert server.times[1] - server.times[0] > 0.9  # a date has whole seconds
     assert server.times[2] >= server.times[1]
 
 
 def test_connections_are_bounded_reused_and_kept_busy(tmp_path: Path) -> None:
-    def takes_a_moment(handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(0.02)
+    together = threading.Barrier(4)
+
+    def answers_four_at_a_time(handler: BaseHTTPRequestHandler) -> None:
+        together.wait()  # for ever, unless there are four
         answer(handler, b"<html>", 404)
 
-    server = Server({"/x": takes_a_moment})
+    server = Server({"/x": answers_four_at_a_time})
     try:
         download([f"{server.url}/x?{i}" for i in range(100)], tmp_path, connections=4)
     finally:
@@ -89,13 +91,11 @@ def test_a_dead_host_is_given_up_and_another_is_not_held_up(server: Server, tmp_
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     dead = [f"http://127.0.0.1:{port}/{i}" for i in range(200)]
-    start = time.monotonic()
     outcomes = download([server.url + "/good", *dead], tmp_path)
     counts = Counter(outcome.status for outcome in outcomes)
     assert outcomes[0].status == "ok"
     assert counts["connection-failed"] < 20
     assert counts["host-down"] == 200 - counts["connection-failed"]
-    assert time.monotonic() - start < 5
 
 
 def test_nothing_that_is_there_is_fetched_again_unless_it_is_damaged(server: Server, tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ def list_jobs(path: Path, sources: list[dict[str, object]]) -> None:
     list_downloads([*paths, "--sources", json.dumps(sources)])
 
 
-def shard_arguments(path: Path, shard: int, shards: int) -> list[str]:
-    settings = {"connections": 2, "interval": 0, "timeout": 2, "attempts": 2, "max_megabytes": 1, "contact": None}
+def shard_arguments(path: Path, shard: int, shards: int, timeout: int = 60) -> list[str]:
+    settings = {"connections": 2, "interval": 0, "timeout": timeout, "attempts": 2, "max_megabytes": 1, "contact": None}
     named = {"--jobs": path / "jobs.csv", "--folder": path / "images", "--output": path / f"shard{shard}.csv"}
     named |= {
         "--failures": path / "failures.jsonl",
@@ -155,23 +155,22 @@ def test_kill_9_loses_no_file_and_repeats_no_answer(tmp_path: Path) -> None:
     photographs = [photograph(width) for width in range(60)]
     hashes = [hashlib.md5(data).hexdigest() for data in photographs]
 
-    def serve(data: bytes | None, handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(0.02)
-        answer(handler, data or b"gone", 200 if data else 404)
-
-    # Every third one is gone.
-    served = [None if i % 3 == 0 else data for i, data in enumerate(photographs)]
-    server = Server({f"/{i}": functools.partial(serve, data) for i, data in enumerate(served)})
+    routes = {
+        f"/{i}": functools.partial(answer, body=data) if i % 3 else gone  # every third one is gone
+        for i, data in enumerate(photographs)
+    }
+    server = Server(routes, hold_after=24)
     try:
         write_metadata(tmp_path / "metadata.csv", hashes, [f"{server.url}/{i}" for i in range(60)])
         list_jobs(tmp_path, [{"urls": True}])
         script = Path(fairgen.__file__).parents[1] / "download_shard.py"
         process = subprocess.Popen([sys.executable, str(script), *shard_arguments(tmp_path, 0, 1)])
-        while sum(server.requests.values()) < 25 and process.poll() is None:
+        while server.requests.total() < 26 and process.poll() is None:  # then both connections wait
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
         before = Counter(server.requests)
+        server.released.set()
         assert not (tmp_path / "shard0.csv").exists()
         download_shard(shard_arguments(tmp_path, 0, 1))
     finally:
@@ -179,7 +178,7 @@ def test_kill_9_loses_no_file_and_repeats_no_answer(tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "shard0.csv", keep_default_na=False)
     assert table["status"].tolist() == ["http-404" if i % 3 == 0 else "ok" for i in range(60)]
     repeated = [path for path, count in server.requests.items() if count > 1]
-    assert sum(before.values()) >= 25
+    assert before.total() == 26
     assert len(repeated) <= 2  # at most what was in flight on the two connections
     assert sorted(path.name for path in (tmp_path / "images").iterdir()) == sorted(
         f"{md5hash}.jpg" for i, md5hash in enumerate(hashes) if i % 3
@@ -227,7 +226,7 @@ def test_a_pinned_table_is_fetched_once_and_a_changed_one_is_refused(tmp_path: P
 def test_interrupting_does_not_wait_for_the_queue(server: Server, tmp_path: Path) -> None:
     write_csv(
         pd.DataFrame(
-            {"md5hash": [f"{i:032x}" for i in range(200)], "url": [f"{server.url}/hung?{i}" for i in range(200)]}
+            {"md5hash": [f"{i:032x}" for i in range(2000)], "url": [f"{server.url}/hung?{i}" for i in range(2000)]}
         ),
         tmp_path / "jobs.csv",
     )
@@ -236,11 +235,12 @@ def test_interrupting_does_not_wait_for_the_queue(server: Server, tmp_path: Path
     heed = "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); del sys.argv[0]; "
     heed += f"sys.path.insert(0, {str(script.parent)!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
     process = subprocess.Popen(
-        [sys.executable, "-c", heed, str(script), *shard_arguments(tmp_path, 0, 1)], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", heed, str(script), *shard_arguments(tmp_path, 0, 1, timeout=2)],
+        stderr=subprocess.DEVNULL,
     )
     while not server.requests and process.poll() is None:
         time.sleep(0.01)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) != 0  # the queue alone would take minutes
+    assert process.wait(timeout=600) != 0  # the queue alone would take more than half an hour
     assert os.path.exists(tmp_path / "jobs.csv")

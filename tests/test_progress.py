@@ -1,6 +1,7 @@
 """Progress of a job: a bar on a terminal, sparse lines in a log."""
 
 import fcntl
+import itertools
 import os
 import re
 import struct
@@ -15,42 +16,44 @@ import fairgen.progress
 from fairgen.progress import track
 
 SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
+# A clock that only the steps move: what is written depends on nothing else.
 PROGRAM = """
-import sys, time
+import sys, time, tqdm.std
 sys.path.insert(0, {scripts!r})
+now = time.time()
+tqdm.std.time = lambda: now
 import fairgen.progress
-fairgen.progress.SECONDS_BETWEEN_LINES = {seconds}
 for _ in fairgen.progress.track(range(40), 40, "packing", "chunks"):
-    time.sleep(0.01)
+    now += {seconds}
 """
 
 
 def logged(seconds: float) -> str:
-    """What a job of 40 steps and 0.4 s or more writes to a log, at a line every so many seconds."""
+    """What a job of 40 steps of so many seconds writes to a log."""
     program = PROGRAM.format(scripts=str(SCRIPTS), seconds=seconds)
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
 
 
-def test_a_log_gets_whole_lines_and_few() -> None:
-    text = logged(0.1)
-    lines = text.splitlines()
-    assert 1 <= len(lines) < 40
+def test_a_log_gets_a_line_a_minute() -> None:
+    text = logged(10)
     assert text.endswith("\n")
     assert "\r" not in text
-    counts = []
-    for line in lines:
-        found = re.fullmatch(r"packing: (\d+) of 40 chunks after 00:\d\d, about 00:\d\d left", line)
-        assert found, line
-        counts.append(int(found[1]))
-    assert counts == sorted(set(counts))
+    lines = [
+        re.fullmatch(r"packing: (\d+) of 40 chunks after 0(\d):(\d\d), about 0\d:\d\d left", line)
+        for line in text.splitlines()
+    ]
+    told = [(int(line[1]), 60 * int(line[2]) + int(line[3])) for line in lines if line]
+    assert len(told) == len(lines) == 6
+    assert all(seconds == 10 * chunks for chunks, seconds in told)
+    assert all(later[1] - earlier[1] >= 60 for earlier, later in itertools.pairwise(told))
 
 
 def test_a_short_job_leaves_its_log_alone() -> None:
-    assert logged(60.0) == ""
+    assert logged(1) == ""
 
 
 def test_a_terminal_gets_a_bar() -> None:
-    program = PROGRAM.format(scripts=str(SCRIPTS), seconds=60.0)
+    program = PROGRAM.format(scripts=str(SCRIPTS), seconds=0.01)
     terminal, end = os.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # rows, columns
     subprocess.run([sys.executable, "-c", program], stderr=end, check=True)

@@ -2,9 +2,7 @@
 
 import json
 import os
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pandas as pd
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from training_job import CONFIG, command, write_data
+from training_job import CONFIG, command, kill_after_epoch, write_data
 
 from fairgen.training import LOSS_TERMS
 
@@ -33,40 +31,28 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_killed_training_continues_to_the_same_bytes(
     data: Path, undisturbed: Path, tmp_path: Path, epochs_before: int
 ) -> None:
-    checkpoint = tmp_path / ".checkpoint.safetensors"
-    process = subprocess.Popen(command(data, tmp_path, CONFIG), stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(f"epoch {epochs_before}/"):
-            break
-    while not checkpoint.exists() and process.poll() is None:
-        time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "model.safetensors").exists()
-    rerun = subprocess.run(command(data, tmp_path, CONFIG), check=True, capture_output=True, text=True)
-    assert "continuing after epoch" in rerun.stdout
+    output = tmp_path / "results"
+    kill_after_epoch(epochs_before, data, output, CONFIG)
+    assert not (output / "model.safetensors").exists()
+    rerun = subprocess.run(command(data, output, CONFIG), check=True, capture_output=True, text=True)
+    assert f"continuing after epoch {epochs_before} from" in rerun.stdout
     for name in ("model.safetensors", "history.csv"):
-        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
-    assert not checkpoint.exists()
+        assert (output / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert not (output / ".checkpoint.safetensors").exists()
 
 
 @pytest.mark.parametrize("foreign", ["another learning rate", "damaged"])
 def test_a_foreign_checkpoint_is_never_used(data: Path, undisturbed: Path, tmp_path: Path, foreign: str) -> None:
-    checkpoint = tmp_path / ".checkpoint.safetensors"
+    output = tmp_path / "results"
     if foreign == "damaged":
-        checkpoint.write_bytes(b"\x00" * 100)
+        output.mkdir()
+        (output / ".checkpoint.safetensors").write_bytes(b"\x00" * 100)
     else:
         changed = {**CONFIG, "train": {**CONFIG["train"], "learning_rate": 2e-3}}  # type: ignore[dict-item]
-        process = subprocess.Popen(command(data, tmp_path, changed), stdout=subprocess.DEVNULL)
-        while not checkpoint.exists() and process.poll() is None:
-            time.sleep(0.001)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        assert checkpoint.exists()
-    rerun = subprocess.run(command(data, tmp_path, CONFIG), check=True, capture_output=True, text=True)
+        kill_after_epoch(1, data, output, changed)
+    rerun = subprocess.run(command(data, output, CONFIG), check=True, capture_output=True, text=True)
     assert "starting from the first epoch" in rerun.stdout
-    assert (tmp_path / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+    assert (output / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
 
 
 def test_the_record_of_a_run(undisturbed: Path) -> None:
@@ -102,40 +88,29 @@ def train(data: Path, output: Path, config: dict[str, object], *options: str) ->
 
 
 def test_a_loss_that_is_no_longer_finite(data: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(command(data, tmp_path, CONFIG), stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch 3/"):
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    checkpoint = tmp_path / ".checkpoint.safetensors"
+    output = tmp_path / "results"
+    kill_after_epoch(3, data, output, CONFIG)
+    checkpoint = output / ".checkpoint.safetensors"
     with safe_open(checkpoint, "pt") as file:
         metadata = file.metadata()
-    epochs = len(json.loads(metadata["history"]))
     tensors = load_file(checkpoint)
     tensors["model.encoder.mu.bias"].fill_(1e30)  # whose square, in the KL divergence, is infinite
     save_file(tensors, checkpoint, metadata=metadata)
     before = checkpoint.read_bytes()
-    done = train(data, tmp_path, CONFIG)
+    done = train(data, output, CONFIG)
     assert done.returncode == 1
-    assert f"the loss is no longer finite in epoch {epochs + 1}, step 1: loss " in done.stderr
+    assert "the loss is no longer finite in epoch 4, step 1: loss " in done.stderr
     assert "kl inf" in done.stderr
     assert "Traceback" not in done.stderr
     assert checkpoint.read_bytes() == before
-    assert not (tmp_path / "model.safetensors").exists()
+    assert not (output / "model.safetensors").exists()
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path, data: Path) -> Iterator[Path]:
     """A file system that holds one checkpoint, but not a second one beside it while it is written."""
-    probe = tmp_path / "probe"
-    process = subprocess.Popen(command(data, probe, CONFIG), stdout=subprocess.DEVNULL)
-    while not (probe / ".checkpoint.safetensors").exists() and process.poll() is None:
-        time.sleep(0.001)
-    size = (probe / ".checkpoint.safetensors").stat().st_size
-    process.kill()
-    process.wait()
+    kill_after_epoch(1, data, tmp_path / "results", CONFIG)
+    size = (tmp_path / "results" / ".checkpoint.safetensors").stat().st_size
     disk = tmp_path / "disk"
     disk.mkdir()
     options = f"size={int(1.5 * size) // 1024}k"

@@ -1,6 +1,9 @@
 """A training as a process, on packed images and a manifest as the earlier stages write them."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,3 +43,17 @@ def command(data: Path, output: Path, config: dict[str, object], seconds: float 
         *("--model", f"{output}/model.safetensors", "--history", f"{output}/history.csv"),
         *("--run-record", f"{output}/run.json"),
     ]
+
+
+def kill_after_epoch(epoch: int, data: Path, output: Path, config: dict[str, object]) -> None:
+    """Train and be killed when the checkpoint of that epoch has its name. `output` is a folder called results."""
+    inject = str(Path(__file__).parent / "faults" / "inject")
+    killed = subprocess.run(
+        command(data, output, config),
+        cwd=output.parent,
+        env=os.environ | {"PYTHONPATH": inject, "FAULT_KILL": f"after {epoch}"},
+        start_new_session=True,  # it kills its group
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()

@@ -25,11 +25,15 @@ def verify(folder: Path) -> tuple[int, str]:
 
 
 def upgrade(folder: Path) -> None:
-    """A new version of the code, whose bootstrap draws other images."""
+    """A new version of the code, whose bootstrap draws other images; its verdicts wait while there is a file `hold`."""
     script = folder / "workflow_scripts" / "estimate_gaps.py"
     old = script.read_text()
     script.write_text(old.replace('"bootstrap")', '"bootstrap of version 2")'))
     assert script.read_text() != old
+    script = folder / "workflow_scripts" / "judge_claims.py"
+    wait = "import os, time\nwhile os.path.exists('hold'):\n    time.sleep(0.1)\n"
+    script.write_text(script.read_text().replace("import argparse\n", f"import argparse\n{wait}", 1))
+    assert "hold" in script.read_text()
 
 
 def test_an_interrupted_upgrade_ends_as_an_undisturbed_one(
@@ -45,12 +49,14 @@ def test_an_interrupted_upgrade_ends_as_an_undisturbed_one(
     assert expected["tiny/tables/gaps.csv"] != old["tiny/tables/gaps.csv"]
 
     upgrade(study)
+    (study / "hold").touch()
     process = snakemake_process(study, *TINY)
     assert process.stdout
     assert any("Finished jobid" in line for line in process.stdout)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
+    (study / "hold").unlink()
     # Half of it is of the old version, half of the new one, and the record does not hide that.
     status, told = verify(study)
     assert status == 1

@@ -12,8 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -104,21 +103,33 @@ class Estimate:
 
 
 class StudyProgress(logging.Handler):
-    """Hears what Snakemake logs, and keeps the line."""
+    """Hears what Snakemake logs, and keeps the line.
 
-    def __init__(self, estimate: Estimate, stream: TextIO, seconds_between_lines: float) -> None:
-        """`seconds_between_lines`: in a log; on a terminal the line changes every second."""
+    On a terminal the handlers that write there are called from here, so that nothing is written between the moment the
+    line makes room and the moment it is back, and the line is there from the first job on, however short that is.
+    """
+
+    def __init__(
+        self, estimate: Estimate, stream: TextIO, writers: Sequence[logging.Handler], seconds_between_lines: float
+    ) -> None:
+        """`writers` write to the same terminal; `seconds_between_lines`: in a log; a terminal's changes every second."""
         super().__init__()
         self.estimate = estimate
         self.stream = stream
+        self.writers = writers
         self.terminal = stream.isatty()
         self.pause = SECONDS_BETWEEN_UPDATES if self.terminal else seconds_between_lines
         self.ended = threading.Event()
-        atexit.register(self.end)
+        atexit.register(self.close)
         threading.Thread(target=self.keep, daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note what the record tells of a job."""
+        """Let the record be written, and note what it tells of a job. Called with the handler's lock held."""
+        if self.terminal:
+            self.stream.write(CLEAR)
+        for writer in self.writers:
+            if record.levelno >= writer.level:
+                writer.handle(record)
         event, now = getattr(record, "event", None), time.monotonic()
         if event == LogEvent.JOB_INFO:
             self.estimate.started(record.__dict__["jobid"], record.__dict__["rule_name"], now)
@@ -126,29 +137,38 @@ class StudyProgress(logging.Handler):
             self.estimate.finished(record.__dict__["job_id"], now)
         elif event == LogEvent.JOB_ERROR:
             self.estimate.failed(record.__dict__["jobid"])
-
-    def clear(self, _: logging.LogRecord) -> bool:
-        """A filter that lets all pass: makes room on the terminal for what is about to be written."""
-        if self.terminal:
-            self.stream.write(CLEAR)
-        return True
+        if self.terminal and not self.ended.is_set():
+            self.show()
 
     def keep(self) -> None:
         """Write the line again and again, until the end."""
         while not self.ended.wait(self.pause):
-            with self.lock or nullcontext():  # held while a record is noted, too
-                line = self.estimate.line(time.monotonic())
-            if self.terminal:
-                self.stream.write(CLEAR + line[: shutil.get_terminal_size().columns - 1])
-            else:
-                self.stream.write(line + "\n")
-            self.stream.flush()
+            self.acquire()
+            try:
+                if not self.ended.is_set():
+                    self.show()
+            finally:
+                self.release()
 
-    def end(self) -> None:
-        """Leave the terminal with an empty line."""
-        self.ended.set()
+    def show(self) -> None:
+        """Write the line as it is now."""
+        line = self.estimate.line(time.monotonic())
         if self.terminal:
-            self.stream.write(CLEAR)
+            self.stream.write(CLEAR + line[: shutil.get_terminal_size().columns - 1])
+        else:
+            self.stream.write(line + "\n")
+        self.stream.flush()
+
+    def close(self) -> None:
+        """Leave the terminal with an empty line."""
+        self.acquire()
+        try:
+            if self.terminal and not self.ended.is_set():
+                self.stream.write(CLEAR)
+            self.ended.set()
+        finally:
+            self.release()
+        super().close()
 
 
 def follow_study(
@@ -166,6 +186,11 @@ def follow_study(
         seconds_between_lines: where stderr is a log.
     """
     estimate = Estimate(planned, seconds_by_rule(benchmarks), time.monotonic())
-    progress = StudyProgress(estimate, sys.stderr, seconds_between_lines)
-    logger.addFilter(progress.clear)
-    logger.addHandler(progress)
+    writers = [
+        handler
+        for handler in logger.handlers
+        if isinstance(handler, logging.StreamHandler) and sys.stderr.isatty() and handler.stream.isatty()
+    ]
+    for writer in writers:
+        logger.removeHandler(writer)
+    logger.addHandler(StudyProgress(estimate, sys.stderr, writers, seconds_between_lines))
