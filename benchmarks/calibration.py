@@ -26,10 +26,11 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from fairgen.files import write_csv, write_text  # noqa: E402
+from fairgen.files import write_text  # noqa: E402
 from fairgen.stats.calibrate import rates, simulated_outcomes  # noqa: E402
 from fairgen.stats.simulate import Truth  # noqa: E402
 from fairgen.style import span  # noqa: E402
+from fairgen.tables import as_csv  # noqa: E402
 
 INTRODUCTION = [
     "Synthetic tables of results with a known truth, no photographs and no trained models. The design is the paper's:",
@@ -151,10 +152,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         table = table.sort_values(
             "scenario", key=lambda names: names.map(order.index), kind="stable", ignore_index=True
         )
-        write_csv(table, path)
+        write_text(as_csv(table), path)
     power_path = Path(f"{args.output}_power.csv")
     if args.power:
-        write_csv(power_curve(args.power, stats, args.workers), power_path)
+        write_text(as_csv(power_curve(args.power, stats, args.workers)), power_path)
     power = pd.read_csv(power_path) if power_path.exists() else pd.DataFrame()
     if not power.empty:
         draw_power(power, f"{args.page}_power.svg")

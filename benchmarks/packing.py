@@ -26,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
 import pandas as pd
 
-from fairgen.files import write_csv
+from fairgen.files import write_text
 from fairgen.memory import peak_resident_mb
 from fairgen.metadata import COLUMNS
+from fairgen.tables import as_csv
 from pack_images import main as pack_images
 
 SIDE = 128
@@ -131,7 +132,8 @@ def measured(folder: Path, workers: int, count: int | None = None) -> dict[str, 
     hashes = sorted(path.stem for path in folder.glob("*.jpg"))[:count]
     with tempfile.TemporaryDirectory() as temporary:
         paths = {name: str(Path(temporary, name)) for name in ("metadata", "downloads", "work", *OUTPUTS)}
-        write_csv(pd.DataFrame({"md5hash": hashes}).reindex(columns=COLUMNS, fill_value="1"), paths["metadata"])
+        table = pd.DataFrame({"md5hash": hashes}).reindex(columns=COLUMNS, fill_value="1")
+        write_text(as_csv(table), paths["metadata"])
         options = {"--sources": json.dumps([{"folder": str(folder)}]), "--side": str(SIDE), "--icc": "convert"}
         options |= {f"--{name}": path for name, path in paths.items()} | {"--workers": str(workers)}
         arguments = json.dumps([text for option in options.items() for text in option])

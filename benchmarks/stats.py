@@ -26,8 +26,9 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from fairgen.files import write_csv, write_json, write_npz, write_parquet, write_text  # noqa: E402
+from fairgen.files import write_json, write_npz, write_text  # noqa: E402
 from fairgen.stats.simulate import Truth, simulate_models, simulated_design  # noqa: E402
+from fairgen.tables import as_csv, write_csv, write_parquet  # noqa: E402
 
 # Read by every Python that starts with its folder in PYTHONPATH; the maximum that the parent reached does not count.
 MEASURE = """
@@ -152,14 +153,18 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     dictionary = yaml.safe_load((ROOT / "schemas" / "tables.yaml").read_text())
     rules = "".join((ROOT / "rules" / f"{name}.smk").read_text() for name in ("data", "data_details"))
     for name in re.findall(r"/tables/(\w+)\.csv", rules):
-        write_csv(pd.DataFrame([dict.fromkeys(list(dictionary[name])[1:], 0)]), results / "tables" / f"{name}.csv")
+        row = pd.DataFrame([dict.fromkeys(list(dictionary[name])[1:], 0)])
+        write_text(as_csv(row), results / "tables" / f"{name}.csv")
     write_csv(design.assign(requested=1668, planned=1668, light=834, dark=834), results / "tables" / "design.csv")
     metadata = images.sample(16_577, replace=True, random_state=3).assign(status="ok", url="")
     metadata["md5hash"] = [f"{number:032x}" for number in range(len(metadata))]
     write_csv(metadata, results / "data" / "metadata.csv")
     write_csv(metadata, results / "data" / "availability.csv")
     pairs = images["md5hash"].head(200)
-    write_csv(pd.DataFrame({"md5hash": pairs, "cluster": np.arange(200) // 2}), results / "data" / "duplicates.csv")
+    write_csv(
+        pd.DataFrame({"md5hash": pairs, "cluster": (np.arange(200) // 2).astype(str)}),
+        results / "data" / "duplicates.csv",
+    )
     write_json({"synthetic": True}, results / "data" / "images.json")
     code = {"revision": "", "modified": False, "scripts_sha256": ""}
     parts: dict[str, Any] = {key: {} for key in ("config", "versions", "machine", "study", "files")}
@@ -167,7 +172,9 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     by = [("fitzpatrick_scale", -1), *(("fitzpatrick_scale", kind) for kind in range(1, 7)), ("group", "light")]
     by += [("group", "dark"), ("atlas", "dermaamin"), *(("label", f"condition {i:02d}") for i in range(12))]
     counts = {"n": 100, "ok": 90, "share_ok": 0.9, "reasons": "missing: 10"}
-    write_csv(pd.DataFrame(by, columns=["by", "value"]).assign(**counts), results / "tables" / "availability.csv")
+    write_csv(
+        pd.DataFrame(by, columns=["by", "value"]).astype(str).assign(**counts), results / "tables" / "availability.csv"
+    )
     quantiles = {
         f"ita_{q}": value for q, value in zip(("05", "25", "50", "75", "95"), (0, 10, 20, 30, 40), strict=True)
     }

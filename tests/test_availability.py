@@ -9,8 +9,8 @@ import pytest
 from describe_data import main as describe_data
 from fairgen.availability import count_available, count_statuses, require_available
 from fairgen.errors import UserError
-from fairgen.files import write_csv
 from fairgen.metadata import read_metadata
+from fairgen.tables import write_csv
 
 
 def table() -> pd.DataFrame:
@@ -31,10 +31,10 @@ def table() -> pd.DataFrame:
 def test_counts_add_up_and_give_the_reasons_commonest_first() -> None:
     counts = count_available(table(), "fitzpatrick_scale").set_index("value")
     assert counts["n"].sum() == 12
-    assert counts["ok"].to_dict() == {-1: 0, 1: 3, 2: 0, 3: 0, 5: 1, 6: 0}
-    assert counts.loc[2, "reasons"] == "http-404: 2; missing: 1"
-    assert counts.loc[1, "reasons"] == ""
-    assert counts.loc[5, "share_ok"] == 0.5
+    assert counts["ok"].to_dict() == {"-1": 0, "1": 3, "2": 0, "3": 0, "5": 1, "6": 0}
+    assert counts.loc["2", "reasons"] == "http-404: 2; missing: 1"
+    assert counts.loc["1", "reasons"] == ""
+    assert counts.loc["5", "share_ok"] == 0.5
 
 
 def test_conditions_come_by_size_not_by_name() -> None:

@@ -22,8 +22,8 @@ from web_server import HASH, PHOTOGRAPH, POLICY, Server, answer, download, gone,
 import fairgen
 from download_shard import main as download_shard
 from fairgen.errors import UserError
-from fairgen.files import write_csv
 from fairgen.metadata import COLUMNS
+from fairgen.tables import write_csv
 from fairgen.web import Policy, fetch_pinned
 from list_downloads import main as list_downloads
 

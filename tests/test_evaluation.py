@@ -21,9 +21,9 @@ from fairgen.evaluation import (
     similarities,
 )
 from fairgen.images import read_images, read_names, rows_of
-from fairgen.manifests import read_image_table
 from fairgen.model import VAE, Architecture
 from fairgen.perceptual import PerceptualLoss
+from fairgen.tables import read_table
 from fairgen.vgg19 import random_weights
 from fairgen.weights import load_weights, save_weights
 
@@ -174,7 +174,7 @@ def test_images_follow_the_manifest(tmp_path: Path) -> None:
     (tmp_path / "run0.csv").write_text("run,role,group,md5hash\n0,test_light,light,33\n0,train_A,light,1e5\n")
     names, index = read_names(tmp_path / "run0.csv"), read_names(tmp_path / "images.csv")
     for path, expected in ((tmp_path / "run0.csv", names), (tmp_path / "images.csv", index)):
-        assert read_image_table(path)["md5hash"].tolist() == expected
+        assert read_table(path)["md5hash"].tolist() == expected
     assert read_names(tmp_path / "run0.csv", role="train_A") == ["1e5"]
     rows = rows_of(names, index)
     assert rows.tolist() == [3, 1]  # and the hash 1e5 is not read as a number

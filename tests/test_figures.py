@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from fairgen.errors import UserError
-from fairgen.figures.common import read_table
+from fairgen.figures.common import rows_to_draw
 from fairgen.figures.intervals import ordered_sets, set_colours
 from fairgen.figures.labels import label_points
 from fairgen.style import SMALL, fst_range, house_style, mark_synthetic, new_figure, percent, span
@@ -103,13 +103,12 @@ def test_labels_stay_inside_and_apart() -> None:
 def test_a_missing_column_or_an_empty_table_is_the_users_to_mend(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     path.write_text("train_set,mse\n01,2\n")
-    assert read_table(path, ["train_set"])["train_set"].tolist() == ["01"]  # a name, not a number
-    with pytest.raises(UserError, match="dark_share not found"):
-        read_table(path, ["train_set", "dark_share"])
+    assert rows_to_draw(path, ["train_set"])["train_set"].tolist() == ["01"]  # a name, not a number
+    with pytest.raises(UserError, match="missing: dark_share; found: train_set, mse"):
+        rows_to_draw(path, ["train_set", "dark_share"])
     path.write_text("train_set,mse\n")
     with pytest.raises(UserError, match="at least one row"):
-        read_table(path, ["train_set"])
-    assert read_table(path, ["train_set"], may_be_empty=True).empty
+        rows_to_draw(path, ["train_set"])
 
 
 def test_words() -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairgen.files import atomic_path, write_csv, write_json, write_npz
+from fairgen.files import atomic_path, write_json, write_npz
+from fairgen.tables import write_csv
 
 
 def test_failure_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:

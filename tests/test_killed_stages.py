@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 import fairgen
-from fairgen.files import write_csv
 from fairgen.metadata import COLUMNS
+from fairgen.tables import write_csv
 
 SCRIPTS = Path(fairgen.__file__).parents[1]
 N = 600

@@ -17,10 +17,10 @@ from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, photograph
 
 from fairgen import packing
 from fairgen.decoding import IccPolicy, decode_square
-from fairgen.files import write_csv
 from fairgen.locations import Source
 from fairgen.packing import Settings
 from fairgen.sources import locate_images
+from fairgen.tables import write_csv
 from pack_images import main as pack_images
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from fairgen.errors import UserError
-from fairgen.files import write_parquet
 from fairgen.stats.rows import read_evaluation
 from fairgen.stats.summary import condition_table, headline_table, run_means, summarise
+from fairgen.tables import write_parquet
 
 
 def small_rows(run: int, mse: list[float]) -> pd.DataFrame:

@@ -19,9 +19,9 @@ import measure_colour
 import score_uncertainty
 import summarise_metadata
 import summarise_runs
-from fairgen.files import write_csv, write_parquet
 from fairgen.stats.rules import rules_from
 from fairgen.stats.simulate import Truth, simulate_study
+from fairgen.tables import write_csv, write_parquet
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())["stats"] | {"resamples": 200}
@@ -47,7 +47,7 @@ def write_study(
         rows[column] = rows["mse"] * rng.uniform(0.9, 1.1, len(rows))
     rows = change(rows)
     images = rows[["md5hash", "group"]].drop_duplicates()
-    write_csv(images.iloc[:20].assign(cluster=np.arange(20) // 2, size=2), folder / "duplicates.csv")
+    write_csv(images.iloc[:20].assign(cluster=(np.arange(20) // 2).astype(str), size=2), folder / "duplicates.csv")
     for train_set, part in rows[rows["run"] == 0].groupby("train_set"):
         ensemble = part[["md5hash", "group"]].assign(n_models=3, ensemble_var=rng.exponential(size=len(part)))
         write_parquet(ensemble.reset_index(drop=True), folder / "runs" / train_set / "ensemble.parquet")

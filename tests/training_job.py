@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fairgen.files import write_csv, write_json
+from fairgen.files import write_json
 from fairgen.seals import seal
+from fairgen.tables import write_csv
 
 CONFIG = {
     "seed": 1,

@@ -5,12 +5,12 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from fairgen.availability import require_available
 from fairgen.errors import run
 from fairgen.files import sha256_of, write_json
 from fairgen.metadata import ROW_COLUMNS
+from fairgen.tables import as_csv, read_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -26,16 +26,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON: number, size and sums of the images")
     args = parser.parse_args(argv)
 
-    availability = pd.read_csv(args.availability, usecols=["status", args.label])
+    availability = read_table(args.availability, ["status", args.label])
     require_available(availability, args.label, args.light, args.dark, args.min_available)
     images = np.load(args.images, mmap_mode="r")
     # Which image is in which row, and its labels; where it was found is no reason to do anything again.
-    rows = pd.read_csv(args.index, dtype=str, keep_default_na=False)[ROW_COLUMNS]
+    rows = read_table(args.index, ROW_COLUMNS)
     record = {
         "n": images.shape[0],
         "side": images.shape[1],
         "sha256": sha256_of(args.images),
-        "index_sha256": hashlib.sha256(rows.to_csv(index=False, lineterminator="\n").encode()).hexdigest(),
+        "index_sha256": hashlib.sha256(as_csv(rows).encode()).hexdigest(),
         "synthetic": args.synthetic,
     }
     write_json(record, args.output)

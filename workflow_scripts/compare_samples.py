@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.progress import track
 from fairgen.stats.colour import describe_samples, sample_table
 from fairgen.stats.gaps import size_ratios
 from fairgen.stats.rows import evaluation_paths
-from fairgen.stats.study import read_table, study_parser
+from fairgen.stats.study import study_parser
+from fairgen.tables import read_parquet, read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     paths = evaluation_paths(args.evaluations, args.train_sets, args.runs)
     tables = track(paths, len(paths), "reading", "models")
-    models = [describe_samples(pd.read_parquet(path.with_name("samples.parquet"))) for path in tables]
+    models = [describe_samples(read_parquet(path.with_name("samples.parquet"))) for path in tables]
     ratios = size_ratios(read_table(args.design))
     write_csv(sample_table(pd.concat(models), ratios, args.config["stats"]["alpha"]), args.output)
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.stats.gaps import training_sizes
-from fairgen.stats.study import read_table, stream, study_parser
+from fairgen.stats.study import stream, study_parser
 from fairgen.stats.subsets import subset_means, subset_table
+from fairgen.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,8 +8,8 @@ import pandas as pd
 from fairgen.availability import count_available, count_statuses
 from fairgen.dataset_card import dataset_card
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.metadata import SKIN_TYPE_COLUMNS, assign_group
+from fairgen.tables import read_table, write_csv
 
 LEVELS = ["atlas", "three_partition_label", "nine_partition_label", "label"]
 
@@ -27,12 +27,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--card", required=True, help="output CSV: the data set in numbers")
     args = parser.parse_args(argv)
 
-    availability = pd.read_csv(args.availability, dtype={"md5hash": str}, keep_default_na=False)
+    availability = read_table(args.availability)
     other = next(column for column in SKIN_TYPE_COLUMNS if column != args.label)
     availability["group"] = assign_group(availability[args.label], args.light, args.dark)
     availability["other_group"] = assign_group(availability[other], args.light, args.dark)
-    duplicates = pd.read_csv(args.duplicates, dtype={"md5hash": str})
-    tone = pd.read_csv(args.tone, dtype={"md5hash": str})
+    duplicates = read_table(args.duplicates)
+    tone = read_table(args.tone)
     by = [args.label, "group", *LEVELS]
     named = availability.assign(group=availability["group"].replace("", "neither"))
     write_csv(pd.concat([count_available(named, column) for column in by]), args.counts)

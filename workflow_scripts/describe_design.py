@@ -5,8 +5,6 @@ import json
 from collections.abc import Sequence
 
 from fairgen.errors import run
-from fairgen.files import write_csv
-from fairgen.manifests import read_image_table
 from fairgen.seals import check_seal
 from fairgen.splits import (
     available,
@@ -16,6 +14,7 @@ from fairgen.splits import (
     feasible_train_size,
     read_candidates,
 )
+from fairgen.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for path in args.manifests:
         check_seal(path)
     if args.manifests:
-        manifests = [read_image_table(path) for path in args.manifests]
+        manifests = [read_table(path) for path in args.manifests]
     else:
         manifests = [draw_manifest(images, design, number, planned_size) for number in range(splits["runs"])]
     table = describe_design(design, planned_size, manifests)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fairgen.download import Job, download_images
 from fairgen.errors import run
-from fairgen.files import write_csv
+from fairgen.tables import read_table, write_csv
 from fairgen.web import Policy
 
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, type=Path, help="CSV: md5hash, url, status, detail")
     args = parser.parse_args(argv)
 
-    table = pd.read_csv(args.jobs, dtype=str, keep_default_na=False)
+    table = read_table(args.jobs)
     # By hash, not by row: which images are missing must not move the others between shards.
     table = table[table["md5hash"].map(lambda md5hash: int(md5hash, 16) % args.shards) == args.shard]
     jobs = [Job(*row) for row in table[["md5hash", "url"]].itertuples(index=False)]

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from fairgen.devices import leased_device
 from fairgen.errors import UserError, run
-from fairgen.files import write_csv, write_npz
+from fairgen.files import write_npz
 from fairgen.metadata import assign_group
 from fairgen.probes.openclip import embed_images, load_openclip
+from fairgen.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metadata", required=True, help="CSV to write: the rows of the index with their group")
     args = parser.parse_args(argv)
 
-    index = pd.read_csv(args.index)
+    index = read_table(args.index)
     group = assign_group(index[args.label], args.light, args.dark)
     table = index.assign(group=group)[group != ""]
     if table.empty:

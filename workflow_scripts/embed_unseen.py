@@ -9,12 +9,12 @@ import torch
 from fairgen.devices import leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import images_at_a_time
-from fairgen.files import write_csv, write_npz
+from fairgen.files import write_npz
 from fairgen.images import read_images
-from fairgen.manifests import read_image_table
 from fairgen.metadata import assign_group
 from fairgen.progress import track
 from fairgen.seals import check_seal
+from fairgen.tables import read_table, write_csv
 from fairgen.training import to_unit_range
 from fairgen.weights import load_weights
 
@@ -43,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_deterministic()
     model, _ = load_weights(args.model)
     check_seal(args.manifest)
-    manifest, index = read_image_table(args.manifest), read_image_table(args.index)
+    manifest, index = read_table(args.manifest), read_table(args.index)
     seen = index["md5hash"].isin(manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"])
     if args.clusters:
-        cluster = index["md5hash"].map(read_image_table(args.clusters).set_index("md5hash")["cluster"])
+        cluster = index["md5hash"].map(read_table(args.clusters).set_index("md5hash")["cluster"])
         seen |= cluster.isin(cluster[seen].dropna())
     table = index[~seen]
     rows = np.flatnonzero(~seen)

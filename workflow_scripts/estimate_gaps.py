@@ -4,13 +4,13 @@ import json
 from collections.abc import Sequence
 
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.seeds import generator
 from fairgen.stats.bootstrap import add_bootstrap, draw_images
 from fairgen.stats.gaps import gap_table, run_table
 from fairgen.stats.rows import distinct_images
-from fairgen.stats.study import read_clusters, read_table, stream, study_parser
+from fairgen.stats.study import read_clusters, stream, study_parser
 from fairgen.stats.summary import GAP_METRICS
+from fairgen.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

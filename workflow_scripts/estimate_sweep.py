@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.stats.gaps import run_table
-from fairgen.stats.study import read_table
 from fairgen.stats.sweep import sweep_table
+from fairgen.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,11 +10,11 @@ import torch
 from fairgen.devices import leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import evaluate, sample_prior
-from fairgen.files import write_npz, write_parquet
+from fairgen.files import write_npz
 from fairgen.images import read_images, rows_of
-from fairgen.manifests import read_image_table
 from fairgen.perceptual import load_perceptual_loss
 from fairgen.seals import check_seal
+from fairgen.tables import read_table, write_parquet
 from fairgen.tone import measure_tone
 from fairgen.weights import load_weights
 
@@ -47,9 +47,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = args.config["evaluate"]
     model, architecture = load_weights(args.model)
     check_seal(args.manifest)
-    manifest = read_image_table(args.manifest)
+    manifest = read_table(args.manifest)
     test = manifest[manifest["role"].isin(["test_light", "test_dark"])]
-    index = read_image_table(args.index)
+    index = read_table(args.index)
     rows = rows_of(test["md5hash"], index["md5hash"])
     images = read_images(args.images, rows)
     perceptual = load_perceptual_loss(args.features, args.config["loss"]["perceptual_normalize"])

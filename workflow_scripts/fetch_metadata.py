@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import UserError, run
-from fairgen.files import sha256_of, write_csv
+from fairgen.files import sha256_of
 from fairgen.metadata import read_metadata
+from fairgen.tables import write_csv
 from fairgen.web import fetch_pinned
 
 

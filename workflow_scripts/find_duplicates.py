@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from fairgen.duplicate_lists import read_duplicate_list
 from fairgen.duplicate_tables import cluster_table, compare_thresholds, describe_clusters, summarise_clusters
 from fairgen.duplicates import clusters, cosine_links, hash_links, perceptual_hashes, read_embeddings
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.metadata import assign_group
+from fairgen.tables import read_table, write_csv
 
 THRESHOLDS = (0, 2, 4, 6, 8, 10)
 
@@ -33,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     settings = args.settings
-    index = pd.read_csv(args.index, dtype={"md5hash": str}, keep_default_na=False)
+    index = read_table(args.index)
     index["group"] = assign_group(index[args.label], args.light, args.dark)
     hashes = index["md5hash"].tolist()
     codes = perceptual_hashes(np.load(args.images, mmap_mode="r"), settings["mirrored"])

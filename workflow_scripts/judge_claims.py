@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.stats.claims import run_claims
 from fairgen.stats.colour import AXES
 from fairgen.stats.gaps import run_table
 from fairgen.stats.image_claims import adjusted_claim, colour_claim
 from fairgen.stats.prevalence import mix_claim
 from fairgen.stats.rules import rules_from
-from fairgen.stats.study import read_table
 from fairgen.stats.verdicts import COLUMNS, verdict_table
+from fairgen.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         adjusted_claim(table, read_table(args.adjusted), rules),
     ]
     claims = verdict_table(cases, rules.alpha, rules.min_runs)
-    mix = mix_claim(pd.read_csv(args.condition_mix), rules.alpha, stats["mix"]["little"], stats["mix"]["much"])
+    mix = mix_claim(read_table(args.condition_mix), rules.alpha, stats["mix"]["little"], stats["mix"]["much"])
     claims = pd.concat([claims, pd.DataFrame([mix], columns=COLUMNS)], ignore_index=True)
     claims = claims.sort_values("claim", key=lambda column: column.str[1:].astype(int), ignore_index=True)
     for row in claims.itertuples():

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from fairgen.errors import UserError, run
-from fairgen.files import atomic_path, write_csv
+from fairgen.files import atomic_path, write_text
 from fairgen.probes.lookalike import make_lookalike
 from fairgen.seeds import generator
+from fairgen.tables import as_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         {model: int(features) for model, _, features in pairs},
         generator(args.seed, "lookalike", args.dataset),
     )
-    write_csv(made.metadata, args.metadata)
+    write_text(as_csv(made.metadata), args.metadata)  # with the columns of other people's tables
     for matrix, path in zip(made.embeddings.values(), args.embeddings, strict=True):
         with atomic_path(path) as temporary:
             np.savez(temporary, image_id=made.metadata.image_id.to_numpy(dtype="S"), embedding=matrix)

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 
 from fairgen.errors import UserError, run
-from fairgen.files import write_csv
 from fairgen.phantom import FST_SHARES, generate, write_zip
+from fairgen.tables import write_csv
 
 
 def parse_shares(text: str) -> dict[int, float]:

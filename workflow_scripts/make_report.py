@@ -13,6 +13,7 @@ from fairgen.files import write_text
 from fairgen.provenance import origin, read_provenance
 from fairgen.report import FigureItem, TableItem, build_report, describe_table
 from fairgen.report_conditions import availability_counts
+from fairgen.tables import read_table
 
 
 def read_figure(svg: Path) -> FigureItem:
@@ -45,18 +46,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     dictionary = yaml.safe_load(args.dictionary.read_text("utf-8"))
 
     def read_tables(paths: Sequence[Path]) -> list[TableItem]:
-        return [describe_table(path.stem, path.read_bytes(), pd.read_csv(path), dictionary) for path in paths]
+        return [describe_table(path.stem, path.read_bytes(), read_table(path), dictionary) for path in paths]
 
     page = build_report(
         args.template,
         args.config,
         json.loads(args.record.read_text())["synthetic"] if args.record else bool(args.config["probe"]["lookalike"]),
-        pd.concat([pd.read_csv(path) for path in args.claims], ignore_index=True),
+        pd.concat([read_table(path) for path in args.claims], ignore_index=True),
         [read_figure(path) for path in args.figures],
         read_tables(args.tables),
         read_tables(args.data_tables),
-        pd.read_csv(args.design) if args.design else pd.DataFrame(),
-        availability_counts(pd.read_csv(args.availability), splits["light"], splits["dark"], splits["label"])
+        read_table(args.design) if args.design else pd.DataFrame(),
+        availability_counts(read_table(args.availability), splits["light"], splits["dark"], splits["label"])
         if args.availability
         else [],
         [

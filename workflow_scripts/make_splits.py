@@ -5,8 +5,6 @@ import json
 from collections.abc import Sequence
 
 from fairgen.errors import run
-from fairgen.files import write_csv
-from fairgen.manifests import read_image_table
 from fairgen.seals import seal
 from fairgen.splits import (
     available,
@@ -16,6 +14,7 @@ from fairgen.splits import (
     isolate_clusters,
     read_candidates,
 )
+from fairgen.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = read_candidates(args.images, splits)
     if args.duplicates:
         found = len(images)
-        images = isolate_clusters(images, read_image_table(args.duplicates))
+        images = isolate_clusters(images, read_table(args.duplicates))
         print(f"{found - len(images)} images dropped: their near-duplicates are in the other group")
     counts = available(images)
     train_size = feasible_train_size(design, counts)

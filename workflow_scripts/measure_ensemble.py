@@ -11,10 +11,9 @@ from fairgen.devices import leased_device, make_deterministic, place
 from fairgen.ensemble import ensemble_variance
 from fairgen.errors import run
 from fairgen.evaluation import images_at_a_time, reconstruct
-from fairgen.files import write_parquet
 from fairgen.images import read_images, read_names, rows_of
-from fairgen.manifests import read_image_table
 from fairgen.seals import check_seal
+from fairgen.tables import read_table, write_parquet
 from fairgen.weights import load_weights
 
 
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_deterministic()
     for path in args.manifests:
         check_seal(path)
-    manifests = [read_image_table(path) for path in args.manifests]
+    manifests = [read_table(path) for path in args.manifests]
     test = manifests[0][manifests[0]["role"].isin(["test_light", "test_dark"])].reset_index(drop=True)
     images = read_images(args.images, rows_of(test["md5hash"], read_names(args.index)))
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.metadata import ROW_COLUMNS, SKIN_TYPE_COLUMNS
+from fairgen.tables import read_table, write_csv
 from fairgen.tone import measure_tone, summarise_tone, tone_class
 
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--by-atlas", required=True, help="output CSV: ITA by source atlas")
     args = parser.parse_args(argv)
 
-    index = pd.read_csv(args.index, dtype={"md5hash": str}, keep_default_na=False)[ROW_COLUMNS]
+    index = read_table(args.index, ROW_COLUMNS)
     tone = pd.concat([index, measure_tone(np.load(args.images, mmap_mode="r"), args.workers)], axis=1)
     tone["tone_class"] = tone_class(tone["ita"])
     write_csv(tone, args.tone)

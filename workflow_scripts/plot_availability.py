@@ -11,7 +11,7 @@ from fairgen.figures.availability import (
     availability_text,
     draw_availability,
 )
-from fairgen.figures.common import figure_parser, group_names, read_table, write_figure
+from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -19,8 +19,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--table", required=True, type=Path, help="tables/availability.csv")
     parser.add_argument("--design", required=True, type=Path, help="tables/design.csv")
     options = parser.parse_args(argv)
-    bars, conditions = availability_data(read_table(options.table, COLUMNS))
-    design = read_table(options.design, DESIGN_COLUMNS)
+    bars, conditions = availability_data(rows_to_draw(options.table, COLUMNS))
+    design = rows_to_draw(options.design, DESIGN_COLUMNS)
     text = availability_text(bars, conditions, design, group_names(options))
     write_figure(lambda: draw_availability(bars, conditions, design), text, options)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from fairgen.errors import run
 from fairgen.figures.colour_shift import COLUMNS, colour_data, colour_text, draw_colour
-from fairgen.figures.common import figure_parser, group_names, read_table, write_figure
+from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = figure_parser(__doc__)
     parser.add_argument("--table", required=True, type=Path, help="tables/colour.csv")
     options = parser.parse_args(argv)
-    data = colour_data(read_table(options.table, COLUMNS))
+    data = colour_data(rows_to_draw(options.table, COLUMNS))
     write_figure(lambda: draw_colour(data, group_names(options)), colour_text(data, group_names(options)), options)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, group_names, read_table, write_figure
+from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
 from fairgen.figures.condition_mse import COLUMNS, condition_mse_data, condition_mse_text, draw_condition_mse
 
 
@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--label-count", type=int, default=3, help="conditions named in each panel, at most")
     options = parser.parse_args(argv)
     names, rare, count = group_names(options), options.rare_below, options.label_count
-    table = read_table(options.table, COLUMNS)
+    table = rows_to_draw(options.table, COLUMNS)
     data = condition_mse_data(table, rare)
     one_group_only = table["label"].nunique() - data["label"].nunique()
     text = condition_mse_text(data, names, rare, one_group_only)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, group_names, read_table, write_figure
+from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
 from fairgen.figures.fst_counts import COLUMNS, draw_fst_counts, fst_count_data, fst_count_text
 
 
@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--table", required=True, type=Path, help="tables/fst_counts.csv")
     options = parser.parse_args(argv)
     names = group_names(options)
-    data = fst_count_data(read_table(options.table, COLUMNS))
+    data = fst_count_data(rows_to_draw(options.table, COLUMNS))
     write_figure(lambda: draw_fst_counts(data, names), fst_count_text(data, names), options)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, group_names, read_table, write_figure
+from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
 from fairgen.figures.gaps import COLUMNS, draw_gaps, gap_data, gap_text
 
 
@@ -12,7 +12,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = figure_parser(__doc__)
     parser.add_argument("--table", required=True, type=Path, help="tables/gaps.csv")
     options = parser.parse_args(argv)
-    data = gap_data(read_table(options.table, COLUMNS))
+    data = gap_data(rows_to_draw(options.table, COLUMNS))
     write_figure(lambda: draw_gaps(data), gap_text(data, group_names(options)), options)
 
 

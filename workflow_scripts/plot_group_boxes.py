@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, group_names, read_table, write_figure
+from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
 from fairgen.figures.group_boxes import COLUMNS, METRICS, draw_group_boxes, group_box_data, group_box_text
 
 
@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metric", required=True, choices=METRICS, help="column of the table to draw")
     options = parser.parse_args(argv)
     names, metric = group_names(options), options.metric
-    data = group_box_data(read_table(options.table, [*COLUMNS, metric]), metric)
+    data = group_box_data(rows_to_draw(options.table, [*COLUMNS, metric]), metric)
     write_figure(lambda: draw_group_boxes(data, metric, names), group_box_text(data, metric, names), options)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, group_names, read_table, write_figure
+from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
 from fairgen.figures.prevalence import COLUMNS, draw_prevalence, prevalence_data, prevalence_text
 
 
@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--label-count", type=int, default=4, help="conditions named in each panel, at most")
     options = parser.parse_args(argv)
     names, count = group_names(options), options.label_count
-    data = prevalence_data(read_table(options.table, COLUMNS))
+    data = prevalence_data(rows_to_draw(options.table, COLUMNS))
     write_figure(lambda: draw_prevalence(data, names, count), prevalence_text(data, names), options)
 
 

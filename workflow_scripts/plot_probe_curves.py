@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, read_table, write_figure
+from fairgen.figures.common import figure_parser, rows_to_draw, write_figure
 from fairgen.figures.probes import COLUMNS, draw_probe_curves, probe_data, probe_text
 
 
@@ -12,7 +12,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = figure_parser(__doc__)
     parser.add_argument("--table", required=True, type=Path, help="tables/probe_curves.csv")
     options = parser.parse_args(argv)
-    data = probe_data(read_table(options.table, COLUMNS))
+    data = probe_data(rows_to_draw(options.table, COLUMNS))
     write_figure(lambda: draw_probe_curves(data), probe_text(data), options)
 
 

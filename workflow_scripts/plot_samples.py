@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, read_table, write_figure
+from fairgen.figures.common import figure_parser, rows_to_draw, write_figure
 from fairgen.figures.samples import COLUMNS, draw_samples, sample_data, sample_text
 
 
@@ -12,7 +12,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = figure_parser(__doc__)
     parser.add_argument("--table", required=True, type=Path, help="tables/samples.csv")
     options = parser.parse_args(argv)
-    data = sample_data(read_table(options.table, COLUMNS))
+    data = sample_data(rows_to_draw(options.table, COLUMNS))
     write_figure(lambda: draw_samples(data), sample_text(data), options)
 
 

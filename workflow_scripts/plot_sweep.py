@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, group_names, read_table, write_figure
+from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
 from fairgen.figures.sweep import COLUMNS, METRIC, draw_sweep, sweep_data, sweep_text
 
 
@@ -14,8 +14,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--trends", required=True, type=Path, help="tables/sweep.csv")
     options = parser.parse_args(argv)
     names = group_names(options)
-    runs = read_table(options.table, ["train_set", "dark_share", "run", "group", "n_images", METRIC])
-    trends = read_table(options.trends, COLUMNS)
+    runs = rows_to_draw(options.table, ["train_set", "dark_share", "run", "group", "n_images", METRIC])
+    trends = rows_to_draw(options.trends, COLUMNS)
     trends = trends[trends["metric"] == METRIC]
     data = sweep_data(runs)
     write_figure(lambda: draw_sweep(data, runs, trends, names), sweep_text(data, trends, names), options)

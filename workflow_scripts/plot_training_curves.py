@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, read_table, set_with_share, write_figure
+from fairgen.figures.common import figure_parser, rows_to_draw, set_with_share, write_figure
 from fairgen.figures.training_curves import COLUMNS, draw_training, training_data, training_text
 
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", required=True, type=int, help="number of runs")
     options = parser.parse_args(argv)
     histories = [
-        read_table(options.models / name / f"run{number}" / "history.csv", COLUMNS).assign(
+        rows_to_draw(options.models / name / f"run{number}" / "history.csv", COLUMNS).assign(
             train_set=name, dark_share=share, run=number
         )
         for name, share in options.sets

@@ -11,11 +11,11 @@ import torch
 
 from fairgen.devices import choose_precision, leased_device
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.probes.protocol import probe_attribute
 from fairgen.probes.settings import protocol_settings, target_specs
 from fairgen.probes.sources import read_source
 from fairgen.probes.targets import count_classes, read_target
+from fairgen.tables import write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ from fairgen.errors import run
 from fairgen.evaluation import choose_examples, reconstruct
 from fairgen.files import write_npz
 from fairgen.images import read_images, read_names, rows_of
+from fairgen.tables import read_parquet
 from fairgen.weights import load_weights
 
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     make_deterministic()
     errors = pd.concat(
-        [pd.read_parquet(path, columns=["md5hash", "group", "mse"]) for path in args.evaluations], ignore_index=True
+        [read_parquet(path, ["md5hash", "group", "mse"]) for path in args.evaluations], ignore_index=True
     )
     examples = choose_examples(errors, args.per_group)
     images = read_images(args.images, rows_of(examples["md5hash"], read_names(args.index)))

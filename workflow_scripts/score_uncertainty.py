@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.seeds import generator
 from fairgen.stats.gaps import size_ratios
 from fairgen.stats.rows import evaluation_paths, read_evaluations
-from fairgen.stats.study import read_table, stream, study_parser
+from fairgen.stats.study import stream, study_parser
 from fairgen.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
+from fairgen.tables import read_parquet, read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     stats = args.config["stats"]
     ratios = size_ratios(read_table(args.design))
-    ensembles = {name: pd.read_parquet(Path(args.evaluations) / name / "ensemble.parquet") for name in args.train_sets}
+    ensembles = {name: read_parquet(Path(args.evaluations) / name / "ensemble.parquet") for name in args.train_sets}
     first = read_evaluations(evaluation_paths(args.evaluations, args.train_sets, 1), ["mse"])
     rng = generator(args.config["seed"], "ensemble")
     table = pd.concat(

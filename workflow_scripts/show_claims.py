@@ -11,6 +11,7 @@ import pandas as pd
 
 from fairgen.claims_text import claims_text
 from fairgen.errors import UserError, run
+from fairgen.tables import read_table
 
 
 def is_synthetic(results: Path) -> bool:
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     tables = [args.results / "tables" / f"{name}.csv" for name in ("claims", "probe_claims")]
-    claims = [pd.read_csv(path) for path in tables if path.is_file()]
+    claims = [read_table(path) for path in tables if path.is_file()]
     if not claims:
         found = [
             *args.results.parent.glob("*/tables/claims.csv"),

@@ -4,12 +4,10 @@ import argparse
 import json
 from collections.abc import Sequence
 
-import pandas as pd
-
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.metadata import assign_group
 from fairgen.stats.prevalence import condition_mix, fst_counts, prevalence_table
+from fairgen.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -24,8 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     config = args.config
-    # A condition may be called "none" or "NA": empty text only where a cell is empty.
-    metadata = pd.read_csv(args.metadata, keep_default_na=False)
+    metadata = read_table(args.metadata)
     group = assign_group(metadata[config["label"]], config["light"], config["dark"])
     prevalence = prevalence_table(metadata, group)
     mix = condition_mix(prevalence, config["seed"], config["resamples"])

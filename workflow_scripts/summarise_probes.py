@@ -8,10 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from fairgen.errors import UserError, run
-from fairgen.files import write_csv
 from fairgen.probes.claims import probe_claims
 from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
-from fairgen.stats.study import read_table
+from fairgen.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -51,7 +50,7 @@ def _collect(folder: Path, sources: Sequence[dict[str, str | int]], name: str) -
         path = folder / str(source["member"]) / name
         if not path.is_file():
             raise UserError(f"{path} is not there; run probe_embeddings for {source['member']}")
-        part = pd.read_csv(path)
+        part = read_table(path)
         for position, key in enumerate(("source", "dataset", "model", "train_set", "run")):
             part.insert(position, key, source[key])
         parts.append(part)

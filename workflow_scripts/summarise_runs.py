@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from fairgen.errors import run
-from fairgen.files import write_csv
 from fairgen.stats.pooling import pooled_conditions
 from fairgen.stats.study import stream, study_parser
 from fairgen.stats.summary import RUN_METRICS, condition_table, headline_table, summarise
+from fairgen.tables import write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

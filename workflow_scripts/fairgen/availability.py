@@ -60,7 +60,7 @@ def count_available(availability: pd.DataFrame, by: str) -> pd.DataFrame:
         rows.append(
             {
                 "by": by,
-                "value": value,
+                "value": str(value),
                 "n": len(images),
                 "ok": int((images["status"] == "ok").sum()),
                 "share_ok": float((images["status"] == "ok").mean()),

@@ -10,13 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:  # training writes no table of pandas, whose import would delay its start
-    import pandas as pd
 
 
 @contextmanager
@@ -91,31 +88,28 @@ def write_json(value: object, path: str | Path) -> None:
     write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", path)
 
 
-def write_csv(table: "pd.DataFrame", path: str | Path) -> None:
-    """Write a table without its index; floats with ten significant digits, newlines as LF."""
-    write_text(table.to_csv(index=False, float_format="%.10g", lineterminator="\n"), path)
-
-
-def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
+def read_rows(path: str | Path, delimiter: str = ",") -> Iterator[dict[str, str]]:
     """The rows of a CSV table that one of these functions wrote, as text, without holding more than one."""
     csv.field_size_limit(2**31 - 1)  # the module's own would refuse a long remark
     with open(path, encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+        yield from csv.DictReader(file, delimiter=delimiter)
 
 
 @contextmanager
-def row_writer(path: str | Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, object]], object]]:
-    """Yield a function that adds a row to a CSV table, in the form of `write_csv`; other columns are left out."""
+def row_writer(path: str | Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, object]], None]]:
+    """Yield a function that adds a row to a CSV table in the form of `fairgen.tables`; other columns are left out."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        yield writer.writerow
+        plain, quoted = (
+            csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n", quoting=quoting)
+            for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        plain.writeheader()
 
+        def write(row: Mapping[str, object]) -> None:
+            # Readers take a carriage return for the end of a row, unless it is in quotes.
+            (quoted if any("\r" in str(row.get(name)) for name in columns) else plain).writerow(row)
 
-def write_parquet(table: "pd.DataFrame", path: str | Path) -> None:
-    """Write a per-image table as Parquet, without its index."""
-    with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        yield write
 
 
 def sha256_of(path: str | Path) -> str:

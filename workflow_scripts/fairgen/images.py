@@ -1,6 +1,5 @@
 """Reads the packed photographs that a manifest names; without pandas, whose import delays the start of a training."""
 
-import csv
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -8,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairgen.errors import UserError
+from fairgen.files import read_rows
 
 
 def read_names(path: str | Path, **where: str) -> list[str]:
     """The column md5hash of data/images.csv or of a manifest, from the rows whose cells are as `where` says."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        return [row["md5hash"] for row in rows if all(row[column] == value for column, value in where.items())]
+    rows = read_rows(path)
+    return [row["md5hash"] for row in rows if all(row[column] == value for column, value in where.items())]
 
 
 def rows_of(md5hashes: Collection[str], packed: Iterable[str]) -> NDArray[np.int64]:

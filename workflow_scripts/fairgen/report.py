@@ -96,7 +96,7 @@ def describe_table(
 
 def number(value: object) -> str:
     """A table cell as text: four significant digits, thousands with a comma, an en dash for nothing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return DASH
     if isinstance(value, bool | str):
         return str(value)
@@ -132,7 +132,7 @@ def table_warnings(tables: Sequence[TableItem]) -> list[str]:
     found = []
     for table in tables:
         if "warnings" in table.frame:
-            texts = table.frame["warnings"].dropna().astype(str).drop_duplicates()
+            texts = table.frame["warnings"].drop_duplicates()
             found += [f"{table.title}: {text}" for text in texts if text.strip()]
     return found
 

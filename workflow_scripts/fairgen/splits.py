@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairgen.errors import UserError
-from fairgen.manifests import read_image_table
 from fairgen.metadata import assign_group
 from fairgen.seeds import generator
+from fairgen.tables import read_table
 
 GROUPS = ("light", "dark")
 MANIFEST_COLUMNS = ["run", "role", "group", "md5hash"]
@@ -52,7 +52,7 @@ def design_from(seed: int, splits: dict[str, Any]) -> Design:
 
 def read_candidates(path: str | Path, splits: dict[str, Any]) -> pd.DataFrame:
     """The images of data/metadata.csv or data/images.csv that are in a group, with it: columns of the file, group."""
-    images = read_image_table(path)
+    images = read_table(path)
     images["group"] = assign_group(images[splits["label"]], splits["light"], splits["dark"])
     return images[images["group"].isin(GROUPS)]
 

@@ -5,7 +5,6 @@ rule took. On a terminal one line is kept up to date below Snakemake's own; a lo
 """
 
 import atexit
-import csv
 import logging
 import shutil
 import sys
@@ -18,6 +17,8 @@ from typing import TextIO
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from fairgen.files import read_rows
+
 CLEAR = "\r\x1b[K"  # to the start of the line, and empty it
 SECONDS_BETWEEN_LINES = 300  # in a log
 SECONDS_BETWEEN_UPDATES = 1.0  # on a terminal
@@ -28,8 +29,7 @@ def seconds_by_rule(benchmarks: Path) -> dict[str, float]:
     seconds: dict[str, list[float]] = defaultdict(list)
     for path in benchmarks.rglob("*.tsv"):
         rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
-        with path.open() as file:
-            seconds[rule] += [float(row["s"]) for row in csv.DictReader(file, delimiter="\t")]
+        seconds[rule] += [float(row["s"]) for row in read_rows(path, delimiter="\t")]
     return {rule: sum(values) / len(values) for rule, values in seconds.items() if values}
 
 

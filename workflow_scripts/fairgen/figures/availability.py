@@ -26,8 +26,8 @@ def availability_data(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         table: `COLUMNS`, as in tables/availability.csv.
     """
     bars = table[table["by"].isin(SECTIONS)]
-    names = bars["value"].astype(str).replace("-1", "missing")
-    bars = bars.assign(section=bars["by"].map(SECTIONS), name=names)
+    bars = bars.assign(section=bars["by"].map(SECTIONS), name=bars["value"])
+    bars.loc[(bars["section"] == "skin type") & (bars["name"] == "-1"), "name"] = "missing"
     columns = ["section", "name", "n", "ok", "share_ok"]
     conditions = table.loc[table["by"] == "label", ["value", "n", "share_ok"]]
     return bars[columns].reset_index(drop=True), conditions.reset_index(drop=True)
@@ -74,7 +74,7 @@ def _draw_bars(axes: Axes, bars: pd.DataFrame) -> None:
         axes.text(0, position - 0.15, str(section), fontsize=SMALL, fontweight="bold", va="center")
         for name, n, ok, share in rows[["name", "n", "ok", "share_ok"]].itertuples(index=False):
             position += 1
-            style = GROUPS.get(name)
+            style = GROUPS.get(name) if section == "group" else None
             axes.barh(position, 1, height=0.72, color=FAINT, alpha=0.5)
             axes.barh(position, share, height=0.72, color=style.colour if style else GREEN)
             axes.text(1.02, position, f"{ok:,} of {n:,}", va="center", fontsize=SMALL, color=INK)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from fairgen.errors import UserError
 from fairgen.files import write_json
 from fairgen.style import fst_range, house_style, mark_synthetic, save_figure
+from fairgen.tables import read_table
 
 
 class FigureText(NamedTuple):
@@ -32,23 +33,16 @@ class GroupNames(NamedTuple):
     dark: str
 
 
-def read_table(path: str | Path, columns: Sequence[str], may_be_empty: bool = False) -> pd.DataFrame:
-    """Read a CSV and keep `columns`.
+def rows_to_draw(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The columns of a table that has at least one row.
 
     Raises:
-        UserError: a column is absent, or the table has no row and must have one.
+        UserError: it has none, or a column is absent.
     """
-    # A name may look like a number.
-    table = pd.read_csv(path, dtype={"train_set": str})
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise UserError(
-            f"{path}: expected the columns {', '.join(columns)}; {', '.join(missing)} not found. "
-            "Remake the table with this version of the workflow."
-        )
-    if table.empty and not may_be_empty:
+    table = read_table(path, columns)
+    if table.empty:
         raise UserError(f"{path}: expected at least one row, found none. There is nothing to draw.")
-    return table[list(columns)]
+    return table
 
 
 def figure_parser(description: str | None) -> argparse.ArgumentParser:

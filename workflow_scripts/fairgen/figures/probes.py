@@ -25,8 +25,8 @@ CAVEAT = "A probe shows that an attribute can be decoded, not that a model uses 
 
 
 def probe_data(curves: pd.DataFrame) -> pd.DataFrame:
-    """The MLP's rows of tables/probe_curves.csv, training set as text."""
-    return curves[curves["probe"] == "mlp"].assign(train_set=curves["train_set"].fillna("").astype(str))
+    """The MLP's rows of tables/probe_curves.csv."""
+    return curves[curves["probe"] == "mlp"]
 
 
 def draw_probe_curves(data: pd.DataFrame) -> Figure:

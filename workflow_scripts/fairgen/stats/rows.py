@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from fairgen.errors import UserError
+from fairgen.tables import read_parquet
 
 GROUPS = ("light", "dark")
 KEYS = ["train_set", "dark_share", "run", "group", "md5hash"]
@@ -35,14 +35,7 @@ def read_evaluation(
             image appears twice, or the file holds more than one training set or run.
     """
     columns = [*KEYS, *metrics, *labels, *partial]
-    found = pq.read_schema(path).names
-    absent = [column for column in columns if column not in found]
-    if absent:
-        raise UserError(
-            f"{path}: expected the columns {', '.join(columns)}; missing: {', '.join(absent)}. "
-            "Run the evaluation of this model again: the file is from another version."
-        )
-    rows = pd.read_parquet(path, columns=columns)
+    rows = read_parquet(path, columns)
     if rows.empty:
         raise UserError(f"{path}: expected one row per test image, found none. Run the evaluation again.")
     for key in ["train_set", "dark_share", "run"]:

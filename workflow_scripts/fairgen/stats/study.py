@@ -7,6 +7,7 @@ import pandas as pd
 
 from fairgen.progress import track
 from fairgen.stats.rows import evaluation_paths, read_evaluations
+from fairgen.tables import read_table
 
 
 def study_parser(description: str | None) -> argparse.ArgumentParser:
@@ -38,10 +39,5 @@ def read_clusters(path: str | None) -> dict[str, str] | None:
     """Duplicate cluster of each image that is in one with others, from data/duplicates.csv; None without a file."""
     if path is None:
         return None
-    table = pd.read_csv(path, dtype={"md5hash": str, "cluster": str})
+    table = read_table(path)
     return dict(zip(table["md5hash"], "cluster " + table["cluster"], strict=True))
-
-
-def read_table(path: str) -> pd.DataFrame:
-    """A table of results; training sets may have names that look like numbers."""
-    return pd.read_csv(path, dtype={"train_set": str})
