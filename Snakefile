@@ -1,15 +1,26 @@
 # Are generative models fair? From the metadata table to the report; see README.md.
+import os
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.20")
 
 
-configfile: "config.yaml"
+# Every key with its value in the paper's study, whatever folder Snakemake works in.
+configfile: os.path.relpath(Path(str(workflow.current_basedir)) / "config.yaml")
+
+
+if Path("config.yaml").exists() and Path.cwd() != Path(str(workflow.current_basedir)).resolve():
+
+    # That folder's own changes single keys of it.
+    configfile: "config.yaml"
 
 
 report: "report/workflow.rst"
 
 
+include: "rules/workplace.smk"
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/data_details.smk"
@@ -26,6 +37,7 @@ include: "rules/report_provenance.smk"
 
 # A line that says how far the study is and how long it will take.
 onstart:
+    say_bounds(workflow)
     follow_jobs(workflow)
 
 

@@ -4,25 +4,13 @@ import functools
 import json
 import os
 import re
-import sys
 from pathlib import Path
 
-import yaml
 from snakemake.settings.enums import Quietness
 
-ROOT = Path(str(workflow.current_basedir)).parent
-SCRIPTS = ROOT / "workflow_scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-from fairgen.config import check_config, read_as_yaml, training_settings
-from fairgen.errors import UserError
+from fairgen.config import training_settings
+from fairgen.notices import follow_notices
 from fairgen.study_progress import follow_study
-
-read_as_yaml(config, workflow.config_settings.config)
-try:
-    check_config(config, yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text()))
-except UserError as error:
-    raise WorkflowError(str(error)) from None
 
 TRAIN_SETS = [train_set["name"] for train_set in config["splits"]["train_sets"]]
 # The clusters of near-duplicates, where they decide on the draws.
@@ -287,9 +275,20 @@ def probe_rules_json():
     return json.dumps(rules, sort_keys=True)
 
 
+def say_bounds(workflow):
+    """On a cluster, that the bound of a workstation does not hold there; Snakemake lists it among the resources."""
+    if workflow.non_local_exec and workflow.resource_scopes.is_local("gpu"):
+        logger.info(
+            "gpu=1 holds for jobs that Snakemake runs itself; as many GPU jobs are submitted as --jobs allows"
+        )
+
+
 def follow_jobs(workflow):
-    """Show how far the jobs are and how long they will take, unless --quiet asks for silence."""
-    if not {Quietness.ALL, Quietness.PROGRESS} & set(workflow.output_settings.quiet or ()):
+    """Show what jobs have to say, how far they are and how long they will take, unless --quiet asks for silence."""
+    quiet = set(workflow.output_settings.quiet or ())
+    if Quietness.ALL not in quiet:
+        follow_notices(logger)
+    if not {Quietness.ALL, Quietness.PROGRESS} & quiet:
         _, planned = workflow.dag.stats()
         # A target such as `all` does nothing itself, and has no benchmark either.
         jobs = {

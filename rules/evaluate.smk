@@ -33,7 +33,7 @@ rule evaluate_vae:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
         " --run {wildcards.run} --config {params.config:q} --threads {threads}"
-        " --gpu-slots {resources.gpu_slots}"
+        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
         " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q} > {log:q} 2>&1"
 
 
@@ -69,7 +69,7 @@ rule reconstruct_examples:
         "python -u {input.script:q} --train-sets {params.train_sets:q} --models {input.models:q}"
         " --evaluations {input.evaluations:q} --images {input.images:q} --index {input.index:q}"
         " --per-group {params.per_group} --device {params.device}"
-        " --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
+        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 
 
 # Test images of the first run under the models of all runs that were not trained on them.
@@ -104,7 +104,7 @@ rule measure_ensemble:
         "python -u {input.script:q} --models {input.models:q} --manifests {input.manifests:q}"
         " --train-set {wildcards.train_set:q} --images {input.images:q} --index {input.index:q}"
         " --batch-size {params.batch_size} --device {params.device} --threads {threads}"
-        " --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
+        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 
 
 rule evaluate:

@@ -86,7 +86,7 @@ rule embed_images:
     shell:
         "python -u {input.script:q} --model {params.model:q} --images {input.images:q} --index {input.index:q}"
         " --label {params.label} --light {params.light} --dark {params.dark} --device {params.device}"
-        " --gpu-slots {resources.gpu_slots} --embeddings {output.embeddings:q} --metadata {output.metadata:q}"
+        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --embeddings {output.embeddings:q} --metadata {output.metadata:q}"
         " > {log:q} 2>&1"
 
 
@@ -126,7 +126,7 @@ rule embed_unseen:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --manifest {input.manifest:q} {params.clusters} --train-set {wildcards.train_set:q} --label {params.label}"
         " --light {params.light} --dark {params.dark} --latents {params.latents:q} --batch-size {params.batch_size}"
-        " --device {params.device} --threads {threads} --gpu-slots {resources.gpu_slots}"
+        " --device {params.device} --threads {threads} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
         " --embeddings {output.embeddings:q} --metadata {output.metadata:q} > {log:q} 2>&1"
 
 
@@ -158,7 +158,7 @@ rule probe_embeddings:
     shell:
         "python -u {input.script:q} --name {wildcards.member} --embeddings {input.embeddings:q}"
         " --metadata {input.metadata:q} {params.clusters} --config {params.config:q} --threads {threads}"
-        " --gpu-slots {resources.gpu_slots} --folds {output.folds:q} --counts {output.counts:q}"
+        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --folds {output.folds:q} --counts {output.counts:q}"
         " > {log:q} 2>&1"
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from device_job import DeviceJob
 
 from fairgen.errors import UserError
 from fairgen.gpu_lease import lease, visible_devices
@@ -80,3 +81,44 @@ def test_visible_devices_are_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert visible_devices(0) == []
     with pytest.raises(UserError, match="no GPU to use"), lease(visible_devices(0), 1, Path("unused")):
         pass
+
+
+def test_gpus_are_told_apart_by_what_they_are_and_not_by_their_names(tmp_path: Path) -> None:
+    first = DeviceJob(tmp_path, "ab", "0,1", slurm=True)
+    assert first.line("leased") == "a"
+    # The same two GPUs, spelled in another way.
+    second = DeviceJob(tmp_path, "ab", "GPU-uuid-a,GPU-uuid-b", slurm=True)
+    assert second.line("leased") == "b"
+    # ... seen in another order, from outside the allocation.
+    third = DeviceJob(tmp_path, "ba", None)
+    third.line("waiting")
+    first.end()
+    assert third.line("leased") == "a"
+    second.end()
+    third.end()
+
+
+def test_slots_are_counted_by_gpu(tmp_path: Path) -> None:
+    jobs = [DeviceJob(tmp_path, order, None, slots=2) for order in ("ab", "ba", "ab", "ba")]
+    assert Counter(job.line("leased") for job in jobs) == {"a": 2, "b": 2}
+    fifth = DeviceJob(tmp_path, "ba", None, slots=2, slurm=True)
+    fifth.line("waiting")
+    for job in jobs:
+        job.end()
+    fifth.line("leased")
+    fifth.end()
+
+
+def test_parts_of_a_gpu_are_told_apart_although_they_share_its_number(tmp_path: Path) -> None:
+    # Each process sees one part, and both the same GPU.
+    jobs = [DeviceJob(tmp_path, "a", f"MIG-{part}") for part in (1, 2)]
+    assert [job.line("leased") for job in jobs] == ["a", "a"]
+    for job in jobs:
+        job.end()
+
+
+def test_one_gpu_given_by_slurm_is_not_leased_again(tmp_path: Path) -> None:
+    jobs = [DeviceJob(tmp_path, "a", "0", slurm=True) for _ in range(2)]
+    assert [job.line("testing on cuda:0") for job in jobs] == ["(GPU-uuid-a, given by Slurm)"] * 2
+    for job in jobs:
+        job.end()

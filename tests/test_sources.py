@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairgen.errors import UserError
-from fairgen.folders import folder_fingerprint
+from fairgen.folders import folder_fingerprint, image_files
 from fairgen.locations import Source, UnreadableError, has_hash, read_bytes
 from fairgen.sources import locate_images, sources_from
 
@@ -227,3 +227,37 @@ def test_a_fingerprint_follows_names_and_nothing_else(tmp_path: Path) -> None:
     assert folder_fingerprint(tmp_path / "f") == before
     (tmp_path / "f" / f"{C}.jpg").write_bytes(b"3")
     assert folder_fingerprint(tmp_path / "f") != before
+
+
+def test_folders_behind_links_are_searched(tmp_path: Path) -> None:
+    folder(tmp_path / "f", **{A: b"a"})
+    folder(tmp_path / "disk" / "deep", **{B: b"b"})
+    (tmp_path / "f" / "link").symlink_to("../disk")
+    assert contents([Source(tmp_path / "f", "f")], tmp_path) == {A: [b"a"], B: [b"b"]}
+    before = folder_fingerprint(tmp_path / "f")
+    folder(tmp_path / "disk", **{C: b"c"})
+    assert folder_fingerprint(tmp_path / "f") != before
+
+
+def test_no_link_leads_round_in_a_circle_and_each_image_is_met_once(tmp_path: Path) -> None:
+    folder(tmp_path / "f" / "b", **{A: b"a"})
+    folder(tmp_path / "disk" / "sub", **{B: b"b"})
+    folder(tmp_path, **{C: b"beside the folder, not in it"})
+    links = {
+        *(("a", "b"), ("b/itself", "../b"), ("b/top", "../../f"), ("b/there", "../../disk/sub")),
+        *(("c", "../disk"), ("d", "../disk/sub"), ("self", "self"), ("e", "f"), ("f", "e")),
+    }
+    for name, target in links:
+        (tmp_path / "f" / name).symlink_to(target)
+    (tmp_path / "disk" / "back").symlink_to("../f")
+    with pytest.warns(UserWarning, match="is a link to nothing") as warned:
+        found = sorted(image_files(tmp_path / "f"))
+    # By its own name where it has one, else by the first of its links.
+    assert found == [(f"{tmp_path}/f/b/{A}.jpg", A), (f"{tmp_path}/f/b/there/{B}.jpg", B)]
+    assert {str(warning.message).split()[0] for warning in warned} == {
+        f"{tmp_path}/f/{name}" for name in ("self", "e", "f")
+    }
+    (tmp_path / "f" / "up").symlink_to("../..")
+    with pytest.warns(UserWarning, match="is a link to nothing|up leads back to a folder that holds") as warned:
+        assert sorted(image_files(tmp_path / "f")) == found
+    assert [str(warning.message) for warning in warned if "leads back" in str(warning.message)]

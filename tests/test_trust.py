@@ -13,7 +13,7 @@ CODE = sorted((ROOT / "workflow_scripts").rglob("*.py"))
 RULES = sorted([*(ROOT / "rules").glob("*.smk"), ROOT / "Snakefile"])
 # What reaches a shell without quotes: numbers, and words that the schema or a list in the rules allows.
 NUMBERS = {
-    *("threads", "resources.gpu_slots", "resources.tensorboard", "wildcards.run", "wildcards.shard"),
+    *("threads", "resources.gpu", "resources.gpu_slots", "resources.tensorboard", "wildcards.run", "wildcards.shard"),
     *("params.batch_size", "params.dark", "params.dark_difficulty", "params.dark_share", "params.dpi"),
     *("params.features", "params.level", "params.light", "params.min_available", "params.n", "params.patients"),
     *("params.per_group", "params.runs", "params.seed", "params.shards", "params.side", "params.size"),

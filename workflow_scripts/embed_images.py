@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fairgen.devices import leased_device
+from fairgen.devices import add_gpu_options, leased_device
 from fairgen.errors import UserError, run
 from fairgen.files import write_npz
 from fairgen.metadata import assign_group
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--light", required=True, type=int, nargs="+", help="skin types of the light group")
     parser.add_argument("--dark", required=True, type=int, nargs="+", help="skin types of the dark group")
     parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
-    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs per GPU")
+    add_gpu_options(parser)
     parser.add_argument("--embeddings", required=True, type=Path, help="NPZ to write")
     parser.add_argument("--metadata", required=True, help="CSV to write: the rows of the index with their group")
     args = parser.parse_args(argv)
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"{args.index}: no image has one of the skin types {args.light + args.dark} in {args.label}")
     model, preprocess = load_openclip(args.model)
     images = np.load(args.images, mmap_mode="r")
-    with leased_device(args.device, args.gpu_slots) as device:
+    with leased_device(args.device, args.gpu_slots, "embedding", args.gpus) as device:
         embedding = embed_images(model, preprocess, images, table["row"].to_numpy(dtype=np.int64), device)
     write_npz({"md5hash": table["md5hash"].to_numpy(dtype="S32"), "embedding": embedding}, args.embeddings)
     write_csv(table, args.metadata)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fairgen.devices import leased_device, make_deterministic, place
+from fairgen.devices import add_gpu_options, leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import images_at_a_time
 from fairgen.files import write_npz
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="images of 128 pixels at a time")
     parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
+    add_gpu_options(parser)
     parser.add_argument("--embeddings", required=True, help="output: npz of latent means")
     parser.add_argument("--metadata", required=True, help="output: CSV, the rows of the index with their group")
     args = parser.parse_args(argv)
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seen |= cluster.isin(cluster[seen].dropna())
     table = index[~seen]
     rows = np.flatnonzero(~seen)
-    with leased_device(args.device, args.gpu_slots) as device, torch.inference_mode():
+    with leased_device(args.device, args.gpu_slots, "embedding", args.gpus) as device, torch.inference_mode():
         place(model, device)
         size = images_at_a_time(args.batch_size, np.load(args.images, mmap_mode="r").shape[1])
         starts = range(0, len(rows), size)

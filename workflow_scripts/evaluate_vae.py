@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
-from fairgen.devices import leased_device, make_deterministic, place
+from fairgen.devices import add_gpu_options, leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import evaluate, sample_prior
 from fairgen.files import write_npz
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", required=True, type=int)
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks loss, evaluate")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
+    add_gpu_options(parser)
     parser.add_argument("--evaluation", required=True, help="output: Parquet, one row per test image")
     parser.add_argument("--embeddings", required=True, help="output: npz of latent means, pooled over space")
     parser.add_argument("--samples", required=True, help="output: Parquet of apparent tones, one row per picture")
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = rows_of(test["md5hash"], index["md5hash"])
     images = read_images(args.images, rows)
     perceptual = load_perceptual_loss(args.features, args.config["loss"]["perceptual_normalize"])
-    with leased_device(config["device"], args.gpu_slots) as device:
+    with leased_device(config["device"], args.gpu_slots, "evaluating", args.gpus) as device:
         measured, means, reconstructions = evaluate(
             place(model, device),
             images,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fairgen.devices import leased_device, make_deterministic, place
+from fairgen.devices import add_gpu_options, leased_device, make_deterministic, place
 from fairgen.ensemble import ensemble_variance
 from fairgen.errors import run
 from fairgen.evaluation import images_at_a_time, reconstruct
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
+    add_gpu_options(parser)
     parser.add_argument("--output", required=True, help="Parquet: md5hash, group, n_models, ensemble_var")
     args = parser.parse_args(argv)
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             trained_on = manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"]
             yield np.concatenate(parts), set(trained_on)
 
-    with leased_device(args.device, args.gpu_slots) as device:
+    with leased_device(args.device, args.gpu_slots, "reconstructing", args.gpus) as device:
         table = ensemble_variance(test, images.shape, models(device))
     print(table.groupby("group")[["n_models", "ensemble_var"]].mean().to_string())
     write_parquet(table, args.output)

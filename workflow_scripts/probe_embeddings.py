@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fairgen.devices import choose_precision, leased_device
+from fairgen.devices import add_gpu_options, choose_precision, leased_device
 from fairgen.errors import run
 from fairgen.probes.protocol import probe_attribute
 from fairgen.probes.settings import protocol_settings, target_specs
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--config", required=True, type=json.loads, help='JSON: {"seed": ..., "probe": {...}, "source": {...}}'
     )
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
-    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs per GPU")
+    add_gpu_options(parser)
     parser.add_argument("--folds", required=True, help="CSV to write: one row per network and fold")
     parser.add_argument("--counts", required=True, help="CSV to write: rows per class of each target")
     args = parser.parse_args(argv)
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, n in count_classes(target)
     ]
     write_csv(pd.DataFrame(counts), args.counts)
-    with leased_device(probe["device"], args.gpu_slots) as device:
+    with leased_device(probe["device"], args.gpu_slots, "probing", args.gpus) as device:
         precision = choose_precision(probe["mlp"]["precision"], device)
         settings = protocol_settings(probe, args.config["seed"], len(source.matrix), precision)
         parts = []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fairgen.devices import leased_device, make_deterministic, place
+from fairgen.devices import add_gpu_options, leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import choose_examples, reconstruct
 from fairgen.files import write_npz
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--index", required=True, help="data/images.csv")
     parser.add_argument("--per-group", required=True, type=int, help="images of each group")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu"])
-    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
+    add_gpu_options(parser)
     parser.add_argument("--output", required=True, help="npz: md5hash, group, quantile, input, ...")
     args = parser.parse_args(argv)
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     examples = choose_examples(errors, args.per_group)
     images = read_images(args.images, rows_of(examples["md5hash"], read_names(args.index)))
-    with leased_device(args.device, args.gpu_slots) as device:
+    with leased_device(args.device, args.gpu_slots, "reconstructing", args.gpus) as device:
         reconstructions = {
             f"reconstruction_{name}": reconstruct(place(load_weights(path)[0], device), images, device)
             for name, path in zip(args.train_sets, args.models, strict=True)

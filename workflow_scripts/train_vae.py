@@ -12,11 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from fairgen.adam import Adam
 from fairgen.checkpoints import History, load_checkpoint, save_checkpoint
-from fairgen.devices import choose_precision, hardware, leased_device, make_deterministic, peak_memory_mb, place
+from fairgen.devices import (
+    add_gpu_options,
+    choose_precision,
+    device_reason,
+    hardware,
+    leased_device,
+    make_deterministic,
+    peak_memory_mb,
+    place,
+)
 from fairgen.errors import UserError, run
 from fairgen.files import sha256_of, write_json, write_text
 from fairgen.finished import code_fingerprint, keep, restore, sole
@@ -35,17 +45,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     make_deterministic(args.config["train"]["deterministic"])
     args.model.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        sole(args.model.with_name(".lock")),
-        leased_device(args.config["train"]["device"], args.gpu_slots) as device,
-    ):
-        train_one(args, device)
+    with sole(args.model.with_name(".lock")):
+        train_one(args)
 
 
-def train_one(args: argparse.Namespace, device: torch.device) -> None:
-    """Train the model of `args` on `device`, unless it has been; continue from its checkpoint where there is one."""
+def train_one(args: argparse.Namespace) -> None:
+    """Train the model of `args`, unless it has been; continue from its checkpoint where there is one."""
     config = args.config
-    precision = choose_precision(config["train"]["precision"], device)
+    wanted = config["train"]["threads"]
+    if args.threads != wanted:
+        print(f"threads: {args.threads}, not the {wanted} of train.threads: Snakemake has given so many (--cores)")
     check_seal(args.manifest)
     hashes = read_names(args.manifest, role=f"train_{args.train_set}")
     if not hashes:
@@ -56,13 +65,7 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     architecture = Architecture.from_config(config["model"])
     recipe = Recipe.from_config(config["train"], config["loss"])
     torch.manual_seed(derive_seed(seed, "weights"))
-    model = place(VAE(architecture), device)
-    optimizer = Adam(model.parameters(), recipe.learning_rate)
-    perceptual = None
-    if recipe.feature_scale > 0:
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        perceptual = place(load_perceptual_loss(args.features, config["loss"]["perceptual_normalize"], dtype), device)
-
+    model = VAE(architecture)
     record = {
         "config": config,
         "train_set": args.train_set,
@@ -73,18 +76,53 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
         "n_distinct": len(set(hashes)),
         "manifest_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
-        "features_sha256": sha256_of(args.features) if perceptual else None,
+        "features_sha256": sha256_of(args.features) if recipe.feature_scale > 0 else None,
         "parameters": parameter_count(model),
-        "precision": precision,
         "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
-        **hardware(device),
     }
-    key = hashlib.sha256(json.dumps([record, code_fingerprint()], sort_keys=True).encode()).hexdigest()
     products = [args.model, args.history, args.run_record]
     finished = args.model.with_name(".finished")
-    if restore(finished, key, products):
-        return
-    checkpoint = args.model.with_name(".checkpoint.safetensors")
+    # A GPU is held for as long as it works, not while images are read and weights are written.
+    with leased_device(config["train"]["device"], args.gpu_slots, "training", args.gpus) as device:
+        record |= {"precision": choose_precision(config["train"]["precision"], device), **hardware(device)}
+        key = hashlib.sha256(json.dumps([record, code_fingerprint()], sort_keys=True).encode()).hexdigest()
+        if restore(finished, key, products):
+            return
+        history, measured = train_on(device, args, model, images, recipe, seed, record["precision"], key)
+    measured["device_reason"] = device_reason(config["train"]["device"], device)
+    with explained(args.model, f"epoch {len(history)}/{recipe.epochs}, the last"):
+        save_weights(args.model, model, architecture)
+        write_text(history_csv(history), args.history)
+        write_json(record | measured, args.run_record)  # the last product
+        keep(finished, key, products)
+    checkpoint_of(args).unlink(missing_ok=True)
+
+
+def train_on(
+    device: torch.device,
+    args: argparse.Namespace,
+    model: VAE,
+    images: NDArray[np.uint8],
+    recipe: Recipe,
+    seed: int,
+    precision: str,
+    key: str,
+) -> tuple[History, dict[str, float | str]]:
+    """Train `model` on `device` to the last epoch, from the checkpoint of this `key` where there is one.
+
+    The model ends on the CPU.
+
+    Returns:
+        The history, and what was measured: seconds, images per second, peak memory in MiB.
+    """
+    place(model, device)
+    optimizer = Adam(model.parameters(), recipe.learning_rate)
+    perceptual = None
+    if recipe.feature_scale > 0:
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        normalize = args.config["loss"]["perceptual_normalize"]
+        perceptual = place(load_perceptual_loss(args.features, normalize, dtype), device)
+    checkpoint = checkpoint_of(args)
     history = load_checkpoint(checkpoint, key, model, optimizer)
     epochs_before = len(history)
     board = args.model.with_name("tensorboard") if args.tensorboard else None
@@ -104,7 +142,7 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
         optimizer,
         perceptual,
         torch.from_numpy(images).to(device),
-        architecture.latent_shape(images.shape[1]),
+        Architecture.from_config(args.config["model"]).latent_shape(images.shape[1]),
         recipe,
         seed,
         precision,
@@ -114,13 +152,18 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     )
     seconds = watch.close()
     trained = len(images) * (recipe.epochs - epochs_before)
-    measured = {"seconds": seconds, "images_per_second": trained / seconds, "peak_memory_mb": peak_memory_mb(device)}
-    with explained(args.model, f"epoch {len(history)}/{recipe.epochs}, the last"):
-        save_weights(args.model, model, architecture)
-        write_text(history_csv(history), args.history)
-        write_json(record | measured, args.run_record)  # the last product
-        keep(finished, key, products)
-    checkpoint.unlink(missing_ok=True)
+    model.cpu()
+    return history, {
+        "seconds": seconds,
+        "images_per_second": trained / seconds,
+        "peak_memory_mb": peak_memory_mb(device),
+    }
+
+
+def checkpoint_of(args: argparse.Namespace) -> Path:
+    """Where the state of the training is kept until it has ended."""
+    path: Path = args.model.with_name(".checkpoint.safetensors")
+    return path
 
 
 @contextmanager
@@ -153,7 +196,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", required=True, type=int)
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks model, loss, train")
     parser.add_argument("--threads", type=int, default=1, help="processor threads; other numbers, other bits")
-    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
+    add_gpu_options(parser)
     parser.add_argument("--tensorboard", type=int, choices=[0, 1], default=0, help="1: write losses for TensorBoard")
     # An epoch of a small network takes less than a second: saving each would cost more than training it again.
     parser.add_argument("--checkpoint-seconds", type=float, default=20.0, help="least time between checkpoints")

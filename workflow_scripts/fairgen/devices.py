@@ -1,5 +1,6 @@
 """Choice of device and arithmetic, and what was chosen in words for the record of a run."""
 
+import argparse
 import os
 import platform
 from collections.abc import Iterator
@@ -16,40 +17,106 @@ from fairgen.memory import peak_resident_mb
 ModuleType = TypeVar("ModuleType", bound=torch.nn.Module)
 
 
-@contextmanager
-def leased_device(wanted: str, slots_per_device: int) -> Iterator[torch.device]:
-    """The device of a job while it lasts: `auto` takes CUDA where there is one.
+def add_gpu_options(parser: argparse.ArgumentParser) -> None:
+    """What a script that uses `leased_device` is told about GPUs."""
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs that Snakemake counts for this job")
+    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
 
-    On a workstation each GPU serves `slots_per_device` jobs at a time; under Slurm the scheduler has chosen.
+
+@contextmanager
+def leased_device(wanted: str, slots_per_device: int, work: str = "working", gpus: int = 0) -> Iterator[torch.device]:
+    """The device of a job while it lasts: `auto` takes CUDA where there is one. What was chosen and why is printed.
+
+    Each visible GPU serves `slots_per_device` jobs at a time, on a workstation and in a Slurm allocation of several;
+    of one device alone Slurm has given it to this job.
+
+    Args:
+        work: what the job does, for the line that is printed: `training`.
+        gpus: how many GPUs Snakemake counts for the job.
 
     Raises:
         UserError: `cuda` was asked for and there is none.
     """
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "device: cuda was asked for, but PyTorch finds no CUDA device "
-            f"(torch {torch.__version__}, CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')}). "
-            "Set device: cpu or auto, or install a CUDA build of PyTorch."
-        )
     if wanted == "cpu" or not torch.cuda.is_available():
+        reason = device_reason(wanted, torch.device("cpu"))
+        if wanted == "cuda":
+            raise UserError(f"device: cuda was asked for, but {reason}. Set device: cpu or auto, or mend that.")
+        held = held_gpus(gpus)
+        unused = f"; the job holds a GPU ({held}) and does not use it" if held else ""
+        kind = "warning: " if held else "note: " if wanted == "auto" else ""
+        print(f"{kind}{work} on cpu: {reason}{unused}", flush=True)
         yield torch.device("cpu")
-    elif "SLURM_JOB_ID" in os.environ:
+        return
+    names = identities(torch.cuda.device_count())
+    if len(names) == 1 and "SLURM_JOB_ID" in os.environ:
+        print(f"{work} on cuda:0 ({names[0]}, given by Slurm)", flush=True)
         yield torch.device("cuda", 0)
-    else:
-        with lease(visible_devices(torch.cuda.device_count()), slots_per_device, lock_folder()) as position:
-            torch.cuda.set_device(position)
-            yield torch.device("cuda", position)
+        return
+    with lease(names, slots_per_device, lock_folder()) as position:
+        print(f"{work} on cuda:{position} ({names[position]}, one of {len(names)})", flush=True)
+        torch.cuda.set_device(position)
+        yield torch.device("cuda", position)
+        torch.cuda.empty_cache()  # the next job needs the memory, too
+
+
+def device_reason(wanted: str, device: torch.device) -> str:
+    """Why a job runs on `device`, in words: it was asked for, or what PyTorch says of CUDA."""
+    if wanted == "cpu":
+        return "asked for"
+    if device.type == "cuda":
+        return "PyTorch finds a CUDA device"
+    try:
+        torch.cuda.init()
+        answer = "it counts none"
+    except (AssertionError, RuntimeError) as error:  # a CPU build; no driver, one that is too old, no device
+        answer = str(error).splitlines()[0]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
+    return f"PyTorch finds no CUDA device: {answer} (torch {torch.__version__}, CUDA_VISIBLE_DEVICES={visible})"
+
+
+def held_gpus(gpus: int) -> str:
+    """What says that this job holds a GPU: Snakemake's count, Slurm or CUDA_VISIBLE_DEVICES; "" when nothing does."""
+    if gpus:
+        return f"gpu={gpus}"
+    for name in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE", "CUDA_VISIBLE_DEVICES"):
+        value = os.environ.get(name, "")
+        if value not in ("", "0" if name == "SLURM_GPUS_ON_NODE" else "-1", "NoDevFiles"):
+            return f"{name}={value}"
+    return ""
+
+
+def identities(count: int) -> list[str]:
+    """A name for each visible GPU, the same in every process on this machine, whatever it calls the device itself.
+
+    That is the UUID. Parts of a GPU (MIG) may share it and are told apart by their own, in CUDA_VISIBLE_DEVICES. Where
+    PyTorch tells none, as old versions do, a GPU is known by how it is spelled there.
+    """
+    spelled = visible_devices(count)
+    found = [_identity(position, name) for position, name in enumerate(spelled)]
+    return found if len(set(found)) == len(found) else spelled
+
+
+def _identity(position: int, spelled: str) -> str:
+    if spelled.startswith("MIG-"):
+        return spelled
+    try:
+        uuid = str(torch.cuda.get_device_properties(position).uuid)
+    except (AssertionError, AttributeError, RuntimeError):
+        return spelled
+    return f"GPU-{uuid.removeprefix('GPU-')}"
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """`auto` becomes bf16 where the hardware multiplies bfloat16 natively, else fp32."""
+    """`auto` becomes bf16 where the hardware multiplies bfloat16 natively, else fp32; that is printed."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         native = _cpu_has_native_bf16()
-    return "bf16" if native else "fp32"
+    chosen, multiplies = ("bf16", "multiplies") if native else ("fp32", "does not multiply")
+    print(f"precision: auto is {chosen}, since this {device.type} {multiplies} bfloat16 natively", flush=True)
+    return chosen
 
 
 def _cpu_has_native_bf16() -> bool:

@@ -11,26 +11,59 @@ IMAGE_NAME = re.compile(r"([0-9a-f]{32})\.(?:jpe?g|png)", re.IGNORECASE)
 
 
 def image_files(folder: str | Path) -> Iterator[tuple[str, str]]:
-    """Every file under `folder` that is called like an image, with its md5hash; links to folders are not followed.
+    """Every file under `folder` that is called like an image, with its md5hash; links to folders are followed.
 
-    An absent folder has none; one that may not be read has none either, and a warning says so.
+    Each folder is entered once: no link leads round in a circle, and no image is met twice. An image that lies under
+    `folder` has its own name, one behind links the name by the first of them. An absent folder has no images; one that
+    may not be read and a link to nothing or to a folder above have none either, and a warning says so.
     """
-    folders = [str(folder)]
-    while folders:
-        try:
-            found = os.scandir(folders.pop())
-        except FileNotFoundError:
+    above = {_identity(parent) for parent in Path(os.path.realpath(folder)).parents}
+    entered = set[tuple[int, int]]()
+    folders, links = [str(folder)], set[str]()
+    while folders or links:
+        if not folders:  # links last and by name, whatever the order on the disk
+            folders.append(min(links))
+            links.remove(folders[0])
+        path = folders.pop()
+        identity = _identity(path)
+        if identity is None or identity in entered:
             continue
+        if identity in above:
+            _warn(f"{path} leads back to a folder that holds {folder} and is not followed")
+            continue
+        entered.add(identity)
+        try:
+            found = os.scandir(path)
         except OSError as error:
-            warnings.warn(f"{error}: the images in it, if any, count as missing", stacklevel=2)
+            _warn(str(error))
             continue
         with found as entries:
             for entry in entries:
                 match = IMAGE_NAME.fullmatch(entry.name)
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
-                elif match and not os.path.isdir(entry.path):  # entry.is_dir fails at a link to itself
+                elif entry.is_symlink() and os.path.isdir(entry.path):  # entry.is_dir fails at a link to itself
+                    links.add(entry.path)
+                elif match:
                     yield entry.path, match[1].lower()
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    _warn(f"{entry.path} is a link to nothing that can be read")
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    """Device and number of a folder, the same by whatever name it is reached; None where there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _warn(str(error))
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _warn(what: str) -> None:
+    warnings.warn(f"{what}: the images behind it, if any, count as missing", stacklevel=3)
 
 
 def folder_fingerprint(folder: str | Path) -> str:

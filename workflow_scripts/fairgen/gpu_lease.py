@@ -1,7 +1,7 @@
-"""Which GPU a job gets on a workstation.
+"""Which GPU a job gets where it sees several: on a workstation, or in one Slurm allocation of several GPUs.
 
 Snakemake counts GPUs but assigns none. Each job takes a lock file that stands for one slot of one GPU; the
-kernel frees the lock when the process ends, however it ends. Under Slurm the scheduler has decided already.
+kernel frees the lock when the process ends, however it ends.
 """
 
 import fcntl
@@ -18,9 +18,9 @@ SECONDS_BETWEEN_TRIES = 0.5
 
 
 def visible_devices(count: int) -> list[str]:
-    """Names of the GPUs this process may use: the entries of CUDA_VISIBLE_DEVICES, else 0 .. count - 1.
+    """The GPUs this process may use, as they are spelled: the entries of CUDA_VISIBLE_DEVICES, else 0 .. count - 1.
 
-    Position i is the device that CUDA calls `cuda:i`; the name identifies the GPU to other processes.
+    Position i is the device that CUDA calls `cuda:i`.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
@@ -36,6 +36,8 @@ def lock_folder() -> Path:
 @contextmanager
 def lease(names: Sequence[str], slots_per_device: int, folder: Path) -> Iterator[int]:
     """Hold one slot of the least used GPU and yield its position in `names`; wait while all slots are taken.
+
+    A name has to be the same in every process, whichever order it sees the GPUs in.
 
     Raises:
         UserError: there is no GPU to lease.

@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ReadTimeoutError
 from urllib3.util import Retry
 
@@ -104,7 +105,7 @@ class _Session(requests.Session):
 
 
 def open_session(policy: Policy, connections: int) -> requests.Session:
-    """A session that keeps `connections` connections per host open, takes no cookies and speaks http(s) alone."""
+    """A session that keeps `connections` connections per host open, keeps no cookies and speaks http(s) alone."""
     session = _Session()
     # Set outright: the identity encoding keeps the size limit honest, and no header says more than it has to.
     session.headers.clear()
@@ -208,16 +209,24 @@ def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
 
 
 def _attempt(session: requests.Session, url: str, policy: Policy) -> bytes:
-    """One try. Redirects are followed by hand: each goes through the same checks, none is read."""
+    """One try. Redirects are followed by hand: each goes through the same checks, none is read.
+
+    Some servers set a cookie and redirect to the same address until it comes back. Cookies last as long as this try.
+    """
+    # Without this policy a cookie of a host goes to those below it, too, and one may be set for all of .co.uk.
+    strict = DefaultCookiePolicy(strict_domain=True, strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain)
+    cookies = RequestsCookieJar(strict)
     deadline = time.monotonic() + policy.deadline
     timeout = (policy.connect_timeout, policy.read_timeout)
     for _ in range(MAX_REDIRECTS + 1):
         with _errors_named():
             if urlsplit(url).scheme.lower() not in ("http", "https"):
                 raise FetchError("refused", f"{url[:200]} is neither http nor https")
-            with session.get(url, stream=True, allow_redirects=False, timeout=timeout) as response:
+            headers = {"Cookie": get_cookie_header(cookies, requests.Request("GET", url))}
+            with session.get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout) as response:
                 if not response.is_redirect:
                     return _content(response, policy, deadline)
+                extract_cookies_to_jar(cookies, response.request, response.raw)
                 url = urljoin(url, response.headers["location"])
     raise FetchError("redirect-loop", f"more than {MAX_REDIRECTS} redirects, the last one to {url[:200]}")
 

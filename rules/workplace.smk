@@ -1,0 +1,41 @@
+# Where the study runs: the code, the Python of its jobs, the configuration, what a workstation bears.
+# Read before all other rule files, and again by every cluster job (so nothing here imports torch).
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(str(workflow.current_basedir)).parent
+SCRIPTS = ROOT / "workflow_scripts"
+sys.path.insert(0, str(SCRIPTS))
+if Path.cwd() != ROOT.resolve():
+    # A checkout that others share stays as it is: no compiled modules, neither from here nor from the jobs.
+    sys.dont_write_bytecode = True
+    os.environ.update(PYTHONDONTWRITEBYTECODE="1")
+
+from fairgen.config import check_config, read_as_yaml
+from fairgen.errors import UserError
+from fairgen.interpreter import activate
+from fairgen.paths import expand_paths
+
+try:
+    # The rules call `python`: the one that runs Snakemake, unless they have an environment of their own.
+    for line in [] if workflow.deployment_settings.deployment_method else activate(os.environ):
+        logger.warning(line)
+    read_as_yaml(config, workflow.config_settings.config)
+    check_config(config, yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text()))
+    expand_paths(config, os.environ)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+# What is bounded where --resources says nothing. Not in a profile: the list of the profile that applies by itself would
+# replace the one in a user's own.
+if workflow.is_main_process and workflow.modifier.is_main_snakefile():
+    workflow.global_resources.setdefault("http", 4)
+    if "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", 1)
+
+        # One GPU where Snakemake runs the jobs itself; of a cluster's jobs each has its own, as many as there are.
+        resource_scopes:
+            gpu="local",
