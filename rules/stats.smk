@@ -37,7 +37,7 @@ rule summarise_metadata:
         config=json.dumps(
             {
                 "seed": config["seed"],
-                "resamples": config["stats"]["resamples"],
+                **{key: config["stats"][key] for key in ("resamples", "alpha")},
                 **{key: config["splits"][key] for key in ("label", "light", "dark")},
             }
         ),

@@ -142,7 +142,7 @@ def test_resampling_every_image_once_gives_the_estimate() -> None:
 def test_a_measure_that_can_be_negative_has_no_ratio() -> None:
     rows, _ = simulate_study(SMALL, np.random.default_rng(0))
     rows["ssim"] = rows["mse"] - rows["mse"].mean()  # around zero, as the SSIM of an untrained network is
-    gaps = rows[["train_set"]].drop_duplicates().merge(pd.DataFrame({"metric": ["mse", "ssim"]}), how="cross")
+    gaps = rows[["train_set"]].drop_duplicates().merge(pd.DataFrame({"metric": ["mse", "ssim"], "note": ""}), how="cross")
     draws = draw_images(rows, 50, np.random.default_rng(1))
     table = add_bootstrap(gaps, by_model(rows), draws, 0.95).set_index("metric")
     assert table.loc["ssim", ["boot_ratio_low", "boot_ratio_high"]].isna().all(axis=None)
@@ -201,11 +201,13 @@ def test_p_and_interval_agree(estimate: float, se: float, df: int) -> None:
         assert (p < 0.05) == (low > 0 or high < 0)
 
 
-def test_tiny_test_sets_are_refused_with_a_reason() -> None:
+def test_resamples_without_an_image_are_empty() -> None:
     rows = pd.DataFrame({"group": ["light", "dark"], "run": [0, 1], "md5hash": ["a", "b"], "mse": [1.0, 2.0]})
     rows = pd.concat([rows, rows.assign(md5hash=["c", "d"], run=[1, 1])])
     draws = draw_images(rows, 5, np.random.default_rng(0))
     for group in draws.counts:
         draws.counts[group][:] = 0
-    with pytest.raises(UserError, match=r"splits\.test_size"):
-        resampled_means(rows.assign(train_set="A"), draws)
+    gaps = pd.DataFrame({"train_set": ["A"], "metric": ["mse"], "note": [""]})
+    row = add_bootstrap(gaps, by_model(rows.assign(train_set="A", dark_share=0.0)), draws, 0.95).iloc[0]
+    assert np.isnan([row["boot_low"], row["boot_high"]]).all()
+    assert row["note"] == "no bootstrap interval: some resamples hold no image"

@@ -33,7 +33,7 @@ def runs_of(means: dict[tuple[str, float], dict[str, dict[str, np.ndarray]]]) ->
 
 
 def design_of(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs[["train_set", "dark_share"]].drop_duplicates().assign(distinct=1668.0, shared=0.6)
+    return runs[["train_set", "dark_share"]].drop_duplicates().assign(distinct=1668.0, test_size=500, shared=0.6)
 
 
 JITTER = np.array([-1.0, 1.0, 0.5, -0.5, 0.0, 0.3, -0.3, 0.8, -0.8, 0.1]) * 1e-3

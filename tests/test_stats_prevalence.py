@@ -47,7 +47,7 @@ def test_prevalence_and_distance_by_hand() -> None:
     fine = table[table["level"] == "fine"].set_index("condition")
     assert fine["share_light"].to_dict() == {"acne": 0.6, "eczema": 0.4, "nevus": 0.0, "wart": 0.0}
     assert fine["share_dark"].to_dict() == {"acne": 0.25, "eczema": 0.0, "nevus": 0.75, "wart": 0.0}
-    mix = condition_mix(table, 0, 200).set_index("level")
+    mix = condition_mix(table, 0, 200, 0.95).set_index("level")
     assert mix["total_variation"].to_dict() == pytest.approx({"three": 0.75, "nine": 0.75, "fine": 0.75})
     assert mix["n_conditions"].tolist() == [2, 3, 4]
     assert mix.loc["fine", "absent_dark"] == 2
@@ -69,7 +69,7 @@ def test_row_order_does_not_matter() -> None:
     shuffled = metadata.sample(frac=1, random_state=5)
     tables = [prevalence_table(frame, grouped(frame)) for frame in (metadata, shuffled)]
     pd.testing.assert_frame_equal(*tables)
-    pd.testing.assert_frame_equal(*(condition_mix(table, 1, 200) for table in tables))
+    pd.testing.assert_frame_equal(*(condition_mix(table, 1, 200, 0.95) for table in tables))
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=20))
@@ -89,7 +89,7 @@ def test_permutation_of_two_samples_from_one_mix_is_no_evidence() -> None:
         counts = np.stack([rng.multinomial(300, np.full(20, 0.05)), rng.multinomial(80, np.full(20, 0.05))], axis=1)
         table = pd.DataFrame(counts, columns=["n_light", "n_dark"]).assign(level="fine", condition=range(20))
         table["share_light"], table["share_dark"] = table["n_light"] / 300, table["n_dark"] / 80
-        row = condition_mix(table, seed, 200).iloc[0]
+        row = condition_mix(table, seed, 200, 0.95).iloc[0]
         p_values.append(row["p_permutation"])
         # half of 20 times the mean absolute value of a normal: sqrt(2/pi 0.05 0.95 (1/300 + 1/80)) = 0.0219
         assert row["tv_chance"] == pytest.approx(0.219, abs=0.02)
@@ -104,7 +104,7 @@ def test_real_table_is_exact() -> None:
     group = grouped(metadata)
     counts = fst_counts(metadata, "fitzpatrick_scale", group).set_index("fitzpatrick_scale")["n"].to_dict()
     assert counts == {-1: 565, 1: 2947, 2: 4808, 3: 3308, 4: 2781, 5: 1533, 6: 635}
-    mix = condition_mix(prevalence_table(metadata, group), 0, 200).set_index("level")
+    mix = condition_mix(prevalence_table(metadata, group), 0, 200, 0.95).set_index("level")
     assert mix["n_conditions"].tolist() == [3, 9, 114]
     for level, column in [("three", "three_partition_label"), ("nine", "nine_partition_label"), ("fine", "label")]:
         tally = {}

@@ -38,7 +38,7 @@ def models(rows: pd.DataFrame, count: int) -> Iterator[pd.DataFrame]:
 
 def bootstrap(given: Iterator[pd.DataFrame], rows: pd.DataFrame) -> object:
     draws = draw_images(rows, 20, np.random.default_rng(0))
-    return add_bootstrap(pd.DataFrame({"train_set": ["A"], "metric": ["mse"]}), given, draws, 0.95)
+    return add_bootstrap(pd.DataFrame({"train_set": ["A"], "metric": ["mse"], "note": ""}), given, draws, 0.95)
 
 
 def regression(given: Iterator[pd.DataFrame], rows: pd.DataFrame) -> object:

@@ -62,14 +62,16 @@ def write_study(
     write_csv(metadata if shuffle is None else metadata.iloc[::-1], folder / "metadata.csv")
 
 
-def run_stages(folder: Path, train_sets: str, runs: int = 3) -> dict[str, Path]:
+def run_stages(folder: Path, train_sets: str, runs: int = 3, alpha: float = 0.05) -> dict[str, Path]:
     """Every statistics script, as the rules call them; the tables they wrote, by name."""
     tables = folder / "tables"
+    stats = CONFIG | {"alpha": alpha}
     study = ["--evaluations", f"{folder}/runs", "--train-sets", *train_sets, "--runs", str(runs)]
     design = ["--design", f"{folder}/design.csv"]
-    config = ["--config", json.dumps({"seed": 1, "stats": CONFIG, "light": [1, 2], "dark": [5, 6]})]
+    config = ["--config", json.dumps({"seed": 1, "stats": stats, "light": [1, 2], "dark": [5, 6]})]
     metadata = json.dumps(
-        {"seed": 1, "label": "fitzpatrick_scale", "light": [1, 2], "dark": [5, 6], "resamples": CONFIG["resamples"]}
+        {"seed": 1, "label": "fitzpatrick_scale", "light": [1, 2], "dark": [5, 6]}
+        | {key: stats[key] for key in ("resamples", "alpha")}
     )
 
     def at(*same: str, **renamed: str) -> list[str]:
@@ -80,7 +82,7 @@ def run_stages(folder: Path, train_sets: str, runs: int = 3) -> dict[str, Path]:
     rows = ["--metadata", f"{folder}/metadata.csv", "--config", metadata]
     summarise_metadata.main([*rows, *at("fst_counts", "prevalence", "condition_mix")])
     means = at("headline", "conditions", pooled="pooled_conditions")
-    summarise_runs.main([*study, "--level", "0.95", *means_of_runs, *means])
+    summarise_runs.main([*study, "--level", str(1 - alpha), *means_of_runs, *means])
     duplicates = ["--duplicates", f"{folder}/duplicates.csv"]
     estimate_gaps.main([*study, *duplicates, *design, *config, *means_of_runs, *at(output="gaps")])
     adjust_gaps.main([*study, *duplicates, *config, *at("adjusted", "models")])

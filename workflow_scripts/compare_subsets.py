@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fairgen.errors import run
-from fairgen.stats.gaps import training_sizes
+from fairgen.stats.gaps import size_ratios
 from fairgen.stats.study import stream, study_parser
 from fairgen.stats.subsets import subset_means, subset_table
 from fairgen.tables import read_table, write_csv
@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     metrics = ["mse", "latent_std"]
     models = stream(args, metrics, ["atlas", "fitzpatrick_scale", "fitzpatrick_centaur"])
     means = pd.concat([subset_means(model, config["light"], config["dark"], metrics) for model in models])
-    sizes = training_sizes(read_table(args.design))
-    write_csv(subset_table(means, metrics, sizes, config["stats"]["alpha"]), args.output)
+    ratios = size_ratios(read_table(args.design))
+    write_csv(subset_table(means, metrics, ratios, config["stats"]["alpha"]), args.output)
 
 
 if __name__ == "__main__":

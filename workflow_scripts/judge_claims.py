@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rules = rules_from(stats)
     design = read_table(args.design)
     table = run_table(read_table(args.run_means), design, ["mse", "latent_std"])
-    colours = run_table(read_table(args.colour_runs), design, AXES) if args.colour_runs else None
+    colours = run_table(read_table(args.colour_runs), design, AXES, partial=True) if args.colour_runs else None
     cases = [
         *run_claims(table, read_table(args.gaps), rules),
         colour_claim(colours, rules),

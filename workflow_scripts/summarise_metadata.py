@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metadata", required=True, help="data/metadata.csv")
     parser.add_argument(
-        "--config", required=True, type=json.loads, help='JSON: {"seed", "label", "light", "dark", "resamples"}'
+        "--config", required=True, type=json.loads, help='JSON: {"seed", "label", "light", "dark", "resamples", "alpha"}'
     )
     parser.add_argument("--fst-counts", required=True, help="CSV: images per skin type")
     parser.add_argument("--prevalence", required=True, help="CSV: conditions per group at three levels")
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     metadata = read_table(args.metadata)
     group = assign_group(metadata[config["label"]], config["light"], config["dark"])
     prevalence = prevalence_table(metadata, group)
-    mix = condition_mix(prevalence, config["seed"], config["resamples"])
+    mix = condition_mix(prevalence, config["seed"], config["resamples"], 1 - config["alpha"])
     print(mix.to_string(index=False))
     write_csv(fst_counts(metadata, config["label"], group), args.fst_counts)
     write_csv(prevalence, args.prevalence)

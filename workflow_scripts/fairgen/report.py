@@ -143,8 +143,7 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[Hashable, Any]]:
     for row in claims.to_dict("records"):
         interval = DASH
         if not (math.isnan(row["ci_low"]) or math.isnan(row["ci_high"])):
-            level = row.get("level", 0.95)
-            interval = f"{number(row['ci_low'])} to {number(row['ci_high'])} ({100 * level:.3g} %)"
+            interval = f"{number(row['ci_low'])} to {number(row['ci_high'])} ({100 * row['level']:.3g} %)"
         rows.append(
             row
             | {

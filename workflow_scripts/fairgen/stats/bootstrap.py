@@ -17,9 +17,12 @@ import pandas as pd
 from scipy import optimize, stats
 
 from fairgen.errors import UserError
+from fairgen.stats.paired import joined
 from fairgen.stats.rows import GROUPS, set_and_share
 
 BLOCK = 250  # resamples that are worked on at a time
+MAX_EMPTY = 0.01  # largest fraction of resamples in which a number may be undefined; these are left out
+ROUNDING = 1e-12  # relative to the largest: resamples that differ by no more are the same
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,13 @@ class Draws:
         """Number of bootstrap samples."""
         return len(self.counts["light"])
 
+    def no_choice(self) -> str:
+        """Why drawing images says nothing about their choice, or empty text."""
+        for group in GROUPS:
+            if (self.counts[group] == 1).all():
+                return f"no bootstrap interval: the {group} test images are one image or one cluster of duplicates"
+        return ""
+
     def weights(self, group: str, hashes: pd.Series) -> np.ndarray:
         """How often each of the images is drawn, shape (resamples, len(hashes))."""
         return np.concatenate(list(self.blocks(group, hashes)))
@@ -44,6 +54,9 @@ class Draws:
     def blocks(self, group: str, hashes: pd.Series) -> Iterator[np.ndarray]:
         """The rows of `weights`, `BLOCK` resamples at a time."""
         columns = self.order[group].get_indexer(pd.Index(hashes))
+        if (columns < 0).any():
+            unknown = pd.Index(hashes)[columns < 0][0]
+            raise UserError(f"bootstrap: image {unknown} is not among the {group} test images that were drawn from.")
         for start in range(0, self.resamples, BLOCK):
             yield np.take(self.counts[group][start : start + BLOCK], columns, axis=1).astype(float)
 
@@ -142,19 +155,16 @@ class ResampledMeans:
         return np.stack(self._runs[group])
 
     def resampled(self, group: str) -> np.ndarray:
-        """The mean over runs in each bootstrap sample, shape (resamples, metrics)."""
-        if not (self._times[group] > 0).all():
-            raise UserError(
-                f"bootstrap: a resample held no {group} test image; the test sets are too small for a bootstrap over "
-                "images. Raise splits.test_size."
-            )
-        return np.asarray(self._total[group] / self._times[group])
+        """The mean over runs in each bootstrap sample, shape (resamples, metrics); NaN in one without any image."""
+        times = self._times[group]
+        return np.divide(self._total[group], times, out=np.full_like(self._total[group], np.nan), where=times > 0)
 
 
 def add_bootstrap(gaps: pd.DataFrame, models: Iterable[pd.DataFrame], draws: Draws, level: float) -> pd.DataFrame:
     """The gap table with boot_low and boot_high (of the gap), boot_ratio_low, boot_ratio_high and boot_covers.
 
-    The bounds of the ratio are NaN for a measure that is not positive throughout.
+    The bounds of the ratio are NaN for a measure that is not positive throughout. Where bounds are missing, the column
+    `note`, which is the last, says why.
 
     Args:
         gaps: `gaps.gap_table`.
@@ -166,7 +176,7 @@ def add_bootstrap(gaps: pd.DataFrame, models: Iterable[pd.DataFrame], draws: Dra
     means: dict[str, ResampledMeans] = {}
     for model in models:
         means.setdefault(set_and_share(model)[0], ResampledMeans(draws, metrics)).add(model)
-    bounds = {}
+    bounds: dict[tuple[str, str], list[object]] = {}
     for train_set, of_set in means.items():
         drawn_dark, drawn_light = of_set.resampled("dark"), of_set.resampled("light")
         for k, metric in enumerate(metrics):
@@ -174,17 +184,42 @@ def add_bootstrap(gaps: pd.DataFrame, models: Iterable[pd.DataFrame], draws: Dra
             df = len(dark) - 1
             se = jackknife_se(_left_out(dark) - _left_out(light))
             gap = drawn_dark[:, k] - drawn_light[:, k]
-            interval = combined_interval(float(dark.mean() - light.mean()), gap, se, df, level)
-            log_bounds = (math.nan, math.nan)
-            # Some measures (SSIM, PSNR) can be zero or negative; a ratio of those says nothing.
-            if min(drawn_dark[:, k].min(), drawn_light[:, k].min(), *dark, *light) > 0:
-                ratio = np.log(drawn_dark[:, k] / drawn_light[:, k])
-                se = jackknife_se(np.log(_left_out(dark) / _left_out(light))) if df else 0.0
-                log_bounds = combined_interval(math.log(dark.mean() / light.mean()), ratio, se, df, level)
-            bounds[train_set, metric] = (*interval, *np.exp(log_bounds), "images and runs" if df else "images")
-    columns = ["boot_low", "boot_high", "boot_ratio_low", "boot_ratio_high", "boot_covers"]
-    found = [bounds[key] for key in zip(gaps["train_set"], gaps["metric"], strict=True)]
-    return gaps.assign(**{name: [bound[i] for bound in found] for i, name in enumerate(columns)})
+            reason = draws.no_choice() or no_spread(gap, max(dark.max(), light.max()), se)
+            interval = log_bounds = (math.nan, math.nan)
+            covers = ""
+            if not reason:
+                interval = combined_interval(float(dark.mean() - light.mean()), gap, se, df, level)
+                covers = "images and runs" if df else "images"
+                # Some measures (SSIM, PSNR) can be zero or negative; a ratio of those says nothing.
+                if min(drawn_dark[:, k].min(), drawn_light[:, k].min(), *dark, *light) > 0:
+                    ratio = np.log(drawn_dark[:, k] / drawn_light[:, k])
+                    se = jackknife_se(np.log(_left_out(dark) / _left_out(light))) if df else 0.0
+                    log_bounds = combined_interval(math.log(dark.mean() / light.mean()), ratio, se, df, level)
+                else:
+                    reason = "no bootstrap interval of the ratio: a mean is not positive"
+            bounds[train_set, metric] = [*interval, *np.exp(log_bounds), covers, reason]
+    found = pd.DataFrame(
+        [bounds[key] for key in zip(gaps["train_set"], gaps["metric"], strict=True)],
+        columns=["boot_low", "boot_high", "boot_ratio_low", "boot_ratio_high", "boot_covers", "note"],
+        index=gaps.index,
+    )
+    notes = [joined(*both) for both in zip(gaps["note"], found["note"], strict=True)]
+    return pd.concat([gaps.drop(columns="note"), found.assign(note=notes)], axis=1)
+
+
+def no_spread(resampled: np.ndarray, size: float, se_runs: float) -> str:
+    """Why a bootstrap distribution gives no interval, or empty text.
+
+    Args:
+        resampled: the statistic in each bootstrap sample; NaN where a sample has no image.
+        size: of the numbers behind it, for what is rounding.
+        se_runs: its standard error over runs.
+    """
+    if np.isnan(resampled).any():
+        return "no bootstrap interval: some resamples hold no image"
+    if np.ptp(resampled) <= ROUNDING * abs(size) and se_runs <= ROUNDING * abs(size):
+        return "no bootstrap interval: neither images nor runs differ"
+    return ""
 
 
 def _left_out(values: np.ndarray) -> np.ndarray:

@@ -85,7 +85,7 @@ def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
         statement="With equal representation (B) dark MSE is higher than light MSE",
         source="v1, v2 4.2",
         test=CORRECTED_T,
-        rule=rules.one_step() + " (p adjusted within the family of the gap table)",
+        rule=rules.one_step(),
         table="gaps",
         figure="mse_boxes",
     )
@@ -100,6 +100,7 @@ def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
         clauses=all_of(
             Step(f"MSE gap under {b} (dark minus light)", table.gap("mse", b), +1, table.test_train_ratio(b))
         ),
+        rule=case.rule if np.isnan(p_holm) else case.rule + " (p adjusted within the family of the gap table)",
         p_holm=float(p_holm),
     )
 
@@ -209,7 +210,7 @@ def _c6(table: RunTable, rules: Rules) -> Case:
                     null=-sign * margin,
                 )
             )
-    ratios = ", ".join(f"{std[name, 'dark'].mean() / std[name, 'light'].mean():.3f} ({name})" for name in table.shares)
+    ratios = ", ".join(f"{_ratio(std[name, 'dark'], std[name, 'light']):.3f} ({name})" for name in table.shares)
     facts = f"The mean latent standard deviation of dark images over that of light images is {ratios}."
     return replace(case, facts=facts, clauses=all_of(*steps))
 
@@ -267,12 +268,19 @@ def _c10(table: RunTable, rules: Rules) -> Case:
 def _compared(table: RunTable, rules: Rules, opening: str, first: tuple[str, str], second: tuple[str, str]) -> str:
     """The ratio of two mean MSEs in words, with its interval where there is one."""
     x, y = table.values["mse"][first], table.values["mse"][second]
+    if y.mean() == 0:
+        return f"{opening}: the mean MSE of {second[1]} images under {second[0]} is 0, which has no ratio."
     low, high = ratio_interval(x, y, table.test_train_ratio(first[0], second[0]), 1 - rules.alpha)
     interval = "" if np.isnan(low) else f" ({100 * (1 - rules.alpha):g} % interval {low:.2f} to {high:.2f})"
     return (
         f"{opening}: the mean MSE of {first[1]} images under {first[0]} is {x.mean() / y.mean():.2f} times{interval} "
         f"that of {second[1]} images under {second[0]} ({number(x.mean())} against {number(y.mean())})."
     )
+
+
+def _ratio(x: np.ndarray, y: np.ndarray) -> float:
+    """The ratio of two means, NaN where the second is 0."""
+    return float(x.mean() / y.mean()) if y.mean() else float("nan")
 
 
 def _trend(table: RunTable, metric: str, groups: tuple[str, ...], sign: int) -> Step:

@@ -13,6 +13,14 @@ from fairgen.stats.summary import sort_by_design
 
 AXES = ("dl", "da", "db")
 QUANTITIES = (*AXES, "ciede2000", "ita_shift")
+# Quantities of samples, and when one is not defined.
+UNDEFINED = {
+    "wasserstein": "no skin was found on any of its images, or on any training image",
+    "ita_mean": "no skin was found on any of its images",
+    "ita_sd": "skin was found on fewer than two of its images",
+    "skin": "no images",
+}
+NO_SKIN = "no skin was found on any test image of this group"
 
 
 def colour_run_means(rows: pd.DataFrame) -> pd.DataFrame:
@@ -23,8 +31,8 @@ def colour_run_means(rows: pd.DataFrame) -> pd.DataFrame:
             (reconstruction minus input, CIELAB units), ciede2000; NaN where no skin was found.
 
     Returns:
-        train_set, dark_share, run, group, n_images (measured), n_no_skin, and one column per quantity; ita_shift is
-        ita_out - ita_in (negative: darker).
+        train_set, dark_share, run, group, n_images (measured), n_no_skin, one column per quantity (NaN where no image
+        was measured), and note, which then says so; ita_shift is ita_out - ita_in (negative: darker).
     """
     rows = rows.assign(ita_shift=rows["ita_out"] - rows["ita_in"])
     measured = rows[list(QUANTITIES)].notna()
@@ -36,9 +44,7 @@ def colour_run_means(rows: pd.DataFrame) -> pd.DataFrame:
     table = by[list(QUANTITIES)].mean()
     table.insert(0, "n_images", by.size() - by["no_skin"].sum())
     table.insert(1, "n_no_skin", by["no_skin"].sum())
-    lacking = table.index[table["n_images"] == 0]
-    if len(lacking):
-        raise UserError(f"colour: expected skin on some test image of every model; found none for {tuple(lacking[0])}.")
+    table["note"] = np.where(table["n_images"] == 0, NO_SKIN, "")
     return sort_by_design(table.reset_index(), ["run"])
 
 
@@ -47,20 +53,22 @@ def colour_table(run_means: pd.DataFrame, ratios: Mapping[str, float], alpha: fl
 
     Returns:
         train_set, dark_share, group, quantity, estimate, ci_low, ci_high, p (against 0, corrected t; empty for
-        ciede2000, which cannot be negative), n_runs, n_images (measured, per run, mean), n_no_skin.
+        ciede2000, which cannot be negative), n_runs, n_images (measured, per run, mean), n_no_skin, note (why a number
+        is missing).
     """
     table = []
     for name, share, part in by_train_set(run_means):
         for group in GROUPS:
             runs = part[part["group"] == group].sort_values("run")
             for quantity in QUANTITIES:
-                row = over_runs_row(runs[quantity].to_numpy(), ratios[name], alpha)
+                row = over_runs_row(runs[quantity].to_numpy(), ratios[name], alpha, missing=NO_SKIN)
                 if quantity == "ciede2000":
                     row["p"] = np.nan
                 key = {"train_set": name, "dark_share": share, "group": group, "quantity": quantity}
                 counts = {"n_images": runs["n_images"].mean(), "n_no_skin": runs["n_no_skin"].mean()}
                 table.append(key | row | counts)
-    return pd.DataFrame(table)
+    columns = ["train_set", "dark_share", "group", "quantity", "estimate", "ci_low", "ci_high", "p", "n_runs"]
+    return pd.DataFrame(table, columns=[*columns, "n_images", "n_no_skin", "note"])
 
 
 def describe_samples(model: pd.DataFrame) -> pd.DataFrame:
@@ -107,17 +115,18 @@ def sample_table(models: pd.DataFrame, ratios: Mapping[str, float], alpha: float
 
     Returns:
         train_set, dark_share, source, quantity (`wasserstein`, `ita_mean`, `ita_sd`, `skin`), estimate, ci_low, ci_high
-        (over the runs in which it is defined), n_runs, n_images (with skin, per run, mean).
+        (over the runs in which it is defined), n_runs, n_images (with skin, per run, mean), note (why a number is
+        missing).
     """
     table = []
     for name, share, part in by_train_set(models):
         for source in sorted(part["source"].unique()):
             runs = part[part["source"] == source].sort_values("run")
-            for quantity in ("wasserstein", "ita_mean", "ita_sd", "skin"):
+            for quantity in UNDEFINED:
                 if source == "training" and quantity == "wasserstein":
                     continue
-                row = over_runs_row(runs[quantity].dropna().to_numpy(), ratios[name], alpha)
+                row = over_runs_row(runs[quantity].to_numpy(), ratios[name], alpha, missing=UNDEFINED[quantity])
                 key = {"train_set": name, "dark_share": share, "source": source, "quantity": quantity}
                 table.append(key | row | {"n_images": runs["n_images"].mean()})
     columns = ["train_set", "dark_share", "source", "quantity", "estimate", "ci_low", "ci_high", "n_runs", "n_images"]
-    return pd.DataFrame(table, columns=columns)
+    return pd.DataFrame(table, columns=[*columns, "note"])

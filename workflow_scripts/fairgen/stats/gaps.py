@@ -8,7 +8,16 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from fairgen.errors import UserError
-from fairgen.stats.paired import hedges_dz, overlap_ratio, ratio_interval, run_test, tost_p, wilcoxon_p
+from fairgen.stats.paired import (
+    hedges_dz,
+    joined,
+    overlap_ratio,
+    ratio_interval,
+    ratio_note,
+    run_test,
+    tost_p,
+    wilcoxon_p,
+)
 from fairgen.stats.summary import sort_by_design
 
 SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # dark shares of the paper's training sets
@@ -18,7 +27,8 @@ SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # dark shares of the paper's training s
 class RunTable:
     """Run means as arrays, and the sizes that the variance correction needs.
 
-    `values[metric][train_set, group]` has one number per run, in the order of `runs`.
+    `values[metric][train_set, group]` has one number per run, in the order of `runs`. `test_sizes` are those of one
+    group's test set, measured or not: images without skin leave two runs with the same part of the others in common.
     `train_sizes` holds the different images in a training set, `shared` the fraction of them that two runs have in
     common (NaN for one run).
     """
@@ -39,8 +49,14 @@ class RunTable:
         return self.values[metric][train_set, "dark"] - self.values[metric][train_set, "light"]
 
 
-def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str]) -> RunTable:
+def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str], partial: bool = False) -> RunTable:
     """Arrange tables/runs.csv and tables/design.csv for the tests.
+
+    Args:
+        runs: means per run, training set and group.
+        design: tables/design.csv.
+        metrics: columns of `runs`.
+        partial: a mean may be empty, as that of the colours is where no image shows skin.
 
     Raises:
         UserError: a metric is missing or not finite, a training set is not in the design, or a training set
@@ -50,7 +66,7 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str]) 
     if absent:
         raise UserError(f"runs table: expected the metrics {', '.join(metrics)}; missing: {', '.join(absent)}.")
     bad = [metric for metric in metrics if not np.isfinite(runs[metric].to_numpy(dtype=float)).all()]
-    if bad:
+    if bad and not partial:
         raise UserError(f"runs table: expected finite means, found empty or infinite ones in {', '.join(bad)}.")
     runs = sort_by_design(runs, ["run"])
     shares = dict(zip(runs["train_set"], runs["dark_share"].astype(float), strict=True))
@@ -74,7 +90,7 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str]) 
         for group in ("light", "dark"):
             if (train_set, group) not in values[metrics[0]]:
                 raise UserError(f"runs table: expected the group {group} in training set {train_set}, found none.")
-    sizes = runs.groupby("train_set")["n_images"].max()
+    sizes = dict(zip(design["train_set"], design["test_size"], strict=True))
     return RunTable(
         runs=numbers,
         shares=shares,
@@ -144,6 +160,11 @@ def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: floa
     equivalence_low, equivalence_high = test.interval(1 - 2 * alpha)
     ratio_low, ratio_high = ratio_interval(dark, light, nb, 1 - alpha)
     limit = np.nan if margin is None else margin * abs(light.mean())
+    notes = [test.note, ratio_note(dark, light, ratio_low)]
+    if test.n == 2 and test.sd > 0:
+        notes.append("no effect size: it needs three runs")
+    if test.n > 1 and not np.any(dark - light):
+        notes.append("no Wilcoxon test: all differences are 0")
     return {
         "train_set": name,
         "dark_share": table.shares[name],
@@ -178,4 +199,5 @@ def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: floa
         "equivalence_low": equivalence_low,
         "equivalence_high": equivalence_high,
         "p_tost": np.nan if margin is None else tost_p(test, limit),
+        "note": joined(*notes),
     }

@@ -44,6 +44,12 @@ def colour_claim(table: RunTable | None, rules: Rules) -> Case:
     if reason:
         return replace(case, reason=reason)
     a, c = names
+    for name in names:
+        for group in ("dark", "light"):
+            lost = int(np.isnan([table.values[axis][name, group] for axis in AXES]).any(axis=0).sum())
+            if lost:
+                reason = f"in {lost} of {len(table.runs)} runs no skin was found on any {group} test image under {name}"
+                return replace(case, reason=reason)
 
     def step(group: str, axis: str, sign: int, null: float) -> Step:
         change = table.values[axis][c, group] - table.values[axis][a, group]
@@ -92,6 +98,8 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
     row, crude = rows["condition"], rows["none"]
     if np.isnan(row["gap"]):
         return replace(case, reason="no condition has enough test images of both groups (stats.min_images)")
+    if np.isnan(row["p"]):
+        return replace(case, reason=str(row["note"]))
     gap, p = float(row["gap"]), float(row["p"])
     opposite = p if gap < 0 else 1.0
     evidence = Evidence(

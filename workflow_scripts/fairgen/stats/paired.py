@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -25,6 +26,13 @@ class RunTest:
     @property
     def df(self) -> int:
         return self.n - 1
+
+    @property
+    def note(self) -> str:
+        """Why there is neither interval nor test, or empty text."""
+        if self.n < 2:
+            return "no interval and no test over runs: one run does not tell how models differ"
+        return "" if self.sd > 0 else "no interval and no test over runs: all runs give the same number"
 
     def t(self, null: float = 0.0, naive: bool = False) -> float:
         """The t statistic of the hypothesis that the mean is `null`."""
@@ -55,9 +63,17 @@ def run_test(values: np.ndarray, test_train_ratio: float) -> RunTest:
     standard error sqrt(s^2 / R) is too small. The corrected one is sqrt((1/R + n_test/n_train) s^2)
     (Nadeau and Bengio 2003, Machine Learning 52:239-281, section 3).
 
+    n_test are the test images of one group, also where the number rests on both groups, or on some of their images.
+    What the factor has to bound is rho / (1 - rho) for the correlation rho of the runs, and images in common make
+    that correlation: two test sets of a group have n_test / n_pool of their images in common, whatever part of these
+    is looked at, so rho / (1 - rho) is at most n_test / (n_pool - n_test). For a number from both groups it lies
+    between those of the groups. No training set is larger than n_pool - n_test of the smaller group
+    (`splits.feasible_train_size`), so that n_test / n_train is at least as large. The sum of both test sets would
+    double it for nothing (simulated: docs/calibration.md).
+
     Args:
         values: one number per run, shape (R,), finite.
-        test_train_ratio: n_test / n_train, images in one test set over images in one training set.
+        test_train_ratio: n_test / n_train, images in one test set of one group over images in one training set.
     """
     values = np.sort(np.asarray(values, dtype=float))  # the order of the runs must not change the last digit
     n = len(values)
@@ -144,13 +160,35 @@ def tost_p(test: RunTest, margin: float) -> float:
     return max(test.p_above(-margin), test.p_below(margin))
 
 
-def over_runs_row(values: np.ndarray, test_train_ratio: float, alpha: float, null: float = 0.0) -> dict[str, float]:
-    """Mean over runs with its corrected interval and p, as the columns estimate, ci_low, ci_high, p and n_runs.
+def joined(*notes: str) -> str:
+    """Why numbers are missing, in one text; empty notes are left out."""
+    return "; ".join(note for note in notes if note)
 
-    Interval and p are NaN with one run or without variation; all are NaN without any run.
+
+def ratio_note(dark: np.ndarray, light: np.ndarray, low: float) -> str:
+    """Why a ratio of means over several runs, or its interval of which `low` is an end, is missing; or empty text."""
+    if light.mean() == 0:
+        return "no ratio: the light mean is 0"
+    if len(dark) < 2 or not math.isnan(low):
+        return ""
+    return "no interval of the ratio: runs do not vary, or do not tell the light mean from 0"
+
+
+def over_runs_row(
+    values: np.ndarray, test_train_ratio: float, alpha: float, null: float = 0.0, missing: str = "no such number"
+) -> dict[str, Any]:
+    """Mean over runs with its corrected interval and p, as the columns estimate, ci_low, ci_high, p, n_runs and note.
+
+    Runs without a finite number are left out and counted in the note; `missing` says what they lack. Interval and p
+    are NaN with one run or without variation, all are NaN without any run, and the note says why.
     """
-    if len(values) == 0:
-        return {"estimate": math.nan, "ci_low": math.nan, "ci_high": math.nan, "p": math.nan, "n_runs": 0}
-    test = run_test(values, test_train_ratio)
+    known = values[np.isfinite(values)]
+    lost = len(values) - len(known)
+    left_out = f"{lost} of {len(values)} runs left out: {missing}" if lost else ""
+    if len(known) == 0:
+        empty = dict.fromkeys(["estimate", "ci_low", "ci_high", "p"], math.nan)
+        return empty | {"n_runs": 0, "note": left_out or "no run"}
+    test = run_test(known, test_train_ratio)
     low, high = test.interval(1 - alpha)
-    return {"estimate": test.mean, "ci_low": low, "ci_high": high, "p": test.p(null), "n_runs": test.n}
+    numbers = {"estimate": test.mean, "ci_low": low, "ci_high": high, "p": test.p(null), "n_runs": test.n}
+    return numbers | {"note": joined(left_out, test.note)}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fairgen.stats.mixed import random_intercept
+from fairgen.stats.mixed import NoFitError, random_intercept
 from fairgen.stats.rows import GROUPS, by_train_set
 from fairgen.stats.summary import sort_by_design
 
@@ -47,9 +47,10 @@ def _pooled(part: pd.DataFrame, means: np.ndarray, level: float) -> pd.DataFrame
     empty = {"estimate": np.nan, "ci_low": np.nan, "ci_high": np.nan, "weight": np.nan}
     if len(table) < 3 or table["n_images"].max() < 2:
         return table.assign(**empty, note="no pooling: it needs three conditions and one of two images")
-    if not (part["y"] - part["label"].map(table.set_index("label")["raw"])).abs().max() > 1e-12 * part["y"].abs().max():
+    try:
+        fit = random_intercept(part["y"].to_numpy(), np.ones((len(part), 1)), part["label"].to_numpy())
+    except NoFitError:
         return table.assign(**empty, note="no pooling: images of a condition do not differ")
-    fit = random_intercept(part["y"].to_numpy(), np.ones((len(part), 1)), part["label"].to_numpy())
     mu, tau2 = float(fit.beta[0]), fit.between
     weight = tau2 / (tau2 + fit.within / table["n_images"])
     variance = tau2 * (1 - weight) + (1 - weight) ** 2 * fit.covariance[0, 0]

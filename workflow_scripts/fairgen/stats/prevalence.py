@@ -58,40 +58,41 @@ def prevalence_table(metadata: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def condition_mix(prevalence: pd.DataFrame, seed: int, resamples: int) -> pd.DataFrame:
+def condition_mix(prevalence: pd.DataFrame, seed: int, resamples: int, level: float) -> pd.DataFrame:
     """How far the condition mixes of the two groups are apart, per level (paper v2, section 5.2; claim C8).
 
     Args:
         prevalence: `prevalence_table`.
         seed: study seed of the resampling.
         resamples: number of bootstrap samples and of relabellings.
+        level: of the intervals.
 
     Returns:
         level, n_conditions (in the metadata), n_light, n_dark, total_variation (half the sum of the absolute
         differences of the shares: the fraction of one group that would need another condition), tv_low, tv_high
-        (95 % bootstrap interval over images, shifted by the bootstrap's own bias), tv_chance (mean when group
+        (bootstrap interval over images, shifted by the bootstrap's own bias), tv_chance (mean when group
         labels are permuted: two samples of these sizes from one mix), p_permutation (for a total variation at
         least as large by chance), pearson_r, spearman_r (correlation of the shares over conditions; empty when
         either is constant), absent_light, absent_dark (conditions that a group lacks).
     """
     rows = []
-    for level, part in prevalence.groupby("level", sort=False):
+    for labels, part in prevalence.groupby("level", sort=False):
         counts = part[["n_light", "n_dark"]].to_numpy()
         light, dark = part["share_light"].to_numpy(), part["share_dark"].to_numpy()
         observed = total_variation(counts)
-        rng = generator(seed, "condition_mix", str(level))
+        rng = generator(seed, "condition_mix", str(labels))
         sizes = counts.sum(axis=0)
         boot = total_variation(
             np.stack([rng.multinomial(sizes[0], light, resamples), rng.multinomial(sizes[1], dark, resamples)], axis=-1)
         )
-        low, high = np.quantile(boot - boot.mean() + observed, [0.025, 0.975])
+        low, high = np.quantile(boot - boot.mean() + observed, [(1 - level) / 2, (1 + level) / 2])
         # Permuting the group labels draws the light counts from the pooled ones without replacement.
         permuted = rng.multivariate_hypergeometric(counts.sum(axis=1), sizes[0], resamples)
         chance = total_variation(np.stack([permuted, counts.sum(axis=1) - permuted], axis=-1))
         varies = len(set(light)) > 1 and len(set(dark)) > 1
         rows.append(
             {
-                "level": level,
+                "level": labels,
                 "n_conditions": len(part),
                 "n_light": int(sizes[0]),
                 "n_dark": int(sizes[1]),
@@ -120,7 +121,7 @@ def mix_claim(mix: pd.DataFrame, alpha: float, little: float, much: float) -> di
 
     Args:
         mix: `condition_mix`.
-        alpha: level of the permutation test of the fine level.
+        alpha: level of the permutation test of the fine level; the intervals of `mix` have the level 1 - alpha.
         little: largest total variation that is "little".
         much: smallest total variation that is "much".
     """
@@ -134,7 +135,7 @@ def mix_claim(mix: pd.DataFrame, alpha: float, little: float, much: float) -> di
     else:
         verdict = "inconclusive"
     parts = ", ".join(
-        f"{row['total_variation']:.3f} at {row['n_conditions']} classes (95 % interval {row['tv_low']:.3f} to "
+        f"{row['total_variation']:.3f} at {row['n_conditions']} classes ({100 * (1 - alpha):g} % interval {row['tv_low']:.3f} to "
         f"{row['tv_high']:.3f}; {row['tv_chance']:.3f} expected by chance)"
         for row in mix.to_dict("records")
     )
@@ -164,5 +165,5 @@ def mix_claim(mix: pd.DataFrame, alpha: float, little: float, much: float) -> di
         "figure": "prevalence",
         "statement": "The condition mix differs little between the groups at 3 and 9 classes, much at 114",
         "source": "v2 5.2",
-        "level": 0.95,
+        "level": 1 - alpha,
     }

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fairgen.stats.bootstrap import Draws, combined_interval, combined_p, jackknife_se
+from fairgen.stats.bootstrap import MAX_EMPTY, Draws, combined_interval, combined_p, jackknife_se, no_spread
+from fairgen.stats.paired import joined
 from fairgen.stats.rows import GROUPS, by_train_set
 
-MAX_EMPTY = 0.01  # largest fraction of resamples without any stratum that may be left out
 STRATA = {
     "condition": ["label"],
     "atlas": ["atlas"],
@@ -122,8 +122,8 @@ def adjusted_gaps(
         n_light, n_dark (different images compared), coverage (fraction of the evaluation rows in compared strata),
         coverage_dark, gap, ci_low, ci_high, p (inverts the interval), p_vanish (two one-sided tests: small when the gap
         lies within the vanishing margin), relative (gap over the light mean), crude_gap (unadjusted, same images),
-        n_runs, covers (what the interval accounts for, or why there is none). Weights and the choice of strata are
-        held fixed when resampling.
+        n_runs, covers (what the interval accounts for), note (why a number is missing). Weights and the choice of
+        strata are held fixed when resampling.
     """
     table = []
     for name, share, of_images in by_train_set(images):
@@ -164,26 +164,34 @@ def _adjusted_row(
         "coverage_dark": float(used["rows_dark"].sum() / standard["rows_dark"].sum()),
         **dict.fromkeys(["gap", "ci_low", "ci_high", "p", "p_vanish", "relative", "crude_gap"], np.nan),
         "n_runs": n_runs,
-        "covers": "images and runs" if n_runs > 1 else "images",
+        "covers": "",
+        "note": "",
     }
     if used.empty:
-        return row
+        return row | {"note": f"no stratum has {min_images} different images of each group"}
     names, weights = list(used.index), used["weight"].to_numpy()
     sums = stratum_sums(cells, strata[1], names)
     gap = sums.gap(weights)
     se_runs = jackknife_se(sums.left_out_gaps(weights)) if n_runs > 1 else 0.0
-    light = _group_means(cells)["light"]
+    light = float(_group_means(cells)["light"])
     crude = _group_means(cells[strata[1].isin(names)])
     row |= {
         "gap": gap,
         "relative": gap / light if light else np.nan,
         "crude_gap": float(crude["dark"] - crude["light"]),
     }
+    notes = [] if light else ["no relative gap: the light mean is 0"]
     resampled = resampled_gaps(images, strata[0], names, weights, draws)
     empty = np.isnan(resampled)
-    if empty.mean() > MAX_EMPTY or np.isnan(se_runs):
-        return row | {"covers": "no interval: too few images to resample"}
+    reason = draws.no_choice()
+    if empty.mean() > MAX_EMPTY:
+        reason = reason or f"no bootstrap interval: {empty.mean():.0%} of the resamples hold no stratum with both groups"
+    if np.isnan(se_runs):
+        reason = reason or "no bootstrap interval: without one of the runs no stratum has both groups"
     resampled = resampled[~empty]
+    reason = reason or no_spread(resampled, max(_group_means(cells)), se_runs)
+    if reason:
+        return row | {"note": joined(*notes, reason)}
     low, high = combined_interval(gap, resampled, se_runs, n_runs - 1, level)
     margin = vanishing * abs(light)
     one_sided = [
@@ -191,6 +199,8 @@ def _adjusted_row(
         _p_below(-gap - margin, -resampled - margin, se_runs, n_runs - 1),
     ]
     return row | {
+        "covers": "images and runs" if n_runs > 1 else "images",
+        "note": joined(*notes),
         "ci_low": low,
         "ci_high": high,
         "p": combined_p(gap, resampled, se_runs, n_runs - 1),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fairgen.metadata import assign_group
-from fairgen.stats.paired import over_runs_row, ratio_interval
+from fairgen.stats.paired import joined, over_runs_row, ratio_interval, ratio_note
 from fairgen.stats.rows import GROUPS, by_train_set
 
 
@@ -42,20 +42,21 @@ def subset_means(
 
 
 def subset_table(
-    means: pd.DataFrame, metrics: Collection[str], train_sizes: Mapping[str, float], alpha: float
+    means: pd.DataFrame, metrics: Collection[str], ratios: Mapping[str, float], alpha: float
 ) -> pd.DataFrame:
     """Means, gap and ratio per subset and training set, tested over runs as in the gap table.
 
     Args:
         means: `subset_means` of all models.
         metrics: columns.
-        train_sizes: different images in a training set, per set.
+        ratios: n_test / n_train per training set. That of the whole test sets: two runs have the same part of a
+            subset's images in common as of all images, however small the subset.
         alpha: level.
 
     Returns:
         subset, train_set, dark_share, metric, n_light, n_dark (images per run, mean), mean_light, mean_dark, ratio,
-        ratio_low, ratio_high, gap, ci_low, ci_high, p (Nadeau-Bengio), n_runs, note. A training set in which some run
-        has no image of a group in the subset has no estimate, and the note says so.
+        ratio_low, ratio_high, gap, ci_low, ci_high, p (Nadeau-Bengio), n_runs, note (why a number is missing). A
+        training set in which some run has no image of a group in the subset has no estimate.
     """
     atlases = sorted(set(means["subset"]) - {"all", "annotators agree"})
     table = []
@@ -71,12 +72,13 @@ def subset_table(
                     table.append(row | {"note": "a run has no light or no dark image in this subset"})
                     continue
                 light, dark = (inside.loc[group, metric].sort_index().to_numpy() for group in GROUPS)
-                ratio = float(counts.max()) / train_sizes[name]
-                low, high = ratio_interval(dark, light, ratio, 1 - alpha)
+                low, high = ratio_interval(dark, light, ratios[name], 1 - alpha)
                 row |= {"mean_light": light.mean(), "mean_dark": dark.mean()}
                 row |= {"ratio": dark.mean() / light.mean() if light.mean() else np.nan}
                 row |= {"ratio_low": low, "ratio_high": high}
-                table.append(row | over_runs_row(dark - light, ratio, alpha))
+                row |= over_runs_row(dark - light, ratios[name], alpha)
+                row["note"] = joined(str(row["note"]), ratio_note(dark, light, low))
+                table.append(row)
     columns = ["subset", "train_set", "dark_share", "metric", "n_light", "n_dark", "mean_light", "mean_dark", "ratio"]
     columns += ["ratio_low", "ratio_high", "estimate", "ci_low", "ci_high", "p", "n_runs", "note"]
     return pd.DataFrame(table, columns=columns).rename(columns={"estimate": "gap"})

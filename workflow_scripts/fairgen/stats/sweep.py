@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fairgen.stats.gaps import RunTable
-from fairgen.stats.paired import over_runs_row, run_p_values
+from fairgen.stats.paired import over_runs_row, run_p_values, run_test
 
 GRID = 1001
 
@@ -27,8 +27,9 @@ def sweep_table(table: RunTable, metric: str, alpha: float) -> pd.DataFrame:
 
     Returns:
         quantity (`slope of light`, `slope of dark`, `slope of gap`: least-squares change per unit of dark share;
-        `crossing`), metric, estimate, ci_low, ci_high, p (slopes, against 0), n_runs, n_shares, note. Without a
-        crossing inside the design its estimate is empty and the note says which group is better throughout.
+        `crossing`), metric, estimate, ci_low, ci_high, p (slopes, against 0), n_runs, n_shares, note (why a number is
+        missing). Without a crossing inside the design its estimate is empty and the note says which group is better
+        throughout.
     """
     names = sorted(table.shares, key=lambda name: (table.shares[name], name))
     shares = np.array([table.shares[name] for name in names])
@@ -59,9 +60,12 @@ def _crossing(points: np.ndarray, gaps: np.ndarray, ratio: float, alpha: float) 
         for i in range(len(points) - 1)
         if mean[i] * mean[i + 1] < 0
     ] + [point for point, value in zip(points, mean, strict=True) if value == 0]
-    grid = np.linspace(points[0], points[-1], GRID)
+    # With the crossings, so that none falls between two points of the grid.
+    grid = np.union1d(np.linspace(points[0], points[-1], GRID), roots)
     interpolated = np.stack([np.interp(grid, points, gaps[:, run]) for run in range(n_runs)], axis=1)
-    kept = grid[~(run_p_values(interpolated, ratio) < alpha)] if n_runs > 1 else np.array([])
+    p = run_p_values(interpolated, ratio) if n_runs > 1 else np.full(len(grid), np.nan)
+    varies = not np.isnan(p).all()
+    kept = grid[~(p < alpha)] if varies else np.array([])
     row: dict[str, object] = {"n_runs": n_runs, "estimate": float(np.mean(roots)) if len(roots) == 1 else np.nan}
     notes = []
     if not roots:
@@ -69,6 +73,8 @@ def _crossing(points: np.ndarray, gaps: np.ndarray, ratio: float, alpha: float) 
         notes.append(f"the mean of {higher} images is higher throughout")
     if len(roots) > 1:
         notes.append("several crossings: " + ", ".join(f"{root:.3f}" for root in sorted(roots)))
+    if not varies:
+        notes.append(run_test(gaps[0], ratio).note or "no interval: all runs give the same number")
     if len(kept):
         row |= {"ci_low": kept.min(), "ci_high": kept.max()}
         for end, bound in (("below", kept.min() == grid[0]), ("above", kept.max() == grid[-1])):

@@ -6,9 +6,15 @@ import numpy as np
 import pandas as pd
 
 from fairgen.errors import UserError
+from fairgen.stats.rows import GROUPS
 
 BATCH = 50  # tables that wait to be added up
 IMAGE = ["train_set", "dark_share", "group", "md5hash", "label", "atlas"]
+
+
+def log_error(values: pd.Series) -> np.ndarray:
+    """The natural logarithm; -inf for 0, which is an error that an image can have."""
+    return np.log(values, out=np.full(len(values), -np.inf), where=(values > 0).to_numpy())
 
 
 class Totals:
@@ -33,26 +39,27 @@ def error_totals(models: Iterable[pd.DataFrame], metric: str = "mse") -> tuple[p
     """The errors of all models, added up over the runs of an image and over the images of a run and stratum.
 
     Args:
-        models: evaluation rows of one model each, with the columns `IMAGE`, run and `metric` (positive).
+        models: evaluation rows of one model each, with the columns `IMAGE`, run and `metric` (not negative).
         metric: column.
 
     Returns:
         (images; cells), both with the columns train_set, dark_share, group, label, atlas, n (rows), total (of
-        `metric`) and log_total (of its logarithm); images with md5hash besides and one row per training set and image,
+        `metric`) and log_total (of its logarithm, -inf where one is 0); images with md5hash besides and one row per training set and image,
         cells with run and one row per run, training set and stratum.
 
     Raises:
-        UserError: an error is not positive, so that it has no logarithm.
+        UserError: an error is negative, or a model has no test image of a group.
     """
     image_totals, cell_totals = Totals(IMAGE), Totals(["run", *(key for key in IMAGE if key != "md5hash")])
     for model in models:
-        if not (model[metric] > 0).all():
-            image = model.loc[~(model[metric] > 0), "md5hash"].iloc[0]
-            raise UserError(
-                f"training set {model['train_set'].iloc[0]}, run {model['run'].iloc[0]}: expected a positive {metric}, "
-                f"found {model.loc[model['md5hash'] == image, metric].iloc[0]} for image {image}. Evaluate it again."
-            )
-        rows = model[IMAGE].assign(n=1, total=model[metric], log_total=np.log(model[metric]))
+        where = f"training set {model['train_set'].iloc[0]}, run {model['run'].iloc[0]}"
+        if not (model[metric] >= 0).all():
+            image = model.loc[~(model[metric] >= 0)].iloc[0]
+            raise UserError(f"{where}: {metric} of image {image['md5hash']}: expected 0 or more, found {image[metric]}.")
+        absent = sorted(set(GROUPS) - set(model["group"]))
+        if absent:
+            raise UserError(f"{where}: expected {absent[0]} test images, found none.")
+        rows = model[IMAGE].assign(n=1, total=model[metric], log_total=log_error(model[metric]))
         image_totals.add(rows)
         cell_totals.add(rows.drop(columns="md5hash").assign(run=model["run"]))
     return image_totals.table().reset_index(), cell_totals.table().reset_index()

@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from fairgen.stats.paired import over_runs_row
+from fairgen.stats.bootstrap import MAX_EMPTY
+from fairgen.stats.paired import joined, over_runs_row
 from fairgen.stats.rows import GROUPS, set_and_share
 
 SCORES = ("latent_std", "kl", "decoding_var")
 CHANCE = {"spearman": 0.0, "auroc": 0.5}
+UNDEFINED = {"spearman": "score or error is constant", "auroc": "all images or none belong to the target"}
 COLUMNS = [
     *("train_set", "dark_share", "score", "statistic", "target", "estimate", "ci_low", "ci_high", "chance", "p"),
-    *("n_runs", "n_images", "covers"),
+    *("n_runs", "n_images", "covers", "note"),
 ]
 
 
@@ -28,14 +30,16 @@ def auroc(score: np.ndarray, positive: np.ndarray) -> float:
 
 
 def worst_decile(error: np.ndarray) -> np.ndarray:
-    """The tenth of the images with the highest error: at least one, ties at the bound all in."""
+    """The tenth of the images with the highest error: at least one where there is one, ties at the bound all in."""
+    if not len(error):
+        return np.zeros(0, dtype=bool)
     k = max(1, round(len(error) / 10))
     return np.asarray(error >= np.sort(error)[-k])
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Rank correlation, ties at their mean rank; NaN where either is constant."""
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
+    """Rank correlation, ties at their mean rank; NaN where either is constant, or there is none."""
+    if not len(x) or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
     return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
 
@@ -81,7 +85,7 @@ def uncertainty_table(
     Returns:
         Columns `COLUMNS`: statistic is `spearman` or `auroc`, chance 0 or 0.5, p against chance (corrected t over
         runs), n_runs those in which the number is defined, n_images different ones, covers what the interval
-        accounts for.
+        accounts for, note why a number is missing.
     """
     found: dict[tuple[str, float], dict[str, list[dict[tuple[str, str], float]]]] = {}
     images: dict[str, set[str]] = {}
@@ -98,9 +102,10 @@ def uncertainty_table(
             for statistic, target in runs[0]:
                 chance = CHANCE[statistic]
                 values = np.array([one[statistic, target] for one in runs])
-                row = over_runs_row(values[np.isfinite(values)], ratios[name], alpha, chance)
+                row = over_runs_row(values, ratios[name], alpha, chance, UNDEFINED[statistic])
+                covers = "runs" if np.isfinite(row["ci_low"]) else ""
                 key = {"train_set": name, "dark_share": share, "score": score, "statistic": statistic, "target": target}
-                table.append(key | row | {"chance": chance, "n_images": len(images[name]), "covers": "runs"})
+                table.append(key | row | {"chance": chance, "n_images": len(images[name]), "covers": covers})
     return pd.DataFrame(table, columns=COLUMNS)
 
 
@@ -128,14 +133,20 @@ def ensemble_table(
         rng: source of the draws.
 
     Returns:
-        Columns `COLUMNS`, score `ensemble_var`; no rows for a training set without the score in both groups.
+        Columns `COLUMNS`, score `ensemble_var`; note says how many images have no such score, and why a number is
+        missing. A training set without the score in both groups has one row, which says so.
     """
     table = []
     for model in sorted(models, key=lambda model: set_and_share(model)[::-1]):
         name, share = set_and_share(model)
-        images = model.merge(ensembles[name][["md5hash", "ensemble_var"]], on="md5hash").dropna(subset="ensemble_var")
-        images = images.sort_values(["group", "md5hash"], ignore_index=True)
+        every = model.merge(ensembles[name][["md5hash", "ensemble_var"]], on="md5hash", how="left")
+        images = every.dropna(subset="ensemble_var").sort_values(["group", "md5hash"], ignore_index=True)
+        key = {"train_set": name, "dark_share": share, "score": "ensemble_var"}
+        counts = {"n_runs": n_runs, "n_images": len(images)}
+        lost = len(every) - len(images)
+        left_out = f"{lost} of {len(every)} images left out: fewer than two models did not train on them" if lost else ""
         if images["group"].nunique() < 2:
+            table.append(key | counts | {"note": joined(left_out, "no such score for images of both groups")})
             continue
         score, error = images["ensemble_var"].to_numpy(), images["mse"].to_numpy()
         dark = (images["group"] == "dark").to_numpy()
@@ -147,9 +158,16 @@ def ensemble_table(
         for (statistic, target), estimate in score_run(score, error, dark, share).items():
             values = np.array([one[statistic, target] for one in drawn])
             values = values[np.isfinite(values)]
-            low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if len(values) else (np.nan, np.nan)
-            key = {"train_set": name, "dark_share": share, "score": "ensemble_var", "statistic": statistic}
+            low, high, note = np.nan, np.nan, left_out
+            if np.isnan(estimate):
+                note = joined(note, UNDEFINED[statistic])
+            elif len(values) < (1 - MAX_EMPTY) * resamples:
+                note = joined(note, f"no interval: undefined in {resamples - len(values)} of {resamples} resamples")
+            elif np.ptp(values) == 0:
+                note = joined(note, "no interval: all resamples give the same number")
+            else:
+                low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
             numbers = {"estimate": estimate, "ci_low": low, "ci_high": high, "chance": CHANCE[statistic]}
-            counts = {"n_runs": n_runs, "n_images": len(images), "covers": "images"}
-            table.append(key | {"target": target} | numbers | counts)
+            what = {"statistic": statistic, "target": target, "covers": "images" if np.isfinite(low) else ""}
+            table.append(key | counts | what | numbers | {"note": note})
     return pd.DataFrame(table, columns=COLUMNS)

@@ -171,6 +171,10 @@ def verdict_table(cases: Sequence[Case], alpha: float, min_runs: int) -> pd.Data
     """
     reasons = {case.claim: untestable(case, min_runs) for case in cases}
     found = {case.claim: judge(case, alpha) for case in cases if not reasons[case.claim]}
+    for name, evidence in list(found.items()):
+        if math.isnan(evidence.p_for) or math.isnan(evidence.p_against):  # one would make all of Holm's p NaN
+            reasons[name] = f"the test of the {evidence.name} has no p"
+            del found[name]
     own = [case.claim for case in cases if case.claim in found and math.isnan(case.p_holm)]
     holm = dict(zip(own, multipletests([found[name].p for name in own], method="holm")[1], strict=True)) if own else {}
     rows = []
@@ -183,9 +187,8 @@ def verdict_table(cases: Sequence[Case], alpha: float, min_runs: int) -> pd.Data
 
 
 def _judged_row(case: Case, evidence: Evidence, p_holm: float, alpha: float) -> dict[str, object]:
-    if p_holm > alpha:
-        verdict = "inconclusive"
-    else:
+    verdict = "inconclusive"
+    if p_holm <= alpha:
         verdict = "supported" if evidence.p_for <= evidence.p_against else "contradicted"
     which = f"Deciding among {len(case.steps)} tests: " if len(case.steps) > 1 else "Tested: "
     sentence = (
