@@ -103,16 +103,37 @@ def test_capitals_do_not_hide_a_second_row_of_an_image(tmp_path: Path) -> None:
 
 
 def test_missing_columns_and_empty_tables_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"missing: md5hash, label; found: fitzpatrick_scale"):
+    with pytest.raises(UserError, match=r"missing: md5hash, label; found \(first line, separated by comma\): 'fitz"):
         read_metadata(written(table().drop(columns=["md5hash", "label"]), tmp_path))
     with pytest.raises(UserError, match="no rows"):
         read_metadata(written(table().head(0), tmp_path))
     (tmp_path / "empty.csv").write_bytes(b"")
-    with pytest.raises(UserError, match="expected a CSV table"):
+    with pytest.raises(UserError, match="expected a table; the file is empty"):
         read_metadata(tmp_path / "empty.csv")
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
-    with pytest.raises(UserError, match="expected a CSV table"):
+    with pytest.raises(UserError, match="expected UTF-8 or Windows-1252; found 0x80"):
         read_metadata(tmp_path / "binary.csv")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_table_from_a_spreadsheet_is_the_same_table(
+    tmp_path: Path, separator: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = read_metadata(written(table(), tmp_path))
+    table().to_csv(tmp_path / "other.csv", sep=separator, index=False, encoding="utf-16")
+    table().to_excel(tmp_path / "sheet.xlsx", index=False)
+    for name in ("other.csv", "sheet.xlsx"):
+        pd.testing.assert_frame_equal(read_metadata(tmp_path / name), expected)
+    assert "UTF-16, 6 rows" in capsys.readouterr().out
+
+
+def test_the_line_of_a_wrong_value_is_the_one_in_the_file(tmp_path: Path) -> None:
+    frame = table(qc=["two\nlines", *[""] * 5], fitzpatrick_scale=["1", "9", *["1"] * 4])
+    with pytest.raises(UserError, match="'9' in line 4"):
+        read_metadata(written(frame, tmp_path))
+    frame.to_parquet(tmp_path / "table.parquet")
+    with pytest.raises(UserError, match="'9' in row 2"):
+        read_metadata(tmp_path / "table.parquet")
 
 
 def test_a_pin_that_does_not_fit_stops_and_says_both_sums(tmp_path: Path) -> None:

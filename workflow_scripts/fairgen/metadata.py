@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from fairgen.errors import UserError
+from fairgen.foreign_tables import read_foreign
 
 REQUIRED = ["md5hash", "fitzpatrick_scale", "label", "nine_partition_label", "three_partition_label"]
 SKIN_TYPE_COLUMNS = ["fitzpatrick_scale", "fitzpatrick_centaur"]
@@ -30,7 +31,7 @@ ATLASES = {"dermaamin.com": "dermaamin", "atlasdermatologico.com.br": "atlasderm
 
 
 def read_metadata(path: str | Path) -> pd.DataFrame:
-    """Read and check an annotation table (CSV with the columns of Fitzpatrick17k).
+    """Read and check an annotation table with the columns of Fitzpatrick17k; prints how it was read.
 
     Optional columns that are absent are filled: `fitzpatrick_centaur` with -1, `qc` and `url` with
     empty text. Other columns are left out.
@@ -40,24 +41,11 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
         -1 (missing) or 1 to 6; `atlas` comes from the host of the URL.
 
     Raises:
-        UserError: a column is missing, or a value is not what it should be; names the column and line.
+        UserError: see `read_foreign`; or a value is not what it should be; names the column and line.
     """
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        header = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None, nrows=1).iloc[0]
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: expected a CSV table in UTF-8; found: {error}") from error
-    twice = sorted(set(header[header.duplicated()]) & {*REQUIRED, *COLUMNS})
-    if twice:
-        raise UserError(f"{path}: expected every column once; found twice: {', '.join(twice)}. Delete or rename one.")
-    absent = [column for column in REQUIRED if column not in raw.columns]
-    if absent:
-        raise UserError(
-            f"{path}: expected the columns {', '.join(REQUIRED)}; missing: {', '.join(absent)}; "
-            f"found: {', '.join(raw.columns)}. Rename the columns of your table accordingly."
-        )
-    if raw.empty:
-        raise UserError(f"{path}: the table has a header but no rows.")
+    brought = read_foreign(path, REQUIRED)
+    print(f"{path}: {brought.found}")
+    raw = brought.cells
     table = pd.DataFrame({"md5hash": _hashes(raw["md5hash"], path)})
     for column in SKIN_TYPE_COLUMNS:
         table[column] = _skin_types(raw[column], path) if column in raw.columns else MISSING_TYPE
@@ -67,7 +55,7 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
         # A line break in a cell would be one in the tables written from this one.
         table[column] = raw[column].str.replace(CONTROL, " ", regex=True).str.strip() if column in raw.columns else ""
     table["atlas"] = table["url"].map(atlas_of)
-    return table[COLUMNS]
+    return table[COLUMNS].reset_index(drop=True)
 
 
 def assign_group(skin_type: pd.Series, light: Collection[int], dark: Collection[int]) -> pd.Series:
@@ -115,6 +103,6 @@ def _reject(column: pd.Series, wrong: pd.Series, expected: str, path: str | Path
     if not wrong.any():
         return
     rows = column.index[wrong]
-    examples = ", ".join(f"{column[row]!r} in line {row + 2}" for row in rows[:3])
+    examples = ", ".join(f"{column[row]!r} in {column.index.name} {row}" for row in rows[:3])
     more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
     raise UserError(f"{path}: column {column.name}: expected {expected}; found {examples}{more}.")
