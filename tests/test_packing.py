@@ -17,6 +17,7 @@ from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, photograph
 
 from fairgen import packing
 from fairgen.decoding import IccPolicy, decode_square
+from fairgen.image_names import names_of_ids
 from fairgen.locations import Source
 from fairgen.packing import Settings
 from fairgen.sources import locate_images
@@ -139,7 +140,9 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, monkeypa
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
-    locations = locate_images([Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], PHOTOGRAPHS, tmp_path)
+    locations = locate_images(
+        [Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
+    )
     work = tmp_path / "work"
     pack = lambda: packing.pack_images(PHOTOGRAPHS, locations, Settings(SIDE), work_folder=work, workers=1)  # noqa: E731
     read = packing.read_image
@@ -166,7 +169,9 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
 
 def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
-    locations = locate_images([Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], PHOTOGRAPHS, tmp_path)
+    locations = locate_images(
+        [Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
+    )
     work = tmp_path / "work"
     array, journal = work / packing.ARRAY, work / "journal.jsonl"
     read = packing.read_image
@@ -196,7 +201,9 @@ def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeyp
 def test_finished_chunks_of_other_settings_or_files_are_not_taken_over(tmp_path: Path) -> None:
     md5hash = next(iter(PHOTOGRAPHS))
     path = folder_of(tmp_path / "f", {md5hash: PHOTOGRAPHS[md5hash]})
-    job = lambda: [(md5hash, locate_images([Source(path, "f", verify=False)], [md5hash], tmp_path)[md5hash])]  # noqa: E731
+    job = lambda: [
+        (md5hash, locate_images([Source(path, "f", verify=False)], names_of_ids([md5hash]), tmp_path)[md5hash])
+    ]
     key = packing._job_key(job(), Settings(SIDE))
     assert key == packing._job_key(job(), Settings(SIDE))
     assert key != packing._job_key(job(), Settings(2 * SIDE))

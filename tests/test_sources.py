@@ -10,6 +10,7 @@ import pytest
 
 from fairgen.errors import UserError
 from fairgen.folders import folder_fingerprint, image_files
+from fairgen.image_names import names_of_ids
 from fairgen.locations import Source, UnreadableError, has_hash, read_bytes
 from fairgen.sources import locate_images, sources_from
 
@@ -45,7 +46,7 @@ def zipped(path: Path, members: dict[str, bytes]) -> Source:
 
 
 def contents(sources: list[Source], tmp_path: Path) -> dict[str, list[bytes]]:
-    found = locate_images(sources, WANTED, tmp_path / "spool")
+    found = locate_images(sources, names_of_ids(WANTED), tmp_path / "spool")
     return {md5hash: [read_bytes(place) for place in places] for md5hash, places in found.items()}
 
 
@@ -82,7 +83,7 @@ def test_members_that_leave_the_folder_are_refused_and_nothing_is_written(tmp_pa
         tar(tmp_path / "i.tar", "w", [regular(name, b"evil")]),
         tar(tmp_path / "i.tgz", "w:gz", [regular(name, b"evil")]),
     ]
-    places = locate_images(sources, WANTED, tmp_path / "spool")[A]
+    places = locate_images(sources, names_of_ids(WANTED), tmp_path / "spool")[A]
     assert len(places) == 3
     for place in places:
         with pytest.raises(UnreadableError, match="leads out of the folder") as caught:
@@ -97,7 +98,7 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes, mod
     link = tarfile.TarInfo(f"{A}.jpg")
     link.type, link.linkname = kind, "/etc/passwd"
     source = tar(tmp_path / "i.tar", mode, [(link, b""), regular(f"{B}.jpg", b"fine")])
-    found = locate_images([source], WANTED, tmp_path / "spool")
+    found = locate_images([source], names_of_ids(WANTED), tmp_path / "spool")
     with pytest.raises(UnreadableError, match="link, device"):
         read_bytes(found[A][0])
     assert read_bytes(found[B][0]) == b"fine"
@@ -105,7 +106,7 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes, mod
 
 def test_a_zip_bomb_is_stopped_at_the_limit_whatever_size_it_announces(tmp_path: Path) -> None:
     source = zipped(tmp_path / "i.zip", {f"{A}.jpg": b"\0" * 100_000})
-    (place,) = locate_images([source], WANTED, tmp_path)[A]
+    (place,) = locate_images([source], names_of_ids(WANTED), tmp_path)[A]
     with pytest.raises(UnreadableError, match="100000 bytes; the limit is 1000") as caught:
         read_bytes(place, limit=1000)
     assert caught.value.status == "too-large"
@@ -126,7 +127,7 @@ def test_a_damaged_or_encrypted_member_costs_only_itself(tmp_path: Path) -> None
     local = data.rfind(b"PK\x03\x04")
     data[local + 6] |= 1
     path.write_bytes(data)
-    found = locate_images([Source(path, "zip")], WANTED, tmp_path)
+    found = locate_images([Source(path, "zip")], names_of_ids(WANTED), tmp_path)
     assert read_bytes(found[B][0]) == b"fine"
     for md5hash, reason in [(A, "BadZipFile|error"), (C, "encrypted|password")]:
         with pytest.raises(UnreadableError, match=reason):
@@ -138,12 +139,12 @@ def test_a_tar_that_breaks_off_gives_what_it_holds_and_says_so(tmp_path: Path, m
     source = tar(
         tmp_path / "i.tar", mode, [regular(f"{A}.jpg", os.urandom(20_000)), regular(f"{B}.jpg", os.urandom(20_000))]
     )
-    whole = locate_images([source], WANTED, tmp_path / "spool")
+    whole = locate_images([source], names_of_ids(WANTED), tmp_path / "spool")
     expected = read_bytes(whole[A][0])
     data = source.path.read_bytes()
     source.path.write_bytes(data[: len(data) // 2 + 2000])
     with pytest.warns(UserWarning, match=r"i.tar: breaks off"):
-        found = locate_images([source], WANTED, tmp_path / "spool")
+        found = locate_images([source], names_of_ids(WANTED), tmp_path / "spool")
     assert read_bytes(found[A][0]) == expected
     if B in found:  # its name was read, its bytes are not all there
         with pytest.raises(UnreadableError, match="breaks off"):
@@ -172,7 +173,7 @@ def test_compressed_tars_of_one_name_are_told_apart_and_read_once(tmp_path: Path
     again = [Source(source.path, "other", verify=False) for source in sources]
     assert contents(again, tmp_path) == {A: [b"1", b"22"]}
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "spool").iterdir()} == copies
-    found = locate_images(again, WANTED, tmp_path / "spool")[A]
+    found = locate_images(again, names_of_ids(WANTED), tmp_path / "spool")[A]
     assert [(place.source, place.verify) for place in found] == [("other", False)] * 2
     tar(sources[0].path, "w:gz", [regular(f"{A}.jpg", b"333")])  # another archive in its place
     assert contents(sources, tmp_path) == {A: [b"333", b"22"]}
@@ -182,30 +183,30 @@ def test_compressed_tars_of_one_name_are_told_apart_and_read_once(tmp_path: Path
 def test_a_file_that_is_no_archive_is_refused_by_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"PK not really" * 100)
     with pytest.raises(UserError, match=rf"{name}: expected a folder, or a zip or tar archive"):
-        locate_images([Source(tmp_path / name, name)], WANTED, tmp_path)
+        locate_images([Source(tmp_path / name, name)], names_of_ids(WANTED), tmp_path)
 
 
 def test_a_truncated_zip_is_refused_with_the_likely_cause(tmp_path: Path) -> None:
     source = zipped(tmp_path / "i.zip", {f"{A}.jpg": os.urandom(9000)})
     source.path.write_bytes(source.path.read_bytes()[:5000])
     with pytest.raises(UserError, match=r"i.zip: expected .*complete"):
-        locate_images([source], WANTED, tmp_path)
+        locate_images([source], names_of_ids(WANTED), tmp_path)
 
 
 def test_a_source_without_any_wanted_image_is_a_mistake_to_report(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     (tmp_path / "f" / "holiday.jpg").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"none of its files is called <md5hash>\.jpg"):
-        locate_images([Source(tmp_path / "f", "f")], WANTED, tmp_path)
+    with pytest.raises(UserError, match=r"It holds holiday\.jpg \.\.\. The table asks for a{32}, b{32}"):
+        locate_images([Source(tmp_path / "f", "f")], names_of_ids(WANTED), tmp_path)
     with pytest.raises(UserError, match="nothing is there"):
-        locate_images([Source(tmp_path / "g", "g")], WANTED, tmp_path)
+        locate_images([Source(tmp_path / "g", "g")], names_of_ids(WANTED), tmp_path)
 
 
 def test_the_folder_of_downloads_may_be_empty_or_absent(tmp_path: Path) -> None:
     sources = sources_from([{"urls": True}], tmp_path / "downloads")
-    assert locate_images(sources, WANTED, tmp_path) == {}
+    assert locate_images(sources, names_of_ids(WANTED), tmp_path) == {}
     (tmp_path / "downloads").mkdir()
-    assert locate_images(sources, WANTED, tmp_path) == {}
+    assert locate_images(sources, names_of_ids(WANTED), tmp_path) == {}
 
 
 def test_verification_is_the_default_and_can_be_declared_away() -> None:

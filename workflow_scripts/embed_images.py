@@ -9,6 +9,7 @@ import numpy as np
 from fairgen.devices import add_gpu_options, leased_device
 from fairgen.errors import UserError, run
 from fairgen.files import write_npz
+from fairgen.images import id_array
 from fairgen.metadata import assign_group
 from fairgen.probes.openclip import embed_images, load_openclip
 from fairgen.tables import read_table, write_csv
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = np.load(args.images, mmap_mode="r")
     with leased_device(args.device, args.gpu_slots, "embedding", args.gpus) as device:
         embedding = embed_images(model, preprocess, images, table["row"].to_numpy(dtype=np.int64), device)
-    write_npz({"md5hash": table["md5hash"].to_numpy(dtype="S32"), "embedding": embedding}, args.embeddings)
+    write_npz({"md5hash": id_array(table["md5hash"]), "embedding": embedding}, args.embeddings)
     write_csv(table, args.metadata)
 
 

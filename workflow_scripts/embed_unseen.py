@@ -10,7 +10,7 @@ from fairgen.devices import add_gpu_options, leased_device, make_deterministic, 
 from fairgen.errors import run
 from fairgen.evaluation import images_at_a_time
 from fairgen.files import write_npz
-from fairgen.images import read_images
+from fairgen.images import id_array, read_images
 from fairgen.metadata import assign_group
 from fairgen.progress import track
 from fairgen.seals import check_seal
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             means = model.encoder(to_unit_range(images))[0]
             parts.append((means.mean(dim=(2, 3)) if args.latents == "pooled" else means).cpu().numpy())
     array = "mu_pooled" if args.latents == "pooled" else "mu"  # as evaluate_vae.py calls them
-    write_npz({"md5hash": table["md5hash"].to_numpy(dtype="S32"), array: np.concatenate(parts)}, args.embeddings)
+    write_npz({"md5hash": id_array(table["md5hash"]), array: np.concatenate(parts)}, args.embeddings)
     write_csv(table.assign(group=assign_group(table[args.label], args.light, args.dark)), args.metadata)
     print(f"{len(rows)} of {len(index)} packed images, {int(seen.sum())} were in the training set {args.train_set}")
 

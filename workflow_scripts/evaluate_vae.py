@@ -11,7 +11,7 @@ from fairgen.devices import add_gpu_options, leased_device, make_deterministic, 
 from fairgen.errors import run
 from fairgen.evaluation import evaluate, sample_prior
 from fairgen.files import write_npz
-from fairgen.images import read_images, rows_of
+from fairgen.images import id_array, read_images, rows_of
 from fairgen.perceptual import load_perceptual_loss
 from fairgen.seals import check_seal
 from fairgen.tables import read_table, write_parquet
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     table.insert(3, "group", test["group"].to_numpy())
     write_parquet(table.join(measured), args.evaluation)
     embeddings = {
-        "md5hash": table["md5hash"].to_numpy().astype("S32"),
+        "md5hash": id_array(table["md5hash"]),
         "group": table["group"].to_numpy().astype("U5"),
         "mu_pooled": means.mean(axis=(2, 3)),
     }

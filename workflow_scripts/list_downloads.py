@@ -11,6 +11,7 @@ from pathlib import Path
 from fairgen.download import is_held
 from fairgen.errors import run
 from fairgen.files import read_rows, row_writer
+from fairgen.image_names import stored_names
 from fairgen.sources import locate_images, sources_from
 from fairgen.stored import stored_hashes
 
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     hashes = stored_hashes(args.metadata)
     local = sources_from([entry for entry in args.sources if "urls" not in entry], args.work)
-    locations = locate_images(local, hashes, args.work)
+    locations = locate_images(local, stored_names(args.metadata), args.work)
     rows, wanted = read_rows(args.metadata), 0
     with row_writer(args.output, ["md5hash", "url"]) as write, ThreadPoolExecutor(args.workers) as pool:
         while part := list(islice(rows, 1000)):

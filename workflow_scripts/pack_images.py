@@ -13,6 +13,7 @@ from fairgen.availability import COLUMNS
 from fairgen.decoding import MAX_PIXELS
 from fairgen.errors import run
 from fairgen.files import move_into_place, read_rows, row_writer
+from fairgen.image_names import stored_names
 from fairgen.metadata import ROW_COLUMNS
 from fairgen.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from fairgen.sources import locate_images, sources_from
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # Nothing is held for every image: the lists lie on disk, the tables are read and written row by row.
     hashes = stored_hashes(args.metadata)
-    locations = locate_images(sources_from(args.sources, args.downloads), hashes, args.work)
+    locations = locate_images(sources_from(args.sources, args.downloads), stored_names(args.metadata), args.work)
     settings = Settings(args.side, args.icc, args.max_pixels)
     pack_images(hashes, locations, settings, work_folder=args.work, workers=args.workers)
     downloads = Stored(_read_downloads(args.download_status), Download)

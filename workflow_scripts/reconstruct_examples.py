@@ -9,7 +9,7 @@ from fairgen.devices import add_gpu_options, leased_device, make_deterministic, 
 from fairgen.errors import run
 from fairgen.evaluation import choose_examples, reconstruct
 from fairgen.files import write_npz
-from fairgen.images import read_images, read_names, rows_of
+from fairgen.images import id_array, read_images, read_names, rows_of
 from fairgen.tables import read_parquet
 from fairgen.weights import load_weights
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for name, path in zip(args.train_sets, args.models, strict=True)
         }
     labels = {
-        "md5hash": examples["md5hash"].to_numpy().astype("S32"),
+        "md5hash": id_array(examples["md5hash"]),
         "group": examples["group"].to_numpy().astype("U5"),
         "quantile": examples["quantile"].to_numpy(),
     }

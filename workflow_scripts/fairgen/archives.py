@@ -11,12 +11,12 @@ import re
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from fairgen.errors import UserError
 from fairgen.files import atomic_path
-from fairgen.folders import IMAGE_NAME
+from fairgen.image_names import Names, image_in
 from fairgen.locations import MAX_BYTES, READ_ERRORS, Location, Source, open_zip, stamp_of
 
 MAX_UNPACKED = 500 * 1024**3  # of a compressed tar, wanted or not: beyond that it is taken for a bomb
@@ -33,7 +33,7 @@ class BoundedTarInfo(tarfile.TarInfo):
         return super()._proc_member(archive)  # type: ignore[misc]
 
 
-def in_zip(source: Source, wanted: Collection[str]) -> Iterator[tuple[str, Location]]:
+def in_zip(source: Source, wanted: Names) -> Iterator[tuple[str, Location]]:
     """The wanted members of a zip, each with its md5hash."""
     path = str(source.path)
     stamp = stamp_of(path)
@@ -42,7 +42,7 @@ def in_zip(source: Source, wanted: Collection[str]) -> Iterator[tuple[str, Locat
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: the zip archive cannot be read ({error}). Is the copy complete?") from error
     for member in members:
-        md5hash = _wanted_hash(member.filename, wanted)
+        md5hash = image_in(member.filename, wanted)
         if md5hash is not None:
             yield (
                 md5hash,
@@ -69,14 +69,14 @@ def is_tar(path: Path) -> bool:
     return True
 
 
-def in_tar(source: Source, wanted: Collection[str], spool_folder: Path) -> Iterator[tuple[str, Location]]:
+def in_tar(source: Source, wanted: Names, spool_folder: Path) -> Iterator[tuple[str, Location]]:
     """The wanted members of a tar, each with its md5hash; of one that breaks off, those before the break."""
     with open(source.path, "rb") as file:
         plain = _is_plain_tar(file.read(tarfile.BLOCKSIZE))
     if plain:
         with tarfile.open(source.path, "r:", tarinfo=BoundedTarInfo) as archive:
             for member in _members(archive, source.path):
-                md5hash = _wanted_hash(member.name, wanted)
+                md5hash = image_in(member.name, wanted)
                 if md5hash is not None:
                     yield md5hash, _tar_location(member, source, source.path, member.offset_data)
     else:
@@ -119,12 +119,12 @@ def _tar_location(member: tarfile.TarInfo, source: Source, path: Path, offset: i
     )
 
 
-def _spooled(source: Source, wanted: Collection[str], folder: Path) -> Iterator[tuple[str, Location]]:
+def _spooled(source: Source, wanted: Names, folder: Path) -> Iterator[tuple[str, Location]]:
     """The wanted members of a compressed tar, from copies of their bytes; made now, or by an earlier stage or run."""
     path = str(source.path.resolve())
     key = hashlib.sha256(json.dumps([path, stamp_of(path)]).encode())
-    for md5hash in wanted:
-        key.update(md5hash.encode())
+    for names in wanted.values():
+        key.update(json.dumps(names).encode())
     spool = folder / f"{key.hexdigest()[:32]}.spool"
     contents = spool.with_suffix(".jsonl")
     if not contents.exists():
@@ -137,7 +137,7 @@ def _spooled(source: Source, wanted: Collection[str], folder: Path) -> Iterator[
             yield md5hash, Location(*fields)
 
 
-def _spool(source: Source, wanted: Collection[str], spool: Path) -> Iterator[tuple[str, Location]]:
+def _spool(source: Source, wanted: Names, spool: Path) -> Iterator[tuple[str, Location]]:
     """Copy the wanted members of a compressed tar behind one another into one file, reading the archive once."""
     offset = 0
     with (
@@ -148,7 +148,7 @@ def _spool(source: Source, wanted: Collection[str], spool: Path) -> Iterator[tup
         for member in _members(archive, source.path):
             if member.offset_data + member.size > MAX_UNPACKED:
                 raise UserError(f"{source.path}: unpacks to more than {MAX_UNPACKED} bytes; refused as a bomb.")
-            md5hash = _wanted_hash(member.name, wanted)
+            md5hash = image_in(member.name, wanted)
             if md5hash is None:
                 continue
             location = _tar_location(member, source, spool, offset)
@@ -159,11 +159,6 @@ def _spool(source: Source, wanted: Collection[str], spool: Path) -> Iterator[tup
                 except (tarfile.TarError, *READ_ERRORS) as error:
                     location = location._replace(refused=f"the archive breaks off or is damaged here ({error})")
             yield md5hash, location
-
-
-def _wanted_hash(member: str, wanted: Collection[str]) -> str | None:
-    match = IMAGE_NAME.fullmatch(PurePosixPath(member.replace("\\", "/")).name)
-    return match[1].lower() if match and match[1].lower() in wanted else None
 
 
 def _escapes(member: str) -> str:

@@ -5,6 +5,7 @@ Perceptual hash: the signs of the 64 lowest frequencies of the discrete cosine t
 from the imagehash library, 64 bits. Two images are near-duplicates when their hashes differ in few bits.
 """
 
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
@@ -131,6 +132,14 @@ def read_embeddings(path: Path, hashes: Sequence[str]) -> npt.NDArray[np.float32
             f"{len(matrices)} such arrays for {len(names)} hashes."
         )
     rows = {md5hash: row for row, md5hash in enumerate(names)}
+    absent = [md5hash for md5hash in hashes if md5hash not in rows]
+    if len(absent) == len(hashes):
+        raise UserError(
+            f"{path}: expected embeddings of the photographs, by their ids, such as {hashes[0]}; found other ids, such "
+            f"as {', '.join(names[:1]) or 'none at all'}."
+        )
+    if absent:
+        warnings.warn(f"{path}: no embedding for {len(absent)} of {len(hashes)} photographs", stacklevel=2)
     embeddings = np.zeros((len(hashes), matrices[0].shape[1]), np.float32)
     for target, md5hash in enumerate(hashes):
         if md5hash in rows:

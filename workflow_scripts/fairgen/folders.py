@@ -7,11 +7,23 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-IMAGE_NAME = re.compile(r"([0-9a-f]{32})\.(?:jpe?g|png)", re.IGNORECASE)
+# Endings of the formats that `fairgen.decoding` reads; what is in a file decides, not its ending.
+ENDING = re.compile(r"\.(?:jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?)", re.IGNORECASE)
 
 
-def image_files(folder: str | Path) -> Iterator[tuple[str, str]]:
-    """Every file under `folder` that is called like an image, with its md5hash; links to folders are followed.
+def has_image_ending(name: str) -> bool:
+    """Whether a file is called like an image."""
+    return not name.startswith(".") and stem_of(name) != name
+
+
+def stem_of(name: str) -> str:
+    """The name without the ending of an image."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if stem and ENDING.fullmatch(dot + ending) else name
+
+
+def image_files(folder: str | Path) -> Iterator[str]:
+    """Every file under `folder` that is called like an image; links to folders are followed.
 
     Each folder is entered once: no link leads round in a circle, and no image is met twice. An image that lies under
     `folder` has its own name, one behind links the name by the first of them. An absent folder has no images; one that
@@ -39,13 +51,12 @@ def image_files(folder: str | Path) -> Iterator[tuple[str, str]]:
             continue
         with found as entries:
             for entry in entries:
-                match = IMAGE_NAME.fullmatch(entry.name)
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
                 elif entry.is_symlink() and os.path.isdir(entry.path):  # entry.is_dir fails at a link to itself
                     links.add(entry.path)
-                elif match:
-                    yield entry.path, match[1].lower()
+                elif has_image_ending(entry.name):
+                    yield entry.path
                 elif entry.is_symlink() and not os.path.exists(entry.path):
                     _warn(f"{entry.path} is a link to nothing that can be read")
 
@@ -68,5 +79,5 @@ def _warn(what: str) -> None:
 
 def folder_fingerprint(folder: str | Path) -> str:
     """A hash of the names of the image files under `folder`: changes when images come or go, not when touched."""
-    names = sorted(os.path.relpath(path, folder) for path, _ in image_files(folder))
+    names = sorted(os.path.relpath(path, folder) for path in image_files(folder))
     return hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()

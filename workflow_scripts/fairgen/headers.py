@@ -9,6 +9,10 @@ TITLE_LINES = 20  # lines in which a header is looked for, to say where it is
 MOST_NAMES = 40  # columns that a message lists
 
 
+class MissingColumnsError(UserError):
+    """A needed column is not in the table."""
+
+
 def column_names(record: Sequence[str]) -> list[str]:
     """Names without the blanks around them."""
     return [name.strip() for name in record]
@@ -26,12 +30,12 @@ def check_names(path: Path, names: Sequence[str]) -> None:
         raise UserError(f"{path}: expected every column once; found twice: {', '.join(twice)}")
 
 
-def missing_columns(path: Path, needed: Sequence[str], names: Sequence[str], where: str) -> UserError:
+def missing_columns(path: Path, needed: Sequence[str], names: Sequence[str], where: str) -> MissingColumnsError:
     """The error of a table without all needed columns."""
     absent = [column for column in needed if column not in names]
     shown = ", ".join(map(repr, names[:MOST_NAMES]))
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return UserError(
+    return MissingColumnsError(
         f"{path}: expected the columns {', '.join(needed)}; missing: {', '.join(absent)}; "
         f"found ({where}): {shown[:2000] or 'nothing'}{more}"
     )

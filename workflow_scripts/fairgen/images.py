@@ -37,6 +37,12 @@ def rows_of(md5hashes: Collection[str], packed: Iterable[str]) -> NDArray[np.int
     return np.asarray(rows, dtype=np.int64)
 
 
+def id_array(ids: Iterable[str]) -> NDArray[np.str_] | NDArray[np.bytes_]:
+    """Names of images as an array without Python objects: bytes where they are ASCII, as hashes are, else text."""
+    names = np.asarray(list(ids), dtype=str)
+    return names.astype("S") if all(name.isascii() for name in names.tolist()) else names
+
+
 def read_images(path: str | Path, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The photographs at `rows` of data/images.npy: uint8 (n, S, S, 3), RGB. Only these are read from disk."""
     packed = np.load(path, mmap_mode="r", allow_pickle=False)

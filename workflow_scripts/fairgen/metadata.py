@@ -1,61 +1,128 @@
-"""The annotation table: the columns of Fitzpatrick17k, checked, one row per image."""
+"""The annotation table: whatever its columns and codes are called, checked, one row per image."""
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
 
 from fairgen.errors import UserError
 from fairgen.foreign_tables import read_foreign
+from fairgen.headers import MissingColumnsError
 
-REQUIRED = ["md5hash", "fitzpatrick_scale", "label", "nine_partition_label", "three_partition_label"]
 SKIN_TYPE_COLUMNS = ["fitzpatrick_scale", "fitzpatrick_centaur"]
-COLUMNS = [
-    "md5hash",
-    "fitzpatrick_scale",
-    "fitzpatrick_centaur",
-    "label",
-    "nine_partition_label",
-    "three_partition_label",
-    "qc",
-    "url",
-    "atlas",
-]
+LABELS = ["label", "nine_partition_label", "three_partition_label"]  # conditions, from fine to coarse
+COLUMNS = ["md5hash", *SKIN_TYPE_COLUMNS, *LABELS, "qc", "url", "atlas"]
 # What an image's row in a later table says about it.
 ROW_COLUMNS = [column for column in COLUMNS if column not in ("qc", "url")]
 CONTROL = r"[\x00-\x1f\x7f]"  # characters that no name or address holds
+MD5 = "[0-9a-f]{32}"
+# An id may become a file name.
+SAFE_ID = r"(?!\.)[^/\\\x00-\x1f\x7f]{1,100}"
 MISSING_TYPE = -1  # the published table's code for "no skin type given"
+UNKNOWN_SOURCE = "unknown"
 ATLASES = {"dermaamin.com": "dermaamin", "atlasdermatologico.com.br": "atlasdermatologico"}
 
 
-def read_metadata(path: str | Path) -> pd.DataFrame:
-    """Read and check an annotation table with the columns of Fitzpatrick17k; prints how it was read.
+@dataclass(frozen=True)
+class TableFormat:
+    """What a table calls its columns, and how it codes skin types.
 
-    Optional columns that are absent are filled: `fitzpatrick_centaur` with -1, `qc` and `url` with
-    empty text. Other columns are left out.
+    `columns` are the names of data.columns; those that it leaves out are called as in Fitzpatrick17k, where the table
+    has them. `codes` maps cells to types from 1 to 6; empty: the cells are these numbers, and -1 is missing.
+    `missing` are cells that mean missing, beside empty ones.
+    """
+
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    codes: Mapping[str, int] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    def name(self, key: str) -> str:
+        """The table's name for one of the columns in `_FITZPATRICK17K`."""
+        return str(self.columns.get(key, _FITZPATRICK17K[key]))
+
+    @property
+    def conditions(self) -> list[str]:
+        """The table's names for its levels of conditions, from fine to coarse."""
+        return list(self.columns.get("conditions", LABELS))
+
+    @property
+    def needed(self) -> list[str]:
+        """The columns that must be there: those that every study needs and those that were named."""
+        named = [key for key in _FITZPATRICK17K if key in ("id", "skin_type") or key in self.columns]
+        return list(dict.fromkeys([*(self.name(key) for key in named), *self.conditions]))
+
+
+_FITZPATRICK17K = {
+    "id": "md5hash",
+    "skin_type": "fitzpatrick_scale",
+    "second_skin_type": "fitzpatrick_centaur",
+    "url": "url",
+    "file": "",
+    "source": "",
+}
+
+
+def table_format(columns: Mapping[str, Any], skin_types: Mapping[str, Any]) -> TableFormat:
+    """The format that the blocks data.columns and data.skin_types of a configuration describe."""
+    codes = {_plain(cell): kind for cell, kind in skin_types.items() if cell != "missing"}
+    return TableFormat(columns, codes, tuple(_plain(cell) for cell in skin_types.get("missing", ())))
+
+
+def read_metadata(path: str | Path, form: TableFormat | None = None) -> pd.DataFrame:
+    """Read and check an annotation table.
+
+    Columns that are absent and were not named are filled: the second skin type with -1, `qc` and `url` with empty
+    text; of one or two levels of conditions the coarser ones stay empty. Other columns are left out.
 
     Returns:
-        One row per image in the order of the file, columns as in `COLUMNS`; skin types are integers,
-        -1 (missing) or 1 to 6; `atlas` comes from the host of the URL.
+        One row per image in the order of the file, columns as in `COLUMNS`, and `file` if the format names it; skin
+        types are integers, -1 (missing) or 1 to 6; `atlas` is the source that the format names or comes from the host
+        of the URL, `unknown` without either.
 
     Raises:
         UserError: see `read_foreign`; or a value is not what it should be; names the column and line.
     """
-    brought = read_foreign(path, REQUIRED)
+    form = form or TableFormat()
+    try:
+        brought = read_foreign(path, form.needed)
+    except MissingColumnsError as error:
+        raise UserError(
+            f"{error}. data.columns says what a table calls its columns, such as {{id: DDI_ID}}."
+        ) from error
     print(f"{path}: {brought.found}")
     raw = brought.cells
-    table = pd.DataFrame({"md5hash": _hashes(raw["md5hash"], path)})
-    for column in SKIN_TYPE_COLUMNS:
-        table[column] = _skin_types(raw[column], path) if column in raw.columns else MISSING_TYPE
-    for column in ["label", "nine_partition_label", "three_partition_label"]:
-        table[column] = _labels(raw[column], path)
-    for column in ["qc", "url"]:
+    table = pd.DataFrame({"md5hash": _ids(raw[form.name("id")], path)})
+    for column, key in zip(SKIN_TYPE_COLUMNS, ("skin_type", "second_skin_type"), strict=True):
+        there = form.name(key) in raw.columns
+        table[column] = _skin_types(raw[form.name(key)], form, path) if there else MISSING_TYPE
+    table[LABELS] = ""
+    for column, name in zip(LABELS, form.conditions, strict=False):
+        table[column] = _labels(raw[name], path)
+    for column, name in (("qc", "qc"), ("url", form.name("url"))):
         # A line break in a cell would be one in the tables written from this one.
-        table[column] = raw[column].str.replace(CONTROL, " ", regex=True).str.strip() if column in raw.columns else ""
-    table["atlas"] = table["url"].map(atlas_of)
-    return table[COLUMNS].reset_index(drop=True)
+        table[column] = raw[name].str.replace(CONTROL, " ", regex=True).str.strip() if name in raw.columns else ""
+    if "source" in form.columns:
+        table["atlas"] = _sources(raw[form.name("source")], path)
+    else:
+        table["atlas"] = table["url"].map(atlas_of)
+    if "file" not in form.columns:
+        return table[COLUMNS].reset_index(drop=True)
+    table["file"] = _files(raw[form.name("file")], path)
+    return table[[*COLUMNS, "file"]].reset_index(drop=True)
+
+
+def given_levels(table: pd.DataFrame) -> list[str]:
+    """The levels of conditions that the data have, from fine to coarse: the columns of `LABELS` that are not empty."""
+    return [column for column in LABELS if table[column].fillna("").ne("").any()]
+
+
+def not_md5(ids: "pd.Series[str]") -> "pd.Series[str]":
+    """The ids that cannot be the MD5 of a file."""
+    return ids[~ids.str.fullmatch(MD5)]
 
 
 def assign_group(skin_type: pd.Series, light: Collection[int], dark: Collection[int]) -> pd.Series:
@@ -73,32 +140,69 @@ def atlas_of(url: str) -> str:
     return ATLASES.get(host, "unknown")
 
 
-def _hashes(column: pd.Series, path: str | Path) -> pd.Series:
-    hashes = column.str.strip()
-    upper = hashes.str.contains("[A-F]", regex=True)
-    if upper.any():
-        warnings.warn(f"{path}: {int(upper.sum())} values of md5hash have capitals; read as lower case", stacklevel=3)
-    hashes = hashes.str.lower()
-    _reject(column, ~hashes.str.fullmatch("[0-9a-f]{32}"), "32 hexadecimal digits", path)
-    _reject(column, hashes.duplicated(), "every hash once (delete the second row of each image)", path)
-    return hashes
+def _ids(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":
+    ids = column.str.strip()
+    if ids.str.fullmatch(MD5, case=False).all():
+        upper = ids.str.contains("[A-F]", regex=True)
+        if upper.any():
+            warnings.warn(
+                f"{path}: {int(upper.sum())} values of {column.name} have capitals; read as lower case", stacklevel=4
+            )
+        ids = ids.str.lower()
+    expected = "an id that can be a file name (1 to 100 characters, no slash, no dot in front)"
+    _reject(column, ~ids.str.fullmatch(SAFE_ID), expected, path)
+    _reject(column, ids.str.casefold().duplicated(), "every id once, capitals or not", path)
+    return ids
 
 
-def _skin_types(column: pd.Series, path: str | Path) -> pd.Series:
-    values = column.str.strip().replace("", str(MISSING_TYPE))
-    # "3.0" is what a table looks like after a round trip through a spreadsheet or pandas.
-    values = values.str.replace(r"\.0+$", "", regex=True)
-    _reject(column, ~values.isin([str(MISSING_TYPE), *"123456"]), "a Fitzpatrick type from 1 to 6, or -1", path)
-    return values.astype("int64")
+def _skin_types(column: "pd.Series[str]", form: TableFormat, path: str | Path) -> "pd.Series[int]":
+    codes = form.codes or {str(kind): kind for kind in (MISSING_TYPE, *range(1, 7))}
+    cells = column.str.strip()
+    types = cells.map(_plain).map({**codes, **dict.fromkeys(("", *form.missing), MISSING_TYPE)})
+    unknown = cells[types.isna()]
+    if len(unknown):
+        found = [
+            f"{cell!r} in {len(rows):,} row{'s' if len(rows) > 1 else ''} (the first is {rows.name} {rows[0]})"
+            for cell, rows in unknown.index.groupby(unknown).items()
+        ]
+        more = f" and {len(found) - 5} other values" if len(found) > 5 else ""
+        raise UserError(
+            f"{path}: column {column.name}: expected {', '.join(codes)} or an empty cell"
+            f"{''.join(f', {cell}' for cell in form.missing)}; found {', '.join(found[:5])}{more}. "
+            "data.skin_types says which Fitzpatrick type a cell stands for, such as {FST1: 1}, and which cells mean "
+            "that none was given, such as {missing: [unknown]}."
+        )
+    return types.astype("int64")
 
 
-def _labels(column: pd.Series, path: str | Path) -> pd.Series:
+def _plain(cell: object) -> str:
+    """A code as text; "3.0" is what 3 looks like after a round trip through a spreadsheet or pandas."""
+    text = str(cell).strip()
+    whole = text.rstrip("0")
+    return whole[:-1] if whole.endswith(".") and whole[:-1].lstrip("-").isdigit() else text
+
+
+def _labels(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":
     labels = column.str.strip()
     _reject(column, (labels == "") | labels.str.contains(CONTROL, regex=True), "a condition name", path)
     return labels
 
 
-def _reject(column: pd.Series, wrong: pd.Series, expected: str, path: str | Path) -> None:
+def _sources(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":
+    names = column.str.strip()
+    _reject(column, names.str.contains(CONTROL, regex=True), "the name of a source", path)
+    return names.replace("", UNKNOWN_SOURCE)
+
+
+def _files(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":
+    files = column.str.strip().str.replace("\\", "/", regex=False)
+    wrong = (files == "") | files.str.endswith("/") | files.str.contains(CONTROL, regex=True)
+    _reject(column, wrong, "the name of an image file, such as 000001.png", path)
+    _reject(column, files.str.casefold().duplicated(), "every file once, capitals or not", path)
+    return files
+
+
+def _reject(column: "pd.Series[str]", wrong: "pd.Series[bool]", expected: str, path: str | Path) -> None:
     """Raise a `UserError` for the first rows where `wrong` holds."""
     if not wrong.any():
         return

@@ -28,7 +28,7 @@ from fairgen.progress import progress
 ARRAY = "images.npy"  # in the work folder, until it is complete
 JOURNAL = "journal.jsonl"  # beside it: a line per chunk, with its key and its outcomes
 CHUNK_BYTES = 4 * 1024 * 1024  # of pixels in a chunk: with it, memory is the same at every image size
-FORMAT = 3  # of the journal and of what decode_square makes; raise it when either changes
+FORMAT = 4  # of the journal and of what decode_square makes; raise it when either changes
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,16 @@ def read_image(
 
     Returns:
         Pixels as from `decode_square`, or None; where nothing works, the outcome has the status of the
-        first place and the details of all.
+        first place and the details of all. Where names alone are trusted, files of one source that are called like the
+        same image and differ are none of them taken.
     """
     failures: list[tuple[str, str]] = []
     for place in places:
         try:
             data = read_bytes(place, settings.max_bytes)
+            if not place.verify and (other := _another(place, places, data, settings.max_bytes)):
+                failures.append(("several-files", f"{place}: {other} goes by the same name and differs"))
+                continue
             if place.verify and not has_hash(data, md5hash):
                 failures.append(("wrong-hash", f"{place}: the MD5 of its {len(data)} bytes is not its name"))
                 continue
@@ -179,6 +183,18 @@ def read_image(
             return pixels, Outcome("ok", place.source, place.verify, width, height, detail)
     status = failures[0][0] if failures else "missing"
     return None, Outcome(status, "", False, 0, 0, "; ".join(text for _, text in failures))
+
+
+def _another(place: Location, places: Sequence[Location], data: bytes, limit: int) -> Location | None:
+    """A file in the same source that is called like the same image and holds other bytes, if there is one."""
+    for other in places:
+        if other.rank == place.rank and other != place:
+            try:
+                if read_bytes(other, limit) != data:
+                    return other
+            except UnreadableError:  # nothing to choose between
+                continue
+    return None
 
 
 def _job_key(job: Job, settings: Settings) -> str:

@@ -1,14 +1,16 @@
-"""Where the images may lie: a list of folders and archives of files called `<md5hash>.jpg`, tried in order."""
+"""Where the images may lie: a list of folders and archives of image files, tried in order."""
 
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fairgen.archives import in_tar, in_zip, is_tar
 from fairgen.errors import UserError
 from fairgen.folders import image_files
+from fairgen.image_names import Names, image_in
 from fairgen.locations import Location, Source, stamp_of
 from fairgen.stored import Stored
 
@@ -25,7 +27,7 @@ def sources_from(entries: Sequence[dict[str, Any]], downloads: Path) -> list[Sou
     return sources
 
 
-def locate_images(sources: Collection[Source], wanted: Collection[str], spool_folder: str | Path) -> Stored[Location]:
+def locate_images(sources: Collection[Source], wanted: Names, spool_folder: str | Path) -> Stored[Location]:
     """Where each wanted image may be found, the most preferred place first.
 
     Memory does not grow with the number of images, but for 0.7 KB for each member of a zip, whose directory is read
@@ -33,7 +35,7 @@ def locate_images(sources: Collection[Source], wanted: Collection[str], spool_fo
 
     Args:
         sources: in order of preference.
-        wanted: md5hashes, lower case; each image found is looked up in it.
+        wanted: what the files of the images are called; each file found is looked up in it.
         spool_folder: takes copies of the members of compressed tars, which cannot be read at random; those that
             are there already are used.
 
@@ -53,14 +55,15 @@ def locate_images(sources: Collection[Source], wanted: Collection[str], spool_fo
                 yield from places
             elif not source.may_be_empty:
                 raise UserError(
-                    f"{source.path}: none of its files is called <md5hash>.jpg (or .jpeg, .png) with a hash of the "
-                    "metadata. Check the path; files under other names have to be renamed first."
+                    f"{source.path}: none of its files belongs to a row of the table.{_examples(source.path)} The "
+                    f"table asks for {', '.join(names[0].path for names in islice(wanted.values(), 3))} ... Files are "
+                    "called like the ids, with any ending, or as in the column that data.columns.file names."
                 )
 
     return Stored(found(), Location)
 
 
-def _locations(source: Source, wanted: Collection[str], spool_folder: Path) -> Iterator[tuple[str, Location]]:
+def _locations(source: Source, wanted: Names, spool_folder: Path) -> Iterator[tuple[str, Location]]:
     if source.path.is_dir():
         return _in_folder(source, wanted)
     if source.may_be_empty and not source.path.exists():
@@ -77,11 +80,20 @@ def _locations(source: Source, wanted: Collection[str], spool_folder: Path) -> I
     )
 
 
-def _in_folder(source: Source, wanted: Collection[str]) -> Iterator[tuple[str, Location]]:
-    for path, md5hash in image_files(source.path):
-        if md5hash in wanted:
+def _in_folder(source: Source, wanted: Names) -> Iterator[tuple[str, Location]]:
+    for path in image_files(source.path):
+        md5hash = image_in(path, wanted)
+        if md5hash is not None:
             try:
                 (size, modified), refused = stamp_of(path), ""
             except OSError as error:  # such as a link to nowhere
                 size, modified, refused = 0, 0, f"{type(error).__name__}: {error.strerror}"
             yield md5hash, Location(source.rank, path, "", -1, size, modified, source.name, source.verify, refused)
+
+
+def _examples(path: Path) -> str:
+    """What the images in a folder are called, as a sentence; of an archive, none."""
+    if not path.is_dir():
+        return ""
+    names = sorted(Path(name).name for name in islice(image_files(path), 3))
+    return f" It holds {', '.join(names)} ..." if names else " No file in it has the ending of an image."

@@ -20,7 +20,17 @@ from fairgen.files import atomic_path, write_text
 TEXT = frozenset(
     {
         # images
-        *("md5hash", "label", "nine_partition_label", "three_partition_label", "qc", "url", "url_alphanum", "atlas"),
+        *(
+            "md5hash",
+            "label",
+            "nine_partition_label",
+            "three_partition_label",
+            "qc",
+            "url",
+            "url_alphanum",
+            "atlas",
+            "file",
+        ),
         *("cluster", "detail", "role", "source", "status", "tone_class"),
         *("conflict", "duplicate_of", "variant"),  # of generated photographs
         # results

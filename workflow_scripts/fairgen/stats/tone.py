@@ -85,7 +85,9 @@ def _curve(measured: pd.DataFrame, level: float) -> pd.DataFrame:
     elif np.ptp(measured["log_mse"]) <= ROUNDING:
         reason = "every image has the same error"
     if reason:
-        return pd.DataFrame([dict.fromkeys(["ita", "mse", "ci_low", "ci_high"], np.nan) | {"warnings": NO_CURVE + reason}])
+        return pd.DataFrame(
+            [dict.fromkeys(["ita", "mse", "ci_low", "ci_high"], np.nan) | {"warnings": NO_CURVE + reason}]
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit = smf.ols(f"log_mse ~ cr(ita_in, df={SPLINE_DF}, constraints='center')", measured).fit(cov_type="HC3")

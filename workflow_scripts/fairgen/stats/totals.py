@@ -55,7 +55,9 @@ def error_totals(models: Iterable[pd.DataFrame], metric: str = "mse") -> tuple[p
         where = f"training set {model['train_set'].iloc[0]}, run {model['run'].iloc[0]}"
         if not (model[metric] >= 0).all():
             image = model.loc[~(model[metric] >= 0)].iloc[0]
-            raise UserError(f"{where}: {metric} of image {image['md5hash']}: expected 0 or more, found {image[metric]}.")
+            raise UserError(
+                f"{where}: {metric} of image {image['md5hash']}: expected 0 or more, found {image[metric]}."
+            )
         absent = sorted(set(GROUPS) - set(model["group"]))
         if absent:
             raise UserError(f"{where}: expected {absent[0]} test images, found none.")

@@ -144,7 +144,9 @@ def ensemble_table(
         key = {"train_set": name, "dark_share": share, "score": "ensemble_var"}
         counts = {"n_runs": n_runs, "n_images": len(images)}
         lost = len(every) - len(images)
-        left_out = f"{lost} of {len(every)} images left out: fewer than two models did not train on them" if lost else ""
+        left_out = (
+            f"{lost} of {len(every)} images left out: fewer than two models did not train on them" if lost else ""
+        )
         if images["group"].nunique() < 2:
             table.append(key | counts | {"note": joined(left_out, "no such score for images of both groups")})
             continue
