@@ -112,7 +112,7 @@ class StudyProgress(logging.Handler):
     def __init__(
         self, estimate: Estimate, stream: TextIO, writers: Sequence[logging.Handler], seconds_between_lines: float
     ) -> None:
-        """`writers` write to the same terminal; `seconds_between_lines`: in a log, a terminal's changes every second."""
+        """`writers` write to the same terminal; `seconds_between_lines`: in a log, a terminal has one a second."""
         super().__init__()
         self.estimate = estimate
         self.stream = stream
