@@ -9,7 +9,8 @@ import pandas as pd
 
 from fairgen.errors import UserError
 
-REQUIRED = ["md5hash", "fitzpatrick_scale", "label", "nine_partition_label", "three_partition_label"]
+LABELS = ["label", "nine_partition_label", "three_partition_label"]
+REQUIRED = ["md5hash", "fitzpatrick_scale", *LABELS]
 SKIN_TYPE_COLUMNS = ["fitzpatrick_scale", "fitzpatrick_centaur"]
 COLUMNS = [
     "md5hash",
@@ -24,7 +25,8 @@ COLUMNS = [
 ]
 # What an image's row in a later table says about it.
 ROW_COLUMNS = [column for column in COLUMNS if column not in ("qc", "url")]
-CONTROL = r"[\x00-\x1f\x7f]"  # characters that no name or address holds
+# Characters that no name or address holds: control characters, also those that a wrong encoding leaves.
+CONTROL = r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]"
 MISSING_TYPE = -1  # the published table's code for "no skin type given"
 ATLASES = {"dermaamin.com": "dermaamin", "atlasdermatologico.com.br": "atlasdermatologico"}
 
@@ -61,13 +63,20 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
     table = pd.DataFrame({"md5hash": _hashes(raw["md5hash"], path)})
     for column in SKIN_TYPE_COLUMNS:
         table[column] = _skin_types(raw[column], path) if column in raw.columns else MISSING_TYPE
-    for column in ["label", "nine_partition_label", "three_partition_label"]:
+    for column in LABELS:
         table[column] = _labels(raw[column], path)
     for column in ["qc", "url"]:
         # A line break in a cell would be one in the tables written from this one.
         table[column] = raw[column].str.replace(CONTROL, " ", regex=True).str.strip() if column in raw.columns else ""
     table["atlas"] = table["url"].map(atlas_of)
     return table[COLUMNS]
+
+
+def alike(labels: pd.Series) -> list[list[str]]:
+    """Names that differ in case or in the blanks between words alone, sorted."""
+    names = pd.Series(sorted(labels.unique()), dtype=str)
+    folded = names.map(lambda name: " ".join(name.casefold().split()))
+    return [same.tolist() for _, same in names.groupby(folded) if len(same) > 1]
 
 
 def assign_group(skin_type: pd.Series, light: Collection[int], dark: Collection[int]) -> pd.Series:
@@ -105,9 +114,17 @@ def _skin_types(column: pd.Series, path: str | Path) -> pd.Series:
 
 
 def _labels(column: pd.Series, path: str | Path) -> pd.Series:
-    labels = column.str.strip()
-    _reject(column, (labels == "") | labels.str.contains(CONTROL, regex=True), "a condition name", path)
-    return labels
+    """The names as they are, but for what would be two names to a program and one to a reader."""
+    empty = column.str.strip() == ""
+    _reject(column, empty | column.str.contains(CONTROL, regex=True), "a condition name", path)
+    _reject(column, column != column.str.strip(), "a condition name without blanks at its ends", path)
+    composed = column.str.normalize("NFC")
+    other = column != column.groupby(composed).transform("first")
+    _reject(column, other, "one spelling of every name (this one looks like another, of other code points)", path)
+    for names in alike(column):
+        found = f"{path}: column {column.name}: {', '.join(map(repr, names))}"
+        warnings.warn(f"{found} differ in case or blanks alone; kept apart", stacklevel=3)
+    return column
 
 
 def _reject(column: pd.Series, wrong: pd.Series, expected: str, path: str | Path) -> None:
