@@ -267,7 +267,8 @@ def test_numbers_as_text() -> None:
 
 def test_the_script_reads_its_files(tmp_path: Path) -> None:
     (tmp_path / "images.json").write_text('{"synthetic": true}')
-    rows = pd.DataFrame({"fitzpatrick_scale": [1, 5], "status": ["ok", "ok"]})
+    names = {"label": ["Acne", "acne"], "nine_partition_label": "NA", "three_partition_label": "NA"}
+    rows = pd.DataFrame({"fitzpatrick_scale": [1, 5], "status": ["ok", "ok"], **names})
     rows.to_csv(tmp_path / "availability.csv", index=False)
     claims().head(1).to_csv(tmp_path / "claims.csv", index=False)
     claims().tail(1).assign(claim="P1").to_csv(tmp_path / "probe_claims.csv", index=False)
@@ -303,4 +304,5 @@ def test_the_script_reads_its_files(tmp_path: Path) -> None:
     assert 'id="table-fst_counts"' in page
     assert "code a1b2c3, modified since" in page
     assert page.index('id="claim-C1"') < page.index('id="claim-P1"')
+    assert "differ in case or blanks alone are counted apart: &#39;Acne&#39;, &#39;acne&#39;." in page
     assert "Nothing on this page says anything about patients" in page

@@ -12,7 +12,7 @@ from fairgen.errors import run
 from fairgen.files import write_text
 from fairgen.provenance import origin, read_provenance
 from fairgen.report import FigureItem, TableItem, build_report, describe_table
-from fairgen.report_conditions import availability_counts
+from fairgen.report_conditions import availability_counts, name_warnings
 from fairgen.tables import read_table
 
 
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def read_tables(paths: Sequence[Path]) -> list[TableItem]:
         return [describe_table(path.stem, path.read_bytes(), read_table(path), dictionary) for path in paths]
 
+    availability = read_table(args.availability) if args.availability else None
     page = build_report(
         args.template,
         args.config,
@@ -57,15 +58,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         read_tables(args.tables),
         read_tables(args.data_tables),
         read_table(args.design) if args.design else pd.DataFrame(),
-        availability_counts(read_table(args.availability), splits["light"], splits["dark"], splits["label"])
-        if args.availability
-        else [],
+        []
+        if availability is None
+        else availability_counts(availability, splits["light"], splits["dark"], splits["label"]),
         [
             json.loads((args.models / name / f"run{number}" / "run.json").read_text("utf-8"))
             for name in args.train_sets
             for number in range(args.runs)
         ],
         origin(read_provenance(args.provenance)) if args.provenance else {},
+        [] if availability is None else name_warnings(availability),
     )
     write_text(page, args.output)
     print(f"report: {args.output}")

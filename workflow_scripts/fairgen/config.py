@@ -1,6 +1,7 @@
 """Checks a configuration against its schema and against itself, with messages that name the key."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -9,12 +10,14 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from fairgen.errors import UserError
 
+UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"  # surrogates: halves of a character
+
 
 def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
     """Raise a `UserError` that lists every mistake in `config`, each with its key, value and remedy."""
     errors = Draft202012Validator(schema).iter_errors(config)
     mistakes = [describe(error) for found in errors for error in of_its_kind(found)]
-    mistakes += not_finite(config)
+    mistakes += unusable(config)
     mistakes = mistakes or list(contradictions(config))
     if mistakes:
         raise UserError("the configuration is not valid:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
@@ -54,6 +57,8 @@ def describe(error: ValidationError) -> str:
     hint = ""
     if error.validator == "type" and isinstance(error.instance, str) and _is_number(error.instance):
         hint = f" (YAML reads {error.instance} as text: write it with a decimal point, such as 1.0e-4, and no quotes)"
+    elif (error.validator, error.validator_value) == ("type", "string") and not isinstance(error.instance, list | dict):
+        hint = " (YAML reads words such as no, null, 1.0 and 007 as text only in quotes)"
     elif error.validator == "additionalProperties":
         block = cast(Mapping[str, Any], error.schema)
         hint = f" (known keys: {', '.join(sorted(block['properties']))})"
@@ -62,14 +67,19 @@ def describe(error: ValidationError) -> str:
     return f"{key}: {error.message}{hint}"
 
 
-def not_finite(value: object, key: str = "") -> Iterator[str]:
-    """Numbers of YAML that are none: no bound of the schema refuses `.nan`, and few refuse `.inf`."""
+def unusable(value: object, key: str = "") -> Iterator[str]:
+    """What YAML can write and no table, figure or page can show: numbers that are none, and control characters.
+
+    No bound of the schema refuses `.nan`, and few refuse `.inf`.
+    """
     if isinstance(value, Mapping):
         for name, entry in value.items():
-            yield from not_finite(entry, f"{key}.{name}" if key else str(name))
+            yield from unusable(entry, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list):
         for number, entry in enumerate(value):
-            yield from not_finite(entry, f"{key}.{number}")
+            yield from unusable(entry, f"{key}.{number}")
+    elif isinstance(value, str) and re.search(UNPRINTABLE, value):
+        yield f"{key}: {value!r} holds a control character"
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{key}: {value} is no finite number"
 

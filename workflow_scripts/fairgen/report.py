@@ -171,6 +171,7 @@ def build_report(
     availability: Sequence[Availability],
     records: Sequence[Mapping[str, Any]],
     origin: Mapping[str, str],
+    remarks: Sequence[str] = (),
 ) -> str:
     """The page as HTML text; equal inputs give equal text.
 
@@ -186,6 +187,7 @@ def build_report(
         availability: from `availability_counts`.
         records: the run.json of every model; without any the page is about given embeddings alone.
         origin: from `fairgen.provenance`; empty without a record.
+        remarks: further warnings, such as those about names.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template.parent),
@@ -227,6 +229,7 @@ def build_report(
         versions=versions_used(records),
         origin=origin,
         warnings=[
+            *remarks,
             *(design_warnings(config, design, availability) if records else []),
             *(training_warnings(config, records) if records else []),
             *table_warnings(tables),

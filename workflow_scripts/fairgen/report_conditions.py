@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from fairgen.metadata import LABELS, alike
 from fairgen.style import fst_range
 
 
@@ -40,6 +41,19 @@ def availability_counts(
         lost = {str(name): int(n) for name, n in sorted(status.items(), key=lambda item: str(item[0])) if name != "ok"}
         counts.append(Availability(group, int(members.sum()), int(status.get("ok", 0)), lost))
     return counts
+
+
+def name_warnings(table: pd.DataFrame) -> list[str]:
+    """Conditions that may be one to a reader and are counted as several.
+
+    Args:
+        table: data/availability.csv.
+    """
+    return [
+        f"Names in {level} that differ in case or blanks alone are counted apart: {', '.join(map(repr, names))}."
+        for level in LABELS
+        for names in alike(table[level])
+    ]
 
 
 def run_rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 Figures are built with `matplotlib.figure.Figure`, never through pyplot: no display, no global list of figures.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fairgen.files import atomic_path
+from fairgen.fonts import HOUSE_FONT
 
 PAGE_WIDTH = 7.0  # inches: the text width of a printed page, so the point sizes below are those a reader sees
 SMALL, NORMAL, LARGE = 8, 9, 10  # points
@@ -33,7 +35,7 @@ class GroupStyle(NamedTuple):
 GROUPS = {"light": GroupStyle(ORANGE, "o", ""), "dark": GroupStyle(BLUE, "s", "////")}
 
 RC = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "font.size": NORMAL,
     "axes.titlesize": NORMAL,
     "axes.labelsize": NORMAL,
@@ -62,11 +64,11 @@ RC = {
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Matplotlib's defaults plus `RC`, whatever the user's own matplotlibrc says."""
+def house_style(families: Sequence[str] = (HOUSE_FONT,)) -> Iterator[None]:
+    """Matplotlib's defaults plus `RC`, whatever the user's own matplotlibrc says; letters from these fonts."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(RC)  # type: ignore[arg-type]  # the stub lists its keys as literals
+        mpl.rcParams.update({**RC, "font.family": list(families)})  # type: ignore[arg-type]  # the stub lists its keys as literals
         yield
 
 
@@ -99,13 +101,26 @@ def mark_synthetic(figure: Figure) -> None:
     figure.text(0.5, top, words, ha="center", va="top", fontsize=SMALL, fontweight="bold", color=colour)
 
 
+def mark_uncovered(figure: Figure, words: str) -> None:
+    """Say below the figure, in a strip added for it, which characters are boxes."""
+    width, height = figure.get_size_inches()
+    lines = textwrap.fill(words, width=int(14 * width), break_on_hyphens=False)
+    strip = 0.08 + 0.16 * (1 + lines.count("\n"))  # inches
+    taller = height + strip
+    figure.set_size_inches(width, taller)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        left, bottom, across, up = engine.get()["rect"]
+        engine.set(rect=(left, (bottom * height + strip) / taller, across, up * height / taller))  # type: ignore[call-arg]
+    figure.text(0.5, 0.04 / taller, lines, ha="center", va="bottom", fontsize=SMALL, color="#A63C00")
+
+
 def save_figure(figure: Figure, svg: str | Path, png: str | Path, dpi: int) -> None:
     """Write the figure as SVG and PNG, without date or software version: equal figures give equal bytes."""
-    with house_style():
-        with atomic_path(svg) as temporary:
-            figure.savefig(temporary, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
-        with atomic_path(png) as temporary:
-            figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+    with atomic_path(svg) as temporary:
+        figure.savefig(temporary, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
+    with atomic_path(png) as temporary:
+        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
 
 
 def fst_range(scales: Sequence[int]) -> str:

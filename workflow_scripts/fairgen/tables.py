@@ -69,6 +69,7 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
         keep_default_na=False,
         # As a number "nan" has one meaning only; it is how Python writes it.
         na_values={name: ["", "nan"] for name in numbers},
+        skip_blank_lines=False,  # a blank may be the only cell of its row
         encoding="utf-8",
     )[wanted]
     for name in numbers:

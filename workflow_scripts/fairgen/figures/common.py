@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from fairgen.errors import UserError
 from fairgen.files import write_json
-from fairgen.style import fst_range, house_style, mark_synthetic, save_figure
+from fairgen.fonts import HOUSE_FONT, Fonts, choose_fonts, describe_fonts, uncovered_words
+from fairgen.style import fst_range, house_style, mark_synthetic, mark_uncovered, save_figure
 from fairgen.tables import read_table
 
 
@@ -73,11 +75,34 @@ def group_names(options: argparse.Namespace) -> GroupNames:
 
 
 def write_figure(draw: Callable[[], Figure], text: FigureText, options: argparse.Namespace) -> None:
-    """Draw in the house style and write the SVG, the PNG and the text that go with it."""
-    with house_style():
-        figure = draw()
+    """Draw in the house style and write the SVG, the PNG and the text that go with it.
+
+    Where names need other fonts, the caption says which were taken; figure and caption say which characters none has.
+    """
+    figure, fonts = _draw_with_fonts(draw)
+    with house_style(fonts.families):
         if options.synthetic:
             mark_synthetic(figure)
             text = text._replace(caption=f"Synthetic data. {text.caption}", alt=f"Synthetic data. {text.alt}")
+        if fonts.uncovered:
+            mark_uncovered(figure, uncovered_words(fonts.uncovered, shapes=False))
         save_figure(figure, options.svg, options.png, options.dpi)
+    remarks = describe_fonts(fonts)
+    if remarks:
+        print(f"{options.svg}: {remarks}")
+        text = text._replace(caption=f"{text.caption} {remarks}")
     write_json(text._asdict(), options.text)
+
+
+def _draw_with_fonts(draw: Callable[[], Figure]) -> tuple[Figure, Fonts]:
+    """Draw, and again where the words drawn need other fonts, as letters have to be measured in the font they get."""
+    fonts = Fonts((HOUSE_FONT,), frozenset())
+    words: set[str] = set()
+    while True:
+        with house_style(fonts.families):
+            figure = draw()
+        words |= {str(artist.get_text()) for artist in figure.findobj(Text)}
+        wanted = choose_fonts(words)
+        if wanted.families == fonts.families:
+            return figure, wanted
+        fonts = wanted

@@ -31,8 +31,8 @@ def read_evaluation(
     be NaN where the image has no such number (no skin was found); the tables count those images.
 
     Raises:
-        UserError: a column is missing, a metric is NaN or infinite, a group is neither `light` nor `dark`, an
-            image appears twice, or the file holds more than one training set or run.
+        UserError: a column or a label is missing, a metric is NaN or infinite, a group is neither `light` nor `dark`,
+            an image appears twice, or the file holds more than one training set or run.
     """
     columns = [*KEYS, *metrics, *labels, *partial]
     rows = read_parquet(path, columns)
@@ -44,6 +44,10 @@ def read_evaluation(
     strange = sorted(set(rows["group"]) - set(GROUPS), key=str)
     if strange:
         raise UserError(f"{path}: expected the groups light and dark, found {strange}.")
+    for label in labels:
+        empty = rows[label].isna() | (rows[label] == "")
+        if empty.any():  # no group of rows would have them
+            raise UserError(f"{path}: column {label}: expected a name in every row, found {int(empty.sum())} empty.")
     _refuse_not_finite(rows, metrics, path)
     if rows["md5hash"].duplicated().any():
         image = rows.loc[rows["md5hash"].duplicated(), "md5hash"].iloc[0]
