@@ -1,8 +1,6 @@
 # make demo: the study on synthetic data.  make test: the tests.  Both set up .venv on their own.
 PYTHON ?= python3
 BIN := .venv/bin
-# The rules call `python`: the one of the virtual environment.
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SNAKEMAKE := $(BIN)/snakemake
 
 .PHONY: demo show verify test test-slow lint setup lock

@@ -46,6 +46,11 @@ RULES: dict[str, tuple[str, str]] = {
     "snakemake --until train_vae": (RUN, ""),
     "snakemake --touch": (RUN, ""),
     "snakemake --workflow-profile profiles/slurm": (DRY, "needs Slurm; tests/test_slurm.py runs it on one"),
+    "snakemake --resources gpu=2": (DRY, "the line as before, on more GPUs"),
+    "snakemake --snakefile CHECKOUT/Snakefile --workflow-profile cpu --configfile mine.yaml": (
+        DRY,
+        "tests/test_workplace.py runs it in another directory",
+    ),
     "snakemake --unlock": (RUN, ""),
     "snakemake --configfile studies/sweep.yaml": (DRY, "a hundred trainings"),
     "snakemake --config 'splits={runs: 3}'": (DRY, "trainings as before"),
@@ -100,6 +105,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mine = yaml.safe_load(re.search(r"```yaml\n(study: mine\n.*?)```", README, re.DOTALL)[1])
     mine["splits"] = tiny["splits"]
     (folder / "studies" / "mine.yaml").write_text(yaml.safe_dump(mine))
+    shutil.copy(folder / "studies" / "mine.yaml", folder)
     (folder / "mine").mkdir()
     shutil.copy(folder / "metadata.csv", folder / "mine" / "metadata.csv")
     shutil.copytree(folder / "photographs", folder / "mine" / "images")
@@ -124,7 +130,7 @@ def test_every_command_has_a_rule() -> None:
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_readme(clone: Path, command: str) -> None:
     how, _ = RULES[command]
-    line = command.replace("PATH", "photographs")
+    line = command.replace("PATH", "photographs").replace("CHECKOUT", ".")
     if how == RUN:
         shell(clone, line)
     elif line.startswith("make"):

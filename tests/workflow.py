@@ -21,7 +21,7 @@ PROFILE = ["--workflow-profile", "profiles/cpu", "--cores", "2"]
 
 
 def environment() -> dict[str, str]:
-    """The rules call `python`: the one that runs the tests."""
+    """Variables for commands that call `python` themselves: the one that runs the tests. The rules find it alone."""
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
@@ -30,7 +30,6 @@ def snakemake(folder: Path, *arguments: str, check: bool = True) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *PROFILE, *arguments],
         cwd=folder,
-        env=environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -12,7 +12,7 @@ import torch
 from fairgen.devices import add_gpu_options, choose_precision, leased_device
 from fairgen.errors import run
 from fairgen.probes.protocol import probe_attribute
-from fairgen.probes.settings import protocol_settings, target_specs
+from fairgen.probes.settings import print_choices, protocol_settings, target_specs
 from fairgen.probes.sources import read_source
 from fairgen.probes.targets import count_classes, read_target
 from fairgen.tables import write_csv
@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with leased_device(probe["device"], args.gpu_slots, "probing", args.gpus) as device:
         precision = choose_precision(probe["mlp"]["precision"], device)
         settings = protocol_settings(probe, args.config["seed"], len(source.matrix), precision)
+        print_choices(probe, settings, source.matrix.shape, device)
         parts = []
         for attribute in attributes:
             start = time.monotonic()
