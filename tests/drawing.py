@@ -64,7 +64,15 @@ def write_tables(folder: Path, sets: int, runs: int) -> None:
             row = {"source": source, "quantity": "ita_mean", "n_images": 9}
             lists["samples"].append(key | row | estimate(20.0))
         for ita in (60.0, 20.0, -20.0):
-            row = {"ita": ita, "mse": 0.1, "ci_low": 0.09, "ci_high": 0.11, "n_images": 40, "n_no_skin": 2, "warnings": ""}
+            row = {
+                "ita": ita,
+                "mse": 0.1,
+                "ci_low": 0.09,
+                "ci_high": 0.11,
+                "n_images": 40,
+                "n_no_skin": 2,
+                "warnings": "",
+            }
             lists["tone_curves"].append(key | row)
         for group in GROUPS:
             for run in range(runs):

@@ -142,7 +142,9 @@ def test_resampling_every_image_once_gives_the_estimate() -> None:
 def test_a_measure_that_can_be_negative_has_no_ratio() -> None:
     rows, _ = simulate_study(SMALL, np.random.default_rng(0))
     rows["ssim"] = rows["mse"] - rows["mse"].mean()  # around zero, as the SSIM of an untrained network is
-    gaps = rows[["train_set"]].drop_duplicates().merge(pd.DataFrame({"metric": ["mse", "ssim"], "note": ""}), how="cross")
+    gaps = (
+        rows[["train_set"]].drop_duplicates().merge(pd.DataFrame({"metric": ["mse", "ssim"], "note": ""}), how="cross")
+    )
     draws = draw_images(rows, 50, np.random.default_rng(1))
     table = add_bootstrap(gaps, by_model(rows), draws, 0.95).set_index("metric")
     assert table.loc["ssim", ["boot_ratio_low", "boot_ratio_high"]].isna().all(axis=None)

@@ -78,7 +78,9 @@ def made_up(study: Study) -> pd.DataFrame:
     images["atlas"] = laid_out(study.atlases, images, rng)
     images["fitzpatrick_scale"] = np.where(images["group"] == "light", 1, 5)
     images["fitzpatrick_centaur"] = rng.choice([1, 5], len(images))
-    images["tone"] = rng.choice([10.0, 20.0, 30.0], len(images)) if study.skin == "tied" else rng.normal(size=len(images))
+    images["tone"] = (
+        rng.choice([10.0, 20.0, 30.0], len(images)) if study.skin == "tied" else rng.normal(size=len(images))
+    )
     parts = []
     for run in range(study.runs):
         for share in study.shares:

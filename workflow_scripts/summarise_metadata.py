@@ -16,7 +16,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metadata", required=True, help="data/metadata.csv")
     parser.add_argument(
-        "--config", required=True, type=json.loads, help='JSON: {"seed", "label", "light", "dark", "resamples", "alpha"}'
+        "--config",
+        required=True,
+        type=json.loads,
+        help='JSON: {"seed", "label", "light", "dark", "resamples", "alpha"}',
     )
     parser.add_argument("--fst-counts", required=True, help="CSV: images per skin type")
     parser.add_argument("--prevalence", required=True, help="CSV: conditions per group at three levels")

@@ -185,7 +185,9 @@ def _adjusted_row(
     empty = np.isnan(resampled)
     reason = draws.no_choice()
     if empty.mean() > MAX_EMPTY:
-        reason = reason or f"no bootstrap interval: {empty.mean():.0%} of the resamples hold no stratum with both groups"
+        reason = (
+            reason or f"no bootstrap interval: {empty.mean():.0%} of the resamples hold no stratum with both groups"
+        )
     if np.isnan(se_runs):
         reason = reason or "no bootstrap interval: without one of the runs no stratum has both groups"
     resampled = resampled[~empty]

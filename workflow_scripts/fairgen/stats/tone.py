@@ -42,7 +42,9 @@ def tone_totals(models: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
             part = measured if group == "both" else measured[measured["group"] == group]
             slope = np.nan
             if part["ita_in"].nunique() > 1 and np.isfinite(part["log_mse"]).all():
-                slope = -10 * linregress(part["ita_in"], part["log_mse"]).slope
+                # Errors that do not differ have the slope 0, and not that of their rounding.
+                flat = np.ptp(part["log_mse"]) <= ROUNDING
+                slope = 0.0 if flat else -10 * linregress(part["ita_in"], part["log_mse"]).slope
             slopes.append([name, share, model["run"].iloc[0], group, slope])
     images = totals.table().reset_index()
     images["ita_in"] /= images["n_skin"].where(images["n_skin"] > 0)
@@ -85,7 +87,9 @@ def _curve(measured: pd.DataFrame, level: float) -> pd.DataFrame:
     elif np.ptp(measured["log_mse"]) <= ROUNDING:
         reason = "every image has the same error"
     if reason:
-        return pd.DataFrame([dict.fromkeys(["ita", "mse", "ci_low", "ci_high"], np.nan) | {"warnings": NO_CURVE + reason}])
+        return pd.DataFrame(
+            [dict.fromkeys(["ita", "mse", "ci_low", "ci_high"], np.nan) | {"warnings": NO_CURVE + reason}]
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit = smf.ols(f"log_mse ~ cr(ita_in, df={SPLINE_DF}, constraints='center')", measured).fit(cov_type="HC3")

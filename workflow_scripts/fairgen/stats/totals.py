@@ -14,7 +14,8 @@ IMAGE = ["train_set", "dark_share", "group", "md5hash", "label", "atlas"]
 
 def log_error(values: pd.Series) -> np.ndarray:
     """The natural logarithm; -inf for 0, which is an error that an image can have."""
-    return np.log(values, out=np.full(len(values), -np.inf), where=(values > 0).to_numpy())
+    numbers = values.to_numpy(dtype=float)
+    return np.log(numbers, out=np.full(len(numbers), -np.inf), where=numbers > 0)
 
 
 class Totals:
@@ -55,7 +56,9 @@ def error_totals(models: Iterable[pd.DataFrame], metric: str = "mse") -> tuple[p
         where = f"training set {model['train_set'].iloc[0]}, run {model['run'].iloc[0]}"
         if not (model[metric] >= 0).all():
             image = model.loc[~(model[metric] >= 0)].iloc[0]
-            raise UserError(f"{where}: {metric} of image {image['md5hash']}: expected 0 or more, found {image[metric]}.")
+            raise UserError(
+                f"{where}: {metric} of image {image['md5hash']}: expected 0 or more, found {image[metric]}."
+            )
         absent = sorted(set(GROUPS) - set(model["group"]))
         if absent:
             raise UserError(f"{where}: expected {absent[0]} test images, found none.")

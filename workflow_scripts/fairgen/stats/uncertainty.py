@@ -144,7 +144,9 @@ def ensemble_table(
         key = {"train_set": name, "dark_share": share, "score": "ensemble_var"}
         counts = {"n_runs": n_runs, "n_images": len(images)}
         lost = len(every) - len(images)
-        left_out = f"{lost} of {len(every)} images left out: fewer than two models did not train on them" if lost else ""
+        left_out = (
+            f"{lost} of {len(every)} images left out: fewer than two models did not train on them" if lost else ""
+        )
         if images["group"].nunique() < 2:
             table.append(key | counts | {"note": joined(left_out, "no such score for images of both groups")})
             continue
@@ -163,10 +165,10 @@ def ensemble_table(
                 note = joined(note, UNDEFINED[statistic])
             elif len(values) < (1 - MAX_EMPTY) * resamples:
                 note = joined(note, f"no interval: undefined in {resamples - len(values)} of {resamples} resamples")
-            elif np.ptp(values) == 0:
-                note = joined(note, "no interval: all resamples give the same number")
             else:
                 low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+                if low == high:
+                    low, high, note = np.nan, np.nan, joined(note, "no interval: the resamples do not differ")
             numbers = {"estimate": estimate, "ci_low": low, "ci_high": high, "chance": CHANCE[statistic]}
             what = {"statistic": statistic, "target": target, "covers": "images" if np.isfinite(low) else ""}
             table.append(key | counts | what | numbers | {"note": note})
