@@ -48,6 +48,25 @@ factor is 1/R + shared / (1 - shared) where that is more than 1/R + n_test/n_tra
 the corrected t, no longer under A, and 3 % longer under B. Verdicts rest on the corrected t, as declared beforehand; in
 such studies without a gap none that is false was given in more than 1 % of them. The report draws both intervals.
 Smaller training sets (splits.train_size) overlap less."""
+FACTOR = """The corrected t takes the variance of a mean over R runs to be s^2 (1/R + n_test/n_train). What the second term
+has to bound is rho / (1 - rho), where rho is the correlation of two runs, and what correlates them are the images that
+their test sets have in common. Two test sets of a group share n_test / n_pool of their images, so rho / (1 - rho) is at
+most n_test / (n_pool - n_test), be it for all images of the group or for those of one atlas; for a gap, for a mean over
+both groups and for a probe that is scored on both it lies between those of the two groups. No training set is larger
+than n_pool - n_test of the smaller group, so n_test / n_train with **n_test of one group** is never too small; in the
+paper's design it is exactly that of the dark group, 500 / 1,668. The sum of both test sets doubles it for nothing, and
+the number of images in a subset is too small: with pools of one size it loses 7 points of coverage. Hence:
+
+- n_test is the size of one group's test set for every number over runs: gaps, means over both groups (C7, C10), gaps
+  within an atlas or where annotators agree, colours on the images that show skin, and probes on both test sets.
+- Probes of unseen images: the images scored. Two runs have nearly all of them in common, and what they share is to
+  what they do not share as the images scored are to the training images.
+- Probes with one run: folds have no test image in common, but training images; 1 / (folds - 1), as Nadeau and Bengio.
+
+It is chosen by what is too short nowhere, not by what is shortest: it is too long where one group's images decide (a
+group from a large pool shares few images), or where models differ more than images. Coverage of 95 % intervals in
+studies of which the truth is known (for AUC the mean of all studies); 1 - coverage is the rate of false alarms of the
+test. `python benchmarks/variance_factor.py` makes benchmarks/variance_factor.csv."""
 
 NULL = Truth()
 EFFECT = Truth(gap={"A": 0.3, "B": 0.15, "C": -0.1}, condition=0.3, mix=0.5)
@@ -159,7 +178,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     power = pd.read_csv(power_path) if power_path.exists() else pd.DataFrame()
     if not power.empty:
         draw_power(power, f"{args.page}_power.svg")
-    write_text(describe(table, power), f"{args.page}.md")
+    factors = pd.read_csv(ROOT / "benchmarks" / "variance_factor.csv")
+    write_text(describe(table, power, factors), f"{args.page}.md")
 
 
 def simulate(
@@ -196,8 +216,8 @@ def power_curve(studies: int, stats: dict[str, Any], workers: int) -> pd.DataFra
     return pd.concat(tables, ignore_index=True)[["runs", "gap", "rate", "low", "high", "n"]]
 
 
-def describe(table: pd.DataFrame, power: pd.DataFrame) -> str:
-    """The results as Markdown: false verdicts, false rejections, coverage, power."""
+def describe(table: pd.DataFrame, power: pd.DataFrame, factors: pd.DataFrame) -> str:
+    """The results as Markdown: false verdicts, false rejections, coverage, the variance factor, power."""
     lines = ["# Calibration of the tests and intervals", "", *INTRODUCTION, ""]
     missing = [one.name for one in SCENARIOS if one.name not in set(table["scenario"])]
     if missing or power.empty:
@@ -212,6 +232,7 @@ def describe(table: pd.DataFrame, power: pd.DataFrame) -> str:
     lines += ["## Intervals found to cover less than 93 %", ""]
     lines += rate_rows(low) if len(low) else ["None but the naive ones.", ""]
     lines += [LIMITS, ""]
+    lines += ["## Which n_test belongs in the variance factor", "", FACTOR, "", *factor_rows(factors)]
     if not power.empty:
         lines += ["## Power of C2", "", "![Power against the true ratio](calibration_power.svg)", ""]
         lines += ["| runs | dark over light MSE | supported (95 % interval) | studies |", "|---|---|---|---|"]
@@ -229,6 +250,19 @@ def rate_rows(part: pd.DataFrame) -> list[str]:
         texts = {row["train_set"]: rate_text(row) for row in rows.to_dict("records")}
         cells = [f"all: {texts['all']}", "", ""] if "all" in texts else [texts.get(name, "") for name in "ABC"]
         lines.append(f"| {scenario} | {what} | {' | '.join(cells)} | {span(rows['n'].tolist())} |")
+    return [*lines, ""]
+
+
+def factor_rows(factors: pd.DataFrame) -> list[str]:
+    """A Markdown table of the candidates for the variance factor: coverage and its Monte-Carlo standard error."""
+    lines = ["| design | number | n_test | n_test / n_train | coverage (standard error) | studies |"]
+    lines.append("|---|---|---|---|---|---|")
+    for row in factors.to_dict("records"):
+        rate, n = row["rate"], row["n"]
+        # Of a rate of 1 the standard error of one miss: that of the rate itself would be 0.
+        error = math.sqrt(max(rate * (1 - rate), 1 / n) / n)
+        cells = [row["scenario"], row["statistic"], row["factor"], f"{row['value']:.3g}", f"{rate:.3f} ({error:.3f})"]
+        lines.append(f"| {' | '.join(cells)} | {n} |")
     return [*lines, ""]
 
 

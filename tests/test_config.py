@@ -88,7 +88,9 @@ def test_a_mistyped_key_is_refused(key: str) -> None:
         ("train.learning_rate", "1e-4", r"train\.learning_rate: '1e-4' is not of type 'number' .*write it with a deci"),
         ("train.epochs", 1.5, r"train\.epochs: 1\.5 is not of type 'integer'"),
         ("train.epochs", True, r"train\.epochs: True is not of type 'integer'"),
-        ("data.image_size", 100, r"data\.image_size: 100 is not a multiple of 16"),
+        ("data.image_size", 100, r"data\.image_size, model\.multipliers: 100 pixels cannot be halved 4 times"),
+        ("model.multipliers", [1], r"model\.multipliers: \[1\] is too short"),
+        ("model.multipliers", [1] * 7, r"model\.multipliers: \[1, 1, 1, 1, 1, 1, 1\] is too long"),
         ("splits.light", [0], r"splits\.light\.0: 0 is less than the minimum"),
         ("splits.dark", [2, 5], r"skin types \[2\] are in both groups"),
         ("splits.train_sets", [{"name": "A", "dark_share": 2}], r"splits\.train_sets\.0\.dark_share: 2 is greater"),
@@ -158,3 +160,15 @@ def test_no_value_breaks_the_check(key: str, value: object) -> None:
         check_config(changed(key, value), SCHEMA)
     except UserError as error:
         assert str(error).startswith("the configuration is not valid")  # noqa: PT017
+
+
+@pytest.mark.parametrize("stages", range(2, 7))
+@pytest.mark.parametrize("side", [16, 20, 24, 36, 64, 96, 100, 128, 480])
+def test_the_image_size_is_what_the_stages_divide(stages: int, side: int) -> None:
+    config = changed("model.multipliers", [1] * stages)
+    config["data"]["image_size"] = side
+    if side % 2**stages == 0:
+        check_config(config, SCHEMA)
+    else:
+        with pytest.raises(UserError, match=rf"image_size, model.multipliers: {side} pixels .* {stages} stages"):
+            check_config(config, SCHEMA)

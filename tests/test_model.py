@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from fairgen.model import (
@@ -21,18 +23,23 @@ def test_parameter_counts_of_the_published_code(deep: bool, parameters: int) -> 
         assert parameter_count(VAE(Architecture(deep=deep))) == parameters
 
 
-@pytest.mark.parametrize("side", [32, 64, 128, 256])
-@pytest.mark.parametrize("norm", ["batch", "group"])
-@pytest.mark.parametrize("deep", [True, False])
-def test_shapes_follow_the_image_size(side: int, norm: str, deep: bool) -> None:
-    architecture = Architecture(width=16, latent_channels=5, deep=deep, norm=norm)
-    assert architecture.latent_shape(side) == (5, side // 16, side // 16)
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 3), min_size=2, max_size=6),
+    st.integers(1, 5),
+    st.booleans(),
+    st.sampled_from(["batch", "group"]),
+)
+def test_every_stage_halves_the_side(multipliers: list[int], latent_side: int, deep: bool, norm: str) -> None:
+    architecture = Architecture(16, tuple(multipliers), latent_channels=5, deep=deep, norm=norm)
+    side = latent_side * 2 ** len(multipliers)
+    assert architecture.latent_shape(side) == (5, latent_side, latent_side)
     with torch.device("meta"):
         model = VAE(architecture)
         images = torch.empty(2, 3, side, side)
         reconstruction, mu, logvar = model(images, torch.empty(2, *architecture.latent_shape(side)))
     assert reconstruction.shape == images.shape
-    assert mu.shape == logvar.shape == (2, *architecture.latent_shape(side))
+    assert mu.shape == logvar.shape == (2, 5, latent_side, latent_side)
 
 
 def test_output_stays_within_the_pixel_range() -> None:

@@ -99,6 +99,12 @@ def contradictions(config: dict[str, Any]) -> Iterator[str]:
             f"({splits['train_size']})"
         )
     data = config["data"]
+    stages, side = len(config["model"]["multipliers"]), data["image_size"]
+    if side % 2**stages:
+        yield (
+            f"data.image_size, model.multipliers: {side} pixels cannot be halved {stages} times, once by each of the "
+            f"{stages} stages; expected a multiple of {2**stages}"
+        )
     if data["synthetic"] is None and not (data["metadata"] and data["sources"]):
         yield "data.metadata, data.sources: both are needed unless data.synthetic is set"
 

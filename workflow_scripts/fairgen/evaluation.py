@@ -59,7 +59,8 @@ def evaluate(
 
     Returns:
         A table with one row per image, pixels in [-1, 1] unless said otherwise:
-        mse; mse_unit (pixels in [0, 1], a quarter of it); psnr (dB, range 2); ssim (Wang et al. 2004);
+        mse; mse_unit (pixels in [0, 1], a quarter of it); psnr (dB, range 2, at most
+        that of rounding to 256 levels, 59); ssim (Wang et al. 2004);
         mse_over_var (MSE over the variance around the image's mean colour: 1 for a constant image of that
         colour); perceptual (distance of VGG19 features); latent_std (mean over latents of exp(logvar / 2));
         kl (nats, summed over latents); mse_sampled (mean MSE of decodings of sampled latents); decoding_var
@@ -97,7 +98,7 @@ def pixel_measures(target: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
     return {
         "mse": mse,
         "mse_unit": mse / 4,  # the range [0, 1] is half as wide
-        "psnr": 10 * torch.log10(4 / mse),
+        "psnr": 10 * torch.log10(4 / mse.clamp_min(ROUNDING_VARIANCE)),  # finite for an image without error, too
         "mse_over_var": mse / variance.clamp_min(ROUNDING_VARIANCE),
     }
 

@@ -39,7 +39,7 @@ class Architecture:
         return [*stages, 2 * stages[-1]]
 
     def latent_shape(self, side: int) -> tuple[int, int, int]:
-        """(C, s, s) of the latent of images of `side` pixels; every stage halves the side."""
+        """(C, s, s) of the latent of images of `side` pixels, a multiple of 2**stages; every stage halves the side."""
         latent_side = side // 2 ** len(self.multipliers)
         return (self.latent_channels, latent_side, latent_side)
 
@@ -107,7 +107,7 @@ def upsampled_convolution(x: Tensor, convolution: nn.Conv2d, spread: Tensor) -> 
 
 
 class Encoder(nn.Module):
-    """Images (B, 3, S, S) in [-1, 1] to mu and log-variance, each (B, C, S / 16, S / 16)."""
+    """Images (B, 3, S, S) in [-1, 1] to mu and log-variance, each (B, C, s, s) with s = S / 2**stages."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents (B, C, s, s) to images (B, 3, 16 s, 16 s) in [-1, 1]; mirrors the encoder."""
+    """Latents (B, C, s, s) to images (B, 3, S, S) in [-1, 1] with S = s * 2**stages; mirrors the encoder."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()

@@ -42,7 +42,9 @@ def tone_totals(models: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
             part = measured if group == "both" else measured[measured["group"] == group]
             slope = np.nan
             if part["ita_in"].nunique() > 1 and np.isfinite(part["log_mse"]).all():
-                slope = -10 * linregress(part["ita_in"], part["log_mse"]).slope
+                # Errors that do not differ have the slope 0, and not that of their rounding.
+                flat = np.ptp(part["log_mse"]) <= ROUNDING
+                slope = 0.0 if flat else -10 * linregress(part["ita_in"], part["log_mse"]).slope
             slopes.append([name, share, model["run"].iloc[0], group, slope])
     images = totals.table().reset_index()
     images["ita_in"] /= images["n_skin"].where(images["n_skin"] > 0)

@@ -14,7 +14,8 @@ IMAGE = ["train_set", "dark_share", "group", "md5hash", "label", "atlas"]
 
 def log_error(values: pd.Series) -> np.ndarray:
     """The natural logarithm; -inf for 0, which is an error that an image can have."""
-    return np.log(values, out=np.full(len(values), -np.inf), where=(values > 0).to_numpy())
+    numbers = values.to_numpy(dtype=float)
+    return np.log(numbers, out=np.full(len(numbers), -np.inf), where=numbers > 0)
 
 
 class Totals:

@@ -165,10 +165,10 @@ def ensemble_table(
                 note = joined(note, UNDEFINED[statistic])
             elif len(values) < (1 - MAX_EMPTY) * resamples:
                 note = joined(note, f"no interval: undefined in {resamples - len(values)} of {resamples} resamples")
-            elif np.ptp(values) == 0:
-                note = joined(note, "no interval: all resamples give the same number")
             else:
                 low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+                if low == high:
+                    low, high, note = np.nan, np.nan, joined(note, "no interval: the resamples do not differ")
             numbers = {"estimate": estimate, "ci_low": low, "ci_high": high, "chance": CHANCE[statistic]}
             what = {"statistic": statistic, "target": target, "covers": "images" if np.isfinite(low) else ""}
             table.append(key | counts | what | numbers | {"note": note})
