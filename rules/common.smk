@@ -16,6 +16,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from fairgen.config import check_config, read_as_yaml, training_settings
 from fairgen.errors import UserError
+from fairgen.probes.configuration import with_text_cells
 from fairgen.study_progress import follow_study
 
 read_as_yaml(config, workflow.config_settings.config)
@@ -267,10 +268,10 @@ def probe_json(member):
         if key not in ("sources", "lookalike", "margin")
     }
     source = images | {
-        key: entry[key]
-        for key in ("id", "group", "array", "attributes", "diseases")
-        if key in entry
+        key: entry[key] for key in ("id", "ids", "group", "array", "unmatched") if key in entry
     }
+    for role in ("attributes", "diseases"):
+        source[role] = [with_text_cells(target) for target in entry[role]]
     return json.dumps({"seed": config["seed"], "probe": probe, "source": source}, sort_keys=True)
 
 
