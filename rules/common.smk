@@ -10,6 +10,7 @@ from snakemake.settings.enums import Quietness
 
 from fairgen.config import training_settings
 from fairgen.notices import follow_notices
+from fairgen.probes.configuration import with_text_cells
 from fairgen.study_progress import follow_study
 
 TRAIN_SETS = [train_set["name"] for train_set in config["splits"]["train_sets"]]
@@ -255,10 +256,10 @@ def probe_json(member):
         if key not in ("sources", "lookalike", "margin")
     }
     source = images | {
-        key: entry[key]
-        for key in ("id", "group", "array", "attributes", "diseases")
-        if key in entry
+        key: entry[key] for key in ("id", "ids", "group", "array", "unmatched") if key in entry
     }
+    for role in ("attributes", "diseases"):
+        source[role] = [with_text_cells(target) for target in entry[role]]
     return json.dumps({"seed": config["seed"], "probe": probe, "source": source}, sort_keys=True)
 
 

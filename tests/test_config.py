@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fairgen.config import check_config, read_as_yaml
 from fairgen.errors import UserError
+from fairgen.probes.configuration import with_text_cells
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
@@ -109,6 +110,79 @@ def test_a_mistyped_key_is_refused(key: str) -> None:
 def test_mistakes_are_named(key: str, value: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         check_config(changed(key, value), SCHEMA)
+
+
+def source(**changes: object) -> dict[str, Any]:
+    target = {"name": "Sex", "kind": "binary", "columns": ["sex"]}
+    return {
+        **{"name": "e", "kind": "file", "dataset": "D", "model": "M", "embeddings": "x.npz", "metadata": "x.csv"},
+        **{"id": "id", "group": "patient", "attributes": [target], "diseases": []},
+        **changes,
+    }
+
+
+def target(kind: str, **changes: object) -> list[dict[str, Any]]:
+    return [{"name": "T", "kind": kind, "columns": ["c"], **changes}]
+
+
+BINARY = {"F": "female", "M": "male"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        # What has no effect on a kind of target is refused, by the schema ...
+        ({"diseases": target("multilabel", bins=[1])}, r"diseases\.0: .*'bins' was unexpected"),
+        ({"diseases": target("multilabel", control=True)}, r"diseases\.0: .*'control' was unexpected"),
+        ({"diseases": target("binary", control=True)}, r"diseases\.0: .*'control' was unexpected"),
+        ({"attributes": target("binary", columns=["a", "b"])}, r"attributes\.0\.columns: \['a', 'b'\] is too long"),
+        ({"diseases": target("multiclass", columns=["a", "b"])}, r"diseases\.0\.columns: \['a', 'b'\] is too long"),
+        ({"attributes": target("multilabel")}, r"attributes\.0: .* \(see the comment beside this key"),
+        ({"attributes": target("binary", values={"F": "x", None: "y"})}, r"attributes\.0\.values: None is not of type"),
+        ({"attributes": target("binary", values={})}, r"attributes\.0\.values: \{\} should be non-empty"),
+        ({"attributes": []}, r"attributes: \[\] should be non-empty"),
+        ({"latents": "full"}, "'latents' was unexpected"),
+        ({"images": "unseen"}, "'images' was unexpected"),
+        ({"unmatched": "keep"}, r"unmatched: 'drop' was expected"),
+        ({"group": {"column": "Path"}}, r"group: .* is not valid under any"),
+        # ... or where two keys decide.
+        ({"attributes": target("binary", values=BINARY, bins=[1])}, "`values` and `bins` exclude each other"),
+        ({"attributes": target("binary", values=BINARY, missing=["F"])}, "'F' is in `values` and in `missing`"),
+        ({"diseases": target("multilabel", values={"-1.0": "1"}, missing=[-1])}, "'-1.0' is in `values` and in `miss"),
+        ({"diseases": target("multilabel", values={1: 1, "1.0": 0})}, "lists the same cell twice: '1.0' and 1"),
+        ({"diseases": target("multilabel", values={1: "yes"})}, "classes of a multilabel target are 1 and 0; .*'yes'"),
+        ({"diseases": target("multilabel", columns=["a", "a"])}, "`columns` has 'a' more than once"),
+        ({"attributes": target("multiclass", values=BINARY)}, "`values` has 2 classes, which does not fit multiclass"),
+        ({"attributes": target("binary", bins=[40, 60])}, "`bins` makes 3 classes, which does not fit binary"),
+        ({"attributes": target("multiclass", bins=[60, 40])}, "inner edges in ascending order"),
+        ({"diseases": target("multilabel", name="Sex")}, "needs a name of its own; found 'Sex'"),
+        ({"embeddings": "x.npy", "id": None, "array": "x"}, "array: names a matrix in an .npz file"),
+        ({"embeddings": "x.npy", "ids": "x"}, "ids: names the ids in an .npz or .parquet file"),
+        ({"id": None, "ids": "x"}, "ids: has no effect with `id: null`"),
+        ({"id": None, "unmatched": "drop"}, "unmatched: has no effect with `id: null`"),
+        ({"group": {"column": "Path", "pattern": "patient("}}, "is no regular expression"),
+        ({"group": {"column": "Path", "pattern": "(a)(b)"}}, "has 2 groups in brackets"),
+    ],
+)
+def test_keys_without_effect_are_refused(changes: dict[str, object], message: str) -> None:
+    check_config(changed("probe.sources", [source()]), SCHEMA)
+    with pytest.raises(UserError, match=message):
+        check_config(changed("probe.sources", [source(**changes)]), SCHEMA)
+
+
+def test_names_of_sources_and_controls_are_one_thing_each() -> None:
+    with pytest.raises(UserError, match="every name may appear once; found 'e'"):
+        check_config(changed("probe.sources", [source(), source()]), SCHEMA)
+    control = source(name="f", attributes=[{**source()["attributes"][0], "control": True}])
+    with pytest.raises(UserError, match="'Sex' is a control here and none in another source"):
+        check_config(changed("probe.sources", [source(), control]), SCHEMA)
+
+
+def test_cells_of_any_type_of_yaml_become_text() -> None:
+    entry = yaml.safe_load("{name: T, kind: multilabel, columns: [c], values: {2: 1, -1.0: 0, '': 0, true: 1}}")
+    check_config(changed("probe.sources", [source(diseases=[entry])]), SCHEMA)
+    assert with_text_cells(entry)["values"] == {"2": "1", "-1.0": "0", "": "0", "True": "1"}
+    assert with_text_cells({"missing": [-1, False, "x"]})["missing"] == ["-1", "False", "x"]
 
 
 def test_all_mistakes_are_listed_at_once() -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fairgen.errors import UserError
 from fairgen.probes.claims import probe_claims
+from fairgen.probes.counts import COLUMNS, count_warnings
 from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
 
 SPREAD = np.array([-0.002, -0.001, 0.0, 0.001, 0.002])
@@ -39,16 +41,64 @@ def folds(
                 | {"target": target, "role": role, "probe": "mlp", "removal": removal, "fraction": fraction}
                 | {"removed": int(64 * fraction), "draw": draw, "fold": fold, "folds": 5}
                 | {"auc": auc + spread + jitter, "macro_f1": 0.7, "n_test": 20 + fold}
+                | {"classes_scored": 1, "not_scored": ""}
             )
     return pd.DataFrame(rows)
 
 
+def counts() -> pd.DataFrame:
+    """Of 130 rows 110 have a label, in five folds of 20 to 24; `Disease` has a label without an AUC."""
+    rows = [
+        ("(all)", "", "(rows)", 130, "", "", ""),
+        ("(all)", "", "(left out)", 7, "", "", "rows without an embedding"),
+        ("(all)", "", "(kept together)", 90, "", "", "images of one patient"),
+        ("Sex", "binary", "M", 60, "", "", ""),
+        ("Sex", "binary", "(left out)", 15, "sex", "U", "not listed in values"),
+        ("Sex", "binary", "(left out)", 5, "sex", "", "empty"),
+        ("Disease", "multilabel", "No Finding", 9, "", "", "all 9 rows with a label are 1, none is 0"),
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS).assign(source="s", train_set="", run=0)
+
+
 def test_posters_layout() -> None:
-    table = poster_table(folds(), [0.0, 0.5])
-    assert table.columns.tolist() == ["Dataset", "Model", "Training set", "Attribute", "Task", "0%", "50%"]
+    beside = ["Images", "Left out", "Not scored", "Kept together"]
+    table = poster_table(folds(), counts(), [0.0, 0.5])
+    assert table.columns.tolist() == ["Dataset", "Model", "Training set", "Attribute", "Task", *beside, "0%", "50%"]
     assert table.Task.tolist() == ["Sex", "Disease*"]
     assert table["0%"].tolist() == ["90.0 ± 0.2", "80.0 ± 0.2"]  # the sample SD of SPREAD is 0.00158
     assert table["50%"].tolist() == ["89.5 ± 0.2", "79.9 ± 0.2"]
+
+
+def test_what_is_left_out_stands_beside_the_number() -> None:
+    scores = folds().assign(not_scored=lambda table: np.where(table.target == "Disease", "No Finding", ""))
+    scores.loc[(scores.fold == 2) & (scores.target == "Disease"), "not_scored"] += "; Edema"
+    sex, disease = poster_table(scores, counts(), [0.0, 0.5]).to_dict("records")
+    assert sex["Images"] == "110"
+    assert sex["Left out"] == "20 of 130 (sex U: 15, sex (empty): 5); 7 rows without an embedding"
+    assert sex["Not scored"] == ""
+    assert sex["Kept together"] == "images of one patient (90 groups)"
+    assert disease["Not scored"] == (
+        "No Finding (all 9 rows with a label are 1, none is 0, in 5 of 5 folds); "
+        "Edema (only one class among its rows, in 1 of 5 folds)"
+    )
+
+
+def test_runs_that_differ_are_shown_as_a_range() -> None:
+    scores = pd.concat([folds(), folds(run=1).assign(n_test=20)])
+    both = pd.concat([counts(), counts().assign(run=1)])
+    row = poster_table(scores, both, [0.0, 0.5]).iloc[0]
+    assert (row["Images"], row["Left out"].split(";")[0]) == ("100 to 110", "20 to 30 of 130")
+
+
+def test_what_bears_on_the_numbers_is_a_warning() -> None:
+    nothing = ("(all)", "", "(kept together)", 9, "", "", "nothing; images of one patient may be in training and test")
+    table = pd.concat([counts(), pd.DataFrame([nothing], columns=COLUMNS).assign(source="t")])
+    assert [text for text in count_warnings(table) if text] == [
+        "s: rows without an embedding are left out",
+        "s, Sex: cells of sex that `values` does not list are left out, such as 'U'",
+        "s, Disease: No Finding is not scored: all 9 rows with a label are 1, none is 0",
+        "t: kept together is nothing; images of one patient may be in training and test",
+    ]
 
 
 def test_the_band_is_the_range_of_the_draws() -> None:
@@ -128,6 +178,10 @@ def test_training_sets_are_compared_by_run() -> None:
             for run in range(4)
         ]
     )
+    with pytest.raises(UserError, match=r"training set 'C' share images.*known are A of s"):
+        set_table(tables, {("s", "A"): 0.3}, 0.05)
+    with pytest.raises(UserError, match=r"training set 'A' share images.*known are none"):
+        contrast_units(tables, {})
     row = set_table(tables, {("s", "A"): 0.3, ("s", "C"): 0.3}, 0.05)
     assert row.contrast.tolist() == ["C minus A"]
     assert row.estimate.item() == pytest.approx(0.05, abs=3e-4)

@@ -11,10 +11,11 @@ import torch
 
 from fairgen.devices import add_gpu_options, choose_precision, leased_device
 from fairgen.errors import run
+from fairgen.probes.counts import count_rows
 from fairgen.probes.protocol import probe_attribute
-from fairgen.probes.settings import print_choices, protocol_settings, target_specs
+from fairgen.probes.settings import print_choices, protocol_settings, source_spec, target_specs
 from fairgen.probes.sources import read_source
-from fairgen.probes.targets import count_classes, read_target
+from fairgen.probes.targets import read_target
 from fairgen.tables import write_csv
 
 
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="name of the source, for messages")
     parser.add_argument("--embeddings", required=True, type=Path, help=".npy, .npz or .parquet")
-    parser.add_argument("--metadata", required=True, type=Path, help="CSV or Parquet, one row per image")
+    parser.add_argument("--metadata", required=True, type=Path, help="CSV, Parquet or .xlsx, one row per image")
     parser.add_argument("--clusters", type=Path, help="CSV of id and cluster: near-duplicates stay in one fold")
     parser.add_argument(
         "--config", required=True, type=json.loads, help='JSON: {"seed": ..., "probe": {...}, "source": {...}}'
@@ -30,23 +31,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
     add_gpu_options(parser)
     parser.add_argument("--folds", required=True, help="CSV to write: one row per network and fold")
-    parser.add_argument("--counts", required=True, help="CSV to write: rows per class of each target")
+    parser.add_argument("--counts", required=True, help="CSV to write: rows per class and left out")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True)
 
     probe, entry = args.config["probe"], args.config["source"]
-    source = read_source(
-        args.name, args.embeddings, args.metadata, entry["id"], entry["group"], entry.get("array"), args.clusters
-    )
-    attributes = [read_target(source.table, spec, args.name) for spec in target_specs(entry["attributes"])]
-    diseases = [read_target(source.table, spec, args.name) for spec in target_specs(entry["diseases"])]
-    counts = [
-        {"target": target.name, "kind": target.kind, "class": name, "n": n}
-        for target in [*attributes, *diseases]
-        for name, n in count_classes(target)
-    ]
-    write_csv(pd.DataFrame(counts), args.counts)
+    specs = [target_specs(entry[role]) for role in ("attributes", "diseases")]
+    columns = [column for role in specs for spec in role for column in spec.columns]
+    source = read_source(args.name, args.embeddings, args.metadata, source_spec(entry), columns, clusters=args.clusters)
+    attributes, diseases = ([read_target(source.table, spec, args.name) for spec in role] for role in specs)
+    counts = count_rows(source, [*attributes, *diseases])
+    print("\n".join(source.read))
+    print(counts.to_string(index=False))
+    write_csv(counts, args.counts)
     with leased_device(probe["device"], args.gpu_slots, "probing", args.gpus) as device:
         precision = choose_precision(probe["mlp"]["precision"], device)
         settings = protocol_settings(probe, args.config["seed"], len(source.matrix), precision)

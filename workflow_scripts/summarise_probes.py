@@ -9,6 +9,7 @@ import pandas as pd
 
 from fairgen.errors import UserError, run
 from fairgen.probes.claims import probe_claims
+from fairgen.probes.counts import count_warnings
 from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
 from fairgen.tables import read_table, write_csv
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     rules, alpha = args.config, args.config["alpha"]
     folds, counts = (_collect(args.folder, args.sources, f"{name}.csv") for name in ("folds", "counts"))
+    counts = counts.fillna({"kind": "", "column": "", "cell": "", "why": ""})
     design = read_table(args.design).set_index("train_set") if args.design else pd.DataFrame()
     sizes = {str(name): (row["test_size"], row["distinct"]) for name, row in design.iterrows()}
     unseen = {source["source"] for source in args.sources if source["unseen"]}
@@ -36,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for row in claims.itertuples():
         print(f"{row.claim}: {row.verdict}. {row.sentence}")
     write_csv(folds, args.folds)
-    write_csv(counts, args.counts)
-    write_csv(poster_table(folds, sorted(rules["fractions"])), args.poster)
+    write_csv(counts.assign(warnings=count_warnings(counts)), args.counts)
+    write_csv(poster_table(folds, counts, sorted(rules["fractions"])), args.poster)
     write_csv(curve_table(folds, ratios, alpha), args.curves)
     write_csv(contrast_table(units, alpha), args.tests)
     write_csv(set_table(folds, ratios, alpha), args.sets)

@@ -9,6 +9,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from fairgen.errors import UserError
+from fairgen.probes.configuration import probe_contradictions
 
 UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"  # surrogates: halves of a character
 
@@ -48,7 +49,7 @@ def of_its_kind(error: ValidationError) -> list[ValidationError]:
     for found in error.context or () if error.validator == "oneOf" else ():
         forms.setdefault(found.relative_schema_path[0], []).append(found)
     named = [form for form in forms.values() if not any(list(at.relative_path) == ["kind"] for at in form)]
-    return named[0] if len(named) == 1 else [error]
+    return [at for found in named[0] for at in of_its_kind(found)] if len(named) == 1 else [error]
 
 
 def describe(error: ValidationError) -> str:
@@ -107,6 +108,7 @@ def contradictions(config: dict[str, Any]) -> Iterator[str]:
         )
     if data["synthetic"] is None and not (data["metadata"] and data["sources"]):
         yield "data.metadata, data.sources: both are needed unless data.synthetic is set"
+    yield from probe_contradictions(config["probe"])
 
 
 def _typed(value: Any) -> Any:  # noqa: ANN401 (any YAML value)

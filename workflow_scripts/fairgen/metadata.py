@@ -13,25 +13,16 @@ from fairgen.errors import UserError
 from fairgen.foreign_tables import read_foreign
 from fairgen.headers import MissingColumnsError
 
-<<<<<<< HEAD
-=======
-LABELS = ["label", "nine_partition_label", "three_partition_label"]
-REQUIRED = ["md5hash", "fitzpatrick_scale", *LABELS]
->>>>>>> tables
 SKIN_TYPE_COLUMNS = ["fitzpatrick_scale", "fitzpatrick_centaur"]
 LABELS = ["label", "nine_partition_label", "three_partition_label"]  # conditions, from fine to coarse
 COLUMNS = ["md5hash", *SKIN_TYPE_COLUMNS, *LABELS, "qc", "url", "atlas"]
 # What an image's row in a later table says about it.
 ROW_COLUMNS = [column for column in COLUMNS if column not in ("qc", "url")]
-<<<<<<< HEAD
-CONTROL = r"[\x00-\x1f\x7f]"  # characters that no name or address holds
+# Characters that no name or address holds: control characters, also those that a wrong encoding leaves.
+CONTROL = r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]"
 MD5 = "[0-9a-f]{32}"
 # An id may become a file name.
 SAFE_ID = r"(?!\.)[^/\\\x00-\x1f\x7f]{1,100}"
-=======
-# Characters that no name or address holds: control characters, also those that a wrong encoding leaves.
-CONTROL = r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]"
->>>>>>> tables
 MISSING_TYPE = -1  # the published table's code for "no skin type given"
 UNKNOWN_SOURCE = "unknown"
 ATLASES = {"dermaamin.com": "dermaamin", "atlasdermatologico.com.br": "atlasdermatologico"}
@@ -101,7 +92,6 @@ def read_metadata(path: str | Path, form: TableFormat | None = None) -> pd.DataF
         brought = read_foreign(path, form.needed)
     except MissingColumnsError as error:
         raise UserError(
-<<<<<<< HEAD
             f"{error}. data.columns says what a table calls its columns, such as {{id: DDI_ID}}."
         ) from error
     print(f"{path}: {brought.found}")
@@ -114,19 +104,6 @@ def read_metadata(path: str | Path, form: TableFormat | None = None) -> pd.DataF
     for column, name in zip(LABELS, form.conditions, strict=False):
         table[column] = _labels(raw[name], path)
     for column, name in (("qc", "qc"), ("url", form.name("url"))):
-=======
-            f"{path}: expected the columns {', '.join(REQUIRED)}; missing: {', '.join(absent)}; "
-            f"found: {', '.join(raw.columns)}. Rename the columns of your table accordingly."
-        )
-    if raw.empty:
-        raise UserError(f"{path}: the table has a header but no rows.")
-    table = pd.DataFrame({"md5hash": _hashes(raw["md5hash"], path)})
-    for column in SKIN_TYPE_COLUMNS:
-        table[column] = _skin_types(raw[column], path) if column in raw.columns else MISSING_TYPE
-    for column in LABELS:
-        table[column] = _labels(raw[column], path)
-    for column in ["qc", "url"]:
->>>>>>> tables
         # A line break in a cell would be one in the tables written from this one.
         table[column] = raw[name].str.replace(CONTROL, " ", regex=True).str.strip() if name in raw.columns else ""
     if "source" in form.columns:
@@ -206,7 +183,6 @@ def _skin_types(column: "pd.Series[str]", form: TableFormat, path: str | Path) -
     return types.astype("int64")
 
 
-<<<<<<< HEAD
 def _plain(cell: object) -> str:
     """A code as text; "3.0" is what 3 looks like after a round trip through a spreadsheet or pandas."""
     text = str(cell).strip()
@@ -215,11 +191,6 @@ def _plain(cell: object) -> str:
 
 
 def _labels(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":
-    labels = column.str.strip()
-    _reject(column, (labels == "") | labels.str.contains(CONTROL, regex=True), "a condition name", path)
-    return labels
-=======
-def _labels(column: pd.Series, path: str | Path) -> pd.Series:
     """The names as they are, but for what would be two names to a program and one to a reader."""
     empty = column.str.strip() == ""
     _reject(column, empty | column.str.contains(CONTROL, regex=True), "a condition name", path)
@@ -231,7 +202,6 @@ def _labels(column: pd.Series, path: str | Path) -> pd.Series:
         found = f"{path}: column {column.name}: {', '.join(map(repr, names))}"
         warnings.warn(f"{found} differ in case or blanks alone; kept apart", stacklevel=3)
     return column
->>>>>>> tables
 
 
 def _sources(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":

@@ -139,6 +139,7 @@ class AttributeRun:
                 "n_train": int(measured.known[self.inputs[fold].fold.fitting].sum()),
                 "n_test": len(test),
                 "classes_scored": scores.scored,
+                "not_scored": "; ".join(scores.unscored),
                 "auc": scores.auc,
                 "macro_f1": scores.macro_f1,
                 "epochs": epochs,

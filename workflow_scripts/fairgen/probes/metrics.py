@@ -11,11 +11,15 @@ from fairgen.probes.targets import Target
 
 @dataclass(frozen=True)
 class Scores:
-    """Area under the ROC curve and F1, both macro averages; `scored` is the number of classes the AUC rests on."""
+    """Area under the ROC curve and F1, both macro averages; `scored` is the number of classes the AUC rests on.
+
+    `unscored` names the classes or labels that have none, as all rows where they are known are alike.
+    """
 
     auc: float
     macro_f1: float
     scored: int
+    unscored: tuple[str, ...]
 
 
 def score(target: Target, rows: NDArray[np.int64], logits: NDArray[np.floating]) -> Scores:
@@ -23,18 +27,21 @@ def score(target: Target, rows: NDArray[np.int64], logits: NDArray[np.floating])
 
     Multi-class AUC is the mean over classes of one against the rest; with several labels it is the mean over
     labels, each on the rows where it is known. A class absent from the fold (or the only one) has no AUC and
-    is left out of the mean; NaN when none is left.
+    is left out of the mean, and such a label out of that of F1; NaN when none is left.
     """
     truth = target.values[rows]
     aucs = [_auc(truth[:, column], logits[:, column]) for column in range(truth.shape[1])]
-    usable = [auc for auc in aucs if not np.isnan(auc)]
+    scored = [column for column, auc in enumerate(aucs) if not np.isnan(auc)]
     if target.kind == "multiclass":
         f1 = f1_score(truth.argmax(1), logits.argmax(1), average="macro", zero_division=0.0)
     elif target.kind == "binary":
         f1 = f1_score(truth[:, 0] > 0.5, logits[:, 0] > 0, average="macro", zero_division=0.0)
     else:
-        f1 = np.mean([_label_f1(truth[:, column], logits[:, column]) for column in range(truth.shape[1])])
-    return Scores(float(np.mean(usable)) if usable else float("nan"), float(f1), len(usable))
+        f1s = [_label_f1(truth[:, column], logits[:, column]) for column in scored]
+        f1 = np.mean(f1s) if f1s else np.nan
+    unscored = tuple(name for column, name in enumerate(target.outputs) if column not in scored)
+    auc = float(np.mean([aucs[column] for column in scored])) if scored else float("nan")
+    return Scores(auc, float(f1), len(scored), unscored)
 
 
 def _auc(truth: NDArray[np.floating], logits: NDArray[np.floating]) -> float:

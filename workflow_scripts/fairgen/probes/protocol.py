@@ -24,7 +24,7 @@ from fairgen.probes.targets import Target, make_target
 from fairgen.seeds import derive_seed, generator
 
 KEYS = ["attribute", "target", "role", "kind", "probe", "removal", "fraction", "removed", "features", "draw", "fold"]
-COLUMNS = [*KEYS, "folds", "n_train", "n_test", "classes_scored", "auc", "macro_f1", "epochs"]
+COLUMNS = [*KEYS, "folds", "n_train", "n_test", "classes_scored", "not_scored", "auc", "macro_f1", "epochs"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 
 from fairgen.probes.batched_mlp import MLPSettings, batch_capacity
 from fairgen.probes.protocol import ProtocolSettings
+from fairgen.probes.sources import SourceSpec
 from fairgen.probes.targets import TargetSpec
 
 
@@ -46,3 +47,11 @@ def target_specs(entries: Sequence[Mapping[str, Any]]) -> list[TargetSpec]:
         )
         for entry in entries
     ]
+
+
+def source_spec(entry: Mapping[str, Any]) -> SourceSpec:
+    """How the files of a source belong together, as written in its entry."""
+    group = entry["group"]
+    column, pattern = (group["column"], group["pattern"]) if isinstance(group, Mapping) else (group, None)
+    drop = entry.get("unmatched") == "drop"
+    return SourceSpec(entry["id"], column, pattern, entry.get("array"), entry.get("ids"), drop)

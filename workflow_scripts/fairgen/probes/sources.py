@@ -1,138 +1,165 @@
 """Embeddings with their metadata, from files: whatever made them, the probes see one checked table."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from fairgen.errors import UserError
+from fairgen.foreign_tables import read_foreign
+from fairgen.probes.cells import NO_NAME
+from fairgen.probes.embeddings import Embeddings, read_embeddings
+
+# How a spreadsheet shows a long number, having lost its last digits.
+SHORTENED = re.compile(r"\d([.,]\d+)?E\+?\d+")
+SHOWN_IDS = 3  # in a message
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """How the rows of embeddings and metadata belong together, and which of them are of one patient.
+
+    `group` is the column of what must not be split between folds, such as the patient, and `pattern` the regular
+    expression that takes it out of the cell (its group, or all that it matches); without `group` every image is by
+    itself.
+    """
+
+    id: str | None
+    group: str | None = None
+    pattern: str | None = None
+    array: str | None = None
+    ids: str | None = None
+    drop_unmatched: bool = False
 
 
 @dataclass(frozen=True)
 class Source:
-    """Embedding (n, d), float32 and finite, with its metadata; row i of both is the same image, ordered by id."""
+    """Embedding (n, d), float32 and finite, with its metadata; row i of both is the same image, ordered by id.
+
+    `unmatched` counts, by reason, the rows of the files that are left out as they have no partner; `kept_together`
+    says what `groups` (n,) are; `read` says how the files were read.
+    """
 
     name: str
     matrix: NDArray[np.float32]
     groups: NDArray[np.int64]
     table: pd.DataFrame
+    unmatched: dict[str, int]
+    kept_together: str
+    read: tuple[str, ...]
 
 
 def read_source(
     name: str,
     embeddings: Path,
     metadata: Path,
-    id_column: str,
-    group_column: str | None,
-    array: str | None = None,
+    spec: SourceSpec,
+    columns: Sequence[str] = (),
     clusters: Path | None = None,
 ) -> Source:
     """Read and check an embedding and its metadata.
 
     Args:
-        embeddings: `.npy` (rows as in the metadata), `.npz` (the array `array`, ids in an array named like the id
-            column if there is one) or `.parquet` (the id column, all other columns are features).
-        metadata: CSV or Parquet, one row per image.
-        group_column: what must not be split between folds, such as the patient; None: every image by itself.
+        embeddings: see `read_embeddings`.
+        metadata: see `read_foreign`; one row per image.
+        columns: of the metadata that the targets need.
         clusters: CSV with the id column and a column `cluster`; images in one cluster are one group.
 
     Raises:
-        UserError: a file or column is missing, shapes or ids do not fit, ids repeat, or a feature is not finite or
-            constant.
+        UserError: a file or column is missing, shapes or ids do not fit, ids repeat, an image has no group, or a
+            feature is not finite or constant.
     """
-    table = _read_table(metadata, name)
-    for column in [id_column, *([group_column] if group_column else [])]:
-        if column not in table:
-            raise UserError(f"{name}: {metadata} has no column {column!r}; it has {', '.join(table.columns)}")
-    ids = _checked_ids(table[id_column], f"{name}: column {id_column} of {metadata}")
-    matrix, own_ids = _read_embeddings(embeddings, name, id_column, array)
-    if own_ids is None:
-        if len(matrix) != len(table):
-            raise UserError(
-                f"{name}: {embeddings} has {len(matrix)} rows and {metadata} has {len(table)}; "
-                "without ids both must list the same images in the same order"
-            )
-        where = np.arange(len(table))
-    else:
-        own = pd.Index(_checked_ids(own_ids, f"{name}: ids of {embeddings}"))
-        where = own.get_indexer(pd.Index(ids))
-        lost, strange = int((where < 0).sum()), len(own) - int((where >= 0).sum())
-        if lost or strange:
-            raise UserError(
-                f"{name}: {lost} ids of {metadata} have no embedding and {strange} embeddings no metadata; "
-                f"give both files the same images (first one missing: {ids[where < 0][0] if lost else 'none'})"
-            )
-    order = np.argsort(ids, kind="stable")
-    matrix, table = matrix[where[order]], table.iloc[order].reset_index(drop=True)
-    _check_features(matrix, table[id_column], name)
-    labels = table[group_column].astype(str) if group_column else table[id_column].astype(str)
-    if group_column and labels.isin(["", "nan"]).any():
+    needed = dict.fromkeys(column for column in (spec.id, spec.group, *columns) if column)
+    brought = read_foreign(metadata, list(needed))
+    table = brought.cells
+    vectors = read_embeddings(embeddings, name, spec.id, spec.ids, spec.array)
+    both = [column for column in vectors.columns if column in table]
+    if both:
         raise UserError(
-            f"{name}: column {group_column} is empty in some rows of {metadata}; every image needs its group"
+            f"{name}: column {both[0]!r} is a feature in {embeddings} and stands in {metadata} as well; it is one or "
+            "the other"
         )
+    rows, own, unmatched = _paired(name, table, vectors, spec, metadata, embeddings)
+    matrix, table = vectors.matrix[own], table.iloc[rows]
+    _check_features(matrix, table, spec.id, name)
+    labels, kept_together = _groups(name, table, spec, metadata)
     if clusters is not None:
-        found = _read_table(clusters, name).set_index(id_column)["cluster"]
-        cluster = table[id_column].map(found)
+        found = pd.read_csv(clusters, dtype=str, keep_default_na=False).set_index(spec.id)["cluster"]
+        cluster = table[spec.id].map(found)
         labels = labels.where(cluster.isna(), "cluster " + cluster.astype(str))
-    return Source(name, matrix, pd.factorize(labels, sort=True)[0].astype(np.int64), table)
+        kept_together = "near-duplicates; which images are of one patient is not known"
+    groups = pd.factorize(labels, sort=True)[0].astype(np.int64)
+    read = (f"{metadata}: {brought.found}", f"{embeddings}: {vectors.found}")
+    return Source(name, matrix, groups, table, unmatched, kept_together, read)
 
 
-def _read_table(path: Path, name: str) -> pd.DataFrame:
-    _must_exist(path, name)
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-        return table.astype({column: str for column in table.columns if table[column].dtype.kind in "iub"})
-    # Text, so that ids keep their leading zeros; targets read numbers where they need them.
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+def _paired(
+    name: str, table: pd.DataFrame, vectors: Embeddings, spec: SourceSpec, metadata: Path, embeddings: Path
+) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[str, int]]:
+    """Row numbers of the table and of the matrix that belong together, in the order of ids, and what has no partner."""
+    if spec.id is None:
+        if len(vectors.matrix) != len(table):
+            raise UserError(
+                f"{name}: {embeddings} has {len(vectors.matrix)} rows and {metadata} has {len(table)}; paired by "
+                "position (id: null) both list the same images in the same order"
+            )
+        order = np.arange(len(table))
+        return order, order, {}
+    ids = _checked_ids(table[spec.id].tolist(), f"{name}: column {spec.id} of {metadata}")
+    if vectors.ids is None:
+        raise UserError(
+            f"{name}: {embeddings} holds no ids ({vectors.found}), and `id` is {spec.id!r}. Store them beside the "
+            f"matrix, numpy.savez(..., {spec.id}=ids), or say `id: null` where row i of both files is the same image"
+        )
+    own = pd.Index(_checked_ids(vectors.ids, f"{name}: ids of {embeddings}"))
+    where = own.get_indexer(pd.Index(ids))
+    lost, strange = ids[where < 0], own.difference(pd.Index(ids), sort=False)
+    if len(lost) == len(ids) or ((len(lost) or len(strange)) and not spec.drop_unmatched):
+        raise UserError(
+            f"{name}: {len(lost)} of {len(ids)} ids in {metadata} have no embedding ({_some(lost)}) and {len(strange)} "
+            f"of {len(own)} embeddings no row there ({_some(strange)}); expected the same ids, letter by letter, or "
+            "with `unmatched: drop` some in common"
+        )
+    unmatched = {"rows without an embedding": len(lost), "embeddings without a row": len(strange)}
+    order = np.argsort(ids, kind="stable")
+    order = order[where[order] >= 0]
+    return order, where[order], {reason: count for reason, count in unmatched.items() if count}
 
 
-def _read_embeddings(
-    path: Path, name: str, id_column: str, array: str | None
-) -> tuple[NDArray[np.float32], "pd.Series[str] | None"]:
-    _must_exist(path, name)
-    ids = None
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as stored:
-                key = array or _only_matrix(stored, path, name)
-                if key not in stored:
-                    raise UserError(f"{name}: {path} has no array {key!r}; it has {', '.join(stored)}")
-                values = stored[key]
-                if id_column in stored:
-                    ids = pd.Series(stored[id_column].astype(str))
-        elif path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-            if id_column not in frame:
-                raise UserError(f"{name}: {path} has no id column {id_column!r}")
-            ids = frame.pop(id_column).astype(str)
-            values = frame.to_numpy(dtype=np.float32)
-        else:
-            raise UserError(f"{name}: {path} is not .npy, .npz or .parquet")
-    except (ValueError, EOFError, BadZipFile, pa.ArrowException) as error:
-        raise UserError(f"{name}: {path} cannot be read as an array of numbers: {error}") from error
-    if values.dtype.kind not in "fiu":
-        raise UserError(f"{name}: {path} holds {values.dtype}, expected numbers")
-    values = values.reshape(len(values), -1) if values.ndim > 2 else values
-    if values.ndim != 2 or 0 in values.shape:
-        raise UserError(f"{name}: {path} has shape {values.shape}; expected images x features")
-    return values.astype(np.float32, copy=False), ids
+def _groups(name: str, table: pd.DataFrame, spec: SourceSpec, metadata: Path) -> tuple["pd.Series[str]", str]:
+    """What each image belongs to, and in words what is kept together."""
+    if spec.group is None:
+        numbers = pd.Series([f"{row:012d}" for row in range(len(table))], index=table.index, dtype="str")
+        alone = table[spec.id] if spec.id else numbers
+        return alone, "nothing; images of one patient may be in training and test"
+    cells = table[spec.group].str.strip()
+    unknown = cells.str.lower().isin(NO_NAME) | cells.str.fullmatch(SHORTENED)
+    if unknown.any():
+        raise UserError(
+            f"{name}: every image needs its group; in column {spec.group} of {metadata} {int(unknown.sum())} of "
+            f"{len(cells)} cells hold none: {_cells(cells[unknown])}"
+        )
+    if spec.pattern is None:
+        return cells, f"images of one {spec.group}"
+    pattern = re.compile(spec.pattern)
+    found = [pattern.search(cell) for cell in cells]
+    taken = pd.Series(
+        ["" if match is None else match[pattern.groups] or "" for match in found], index=cells.index, dtype="str"
+    )
+    if (taken == "").any():
+        raise UserError(
+            f"{name}: every image needs its group; {int((taken == '').sum())} of {len(cells)} cells in column "
+            f"{spec.group} of {metadata} do not match {spec.pattern!r}: {_cells(cells[taken == ''])}"
+        )
+    return taken, f"images of one {spec.group}, of which {spec.pattern!r} takes a part"
 
 
-def _only_matrix(stored: "np.lib.npyio.NpzFile", path: Path, name: str) -> str:
-    several = [key for key in stored if stored[key].ndim >= 2]
-    if len(several) != 1:
-        raise UserError(f"{name}: {path} has {len(several)} matrices ({', '.join(stored)}); name one with `array`")
-    return several[0]
-
-
-def _checked_ids(ids: "pd.Series[str]", what: str) -> NDArray[np.str_]:
-    text = ids.astype(str).to_numpy(dtype=str)
+def _checked_ids(ids: Sequence[str], what: str) -> NDArray[np.str_]:
+    text = np.array(ids, dtype=str)
     if (text == "").any():
         raise UserError(f"{what}: {int((text == '').sum())} ids are empty; every image needs one")
     names, counts = np.unique(text, return_counts=True)
@@ -141,20 +168,25 @@ def _checked_ids(ids: "pd.Series[str]", what: str) -> NDArray[np.str_]:
     return text
 
 
-def _check_features(matrix: NDArray[np.float32], ids: "pd.Series[str]", name: str) -> None:
+def _check_features(matrix: NDArray[np.float32], table: pd.DataFrame, id_column: str | None, name: str) -> None:
     bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if len(bad):
+        which = table[id_column].iloc[bad[0]] if id_column else f"row {bad[0] + 1}"
         raise UserError(
-            f"{name}: {len(bad)} embeddings hold NaN or infinity, such as that of {ids.iloc[bad[0]]}; drop these images"
+            f"{name}: expected finite numbers; {len(bad)} embeddings hold NaN or infinity, such as that of {which}"
         )
     constant = np.flatnonzero(matrix.max(axis=0) == matrix.min(axis=0))
     if len(constant):
         raise UserError(
-            f"{name}: {len(constant)} of {matrix.shape[1]} features are the same for all images, such as number "
-            f"{constant[0]}; drop these columns"
+            f"{name}: expected features that vary; {len(constant)} of {matrix.shape[1]} are the same for all images, "
+            f"such as number {constant[0]}"
         )
 
 
-def _must_exist(path: Path, name: str) -> None:
-    if not path.is_file():
-        raise UserError(f"{name}: {path} is not there; correct the path in probe.sources")
+def _some(ids: Sequence[str] | NDArray[np.str_] | pd.Index) -> str:
+    return ", ".join(repr(str(name)) for name in ids[:SHOWN_IDS]) or "none"
+
+
+def _cells(cells: "pd.Series[str]") -> str:
+    places = ", ".join(f"{cell!r} in {cells.index.name} {place}" for place, cell in cells.iloc[:SHOWN_IDS].items())
+    return places + f" and {len(cells) - SHOWN_IDS} more" * (len(cells) > SHOWN_IDS)

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fairgen.errors import UserError
+from fairgen.probes.counts import beside_the_numbers
 from fairgen.stats.paired import over_runs_row
 
 SOURCE = ["source", "dataset", "model", "train_set"]
@@ -23,7 +25,7 @@ SET_COLUMNS = ["source", "attribute", "other_attribute", "train_set", "other_set
 
 def average_draws(folds: pd.DataFrame) -> pd.DataFrame:
     """One row per series, run, setting and fold: the random draws of a fold are averaged."""
-    keys = [*SERIES, "run", *SETTING, "fold", "folds"]
+    keys = [*SERIES, "run", *SETTING, "fold", "folds", "classes_scored"]
     return folds.groupby(keys, dropna=False, sort=True, as_index=False)[["auc", "macro_f1", "n_test"]].mean()
 
 
@@ -46,10 +48,26 @@ def run_ratios(folds: pd.DataFrame, sizes: Mapping[str, tuple[int, int]], unseen
     return ratios
 
 
-def poster_table(folds: pd.DataFrame, fractions: Sequence[float]) -> pd.DataFrame:
+def ratio_of(ratios: Ratios, source: str, train_set: str) -> float:
+    """n_test / n_train of the runs of a training set.
+
+    Raises:
+        UserError: it is not known; an interval that takes runs for independent would be too short.
+    """
+    if (source, train_set) not in ratios:
+        known = ", ".join(sorted(f"{name} of {first}" for first, name in ratios)) or "none"
+        raise UserError(
+            f"{source}: runs of training set {train_set!r} share images, and tables/design.csv does not say how many "
+            f"train and test; known are {known}"
+        )
+    return ratios[source, train_set]
+
+
+def poster_table(folds: pd.DataFrame, counts: pd.DataFrame, fractions: Sequence[float]) -> pd.DataFrame:
     """The poster's table: AUC x 100 as mean and standard deviation over folds, a disease row below each attribute.
 
-    With several runs the folds of all of them count.
+    With several runs the folds of all of them count. Beside the numbers stand the images scored in a run, those left
+    out, the classes or labels that have no AUC, and what is kept on one side of a fold.
     """
     chosen = folds[(folds.probe == "mlp") & folds.removal.isin(["none", "top"]) & folds.fraction.isin(fractions)]
     rows = []
@@ -62,6 +80,7 @@ def poster_table(folds: pd.DataFrame, fractions: Sequence[float]) -> pd.DataFram
         row = {"Dataset": series["dataset"], "Model": series["model"], "Training set": series["train_set"]}
         row["Attribute"] = series["attribute"]
         row["Task"] = f"{series['target']}*" if disease else series["target"]
+        row |= beside_the_numbers(part[part.removal == "none"], counts)
         for fraction in fractions:
             auc = 100 * part[part.fraction == fraction].auc
             row[f"{100 * fraction:g}%"] = f"{auc.mean():.1f} ± {auc.std():.1f}" if len(auc) else ""
@@ -87,6 +106,7 @@ def curve_table(folds: pd.DataFrame, ratios: Ratios, alpha: float) -> pd.DataFra
             "mean_auc": float(part.auc.mean()),
             "sd_folds": float(part.groupby("run", dropna=False).auc.std().mean()),
             "mean_macro_f1": float(part.macro_f1.mean()),
+            "classes_scored": int(part.classes_scored.min()),
             "unit": unit,
         }
         interval = over_runs_row(units, ratio, alpha) if len(units) else {}
@@ -162,7 +182,7 @@ def set_table(folds: pd.DataFrame, ratios: Ratios, alpha: float) -> pd.DataFrame
             values = (means.loc[(set_b, name_b)] - means.loc[(set_a, name_a)]).dropna().to_numpy()
             if len(values) < 2:
                 continue
-            ratio = max(ratios.get((source, name), 0.0) for name in (set_a, set_b))
+            ratio = max(ratio_of(ratios, source, name) for name in (set_a, set_b))
             row = dict(zip(SET_COLUMNS, (source, name_a, name_b, set_a, set_b), strict=False))
             row["contrast"] = f"{set_b} minus {set_a}" if across else f"{name_b} minus {name_a}"
             rows.append(row | over_runs_row(values, ratio, alpha))
@@ -181,5 +201,5 @@ def _units(part: pd.DataFrame, ratios: Ratios) -> tuple[NDArray[np.float64], flo
     """Values per unit, n_test / n_train between units, and what a unit is."""
     if part.run.nunique() > 1:
         values = part.groupby("run").auc.mean().dropna()
-        return values.to_numpy(), ratios[part.source.iloc[0], part.train_set.iloc[0]], "run"
+        return values.to_numpy(), ratio_of(ratios, part.source.iloc[0], part.train_set.iloc[0]), "run"
     return part.auc.dropna().to_numpy(), 1 / (int(part.folds.iloc[0]) - 1), "fold"
