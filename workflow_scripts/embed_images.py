@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fairgen.devices import leased_device
+from fairgen.devices import leased_device, make_deterministic
 from fairgen.errors import UserError, run
 from fairgen.files import write_csv, write_npz
 from fairgen.metadata import assign_group
@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metadata", required=True, help="CSV to write: the rows of the index with their group")
     args = parser.parse_args(argv)
 
+    make_deterministic()
     index = pd.read_csv(args.index)
     group = assign_group(index[args.label], args.light, args.dark)
     table = index.assign(group=group)[group != ""]

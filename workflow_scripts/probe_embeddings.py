@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fairgen.devices import choose_precision, leased_device
+from fairgen.devices import choose_precision, leased_device, make_deterministic
 from fairgen.errors import run
 from fairgen.files import write_csv
 from fairgen.probes.protocol import probe_attribute
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--counts", required=True, help="CSV to write: rows per class of each target")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
-    torch.use_deterministic_algorithms(True)
+    make_deterministic()
 
     probe, entry = args.config["probe"], args.config["source"]
     source = read_source(
