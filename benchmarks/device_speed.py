@@ -19,9 +19,9 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
+def matrix_peak(dtype: torch.dtype, device: torch.device, n: int | None = None) -> float:
     """FLOP/s of the fastest of several products of square matrices of random numbers (zeros are multiplied faster)."""
-    n = 8192 if device.type == "cuda" else 2048
+    n = n or (8192 if device.type == "cuda" else 2048)
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
     a @ b
     return float(2 * n**3 / min(seconds(lambda: a @ b, device) for _ in range(7)))
