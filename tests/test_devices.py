@@ -67,7 +67,8 @@ class Missing:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Missing())
-sys.exit(pytest.main(["tests/test_cuda.py", "--collect-only", "-q", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]))
+plain = ["-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
+sys.exit(pytest.main(["tests/test_cuda.py", "--collect-only", "-q", *plain]))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
