@@ -30,9 +30,10 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from fairgen.devices import make_deterministic, peak_memory_mb
-from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks, parameter_count
+from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks
 from fairgen.probes.folds import Fold, make_folds
 from fairgen.probes.jobs import fit_scaling
+from fairgen.probes.layout import parameter_count
 from fairgen.probes.networks import predict
 from fairgen.probes.protocol import ProtocolSettings, probe_attribute
 from fairgen.probes.ranking import kept_after, removed_count
