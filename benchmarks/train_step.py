@@ -6,15 +6,8 @@
     python benchmarks/train_step.py memory     peak memory of training
     python benchmarks/startup.py               from process start to the first optimiser step, beside `import torch`
 
-The network is that of config.yaml; another study: --study studies/pilot.yaml. On a GPU:
-
-    python benchmarks/train_step.py speed --device cuda --batch 64 --steps 27 --rounds 5
-    python benchmarks/train_step.py layers --device cuda --batch 64
-    python benchmarks/train_step.py profile --device cuda --batch 64
-    python benchmarks/train_step.py memory --device cuda --batch 64
-    python benchmarks/startup.py --device cuda
-    python -m pytest tests/test_cuda.py
-    snakemake --configfile studies/demo.yaml --config 'train={device: cuda}' 'evaluate={device: cuda}'
+The network is that of config.yaml; another study: --study studies/pilot.yaml. `benchmarks/gpu_check.py` does the same
+for a GPU and more; these parts take --device cuda as well.
 """
 
 import argparse
