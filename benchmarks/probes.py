@@ -29,10 +29,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-from fairgen.memory import peak_resident_mb
-from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks, parameter_count
+from fairgen.devices import make_deterministic, peak_memory_mb
+from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks
 from fairgen.probes.folds import Fold, make_folds
 from fairgen.probes.jobs import fit_scaling
+from fairgen.probes.layout import parameter_count
 from fairgen.probes.networks import predict
 from fairgen.probes.protocol import ProtocolSettings, probe_attribute
 from fairgen.probes.ranking import kept_after, removed_count
@@ -100,10 +101,10 @@ def sklearn_folds(
 
 def batched_folds(
     x: np.ndarray, y: np.ndarray, folds: Sequence[Fold], removals: Sequence[Sequence[np.ndarray]], epochs: int,
-    seed: int, precision: str,
+    seed: int, precision: str, device: torch.device,
 ) -> tuple[list[float], int]:  # fmt: skip
-    """The same with the batched networks, those of all folds at once."""
-    matrix, labels = torch.from_numpy(x), [Labels(y[:, None].astype(np.float32), "sigmoid")]
+    """The same with the batched networks, those of all folds at once, on `device`."""
+    matrix, labels = torch.from_numpy(x).to(device), [Labels(y[:, None].astype(np.float32), "sigmoid")]
     settings = MLPSettings(
         HIDDEN, weight_decay=0.0, batch_size=BATCH, max_epochs=epochs, patience=PATIENCE, monitor="accuracy",
         precision=precision,  # type: ignore[arg-type]
@@ -122,20 +123,23 @@ def batched_folds(
     return aucs, sum(result.epochs for result in fitted)
 
 
-def speed(n: int, d: int, folds: int, turn: int, epochs: int, chosen: Sequence[str]) -> None:
+def speed(
+    n: int, d: int, folds: int, turn: int, epochs: int, chosen: Sequence[str], device: torch.device
+) -> None:  # fmt: skip
     """Seconds and mean AUC of the loop (float64 as users give it, and float32) and of the batch, `turn` folds in turns.
 
-    Both have all threads: scikit-learn for its matrix products, the batch for networks side by side. As epochs differ
-    by chance, the time per epoch is given, too. AUCs are compared by fold: the mean difference and its standard error.
+    On a processor both have all threads: scikit-learn for its matrix products, the batch for networks side by side. As
+    epochs differ by chance, the time per epoch is given, too. AUCs are compared by fold: the mean difference and its
+    standard error.
     """
     rng = np.random.default_rng(0)
     for task, strength in TASKS.items():
         x, y = dense_task(n, d, strength, rng)
         sides = {
-            "bf16": partial(batched_folds, x, precision="bf16"),
+            "bf16": partial(batched_folds, x, precision="bf16", device=device),
             "float64": partial(sklearn_folds, x.astype(float)),
             "float64-1": partial(sklearn_folds, x.astype(float), threads=1),
-            "fp32": partial(batched_folds, x, precision="fp32"),
+            "fp32": partial(batched_folds, x, precision="fp32", device=device),
             "float32": partial(sklearn_folds, x),
         }
         print(f"{task}: n={n} d={d}, {folds} of 10 folds x {len(FRACTIONS)} shares, at most {epochs} epochs")
@@ -174,13 +178,14 @@ def report(spent: dict[str, Spent]) -> None:
         )
 
 
-def size(sizes: Sequence[tuple[int, int]], precision: str) -> None:
-    """Time of one network and epoch, a network per thread; peak memory of the process."""
+def size(sizes: Sequence[tuple[int, int]], precision: str, device: torch.device) -> None:
+    """Time of one network and epoch, a network per thread; peak memory, on a GPU that of its own."""
     for n, d in sizes:
-        matrix = torch.empty(n, d).normal_(generator=torch.Generator().manual_seed(0))
-        y = (matrix[:, :1] > 0).float().numpy()
+        values = torch.empty(n, d).normal_(generator=torch.Generator().manual_seed(0))
+        y = (values[:, :1] > 0).float().numpy()
         rows = np.arange(n)
-        center, inverse = fit_scaling(matrix.numpy()[: int(0.9 * n)])
+        center, inverse = fit_scaling(values.numpy()[: int(0.9 * n)])
+        matrix = values.to(device)
         network = Network(rows[: int(0.8 * n)], rows[int(0.8 * n) : int(0.9 * n)], 0, center, inverse, np.arange(d), 0)
         settings = MLPSettings(HIDDEN, batch_size=1024, max_epochs=1, networks_per_batch=1, precision=precision)  # type: ignore[arg-type]
         networks = [network] * torch.get_num_threads()
@@ -193,13 +198,13 @@ def size(sizes: Sequence[tuple[int, int]], precision: str) -> None:
         work = parameter_count(d, HIDDEN, 1) * n
         print(
             f"n={n} d={d} {precision}: {wall:.2f} s per network and epoch, processor time {processor:.2f} s "
-            f"({1e9 * processor / work:.4f} ns per row and parameter), peak {peak_resident_mb() / 1024:.1f} GB, "
+            f"({1e9 * processor / work:.4f} ns per row and parameter), peak {peak_memory_mb(device) / 1024:.1f} GB, "
             f"load {os.getloadavg()[0]:.1f}",
             flush=True,
         )
 
 
-def protocol(n: int, d: int, precision: str, folds: int) -> None:
+def protocol(n: int, d: int, precision: str, folds: int, device: torch.device) -> None:
     """The whole protocol on one matrix, with fewer shares, draws and epochs: what it needs of memory."""
     x, y = dense_task(n, d, 3.0, np.random.default_rng(0))
     settings = ProtocolSettings(
@@ -207,16 +212,16 @@ def protocol(n: int, d: int, precision: str, folds: int) -> None:
         mlp=MLPSettings(HIDDEN, batch_size=1024, max_epochs=1, precision=precision),  # type: ignore[arg-type]
     )  # fmt: skip
     start, used = time.perf_counter(), time.process_time()
-    table = probe_attribute(x, np.arange(n), make_target("sex", ["F", "M"], y), [], settings, torch.device("cpu"))
+    table = probe_attribute(x, np.arange(n), make_target("sex", ["F", "M"], y), [], settings, device)
     print(
         f"n={n} d={d} {precision}: {len(table)} fits of one epoch in {time.perf_counter() - start:.0f} s, "
         f"processor time {time.process_time() - used:.0f} s, "
-        f"peak {peak_resident_mb() / 1024:.1f} GB, load {os.getloadavg()[0]:.1f}"
+        f"peak {peak_memory_mb(device) / 1024:.1f} GB, load {os.getloadavg()[0]:.1f}"
     )
     print(table.groupby(["probe", "removal", "fraction"]).auc.mean().round(3).to_string())
 
 
-def sources(n: int, d: int) -> None:
+def sources(n: int, d: int, device: torch.device) -> None:
     """One of the VAE's embeddings and one target, with disease probes and all controls; 60 of them make the study."""
     rng = np.random.default_rng(0)
     x, y = dense_task(n, d, 2.0, rng)
@@ -226,12 +231,12 @@ def sources(n: int, d: int) -> None:
     start, used = time.perf_counter(), time.process_time()
     target = make_target("tone", ["light", "dark"], y)
     malignant = make_target("malignant", ["no", "yes"], (disease.codes == 1).astype(np.int64))
-    table = probe_attribute(x, np.arange(n), target, [disease, malignant], settings, torch.device("cpu"))
+    table = probe_attribute(x, np.arange(n), target, [disease, malignant], settings, device)
     seconds, used = time.perf_counter() - start, time.process_time() - used
     threads = torch.get_num_threads()
     print(
-        f"n={n} d={d}: {len(table)} fits in {seconds:.1f} s on {threads} threads, processor time {used:.1f} s, "
-        f"load {os.getloadavg()[0]:.1f}"
+        f"n={n} d={d}: {len(table)} fits in {seconds:.1f} s on {device.type} with {threads} threads, "
+        f"processor time {used:.1f} s, load {os.getloadavg()[0]:.1f}"
     )
     print(f"60 of these, two at a time on one core each: {60 * used / 2 / 60:.1f} minutes (from the processor time)")
 
@@ -249,19 +254,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="of speed: the batch in bf16 or fp32, scikit-learn in float64 (-1: on one thread) or float32",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of the batched networks")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16", help="of size and protocol")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
+    make_deterministic()
+    device = torch.device(args.device)
     print(f"{args.threads} threads of {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
     if args.part == "speed":
-        speed(args.n or 10_000, args.d or 512, args.folds, args.turn, args.epochs, args.sides)
+        speed(args.n or 10_000, args.d or 512, args.folds, args.turn, args.epochs, args.sides, device)
     elif args.part == "sources":
-        sources(args.n or 1000, args.d or 64)
+        sources(args.n or 1000, args.d or 64, device)
     elif args.part == "protocol":
-        protocol(args.n or 240_000, args.d or 1376, args.precision, args.folds)
+        protocol(args.n or 240_000, args.d or 1376, args.precision, args.folds, device)
     else:
         full = (args.n or 240_000, args.d or 1376)
-        size([(full[0] // 4, full[1] // 4), (full[0] // 4, full[1]), (full[0] // 2, full[1]), full], args.precision)
+        size(
+            [(full[0] // 4, full[1] // 4), (full[0] // 4, full[1]), (full[0] // 2, full[1]), full],
+            args.precision,
+            device,
+        )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ python benchmarks/startup.py --device cuda
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -16,18 +15,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import save_file
-from study_options import ROOT, parse_study, study_parser
-
-sys.path.insert(0, str(ROOT / "workflow_scripts"))
-
-from fairgen.seals import seal
-from fairgen.vgg19 import random_weights
+from stage_inputs import SCRIPTS, training_options, write_inputs
+from study_options import parse_study, study_parser
 
 
 def startup(args: argparse.Namespace) -> None:
     """Processes that end where the first step begins, and after its update, beside one that only imports torch."""
-    script = ROOT / "workflow_scripts" / "train_vae.py"
+    script = SCRIPTS / "train_vae.py"
     as_script = f"import os, sys; sys.path.insert(0, {str(script.parent)!r}); import train_vae, fairgen.training as t; "
     # The record of a training names the running script, which here is not a file.
     as_script += f"sys.modules['__main__'].__file__ = {str(script)!r}; s = t.train_step; t.train_step = "
@@ -37,7 +31,12 @@ def startup(args: argparse.Namespace) -> None:
         "first step done": as_script + "lambda *a: (s(*a), os._exit(0)); train_vae.main()",
     }
     with tempfile.TemporaryDirectory() as temporary:
-        options = training_options(Path(temporary), args)
+        folder = Path(temporary)
+        # As many images as a step has. They are random: zeros may be multiplied faster.
+        pixels = np.random.default_rng(0).integers(0, 256, (args.batch, args.side, args.side, 3), np.uint8)
+        write_inputs(folder, pixels, args.batch)
+        config = args.config | {"train": args.config["train"] | {"device": args.device, "batch_size": args.batch}}
+        options = training_options(folder, folder / "output", config, args.threads)
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
         for _ in range(args.rounds):
             for name, program in programs.items():
@@ -53,22 +52,6 @@ def startup(args: argparse.Namespace) -> None:
     for name, (wall, cpu) in medians.items():
         ratios = [a / b for a, b in zip((wall, cpu), medians["import torch"], strict=True)]
         print(f"  {name:18s} {wall:6.2f} s ({ratios[0]:.2f} times), processor {cpu:6.2f} s ({ratios[1]:.2f} times)")
-
-
-def training_options(folder: Path, args: argparse.Namespace) -> list[str]:
-    """The command line of a training on what is written into `folder`: as many images as a step has."""
-    np.save(folder / "images.npy", np.zeros((args.batch, args.side, args.side, 3), np.uint8))
-    names = [f"{index:032x}" for index in range(args.batch)]
-    (folder / "images.csv").write_text("\n".join(["md5hash", *names, ""]))
-    (folder / "manifest.csv").write_text("\n".join(["role,md5hash", *(f"train_A,{name}" for name in names), ""]))
-    seal(folder / "manifest.csv")
-    (folder / "images.json").write_text('{"synthetic": true}')
-    save_file(random_weights(0), folder / "vgg19.safetensors")
-    config = args.config | {"train": args.config["train"] | {"device": args.device, "batch_size": args.batch}}
-    files = {"images": "images.npy", "index": "images.csv", "record": "images.json", "manifest": "manifest.csv",
-             "features": "vgg19.safetensors", "model": "out/m", "history": "out/h", "run-record": "out/r"}  # fmt: skip
-    named = [part for option, name in files.items() for part in (f"--{option}", str(folder / name))]
-    return [*named, "--train-set", "A", "--run", "0", "--threads", str(args.threads), "--config", json.dumps(config)]
 
 
 if __name__ == "__main__":

@@ -2,11 +2,15 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from training_job import CONFIG, command, write_data
 
@@ -14,11 +18,14 @@ from fairgen.adam import Adam
 from fairgen.devices import choose_precision, make_deterministic, peak_memory_mb, place
 from fairgen.model import VAE, Architecture
 from fairgen.perceptual import PerceptualLoss
+from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks
+from fairgen.probes.networks import predict
 from fairgen.training import Recipe, draw_epoch, to_unit_range, train_step
 from fairgen.vgg19 import random_weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 
+ROOT = Path(__file__).parents[1]
 ARCHITECTURE = Architecture(width=16, latent_channels=8)
 RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=1e-3, clip_norm=10.0, flip=0.5, kl_scale=1.0, feature_scale=1.0)
 ON_CUDA = {**CONFIG, "train": {**CONFIG["train"], "device": "cuda", "precision": "auto"}}  # type: ignore[dict-item]
@@ -51,12 +58,7 @@ def one_step(device: str, precision: str) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 def test_a_step_in_fp32_agrees_with_the_processor() -> None:
-    assert not torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False  # else convolutions round their inputs to 10 bits
-    try:
-        (terms, gradients), (expected, reference) = one_step("cuda", "fp32"), one_step("cpu", "fp32")
-    finally:
-        torch.backends.cudnn.allow_tf32 = True
+    (terms, gradients), (expected, reference) = one_step("cuda", "fp32"), one_step("cpu", "fp32")
     torch.testing.assert_close(terms, expected, rtol=1e-4, atol=1e-5)
     norm = torch.stack([gradient.norm() for gradient in reference.values()]).norm()
     for name, gradient in gradients.items():
@@ -132,3 +134,52 @@ def test_peak_memory_is_that_of_the_device() -> None:
     before = peak_memory_mb(device)
     held = torch.zeros(2**26, dtype=torch.uint8, device=device)
     assert peak_memory_mb(device) == pytest.approx(before + held.numel() / 2**20, abs=4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_probes_agree_with_the_processor(precision: str) -> None:
+    draws = np.random.default_rng(0)
+    x = draws.normal(size=(2000, 100)).astype(np.float32)
+    y = (x @ draws.normal(size=100) + draws.normal(size=2000) > 0).astype(np.int64)
+    rows, every = np.arange(2000), np.arange(100)
+    center, scale = np.zeros(100, np.float32), np.ones(100, np.float32)
+    networks = [
+        Network(rows[:1200], rows[1200:1500], 0, center, scale, kept, seed)
+        for seed, kept in enumerate([every, every[:93]])
+    ]
+    labels = [Labels(y[:, None].astype(np.float32), "sigmoid")]
+    found = {}
+    for name, kind in (("cpu", "fp32"), ("cuda", precision), ("again", precision)):
+        matrix = torch.from_numpy(x).to("cuda" if name == "again" else name)
+        settings = MLPSettings(max_epochs=10, precision=kind)  # type: ignore[arg-type]
+        fitted = fit_networks(matrix, labels, networks, settings)
+        logits = [predict(matrix, *pair, rows[1500:])[:, 0] for pair in zip(networks, fitted, strict=True)]
+        found[name] = [roc_auc_score(y[1500:], each) for each in logits]
+    assert found["cuda"] == found["again"]
+    assert found["cuda"] == pytest.approx(found["cpu"], abs=0.005)
+
+
+def test_a_probe_runs_as_the_workflow_runs_it(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    codes = np.arange(300) % 2
+    np.save(tmp_path / "x.npy", (draws.normal(size=(300, 12)) + codes[:, None]).astype(np.float32))
+    sick = draws.integers(2, size=300)
+    table = [f"{i},{i},{'ab'[code]},{'yn'[ill]}" for i, (code, ill) in enumerate(zip(codes, sick, strict=True))]
+    (tmp_path / "rows.csv").write_text("\n".join(["id,patient,tone,disease", *table, ""]))
+    probe = yaml.safe_load((ROOT / "config.yaml").read_text())["probe"]
+    probe |= {"device": "cuda", "folds": 3, "fractions": [0, 0.5], "random_draws": 1}
+    binary = {"kind": "binary", "columns": ["tone"], "values": {"a": "a", "b": "b"}}
+    target = [binary | {"name": "tone"}]
+    disease = [{"name": "disease", "kind": "binary", "columns": ["disease"], "values": {"n": "n", "y": "y"}}]
+    source = {"id": "id", "group": "patient", "attributes": target, "diseases": disease}
+    done = subprocess.run(
+        [
+            *(sys.executable, str(ROOT / "workflow_scripts" / "probe_embeddings.py"), "--name", "made up"),
+            *("--embeddings", f"{tmp_path}/x.npy", "--metadata", f"{tmp_path}/rows.csv"),
+            *("--config", json.dumps({"seed": 1, "probe": probe, "source": source})),
+            *("--folds", f"{tmp_path}/folds.csv", "--counts", f"{tmp_path}/counts.csv"),
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "on cuda" in done.stdout

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from fairgen.devices import place
 from fairgen.model import (
     VAE,
     Architecture,
@@ -108,6 +109,21 @@ def test_a_large_batch_is_decoded_as_a_small_one(monkeypatch: pytest.MonkeyPatch
         merged = decoder(z)
     assert not torch.equal(plain, merged)  # so that both ways were taken
     torch.testing.assert_close(plain, merged)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("merged_pixels", [1, 10**9])
+def test_every_norm_sees_pixels_without_gaps(norm: str, merged_pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairgen.model.MERGED_PIXELS", merged_pixels)
+    model = place(VAE(Architecture(width=16, latent_channels=4, norm=norm)), torch.device("cpu"))
+    seen: dict[str, torch.Tensor] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.GroupNorm):
+            module.register_forward_pre_hook(lambda _, inputs, name=name: seen.__setitem__(name, inputs[0]))
+    model(torch.randn(2, 3, 64, 64).to(memory_format=torch.channels_last), torch.randn(2, 4, 4, 4))
+    assert len(seen) == 36
+    for name, x in seen.items():
+        assert x.is_contiguous(memory_format=torch.channels_last), name
 
 
 def test_norms_use_the_published_epsilon() -> None:

@@ -8,7 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks, parameter_count
+from fairgen.probes import batched_mlp
+from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks
+from fairgen.probes.layout import parameter_count
 from fairgen.probes.leace import fit_leace
 from fairgen.probes.networks import network_inputs, network_logits, predict
 from fairgen.probes.ranking import kept_after, rank_features, removed_count
@@ -240,3 +242,50 @@ def test_leace_agrees_with_the_package_of_its_authors(n: int, d: int) -> None:
     exact = {"shrinkage": False, "svd_tol": 1e-6, "constrain_cov_trace": False}
     theirs = concept_erasure.LeaceEraser.fit(torch.from_numpy(x), torch.from_numpy(z), **exact)
     np.testing.assert_allclose(ours, theirs(torch.from_numpy(x)).numpy(), atol=1e-6 * np.abs(x).max())
+
+
+def batch(count: int, alignment: int, precision: str, monkeypatch: pytest.MonkeyPatch) -> batched_mlp._Batch:
+    """Networks of 9 of 10 features, as a device with this alignment holds them."""
+    monkeypatch.setattr(batched_mlp, "alignment_on", lambda device: alignment)
+    x, y = data(outputs=3)
+    networks = [network(10, seed, kept_after([4], 10)) for seed in range(count)]
+    settings = replace(SETTINGS, hidden=(17, 5), precision=precision)  # type: ignore[arg-type]
+    return batched_mlp._Batch(torch.from_numpy(x), [Labels(y, "sigmoid")], networks, settings)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_aligned_networks_learn_the_same(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, aligned = (batch(3, alignment, precision, monkeypatch) for alignment in (1, 8))
+    for layers in (aligned.used, aligned.gradients):
+        assert layers.table.stride(0) % 8 == 0
+        assert all(part.storage_offset() % 8 == 0 for part in (*layers.weights, *layers.biases))
+    assert aligned.train.inputs.shape[2] == 16
+    for found, expected in zip(aligned.fit(), plain.fit(), strict=True):
+        assert found.epochs == expected.epochs
+        assert [weight.shape for weight in found.weights] == [(9, 17), (17, 5), (5, 3)]
+        for ours, theirs in zip([*found.weights, *found.biases], [*expected.weights, *expected.biases], strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("alignment", [1, 8])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_memory_of_a_network_is_counted(precision: str, alignment: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 4
+    held = batch(count, alignment, precision, monkeypatch)
+    rows = [part for table in (held.train, held.valid) for part in (table.inputs, table.labels, table.weights)]
+    tables = [held.table, held.gradient, held.mean, held.square, held.used.table, held.gradients.table]
+    sizes = {tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in (*rows, *tables)}
+    counted = batched_mlp.network_bytes(9, 3, 130, held.settings, alignment)
+    assert sum(sizes.values()) == count * counted
+
+
+def test_a_small_gpu_trains_fewer_networks_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, settings = torch.device("cuda"), MLPSettings()
+    found = {}
+    for free in (2**20, 2**33, 2**36):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 2**37))
+        found[free] = batched_mlp.batch_capacity(507, 1, 48_000, settings, device)
+        needed = batched_mlp.network_bytes(507, 1, 48_000, settings, 8)
+        assert found[free] == 1 or found[free] * needed <= free / 2
+    assert found[2**20] == 1  # a network is trained whatever it needs
+    assert 1 < found[2**33] < found[2**36]

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from training_job import CONFIG, command, kill_after_epoch, write_data
 
+from fairgen.checkpoints import seconds_until_next
 from fairgen.training import LOSS_TERMS
 
 
@@ -168,3 +169,12 @@ def test_a_job_imports_only_what_it_needs(data: Path, tmp_path: Path) -> None:
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "torch" in imported
     assert not imported & {"pandas", "torch._dynamo", "torch._inductor", "torchvision", "sympy", "scipy", "matplotlib"}
+
+
+def test_checkpoints_take_a_fiftieth_of_the_time_at_most() -> None:
+    for cost in (0.001, 1.5, 60.0):
+        wait = seconds_until_next(cost, least=20.0)
+        assert wait >= 20
+        assert cost / (wait + cost) <= 0.02 + 1e-12
+    assert seconds_until_next(0.001, least=20.0) == 20  # what costs nothing is not put off
+    assert seconds_until_next(1.5, least=0.0) == 0  # one after each epoch was asked for

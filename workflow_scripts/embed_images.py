@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fairgen.devices import add_gpu_options, leased_device
+from fairgen.devices import add_gpu_options, leased_device, make_deterministic
 from fairgen.errors import UserError, run
 from fairgen.files import write_npz
 from fairgen.images import id_array
@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metadata", required=True, help="CSV to write: the rows of the index with their group")
     args = parser.parse_args(argv)
 
+    make_deterministic()
     index = read_table(args.index)
     group = assign_group(index[args.label], args.light, args.dark)
     table = index.assign(group=group)[group != ""]

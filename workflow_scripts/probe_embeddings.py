@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fairgen.devices import add_gpu_options, choose_precision, leased_device
+from fairgen.devices import add_gpu_options, choose_precision, leased_device, make_deterministic
 from fairgen.errors import run
 from fairgen.probes.counts import count_rows
 from fairgen.probes.protocol import probe_attribute
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--counts", required=True, help="CSV to write: rows per class and left out")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
-    torch.use_deterministic_algorithms(True)
+    make_deterministic()
 
     probe, entry = args.config["probe"], args.config["source"]
     specs = [target_specs(entry[role]) for role in ("attributes", "diseases")]

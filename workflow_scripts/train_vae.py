@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from fairgen.adam import Adam
-from fairgen.checkpoints import History, load_checkpoint, save_checkpoint
+from fairgen.checkpoints import History, load_checkpoint, save_checkpoint, seconds_until_next
 from fairgen.devices import (
     add_gpu_options,
     choose_precision,
@@ -127,15 +127,17 @@ def train_on(
     epochs_before = len(history)
     board = args.model.with_name("tensorboard") if args.tensorboard else None
     watch = Watch(len(images), recipe.epochs, epochs_before, board)
-    last_saved = time.perf_counter()
+    last_saved, wait = time.perf_counter(), args.checkpoint_seconds
 
     def after_epoch(history: History) -> None:
-        nonlocal last_saved
+        nonlocal last_saved, wait
         line = watch.epoch(history)
-        if time.perf_counter() - last_saved >= args.checkpoint_seconds:
+        begun = time.perf_counter()
+        if begun - last_saved >= wait:
             with explained(checkpoint, line):
                 save_checkpoint(checkpoint, key, model, optimizer, history)
             last_saved = time.perf_counter()
+            wait = seconds_until_next(last_saved - begun, args.checkpoint_seconds)
 
     train(
         model,
@@ -199,7 +201,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_gpu_options(parser)
     parser.add_argument("--tensorboard", type=int, choices=[0, 1], default=0, help="1: write losses for TensorBoard")
     # An epoch of a small network takes less than a second: saving each would cost more than training it again.
-    parser.add_argument("--checkpoint-seconds", type=float, default=20.0, help="least time between checkpoints")
+    parser.add_argument(
+        "--checkpoint-seconds", type=float, default=20.0, help="least time between checkpoints; 0: one after each epoch"
+    )
     parser.add_argument("--model", required=True, type=Path, help="output: model.safetensors")
     parser.add_argument("--history", required=True, type=Path, help="output: history.csv, one row per epoch")
     parser.add_argument("--run-record", required=True, type=Path, help="output: run.json")

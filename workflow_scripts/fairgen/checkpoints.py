@@ -12,6 +12,15 @@ from fairgen.files import atomic_path
 from fairgen.model import VAE
 
 History = list[dict[str, float]]
+MOST_OF_TIME = 0.02  # for checkpoints: a training that is never killed shall not wait for them
+
+
+def seconds_until_next(cost: float, least: float) -> float:
+    """The time to train before the next checkpoint, when the last one took `cost` seconds.
+
+    At least `least` seconds, and so many that checkpoints take no more than `MOST_OF_TIME`; 0 where `least` is 0.
+    """
+    return max(least, cost * (1 / MOST_OF_TIME - 1)) if least else 0.0
 
 
 def save_checkpoint(path: Path, key: str, model: VAE, optimizer: Adam, history: History) -> None:

@@ -137,15 +137,14 @@ def make_deterministic(deterministic: bool = True) -> None:
     """Ask PyTorch for algorithms that give the same bits on every run; call it before anything is on the GPU.
 
     Otherwise cuDNN tries its algorithms and takes the fastest. The network's operations on a CPU give the same bits
-    either way.
+    either way. In both cases fp32 means fp32: without TF32, which rounds the factors of a product to 10 bits.
     """
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = not deterministic
-    if not deterministic:
-        return
     # cuBLAS reads this when it starts, and is deterministic only with a fixed workspace.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # What torch.use_deterministic_algorithms(True) does, without importing PyTorch's compiler, which takes seconds.
-    torch.set_deterministic_debug_mode("error")
+    # What torch.use_deterministic_algorithms does, without importing PyTorch's compiler, which takes seconds.
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     # Filling new memory with NaN unmasks code that reads it unwritten, at the price of one more pass over it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

@@ -85,12 +85,20 @@ class ResizingBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.elu(self.norm1(x), inplace=True)
-        if self.up and h.device.type == "cpu" and h.numel() >= MERGED_PIXELS * h.shape[1]:
+        if self.up and merging_pays(h):
             h = upsampled_convolution(h, self.conv1, self.get_buffer("spread"))
         else:
             h = self.conv1(F.interpolate(h, scale_factor=2.0, mode="nearest") if self.up else h)
+        channels_last = h.is_contiguous(memory_format=torch.channels_last)
         h, skip = h.split(self.split, dim=1)
+        if channels_last:  # a slice has gaps between its pixels, which the norm would read, keep and copy
+            h = h.contiguous(memory_format=torch.channels_last)
         return skip + self.conv2(F.elu(self.norm2(h), inplace=True))
+
+
+def merging_pays(x: Tensor) -> bool:
+    """Whether `upsampled_convolution` of `x` is faster than upsampling: on a CPU, where there are enough pixels."""
+    return x.device.type == "cpu" and x.numel() >= MERGED_PIXELS * x.shape[1]
 
 
 def upsampled_convolution(x: Tensor, convolution: nn.Conv2d, spread: Tensor) -> Tensor:

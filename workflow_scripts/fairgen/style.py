@@ -68,7 +68,8 @@ def house_style(families: Sequence[str] = (HOUSE_FONT,)) -> Iterator[None]:
     """Matplotlib's defaults plus `RC`, whatever the user's own matplotlibrc says; letters from these fonts."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update({**RC, "font.family": list(families)})  # type: ignore[arg-type]  # the stub lists its keys as literals
+        mpl.rcParams.update(RC)  # type: ignore[arg-type]  # the stub lists its keys as literals
+        mpl.rcParams["font.family"] = list(families)
         yield
 
 

@@ -19,12 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from fairgen.probes.layout import Parameters, initial, padded, parameter_count
 from fairgen.probes.networks import PREDICTED_ROWS, Fitted, Labels, Loss, Network, network_inputs
 
-# Parameters and numbers of inputs held at a time, on a CPU by each thread; one network is trained whatever it needs.
-# On a CPU the parameters, their gradients and two moments then stay in a cache of 32 MB.
+# Parameters and numbers of inputs held at a time by each thread of a CPU; one network is trained whatever it needs.
+# The parameters, their gradients and two moments then stay in a cache of 32 MB.
 CPU_PARAMETERS, CPU_INPUTS = 1_000_000, 400_000_000
-GPU_PARAMETERS, GPU_INPUTS = 200_000_000, 4_000_000_000
+# Of the free memory of a GPU: when networks stop, those that go on are copied, and a step needs room for activations.
+GPU_SHARE = 0.4
+# Matrix units of a GPU want rows and matrices to begin at multiples of 16 bytes, which 8 numbers of bf16 fill.
+GPU_ALIGNMENT = 8
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,29 @@ class MLPSettings:
     """Networks trained together (by each thread), the bound on memory; 0 derives it from their size and the device."""
 
 
-def parameter_count(inputs: int, hidden: Sequence[int], outputs: int) -> int:
-    """Weights and biases of one network."""
-    sizes = [inputs, *hidden, outputs]
-    return sum((a + 1) * b for a, b in pairwise(sizes))
-
-
 def batch_capacity(inputs: int, outputs: int, rows: int, settings: MLPSettings, device: torch.device) -> int:
-    """How many networks of `rows` training and validation rows are trained at a time."""
+    """How many networks of `rows` training and validation rows are trained at a time; on a GPU by what is free."""
     if settings.networks_per_batch:
         return settings.networks_per_batch
-    parameters, numbers = (GPU_PARAMETERS, GPU_INPUTS) if device.type == "cuda" else (CPU_PARAMETERS, CPU_INPUTS)
-    return max(1, min(parameters // parameter_count(inputs, settings.hidden, outputs), numbers // (rows * inputs)))
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return max(1, int(GPU_SHARE * free) // network_bytes(inputs, outputs, rows, settings, GPU_ALIGNMENT))
+    parameters = parameter_count(inputs, settings.hidden, outputs)
+    return max(1, min(CPU_PARAMETERS // parameters, CPU_INPUTS // (rows * inputs)))
+
+
+def alignment_on(device: torch.device) -> int:
+    """Of how many numbers the beginnings of rows and matrices are multiples."""
+    return GPU_ALIGNMENT if device.type == "cuda" else 1
+
+
+def network_bytes(inputs: int, outputs: int, rows: int, settings: MLPSettings, alignment: int) -> int:
+    """Memory that a network of `rows` training and validation rows holds between two steps."""
+    sizes = [padded(inputs, alignment), *settings.hidden, outputs]
+    parameters = sum(padded(a * b, alignment) + padded(b, alignment) for a, b in pairwise(sizes))
+    half = settings.precision == "bf16"
+    # The table, its gradient and two moments are fp32, labels and their weights too; bf16 has copies of two tables.
+    return parameters * (20 if half else 16) + (rows + 1) * (sizes[0] * (2 if half else 4) + 8 * outputs)
 
 
 def fit_networks(
@@ -99,9 +114,9 @@ def fit_networks(
 
 
 class _Rows:
-    """Inputs (networks, rows, kept), labels and weights (networks, rows, outputs) of the rows of a batch of networks.
+    """Inputs (networks, rows, columns), labels and weights (networks, rows, outputs) of a batch of networks.
 
-    A weight is 1 where the label is known; rows that fill up the table have weight 0.
+    A weight is 1 where the label is known; rows that fill up the table have weight 0, columns that do so are 0.
     """
 
     def __init__(
@@ -111,13 +126,14 @@ class _Rows:
         networks: Sequence[Network],
         rows: Sequence[NDArray[np.int64]],
         width: int,
+        columns: int,
         dtype: torch.dtype,
     ) -> None:
         count, outputs, device = len(networks), labels[networks[0].labels].values.shape[1], matrix.device
-        self.inputs = torch.zeros(count, width, len(networks[0].kept), dtype=dtype, device=device)
+        self.inputs = torch.zeros(count, width, columns, dtype=dtype, device=device)
         self.labels = torch.full((count, width, outputs), torch.nan, device=device)
         for place, (network, numbers) in enumerate(zip(networks, rows, strict=True)):
-            self.inputs[place, : len(numbers)] = network_inputs(matrix, network, numbers, dtype)
+            self.inputs[place, : len(numbers), : len(network.kept)] = network_inputs(matrix, network, numbers, dtype)
             self.labels[place, : len(numbers)] = torch.from_numpy(labels[network.labels].values[numbers]).to(device)
         self.weights = (~self.labels.isnan()).float()
         self.labels.nan_to_num_()
@@ -135,31 +151,7 @@ class _Rows:
         return taken[0], taken[1], taken[2]
 
 
-class _Parameters:
-    """Weights and biases of a batch of networks in one table (networks, parameters), and views of it by layer."""
-
-    def __init__(self, table: Tensor, sizes: Sequence[int]) -> None:
-        self.table = table
-        self.weights: list[Tensor] = []
-        self.biases: list[Tensor] = []
-        start = 0
-        for inputs, outputs in pairwise(sizes):
-            middle = start + inputs * outputs
-            self.weights.append(table[:, start:middle].view(len(table), inputs, outputs))
-            self.biases.append(table[:, middle : middle + outputs].view(len(table), 1, outputs))
-            start = middle + outputs
-
-
-def _initial(sizes: Sequence[int], seed: torch.Generator) -> Tensor:
-    """Parameters of one network: weights uniform as Glorot and Bengio (2010), biases 0."""
-    parts = []
-    for inputs, outputs in pairwise(sizes):
-        bound = (6.0 / (inputs + outputs)) ** 0.5
-        parts += [torch.empty(inputs * outputs).uniform_(-bound, bound, generator=seed), torch.zeros(outputs)]
-    return torch.cat(parts)
-
-
-def _activations(parameters: _Parameters, x: Tensor) -> list[Tensor]:
+def _activations(parameters: Parameters, x: Tensor) -> list[Tensor]:
     """Inputs of each layer (networks, batch, units), and last the logits."""
     layers = [x]
     for number, (weight, bias) in enumerate(zip(parameters.weights, parameters.biases, strict=True)):
@@ -169,7 +161,7 @@ def _activations(parameters: _Parameters, x: Tensor) -> list[Tensor]:
     return layers
 
 
-def _backward(parameters: _Parameters, gradients: _Parameters, layers: Sequence[Tensor], change: Tensor) -> None:
+def _backward(parameters: Parameters, gradients: Parameters, layers: Sequence[Tensor], change: Tensor) -> None:
     """Write the gradients of all parameters, from the derivative `change` of the loss by the logits."""
     for number in reversed(range(len(parameters.weights))):
         torch.bmm(layers[number].transpose(1, 2), change, out=gradients.weights[number])
@@ -205,27 +197,31 @@ class _Batch:
     ) -> None:
         self.networks, self.settings, self.device = networks, settings, matrix.device
         self.loss = labels[networks[0].labels].loss
-        self.sizes = [len(networks[0].kept), *settings.hidden, labels[networks[0].labels].values.shape[1]]
+        self.alignment = alignment_on(self.device)
+        self.kept = len(networks[0].kept)
+        columns = padded(self.kept, self.alignment)
+        self.sizes = [columns, *settings.hidden, labels[networks[0].labels].values.shape[1]]
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self.steps = -(-len(networks[0].train) // settings.batch_size)
         # One row more than any network has: rows that fill up the last batch point there.
         width = max(len(network.train) for network in networks) + 1
         train = [network.train for network in networks]
-        self.train = _Rows(matrix, labels, networks, train, width, self.dtype)
+        self.train = _Rows(matrix, labels, networks, train, width, columns, self.dtype)
         valid = [network.valid for network in networks]
-        self.valid = _Rows(matrix, labels, networks, valid, max(map(len, valid)), self.dtype)
+        self.valid = _Rows(matrix, labels, networks, valid, max(map(len, valid)), columns, self.dtype)
         self.generators = [torch.Generator().manual_seed(network.seed) for network in networks]
         self.active = list(range(len(networks)))
-        table = torch.stack([_initial(self.sizes, generator) for generator in self.generators]).to(self.device)
+        drawn = [initial(self.kept, self.sizes, self.alignment, generator) for generator in self.generators]
+        table = torch.stack(drawn).to(self.device)
         self.taken = torch.zeros((), device=self.device)
         self._hold(table, torch.zeros_like(table), torch.zeros_like(table))
 
     def _hold(self, table: Tensor, mean: Tensor, square: Tensor) -> None:
         """Take `table` (networks, parameters; fp32) as the weights, and the moments of their gradients."""
-        self.table, self.mean, self.square, self.gradient = table, mean, square, torch.empty_like(table)
+        self.table, self.mean, self.square, self.gradient = table, mean, square, torch.zeros_like(table)
         # With bf16 the multiplications see a rounded copy of the weights and give rounded gradients.
-        self.used = _Parameters(table.to(self.dtype), self.sizes)
-        self.gradients = _Parameters(self.gradient.to(self.dtype), self.sizes)
+        self.used = Parameters(table.to(self.dtype), self.sizes, self.alignment)
+        self.gradients = Parameters(self.gradient.to(self.dtype), self.sizes, self.alignment)
 
     def _step(self) -> None:
         """AdamW on all networks at once."""
@@ -249,22 +245,27 @@ class _Batch:
         kept: list[tuple[int, Tensor]] = [(0, torch.empty(0))] * len(self.networks)
         for epoch in range(1, settings.max_epochs + 1):
             self._train_epoch()
-            stays = []
+            stays, improved = [], []
             for place, (index, score) in enumerate(zip(self.active, self._validate(), strict=True)):
                 stale[index] = 0 if score >= best[index] + settings.tolerance else stale[index] + 1
                 last[index] = epoch
                 if score > best[index]:
-                    best[index], kept[index] = score, (epoch, self.table[place].cpu().clone())
+                    best[index] = score
+                    improved.append(place)
                 if stale[index] <= settings.patience:
                     stays.append(place)
+            # One copy for all of them: each would wait for the device.
+            for place, parameters in zip(improved, self.table[improved].cpu(), strict=True):
+                kept[self.active[place]] = (epoch, parameters.clone())
             if not stays:
                 break
             if len(stays) < len(self.active):
                 self._keep(torch.tensor(stays, device=self.device))
         fitted = []
         for (epoch, parameters), epochs, score in zip(kept, last, best, strict=True):
-            layers = _Parameters(parameters[None], self.sizes)
+            layers = Parameters(parameters[None], self.sizes, self.alignment)
             weights, biases = [weight[0] for weight in layers.weights], [bias[0, 0] for bias in layers.biases]
+            weights[0] = weights[0][: self.kept]
             fitted.append(Fitted(weights, biases, int(epochs), epoch, float(score)))
         return fitted
 

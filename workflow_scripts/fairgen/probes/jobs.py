@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
-from fairgen.probes.batched_mlp import MLPSettings, fit_networks, parameter_count
+from fairgen.probes.batched_mlp import MLPSettings, fit_networks
 from fairgen.probes.folds import Fold
+from fairgen.probes.layout import parameter_count
 from fairgen.probes.metrics import score
 from fairgen.probes.networks import Fitted, Floats, Network, Rows, predict
 from fairgen.probes.ranking import kept_after, removed_count

@@ -1,0 +1,73 @@
+"""What the scripts that train and evaluate read, made up of random photographs, and how they are called.
+
+The one place of the benchmarks that knows the options and inputs of these scripts.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from study_options import ROOT
+
+sys.path.insert(0, str(ROOT / "workflow_scripts"))
+
+from fairgen.seals import seal
+from fairgen.vgg19 import random_weights
+
+SCRIPTS = ROOT / "workflow_scripts"
+LABELS = "fitzpatrick_scale,fitzpatrick_centaur,label,nine_partition_label,three_partition_label,atlas"
+
+
+def write_inputs(folder: Path, pixels: NDArray[np.uint8], train: int) -> None:
+    """Packed images (n, S, S, 3), of which the first `train` are a training set and the others test images by turns."""
+    names = [f"{number:032x}" for number in range(len(pixels))]
+    groups = ["light" if number % 2 else "dark" for number in range(len(pixels))]
+    roles = ["train_A" if number < train else f"test_{group}" for number, group in enumerate(groups)]
+    np.save(folder / "images.npy", pixels)
+    index = [f"{row},{name},1,1,a,b,c,d" for row, name in enumerate(names)]
+    (folder / "images.csv").write_text("\n".join([f"row,md5hash,{LABELS}", *index, ""]))
+    manifest = [",".join(("0", *row)) for row in zip(roles, groups, names, strict=True)]
+    (folder / "run0.csv").write_text("\n".join(["run,role,group,md5hash", *manifest, ""]))
+    seal(folder / "run0.csv")
+    (folder / "images.json").write_text('{"synthetic": true}')
+    save_file(random_weights(0), folder / "vgg19.safetensors")
+
+
+def common_options(folder: Path, threads: int, slots: int) -> list[str]:
+    """Of both scripts, on what `write_inputs` wrote into `folder`."""
+    files = {"images": "images.npy", "index": "images.csv", "manifest": "run0.csv", "features": "vgg19.safetensors"}
+    named = [part for option, name in files.items() for part in (f"--{option}", str(folder / name))]
+    return [*named, "--train-set", "A", "--run", "0", "--threads", str(threads), "--gpu-slots", str(slots)]
+
+
+def training_options(folder: Path, output: Path, config: dict[str, Any], threads: int, slots: int = 1) -> list[str]:
+    """Of train_vae.py, which writes into `output`; `slots` jobs share a GPU."""
+    products = {"model": "model.safetensors", "history": "history.csv", "run-record": "run.json"}
+    named = [part for option, name in products.items() for part in (f"--{option}", str(output / name))]
+    # As fairgen.config.training_settings, which needs a package that a machine with a GPU may not have.
+    settings = {key: config[key] for key in ("seed", "model", "loss", "train")}
+    return [
+        *common_options(folder, threads, slots), *named, "--record", f"{folder}/images.json",
+        "--config", json.dumps(settings),
+    ]  # fmt: skip
+
+
+def evaluation_options(folder: Path, output: Path, config: dict[str, Any], threads: int, slots: int = 1) -> list[str]:
+    """Of evaluate_vae.py, on the model that is in `output`."""
+    files = {"model": "model.safetensors", "evaluation": "evaluation.parquet", "embeddings": "embeddings.npz"}
+    named = [part for option, name in files.items() for part in (f"--{option}", str(output / name))]
+    settings = {key: config[key] for key in ("seed", "loss")}
+    settings["evaluate"] = config["evaluate"] | {"full_latents": True}
+    return [
+        *common_options(folder, threads, slots), *named, "--samples", f"{output}/samples.parquet",
+        "--dark-share", "0.5", "--config", json.dumps(settings),
+    ]  # fmt: skip
+
+
+def script_command(name: str, options: list[str]) -> list[str]:
+    """The command that runs the script `name`, its output unbuffered."""
+    return [sys.executable, "-u", str(SCRIPTS / name), *options]
