@@ -6,7 +6,7 @@ import pytest
 
 from fairgen.errors import UserError
 from fairgen.probes.claims import probe_claims
-from fairgen.probes.counts import COLUMNS, count_warnings
+from fairgen.probes.left_out import COLUMNS, count_warnings
 from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
 
 SPREAD = np.array([-0.002, -0.001, 0.0, 0.001, 0.002])

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fairgen.errors import UserError, run
 from fairgen.probes.claims import probe_claims
-from fairgen.probes.counts import count_warnings
+from fairgen.probes.left_out import count_warnings
 from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
 from fairgen.tables import read_table, write_csv
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairgen.errors import UserError
-from fairgen.probes.counts import beside_the_numbers
+from fairgen.probes.left_out import beside_the_numbers
 from fairgen.stats.paired import over_runs_row
 
 SOURCE = ["source", "dataset", "model", "train_set"]

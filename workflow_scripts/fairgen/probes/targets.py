@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from fairgen.errors import UserError
 from fairgen.probes.cells import Key, cell_key, cell_number
+from fairgen.probes.left_out import EMPTY, MISSING, UNLISTED
 from fairgen.probes.networks import Labels
 
 Kind = Literal["binary", "multiclass", "multilabel"]
-EMPTY, MISSING, UNLISTED = "empty", "listed in missing", "not listed in values"
 SHOWN_CELLS = 10  # of a column, in a message
 
 
