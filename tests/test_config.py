@@ -202,7 +202,7 @@ def test_nested_values_of_the_command_line_get_their_yaml_type() -> None:
         "data": {"sources": [{"folder": "/photographs", "verify": "false"}], "synthetic": "null"},
         "seed": 7,
     }
-    config = merged(CONFIG, command_line)
+    config = merged(copy.deepcopy(CONFIG), command_line)
     config["train"]["learning_rate"] = "1"  # a mistake in a file, not on the command line
     read_as_yaml(config, command_line)
     assert config["splits"]["runs"] == 3

@@ -13,6 +13,7 @@ from fairgen.errors import UserError
 from fairgen.foreign_tables import read_foreign
 from fairgen.probes.cells import NO_NAME
 from fairgen.probes.embeddings import Embeddings, read_embeddings
+from fairgen.tables import read_table
 
 # How a spreadsheet shows a long number, having lost its last digits.
 SHORTENED = re.compile(r"\d([.,]\d+)?E\+?\d+")
@@ -88,7 +89,7 @@ def read_source(
     _check_features(matrix, table, spec.id, name)
     labels, kept_together = _groups(name, table, spec, metadata)
     if clusters is not None:
-        found = pd.read_csv(clusters, dtype=str, keep_default_na=False).set_index(spec.id)["cluster"]
+        found = read_table(clusters).set_index(spec.id)["cluster"]
         cluster = table[spec.id].map(found)
         labels = labels.where(cluster.isna(), "cluster " + cluster.astype(str))
         kept_together = "near-duplicates; which images are of one patient is not known"
