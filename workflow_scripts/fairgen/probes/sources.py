@@ -89,7 +89,7 @@ def read_source(
     _check_features(matrix, table, spec.id, name)
     labels, kept_together = _groups(name, table, spec, metadata)
     if clusters is not None:
-        found = read_table(clusters).set_index(spec.id)["cluster"]
+        found = read_table(clusters).set_index("md5hash")["cluster"]
         cluster = table[spec.id].map(found)
         labels = labels.where(cluster.isna(), "cluster " + cluster.astype(str))
         kept_together = "near-duplicates; which images are of one patient is not known"
