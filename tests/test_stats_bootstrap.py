@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fairgen.errors import UserError
 from fairgen.stats.bootstrap import (
     Draws,
     ResampledMeans,

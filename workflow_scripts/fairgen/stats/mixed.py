@@ -13,7 +13,6 @@ from scipy import optimize
 
 from fairgen.errors import UserError
 
-
 ROUNDING = 1e-12  # of a sum of squares: what is left beside it is nothing
 
 
