@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from test_stats_tables import run_stages, write_study
 
 from fairgen.stats.prevalence import condition_mix, mix_claim, prevalence_table
 from fairgen.stats.simulate import Truth, simulate_study
-from test_stats_tables import run_stages, write_study
 
 # (lower end, upper end, centre): intervals that are symmetric about their centre and have a t quantile with R - 1
 # degrees of freedom, so that half of the width at 0.1 is known from that at 0.05. `log`: on the logarithm.
@@ -51,8 +51,8 @@ def test_t_intervals(tables: dict[float, dict[str, pd.DataFrame]], name: str, lo
 def test_no_interval_stays(tables: dict[float, dict[str, pd.DataFrame]]) -> None:
     """Whatever its kind: narrower at 0.1 in every table, for all pairs of columns that end in low and high."""
     seen = set()
-    for name, wide in tables[0.05].items():
-        narrow = tables[0.1][name]
+    for name in tables[0.05]:
+        wide, narrow = (tables[alpha][name] for alpha in (0.05, 0.1))
         for low in [column for column in wide if column.endswith("low")]:
             high = low.removesuffix("low") + "high"
             if name == "sweep":  # the set of the crossing is open at both ends here
