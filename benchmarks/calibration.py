@@ -48,25 +48,29 @@ factor is 1/R + shared / (1 - shared) where that is more than 1/R + n_test/n_tra
 the corrected t, no longer under A, and 3 % longer under B. Verdicts rest on the corrected t, as declared beforehand; in
 such studies without a gap none that is false was given in more than 1 % of them. The report draws both intervals.
 Smaller training sets (splits.train_size) overlap less."""
-FACTOR = """The corrected t takes the variance of a mean over R runs to be s^2 (1/R + n_test/n_train). What the second term
-has to bound is rho / (1 - rho), where rho is the correlation of two runs, and what correlates them are the images that
-their test sets have in common. Two test sets of a group share n_test / n_pool of their images, so rho / (1 - rho) is at
-most n_test / (n_pool - n_test), be it for all images of the group or for those of one atlas; for a gap, for a mean over
-both groups and for a probe that is scored on both it lies between those of the two groups. No training set is larger
-than n_pool - n_test of the smaller group, so n_test / n_train with **n_test of one group** is never too small; in the
-paper's design it is exactly that of the dark group, 500 / 1,668. The sum of both test sets doubles it for nothing, and
-the number of images in a subset is too small: with pools of one size it loses 7 points of coverage. Hence:
+FACTOR = """\
+The corrected t takes the variance of a mean over R runs to be s^2 (1/R + n_test/n_train). What the second term has
+to bound is rho / (1 - rho), where rho is the correlation of two runs, and what correlates them are the images that
+their test sets have in common. Two test sets of a group share n_test / n_pool of their images, so rho / (1 - rho)
+is at most n_test / (n_pool - n_test), be it for all images of the group or for those of one atlas; for a gap, for a
+mean over both groups and for a probe that is scored on both it lies between those of the two groups. No training
+set is larger than n_pool - n_test of the smaller group, so n_test / n_train with **n_test of one group** is never
+too small; in the paper's design it is exactly that of the dark group, 500 / 1,668. The sum of both test sets
+doubles it for nothing, and the number of images in a subset is too small: with pools of one size it loses 7 points
+of coverage. Hence:
 
-- n_test is the size of one group's test set for every number over runs: gaps, means over both groups (C7, C10), gaps
-  within an atlas or where annotators agree, colours on the images that show skin, and probes on both test sets.
+- n_test is the size of one group's test set for every number over runs: gaps, means over both groups (C7, C10),
+  gaps within an atlas or where annotators agree, colours on the images that show skin, and probes on both test
+  sets.
 - Probes of unseen images: the images scored. Two runs have nearly all of them in common, and what they share is to
   what they do not share as the images scored are to the training images.
-- Probes with one run: folds have no test image in common, but training images; 1 / (folds - 1), as Nadeau and Bengio.
+- Probes with one run: folds have no test image in common, but training images; 1 / (folds - 1), as Nadeau and
+  Bengio.
 
-It is chosen by what is too short nowhere, not by what is shortest: it is too long where one group's images decide (a
-group from a large pool shares few images), or where models differ more than images. Coverage of 95 % intervals in
-studies of which the truth is known (for AUC the mean of all studies); 1 - coverage is the rate of false alarms of the
-test. `python benchmarks/variance_factor.py` makes benchmarks/variance_factor.csv."""
+It is chosen by what is too short nowhere, not by what is shortest: it is too long where one group's images decide
+(a group from a large pool shares few images), or where models differ more than images. Coverage of 95 % intervals
+in studies of which the truth is known (for AUC the mean of all studies); 1 - coverage is the rate of false alarms
+of the test. `python benchmarks/variance_factor.py` makes benchmarks/variance_factor.csv."""
 
 NULL = Truth()
 EFFECT = Truth(gap={"A": 0.3, "B": 0.15, "C": -0.1}, condition=0.3, mix=0.5)

@@ -36,7 +36,7 @@ def test_warnings_say_what_differs_from_the_plan() -> None:
     found = " ".join(training_warnings(changed, [record(), record(versions={"torch": "2.12"}, precision="bf16")]))
     for expected in ("random VGG19", "torch: 2.12 / 2.13", "different devices"):
         assert expected in found
-    frame = pd.DataFrame({"warnings": ["did not converge", None, "did not converge", " "]})
+    frame = pd.DataFrame({"warnings": ["did not converge", "", "did not converge", " "]})
     table = describe_table("models", b"", frame, {"models": {"$about": "x", "warnings": "y"}})
     assert table_warnings([table]) == ["Models: did not converge"]
 

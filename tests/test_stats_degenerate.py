@@ -246,3 +246,51 @@ def check(study: Study) -> None:
             assert not (table["ci_high"] - table["ci_low"] == 0).any(), name  # an interval without width is none
     claims = tables["claims"]
     assert ((claims["verdict"] == "not testable") == claims["p"].isna()).all()
+
+
+LARGE = {"pool": (20, 20), "tested": 12, "runs": 3}
+
+
+def test_group_and_atlas_that_coincide_are_no_fit() -> None:
+    """Least squares would still give a number, the one of least norm: half of the gap, half of the atlas."""
+    models = every_table(Study(atlases="group", **LARGE))["models"]
+    assert models[["ratio", "ci_low", "se_log", "p"]].isna().all(axis=None)
+    assert models["warnings"].str.startswith("no fit: group").all()
+
+
+def test_group_and_condition_that_coincide_are_no_fit() -> None:
+    models = every_table(Study(labels="group", atlases="one", **LARGE))["models"]
+    assert models["ratio"].isna().all()
+    assert models["warnings"].str.contains("condition").all()
+
+
+def test_with_one_condition_and_atlas_the_models_are_a_difference_of_means() -> None:
+    study = Study(shares=(0.5,), labels="one", atlases="one", runs=1, pool=(20, 20), tested=12)
+    models = every_table(study)["models"].set_index("model")
+    rows = made_up(study)
+    logs = {group: np.log(rows.loc[rows["group"] == group, "mse"]) for group in ("light", "dark")}
+    gap = logs["dark"].mean() - logs["light"].mean()
+    assert np.log(models["ratio"]).tolist() == pytest.approx([gap, gap])
+    pooled = (logs["light"].var(ddof=1) + logs["dark"].var(ddof=1)) / 2
+    assert models.loc["mixed model", "se_log"] == pytest.approx(np.sqrt(pooled * 2 / 12))
+    assert "taken as 0" in models.loc["mixed model", "warnings"]
+
+
+def test_an_error_of_zero_has_no_logarithm_and_is_named() -> None:
+    study = Study(errors="one zero", **LARGE)
+    tables = every_table(study)
+    assert tables["models"]["warnings"].str.contains(f"such as {made_up(study)['md5hash'].iloc[0]}").all()
+    assert tables["adjusted"].set_index("adjustment").loc["none", "gap"].notna().all()
+
+
+def test_claims_on_numbers_that_are_missing_are_not_testable_and_leave_the_others_alone() -> None:
+    sound = every_table(Study(**LARGE))["claims"].set_index("claim")
+    lost = every_table(Study(skin="no dark", clusters="one", **LARGE))["claims"].set_index("claim")
+    assert "no skin was found on any dark test image" in lost.loc["C9", "sentence"]
+    none_left = every_table(Study(shares=(0.0, 0.5, 1.0), clusters="one", **LARGE))["claims"].set_index("claim")
+    assert none_left.loc["C11", "verdict"] == "not testable"
+    assert "one cluster of duplicates" in none_left.loc["C11", "sentence"]
+    assert lost.loc["C9", "verdict"] == "not testable"
+    tested = sound.index[sound["verdict"] != "not testable"].drop("C9", errors="ignore")
+    assert len(tested) > 2
+    assert lost.loc[tested, "p"].tolist() == sound.loc[tested, "p"].tolist()

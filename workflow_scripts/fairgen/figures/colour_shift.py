@@ -50,7 +50,8 @@ def colour_text(data: pd.DataFrame, names: GroupNames) -> FigureText:
     found = []
     for group in GROUPS:
         rows = data[(data["quantity"] == "dl") & (data["group"] == group)].sort_values("position")
-        shifts = ", ".join(f"{v:+.1f} {n}" for v, n in zip(rows["estimate"], set_names(sets), strict=True))
+        values = ["not measured" if pd.isna(value) else f"{value:+.1f}" for value in rows["estimate"]]
+        shifts = ", ".join(f"{value} {name}" for value, name in zip(values, set_names(sets), strict=True))
         found.append(f"{getattr(names, group)}: {shifts}")
     n = data["n_images"].mean()
     lost = data["n_no_skin"].mean()

@@ -12,7 +12,7 @@ COLUMNS = ("train_set", "dark_share", "ita", "mse", "ci_low", "ci_high", "n_imag
 
 
 def tone_data(table: pd.DataFrame) -> pd.DataFrame:
-    """Curves with the position of the training set, by position and ITA; a set without one has a row without numbers."""
+    """Curves with the position of the training set, by position and ITA; one row without numbers for none."""
     rows = table.merge(ordered_sets(table), on=["train_set", "dark_share"], validate="many_to_one")
     return rows.sort_values(["position", "ita"], ignore_index=True)
 

@@ -122,10 +122,10 @@ def sample_table(models: pd.DataFrame, ratios: Mapping[str, float], alpha: float
     for name, share, part in by_train_set(models):
         for source in sorted(part["source"].unique()):
             runs = part[part["source"] == source].sort_values("run")
-            for quantity in UNDEFINED:
+            for quantity, missing in UNDEFINED.items():
                 if source == "training" and quantity == "wasserstein":
                     continue
-                row = over_runs_row(runs[quantity].to_numpy(), ratios[name], alpha, missing=UNDEFINED[quantity])
+                row = over_runs_row(runs[quantity].to_numpy(), ratios[name], alpha, missing=missing)
                 key = {"train_set": name, "dark_share": share, "source": source, "quantity": quantity}
                 table.append(key | row | {"n_images": runs["n_images"].mean()})
     columns = ["train_set", "dark_share", "source", "quantity", "estimate", "ci_low", "ci_high", "n_runs", "n_images"]

@@ -112,7 +112,8 @@ def model_gaps(images: pd.DataFrame, cells: pd.DataFrame, runs: Iterable[pd.Data
     if len(zero) or np.ptp(means["log_mse"]) <= ROUNDING:
         reason = "every image has the same error"
         if len(zero):
-            reason = f"{zero['md5hash'].nunique()} images have an error of 0 and no logarithm, such as {zero['md5hash'].iloc[0]}"
+            images_of_zero = zero["md5hash"].nunique()
+            reason = f"{images_of_zero} images have an error of 0 and no logarithm, such as {zero['md5hash'].iloc[0]}"
         one_way = two_way = mixed = no_fit(len(names), int(images["n"].sum()), reason)
     else:
         one_way, two_way = clustered_ols(images, cells, runs, names)

@@ -135,8 +135,8 @@ def mix_claim(mix: pd.DataFrame, alpha: float, little: float, much: float) -> di
     else:
         verdict = "inconclusive"
     parts = ", ".join(
-        f"{row['total_variation']:.3f} at {row['n_conditions']} classes ({100 * (1 - alpha):g} % interval {row['tv_low']:.3f} to "
-        f"{row['tv_high']:.3f}; {row['tv_chance']:.3f} expected by chance)"
+        f"{row['total_variation']:.3f} at {row['n_conditions']} classes ({100 * (1 - alpha):g} % interval "
+        f"{row['tv_low']:.3f} to {row['tv_high']:.3f}; {row['tv_chance']:.3f} expected by chance)"
         for row in mix.to_dict("records")
     )
     n_light, n_dark = (int(mix[column].iloc[0]) for column in ("n_light", "n_dark"))

@@ -65,8 +65,8 @@ def tone_curves(images: pd.DataFrame, level: float) -> pd.DataFrame:
         level: of the intervals.
 
     Returns:
-        train_set, dark_share, ita (degrees), mse, ci_low, ci_high, n_images, n_no_skin (images left out), warnings (what
-        the fit complained of). A training set without a curve has one row, and warnings say why.
+        train_set, dark_share, ita (degrees), mse, ci_low, ci_high, n_images, n_no_skin (images left out), warnings
+        (what the fit complained of). A training set without a curve has one row, and warnings say why.
     """
     parts = []
     for name, share, part in by_train_set(images):

@@ -45,8 +45,8 @@ def error_totals(models: Iterable[pd.DataFrame], metric: str = "mse") -> tuple[p
 
     Returns:
         (images; cells), both with the columns train_set, dark_share, group, label, atlas, n (rows), total (of
-        `metric`) and log_total (of its logarithm, -inf where one is 0); images with md5hash besides and one row per training set and image,
-        cells with run and one row per run, training set and stratum.
+        `metric`) and log_total (of its logarithm, -inf where one is 0); images with md5hash besides and
+        one row per training set and image, cells with run and one row per run, training set and stratum.
 
     Raises:
         UserError: an error is negative, or a model has no test image of a group.

@@ -1,0 +1,59 @@
+"""n_test / n_train in the variance of a mean over runs: that of one group's test set, and never too small."""
+
+import numpy as np
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairgen.splits import Design, TrainSet, feasible_train_size
+from fairgen.stats.gaps import run_table
+from fairgen.stats.subsets import subset_table
+
+
+@given(st.integers(1, 500), st.integers(1, 2000), st.integers(1, 9000), st.integers(1, 9000))
+def test_no_training_set_is_larger_than_what_the_test_set_leaves_of_a_group(
+    test_size: int, train_size: int, spare_light: int, spare_dark: int
+) -> None:
+    """So n_test / n_train is at least rho / (1 - rho), with rho the part that two test sets of a group share."""
+    design = Design(0, test_size, train_size, 1, False, (TrainSet("B", 0.5),))
+    pools = {"light": test_size + spare_light, "dark": test_size + spare_dark}
+    factor = test_size / feasible_train_size(design, pools)
+    for pool in pools.values():
+        shared = test_size / pool
+        assert factor >= shared / (1 - shared) * (1 - 1e-12)
+
+
+def study(rng: np.random.Generator, runs: int = 6, pool: int = 100, tested: int = 50) -> pd.DataFrame:
+    """Means of one subset, a fifth of each group, of models that are all alike: half of the images are common."""
+    rows = []
+    for group in ("light", "dark"):
+        error, inside = rng.normal(10, 1, pool), np.arange(pool) < pool // 5
+        for run in range(runs):
+            chosen = rng.permutation(pool)[:tested]
+            values = error[chosen][inside[chosen]]
+            rows.append({"subset": "atlas x", "run": run, "group": group, "n": len(values), "mse": values.mean()})
+    return pd.DataFrame(rows).assign(train_set="B", dark_share=0.5)
+
+
+def test_intervals_of_a_subset_cover() -> None:
+    """The true gap is 0. With the number of images in the subset for n_test the interval is too short."""
+    rng = np.random.default_rng(0)
+    tables = [subset_table(study(rng), ["mse"], {"B": 50 / 50}, 0.05) for _ in range(150)]
+    found = pd.concat(tables)
+    found = found[found["subset"] == "atlas x"]
+    assert ((found["ci_low"] <= 0) & (found["ci_high"] >= 0)).mean() > 0.9
+    half = (found["ci_high"] - found["ci_low"]) / 2
+    of_subset = half * np.sqrt((1 / 6 + 10 / 50) / (1 / 6 + 50 / 50))
+    assert (found["gap"].abs() <= of_subset).mean() < 0.85
+
+
+def test_images_without_skin_do_not_shorten_the_intervals_of_colours() -> None:
+    runs = pd.DataFrame(
+        [
+            {"train_set": "B", "dark_share": 0.5, "run": run, "group": group, "n_images": 40, "dl": float(run)}
+            for run in range(3)
+            for group in ("light", "dark")
+        ]
+    )
+    design = pd.DataFrame({"train_set": ["B"], "distinct": [200.0], "shared": [0.5], "test_size": [100]})
+    assert run_table(runs, design, ["dl"]).test_train_ratio("B") == 0.5
