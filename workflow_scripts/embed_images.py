@@ -12,6 +12,7 @@ from fairgen.files import write_npz
 from fairgen.images import id_array
 from fairgen.metadata import assign_group
 from fairgen.probes.openclip import embed_images, load_openclip
+from fairgen.seals import seal
 from fairgen.tables import read_table, write_csv
 
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_gpu_options(parser)
     parser.add_argument("--embeddings", required=True, type=Path, help="NPZ to write")
     parser.add_argument("--metadata", required=True, help="CSV to write: the rows of the index with their group")
+    parser.add_argument("--sums", help="file to write: SHA-256 of these two")
     args = parser.parse_args(argv)
 
     make_deterministic()
@@ -41,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         embedding = embed_images(model, preprocess, images, table["row"].to_numpy(dtype=np.int64), device)
     write_npz({"md5hash": id_array(table["md5hash"]), "embedding": embedding}, args.embeddings)
     write_csv(table, args.metadata)
+    seal([args.embeddings, args.metadata], args.sums)
 
 
 if __name__ == "__main__":

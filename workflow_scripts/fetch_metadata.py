@@ -8,6 +8,7 @@ from pathlib import Path
 from fairgen.errors import UserError, run
 from fairgen.files import sha256_of
 from fairgen.metadata import SKIN_TYPE_COLUMNS, given_levels, read_metadata, table_format
+from fairgen.seals import seal
 from fairgen.tables import write_csv
 from fairgen.web import fetch_pinned
 
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--skin-types", default={}, type=json.loads, help="JSON: the block data.skin_types")
     parser.add_argument("--downloads", default="results/downloads", type=Path, help="folder for downloaded files")
     parser.add_argument("--output", required=True, help="CSV: one checked row per image")
+    parser.add_argument("--sums", help="its SHA-256")
     args = parser.parse_args(argv)
 
     expected = None if args.sha256 == "none" else args.sha256
@@ -36,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     table = read_metadata(path, table_format(args.columns, args.skin_types))
     write_csv(table, args.output)
+    seal([args.output], args.sums)
     print(f"{len(table)} rows from {args.source}")
     print(f"levels of conditions: {len(given_levels(table))}, sources: {', '.join(sorted(set(table['atlas'])))}")
     print(*(table[column].value_counts().sort_index().to_string() for column in SKIN_TYPE_COLUMNS), sep="\n")

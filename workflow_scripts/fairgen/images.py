@@ -10,10 +10,9 @@ from fairgen.errors import UserError
 from fairgen.files import read_rows
 
 
-def read_names(path: str | Path, **where: str) -> list[str]:
-    """The column md5hash of data/images.csv or of a manifest, from the rows whose cells are as `where` says."""
-    rows = read_rows(path)
-    return [row["md5hash"] for row in rows if all(row[column] == value for column, value in where.items())]
+def read_names(path: str | Path) -> list[str]:
+    """The column md5hash of data/images.csv."""
+    return [row["md5hash"] for row in read_rows(path)]
 
 
 def rows_of(md5hashes: Collection[str], packed: Iterable[str]) -> NDArray[np.int64]:
