@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fairgen.devices import leased_device, make_deterministic, place
+from fairgen.devices import add_gpu_options, leased_device, make_deterministic, place
 from fairgen.draws import TEST_ROLES, hashes_of, read_draw
 from fairgen.errors import run
 from fairgen.evaluation import evaluate, sample_prior
