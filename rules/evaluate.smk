@@ -84,8 +84,8 @@ rule reconstruct_examples:
         mem_mb=growing(6000),
         runtime=growing(30),
     params:
-        models=f"results/{config['study']}/runs",
-        splits=f"results/{config['study']}/splits",
+        models=lambda wildcards, input: Path(input.trainings[0]).parents[2],
+        splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
         clusters=clusters_option,
         per_group=config["evaluate"]["examples"],
         device=config["evaluate"]["device"],
@@ -137,8 +137,8 @@ rule measure_ensemble:
         mem_mb=growing(6000),
         runtime=growing(60),
     params:
-        models=lambda wildcards: f"results/{config['study']}/runs/{wildcards.train_set}",
-        splits=f"results/{config['study']}/splits",
+        models=lambda wildcards, input: Path(input.trainings[0]).parents[1],
+        splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
         runs=len(RUNS),
         clusters=clusters_option,
         batch_size=config["evaluate"]["batch_size"],

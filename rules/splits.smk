@@ -102,7 +102,7 @@ rule describe_design:
         mem_mb=2000,
         runtime=10,
     params:
-        splits=f"--splits results/{config['study']}/splits",
+        splits=lambda wildcards, input: f"--splits {Path(input.manifests[0]).parents[1]}",
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --design {input.design:q}"
         " {params.splits} --output {output:q} > {log:q} 2>&1"
