@@ -11,6 +11,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/settings.smk"
 include: "rules/data.smk"
 include: "rules/data_details.smk"
 include: "rules/splits.smk"

@@ -15,6 +15,7 @@ SCRIPTS = ROOT / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from fairgen.config import check_config, read_as_yaml, training_settings
+from fairgen.contents import content_sum
 from fairgen.errors import UserError
 from fairgen.study_progress import follow_study
 
@@ -104,6 +105,11 @@ def imported_modules(path):
     return {file for file in files if file.is_file()}
 
 
+def content_of(paths):
+    """What is in files of the user: an input that is large is compared by this, as a parameter, and not by its date."""
+    return [content_sum(path, Path("results") / ".contents.json") for path in paths]
+
+
 def as_json(*blocks):
     """The named blocks of the configuration as JSON text: a rule that takes it reruns when they change, only then."""
     return json.dumps({block: config[block] for block in blocks}, sort_keys=True)
@@ -134,7 +140,7 @@ def environment(name):
     return str(ROOT / "envs" / f"{name}.yaml")
 
 
-def design_json(**changes):
+def design_json():
     """The configuration that decides on the draws, as JSON text, without the lists of runs and of training sets.
 
     What is drawn for one training set and run does not depend on which others are in the design, so jobs
@@ -143,7 +149,7 @@ def design_json(**changes):
     splits = {
         key: value for key, value in config["splits"].items() if key not in ("runs", "train_sets")
     }
-    return json.dumps({"seed": config["seed"], "splits": splits | changes}, sort_keys=True)
+    return json.dumps({"seed": config["seed"], "splits": splits}, sort_keys=True)
 
 
 def dark_share(train_set):
@@ -238,19 +244,42 @@ def probe_inputs(wildcards):
     """Embeddings and metadata of one embedding to probe."""
     entry, found = probe_source(wildcards.member)
     if entry["kind"] == "file":
-        return {"embeddings": entry["embeddings"], "metadata": entry["metadata"]}
-    if entry["kind"] == "openclip" or of_unseen_images(entry):
         return {
-            "embeddings": f"<results>/probes/{wildcards.member}/embeddings.npz",
-            "metadata": f"<results>/probes/{wildcards.member}/metadata.csv",
-            "clusters": "<results>/data/duplicates.csv",
+            "embeddings": ancient(entry["embeddings"]),
+            "metadata": ancient(entry["metadata"]),
+            "sums": lookalike_sums(entry),
         }
-    folder = f"<results>/runs/{found['train_set']}/run{found['run']}"
+    if entry["kind"] == "openclip" or of_unseen_images(entry):
+        folder = f"<results>/probes/{wildcards.member}"
+        metadata, sums = "metadata.csv", "embeddings.sha256"
+    else:
+        folder = f"<results>/runs/{found['train_set']}/run{found['run']}"
+        metadata, sums = "evaluation.parquet", "evaluation.sha256"
     return {
-        "embeddings": f"{folder}/embeddings.npz",
-        "metadata": f"{folder}/evaluation.parquet",
+        "embeddings": ancient(f"{folder}/embeddings.npz"),
+        "metadata": ancient(f"{folder}/{metadata}"),
+        "sums": f"{folder}/{sums}",
         "clusters": "<results>/data/duplicates.csv",
     }
+
+
+def lookalike_sums(entry):
+    """The sums of the generated embeddings that a source of kind `file` names; of the user's own files there are none."""
+    folder, _, name = entry["embeddings"].rpartition("/")
+    generated = config["probe"]["lookalike"] and folder == f"results/{config['study']}/lookalike"
+    return f"{folder}/{name.partition('.')[0]}.sha256" if generated else []
+
+
+def given_embeddings(member):
+    """The content of the files of the user that hold an embedding and its metadata."""
+    entry, _ = probe_source(member)
+    given = entry["kind"] == "file" and not lookalike_sums(entry)
+    return content_of([entry["embeddings"], entry["metadata"]]) if given else []
+
+
+def clusters_option(wildcards, input):
+    """The option of a script that names the clusters of near-duplicates, where the job takes them."""
+    return f"--clusters {input.clusters}" if input.get("clusters") else ""
 
 
 def probe_json(member):
@@ -274,8 +303,8 @@ def probe_json(member):
     return json.dumps({"seed": config["seed"], "probe": probe, "source": source}, sort_keys=True)
 
 
-def probe_rules_json():
-    """What the tables and verdicts of the probes need of the configuration, as JSON text."""
+def probes_json():
+    """What the tables and verdicts of the probes need to know, as JSON text: every embedding, and the rules."""
     attributes = [entry for source in config["probe"]["sources"] for entry in source["attributes"]]
     rules = {
         "fractions": config["probe"]["fractions"],
@@ -284,7 +313,9 @@ def probe_rules_json():
         "alpha": config["stats"]["alpha"],
         "min_runs": config["stats"]["min_runs"],
     }
-    return json.dumps(rules, sort_keys=True)
+    return json.dumps(
+        {"embeddings": list(probe_members().values()), "rules": rules}, sort_keys=True
+    )
 
 
 def follow_jobs(workflow):

@@ -1,5 +1,11 @@
 # What is known of the photographs: near-duplicates, apparent tone, and the data set in numbers.
 
+GIVEN_DUPLICATES = [
+    ancient(config["data"]["duplicates"][key])
+    for key in ("embeddings", "list")
+    if config["data"]["duplicates"][key]
+]
+
 
 rule find_duplicates:
     input:
@@ -8,8 +14,7 @@ rule find_duplicates:
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
-        embeddings=config["data"]["duplicates"]["embeddings"] or [],
-        list=config["data"]["duplicates"]["list"] or [],
+        given=GIVEN_DUPLICATES,
     output:
         duplicates="<results>/data/duplicates.csv",
         clusters=report(
@@ -37,6 +42,7 @@ rule find_duplicates:
         runtime=growing(30),
     params:
         settings=json.dumps(config["data"]["duplicates"], sort_keys=True),
+        given=content_of(GIVEN_DUPLICATES),
         label=config["splits"]["label"],
         light=config["splits"]["light"],
         dark=config["splits"]["dark"],
@@ -85,7 +91,8 @@ rule describe_data:
     input:
         script=script("describe_data.py"),
         lib=imports("describe_data.py"),
-        availability="<results>/data/availability.csv",
+        availability=ancient("<results>/data/availability.csv"),
+        sums="<results>/data/packed.sha256",
         duplicates="<results>/data/duplicates.csv",
         tone="<results>/data/tone.csv",
     output:

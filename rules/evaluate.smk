@@ -5,15 +5,24 @@ rule evaluate_vae:
     input:
         script=script("evaluate_vae.py"),
         lib=imports("evaluate_vae.py"),
-        model="<results>/runs/{train_set}/run{run}/model.safetensors",
-        features="<results>/perceptual/vgg19.safetensors",
+        # The record of a training holds the sum of its model.
+        training="<results>/runs/{train_set}/run{run}/run.json",
+        model=ancient("<results>/runs/{train_set}/run{run}/model.safetensors"),
+        features=ancient("<results>/perceptual/vgg19.safetensors"),
+        features_sum="<results>/perceptual/vgg19.sha256",
+        record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
-        manifest=ancient("<results>/splits/run{run}.csv"),
+        test="<results>/splits/run{run}/test.csv",
+        test_sum="<results>/splits/run{run}/test.sha256",
+        manifest="<results>/splits/run{run}/train_{train_set}.csv",
+        manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
+        clusters=ISOLATED,
     output:
         evaluation="<results>/runs/{train_set}/run{run}/evaluation.parquet",
         embeddings="<results>/runs/{train_set}/run{run}/embeddings.npz",
         samples="<results>/runs/{train_set}/run{run}/samples.parquet",
+        sums="<results>/runs/{train_set}/run{run}/evaluation.sha256",
     log:
         "<logs>/evaluate_vae/{train_set}.run{run}.log",
     benchmark:
@@ -29,22 +38,35 @@ rule evaluate_vae:
     params:
         config=evaluate_json(),
         dark_share=lambda wildcards: dark_share(wildcards.train_set),
+        clusters=clusters_option,
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
-        " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
-        " --run {wildcards.run} --config {params.config:q} --threads {threads}"
+        " --test {input.test:q} --training {input.manifest:q} {params.clusters} --features {input.features:q}"
+        " --train-set {wildcards.train_set:q} --dark-share {params.dark_share} --run {wildcards.run} --config {params.config:q} --threads {threads}"
         " --gpu-slots {resources.gpu_slots}"
-        " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q} > {log:q} 2>&1"
+        " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q}"
+        " --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule reconstruct_examples:
     input:
         script=script("reconstruct_examples.py"),
         lib=imports("reconstruct_examples.py"),
-        models=expand("<results>/runs/{train_set}/run0/model.safetensors", train_set=TRAIN_SETS),
+        train_sets="<results>/settings/train_sets.json",
+        trainings=expand("<results>/runs/{train_set}/run0/run.json", train_set=TRAIN_SETS),
+        models=ancient(
+            expand("<results>/runs/{train_set}/run0/model.safetensors", train_set=TRAIN_SETS)
+        ),
         evaluations=expand(
             "<results>/runs/{train_set}/run0/evaluation.parquet", train_set=TRAIN_SETS
         ),
+        manifests=expand(
+            "<results>/splits/run0/train_{train_set}.{kind}",
+            train_set=TRAIN_SETS,
+            kind=["csv", "sha256"],
+        ),
+        clusters=ISOLATED,
+        record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
     output:
@@ -62,12 +84,14 @@ rule reconstruct_examples:
         mem_mb=growing(6000),
         runtime=growing(30),
     params:
-        train_sets=TRAIN_SETS,
+        models=lambda wildcards, input: Path(input.trainings[0]).parents[2],
+        splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
+        clusters=clusters_option,
         per_group=config["evaluate"]["examples"],
         device=config["evaluate"]["device"],
     shell:
-        "python -u {input.script:q} --train-sets {params.train_sets:q} --models {input.models:q}"
-        " --evaluations {input.evaluations:q} --images {input.images:q} --index {input.index:q}"
+        "python -u {input.script:q} --train-sets {input.train_sets:q} --models {params.models:q}"
+        " --splits {params.splits:q} {params.clusters} --images {input.images:q} --index {input.index:q}"
         " --per-group {params.per_group} --device {params.device}"
         " --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 
@@ -77,10 +101,25 @@ rule measure_ensemble:
     input:
         script=script("measure_ensemble.py"),
         lib=imports("measure_ensemble.py"),
-        models=expand(
-            "<results>/runs/{train_set}/run{run}/model.safetensors", run=RUNS, allow_missing=True
+        trainings=expand(
+            "<results>/runs/{train_set}/run{run}/run.json", run=RUNS, allow_missing=True
         ),
-        manifests=ancient(expand("<results>/splits/run{run}.csv", run=RUNS)),
+        models=ancient(
+            expand(
+                "<results>/runs/{train_set}/run{run}/model.safetensors",
+                run=RUNS,
+                allow_missing=True,
+            )
+        ),
+        test=expand("<results>/splits/run0/test.{kind}", kind=["csv", "sha256"]),
+        manifests=expand(
+            "<results>/splits/run{run}/train_{train_set}.{kind}",
+            run=RUNS,
+            kind=["csv", "sha256"],
+            allow_missing=True,
+        ),
+        clusters=ISOLATED,
+        record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
     output:
@@ -98,11 +137,15 @@ rule measure_ensemble:
         mem_mb=growing(6000),
         runtime=growing(60),
     params:
+        models=lambda wildcards, input: Path(input.trainings[0]).parents[1],
+        splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
+        runs=len(RUNS),
+        clusters=clusters_option,
         batch_size=config["evaluate"]["batch_size"],
         device=config["evaluate"]["device"],
     shell:
-        "python -u {input.script:q} --models {input.models:q} --manifests {input.manifests:q}"
-        " --train-set {wildcards.train_set:q} --images {input.images:q} --index {input.index:q}"
+        "python -u {input.script:q} --models {params.models:q} --splits {params.splits:q}"
+        " --runs {params.runs} {params.clusters} --train-set {wildcards.train_set:q} --images {input.images:q} --index {input.index:q}"
         " --batch-size {params.batch_size} --device {params.device} --threads {threads}"
         " --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 

@@ -12,9 +12,7 @@ FIGURE_OPTIONS = " ".join(
         "--synthetic" if config["data"]["synthetic"] else "",
     ]
 )
-ALL_SETS = " ".join(
-    f"{entry['name']}={entry['dark_share']}" for entry in config["splits"]["train_sets"]
-)
+TRAIN_SETS_FILE = "<results>/settings/train_sets.json"
 # Figure 1 shows the training set whose mix is closest to half and half.
 MIXED_SET = min(
     config["splits"]["train_sets"],
@@ -36,7 +34,7 @@ class Plot(NamedTuple):
 
 
 TABLES = "<results>/tables"
-MODELS_OPTIONS = f"--models results/{config['study']}/runs --sets {ALL_SETS} --runs {len(RUNS)}"
+MODELS_OPTIONS = f"--models results/{config['study']}/runs --runs {len(RUNS)}"
 # In the order of the report.
 PLOTS = {
     "mse_boxes": Plot(
@@ -122,7 +120,7 @@ PLOTS = {
         "loss by epoch",
         "Training",
         "plot_training_curves.py",
-        {},
+        {"train-sets": TRAIN_SETS_FILE},
         MODELS_OPTIONS,
         expand("<results>/runs/{train_set}/run{run}/history.csv", train_set=TRAIN_SETS, run=RUNS),
     ),
@@ -133,18 +131,17 @@ PICTURES = {
         label,
         "Pictures",
         "plot_reconstructions.py",
-        {"examples": "<results>/examples.npz"},
-        f"--groups {groups} --sets {sets}",
+        {"examples": "<results>/examples.npz", "train-sets": TRAIN_SETS_FILE},
+        f"--groups {groups}",
     )
-    for name, label, groups, sets in [
+    for name, label, groups in [
         (
             "mixed",
             "1 reconstructions, balanced training set",
-            "light dark",
-            f"{MIXED_SET['name']}={MIXED_SET['dark_share']}",
+            f"light dark --only {MIXED_SET['name']}",
         ),
-        ("light", "4 reconstructions of light skin", "light", ALL_SETS),
-        ("dark", "5 reconstructions of dark skin", "dark", ALL_SETS),
+        ("light", "4 reconstructions of light skin", "light"),
+        ("dark", "5 reconstructions of dark skin", "dark"),
     ]
 }
 FIGURES = (

@@ -31,6 +31,7 @@ if config["probe"]["lookalike"]:
             metadata="<results>/lookalike/{dataset}.csv",
             cxr_foundation="<results>/lookalike/{dataset}.cxr_foundation.npz",
             biomedclip="<results>/lookalike/{dataset}.biomedclip.npz",
+            sums="<results>/lookalike/{dataset}.sha256",
         log:
             "<logs>/make_lookalike/{dataset}.log",
         benchmark:
@@ -50,7 +51,7 @@ if config["probe"]["lookalike"]:
         shell:
             "python -u {input.script:q} --dataset {wildcards.dataset} --patients {params.patients} --seed {params.seed}"
             " --models cxr_foundation={params.features} biomedclip={params.features} --metadata {output.metadata:q}"
-            " --embeddings {output.cxr_foundation:q} {output.biomedclip:q} > {log:q} 2>&1"
+            " --embeddings {output.cxr_foundation:q} {output.biomedclip:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule embed_images:
@@ -63,6 +64,7 @@ rule embed_images:
     output:
         embeddings="<results>/probes/{openclip}/embeddings.npz",
         metadata="<results>/probes/{openclip}/metadata.csv",
+        sums="<results>/probes/{openclip}/embeddings.sha256",
     log:
         "<logs>/embed_images/{openclip}.log",
     benchmark:
@@ -87,21 +89,25 @@ rule embed_images:
         "python -u {input.script:q} --model {params.model:q} --images {input.images:q} --index {input.index:q}"
         " --label {params.label} --light {params.light} --dark {params.dark} --device {params.device}"
         " --gpu-slots {resources.gpu_slots} --embeddings {output.embeddings:q} --metadata {output.metadata:q}"
-        " > {log:q} 2>&1"
+        " --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule embed_unseen:
     input:
         script=script("embed_unseen.py"),
         lib=imports("embed_unseen.py"),
-        model="<results>/runs/{train_set}/run{run}/model.safetensors",
+        training="<results>/runs/{train_set}/run{run}/run.json",
+        model=ancient("<results>/runs/{train_set}/run{run}/model.safetensors"),
+        record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
-        manifest=ancient("<results>/splits/run{run}.csv"),
+        manifest="<results>/splits/run{run}/train_{train_set}.csv",
+        manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
         clusters=ISOLATED,
     output:
         embeddings="<results>/probes/{unseen}.{train_set}.run{run}/embeddings.npz",
         metadata="<results>/probes/{unseen}.{train_set}.run{run}/metadata.csv",
+        sums="<results>/probes/{unseen}.{train_set}.run{run}/embeddings.sha256",
     log:
         "<logs>/embed_unseen/{unseen}.{train_set}.run{run}.log",
     benchmark:
@@ -121,13 +127,13 @@ rule embed_unseen:
         dark=config["splits"]["dark"],
         batch_size=config["evaluate"]["batch_size"],
         device=config["evaluate"]["device"],
-        clusters=lambda wildcards, input: f"--clusters {input.clusters}" if input.clusters else "",
+        clusters=clusters_option,
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
-        " --manifest {input.manifest:q} {params.clusters} --train-set {wildcards.train_set:q} --label {params.label}"
+        " --training {input.manifest:q} {params.clusters} --train-set {wildcards.train_set:q} --run {wildcards.run} --label {params.label}"
         " --light {params.light} --dark {params.dark} --latents {params.latents:q} --batch-size {params.batch_size}"
         " --device {params.device} --threads {threads} --gpu-slots {resources.gpu_slots}"
-        " --embeddings {output.embeddings:q} --metadata {output.metadata:q} > {log:q} 2>&1"
+        " --embeddings {output.embeddings:q} --metadata {output.metadata:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule probe_embeddings:
@@ -152,9 +158,8 @@ rule probe_embeddings:
         runtime=growing(240),
     params:
         config=lambda wildcards: probe_json(wildcards.member),
-        clusters=lambda wildcards, input: (
-            f"--clusters {input.clusters}" if "clusters" in input.keys() else ""
-        ),
+        given=lambda wildcards: given_embeddings(wildcards.member),
+        clusters=clusters_option,
     shell:
         "python -u {input.script:q} --name {wildcards.member} --embeddings {input.embeddings:q}"
         " --metadata {input.metadata:q} {params.clusters} --config {params.config:q} --threads {threads}"
@@ -173,6 +178,7 @@ rule summarise_probes:
             "<results>/probes/{member}/counts.csv", member=[e["member"] for e in EMBEDDINGS]
         ),
         design=PROBE_DESIGN,
+        settings="<results>/settings/probes.json",
     output:
         folds="<results>/tables/probe_folds.csv",
         counts="<results>/tables/probe_counts.csv",
@@ -202,13 +208,11 @@ rule summarise_probes:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        config=probe_rules_json(),
-        sources=json.dumps(EMBEDDINGS),
         options=PROBE_OPTIONS,
         design=lambda wildcards, input: f"--design {input.design}" if input.design else "",
     shell:
-        "python -u {input.script:q} {params.options} --sources {params.sources:q} {params.design}"
-        " --config {params.config:q} --folds {output.folds:q} --counts {output.counts:q} --poster {output.poster:q}"
+        "python -u {input.script:q} {params.options} --settings {input.settings:q} {params.design}"
+        " --folds {output.folds:q} --counts {output.counts:q} --poster {output.poster:q}"
         " --curves {output.curves:q} --tests {output.tests:q} --sets {output.sets:q} --claims {output.claims:q}"
         " > {log:q} 2>&1"
 

@@ -47,7 +47,9 @@ rule report_page:
         dictionary=source("schemas/tables.yaml"),
         record="<results>/data/images.json",
         provenance="<results>/provenance.json",
-        availability="<results>/data/availability.csv",
+        settings="<results>/settings/study.json",
+        availability=ancient("<results>/data/availability.csv"),
+        sums="<results>/data/packed.sha256",
         claims=expand("<results>/tables/{table}.csv", table=CLAIMS),
         design="<results>/tables/design.csv",
         figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
@@ -69,15 +71,12 @@ rule report_page:
         mem_mb=1000,
         runtime=5,
     params:
-        config=json.dumps(config),
         models=lambda wildcards, input: Path(input.runs[0]).parents[2],
-        train_sets=TRAIN_SETS,
-        runs=len(RUNS),
     shell:
         "python -u {input.script:q} --template {input.template:q} --dictionary {input.dictionary:q}"
         " --record {input.record:q} --provenance {input.provenance:q} --availability {input.availability:q} --claims {input.claims:q}"
         " --design {input.design:q} --figures {input.figures:q} --tables {input.tables:q}"
-        " --data-tables {input.data_tables:q} --models {params.models:q} --train-sets {params.train_sets:q} --runs {params.runs} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+        " --data-tables {input.data_tables:q} --models {params.models:q} --settings {input.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 # The probes on a page of their own, which needs no image stage.
@@ -87,6 +86,7 @@ rule probe_page:
         lib=imports("make_report.py"),
         template=source("workflow_scripts/fairgen/templates/report.html.j2"),
         dictionary=source("schemas/tables.yaml"),
+        settings="<results>/settings/study.json",
         claims="<results>/tables/probe_claims.csv",
         figures="<results>/figures/probe_curves.svg",
         words="<results>/figures/probe_curves.json",
@@ -104,12 +104,10 @@ rule probe_page:
     resources:
         mem_mb=1000,
         runtime=5,
-    params:
-        config=json.dumps(config),
     shell:
         "python -u {input.script:q} --template {input.template:q} --dictionary {input.dictionary:q}"
         " --claims {input.claims:q} --figures {input.figures:q} --tables {input.tables:q}"
-        " --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+        " --settings {input.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule probe:

@@ -10,13 +10,16 @@ rule record_provenance:
             for pattern in ("*.py", "*.j2")
             for path in sorted(SCRIPTS.rglob(pattern))
         ],
-        metadata="<results>/data/metadata.csv",
-        availability="<results>/data/availability.csv",
+        settings="<results>/settings/study.json",
+        metadata=ancient("<results>/data/metadata.csv"),
+        metadata_sum="<results>/data/metadata.sha256",
+        availability=ancient("<results>/data/availability.csv"),
+        packed_sum="<results>/data/packed.sha256",
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
-        sums=ancient(expand("<results>/splits/run{run}.sha256", run=RUNS)),
-        features="<results>/perceptual/vgg19.safetensors",
+        features=ancient("<results>/perceptual/vgg19.safetensors"),
+        features_sum="<results>/perceptual/vgg19.sha256",
         tables=expand(
             "<results>/tables/{table}.csv", table=["design", *CLAIMS, *REPORT_TABLES, *DATA_TABLES]
         ),
@@ -37,13 +40,10 @@ rule record_provenance:
         runtime=60,
     params:
         folder=lambda wildcards, output: str(Path(output[0]).parent),
-        train_sets=TRAIN_SETS,
-        runs=len(RUNS),
-        config=json.dumps(config),
     shell:
-        "python -u {input.script:q} --folder {params.folder:q} --train-sets {params.train_sets:q} --runs {params.runs}"
+        "python -u {input.script:q} --folder {params.folder:q} --settings {input.settings:q}"
         " --files {input.metadata:q} {input.availability:q} {input.record:q} {input.images:q} {input.index:q}"
-        " {input.features:q} {input.tables:q} --config {params.config:q} --workers {threads}"
+        " {input.features:q} {input.tables:q} --workers {threads}"
         " --output {output:q} > {log:q} 2>&1"
 
 

@@ -1,7 +1,8 @@
-# One manifest per run, drawn from the images that are there; and the sizes that this gives.
+# The draws: for each run a manifest of its two test sets and one for each training set, from the images that are there;
+# and the sizes that this gives. Manifests are inputs compared by content: another draw trains and evaluates anew.
 
 
-rule make_splits:
+rule draw_test:
     input:
         script=script("make_splits.py"),
         lib=imports("make_splits.py"),
@@ -10,12 +11,12 @@ rule make_splits:
         images=ancient("<results>/data/images.csv"),
         duplicates=ISOLATED,
     output:
-        manifest="<results>/splits/run{run}.csv",
-        sum="<results>/splits/run{run}.sha256",
+        manifest="<results>/splits/run{run}/test.csv",
+        sum="<results>/splits/run{run}/test.sha256",
     log:
-        "<logs>/make_splits/run{run}.log",
+        "<logs>/draw_test/run{run}.log",
     benchmark:
-        "<benchmarks>/make_splits/run{run}.tsv"
+        "<benchmarks>/draw_test/run{run}.tsv"
     localrule: True
     conda:
         environment("base")
@@ -24,7 +25,7 @@ rule make_splits:
         mem_mb=1000,
         runtime=5,
     params:
-        config=design_json(train_sets=config["splits"]["train_sets"]),
+        config=design_json(),
         duplicates=lambda wildcards, input: (
             f"--duplicates {input.duplicates}" if input.duplicates else ""
         ),
@@ -33,37 +34,55 @@ rule make_splits:
         " --run {wildcards.run} --output {output.manifest:q} > {log:q} 2>&1"
 
 
-# What decides on the training set of that name. A file, since Snakemake does not look at the parameters of a job
-# that is behind another one in the plan when all that lies between is `ancient`, as the manifest is for trainings.
-rule record_design:
+# From the images that the test sets leave.
+rule draw_train:
     input:
-        script=script("record_design.py"),
-        lib=imports("record_design.py"),
+        script=script("make_splits.py"),
+        lib=imports("make_splits.py"),
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.csv"),
+        duplicates=ISOLATED,
+        test="<results>/splits/run{run}/test.csv",
+        test_sum="<results>/splits/run{run}/test.sha256",
     output:
-        "<results>/splits/{train_set}.json",
+        manifest="<results>/splits/run{run}/train_{train_set}.csv",
+        sum="<results>/splits/run{run}/train_{train_set}.sha256",
     log:
-        "<logs>/record_design/{train_set}.log",
+        "<logs>/draw_train/{train_set}.run{run}.log",
     benchmark:
-        "<benchmarks>/record_design/{train_set}.tsv"
+        "<benchmarks>/draw_train/{train_set}.run{run}.tsv"
     localrule: True
     conda:
         environment("base")
     threads: 1
     resources:
-        mem_mb=100,
+        mem_mb=1000,
         runtime=5,
     params:
-        design=lambda wildcards: design_json(train_set=dark_share(wildcards.train_set)),
+        config=design_json(),
+        dark_share=lambda wildcards: dark_share(wildcards.train_set),
+        duplicates=lambda wildcards, input: (
+            f"--duplicates {input.duplicates}" if input.duplicates else ""
+        ),
     shell:
-        "python -u {input.script:q} --design {params.design:q} --output {output:q} > {log:q} 2>&1"
+        "python -u {input.script:q} --images {input.images:q} {params.duplicates} --config {params.config:q}"
+        " --run {wildcards.run} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
+        " --test {input.test:q} --output {output.manifest:q} > {log:q} 2>&1"
 
 
 rule describe_design:
     input:
         script=script("describe_design.py"),
         lib=imports("describe_design.py"),
-        metadata="<results>/data/metadata.csv",
-        manifests=expand("<results>/splits/run{run}.csv", run=RUNS),
+        metadata=ancient("<results>/data/metadata.csv"),
+        sums="<results>/data/metadata.sha256",
+        design="<results>/settings/design.json",
+        manifests=expand(
+            "<results>/splits/run{run}/train_{train_set}.{kind}",
+            run=RUNS,
+            train_set=TRAIN_SETS,
+            kind=["csv", "sha256"],
+        ),
     output:
         report(
             "<results>/tables/design.csv",
@@ -83,10 +102,10 @@ rule describe_design:
         mem_mb=2000,
         runtime=10,
     params:
-        config=as_json("seed", "splits"),
+        splits=lambda wildcards, input: f"--splits {Path(input.manifests[0]).parents[1]}",
     shell:
-        "python -u {input.script:q} --metadata {input.metadata:q} --config {params.config:q}"
-        " --manifests {input.manifests:q} --output {output:q} > {log:q} 2>&1"
+        "python -u {input.script:q} --metadata {input.metadata:q} --design {input.design:q}"
+        " {params.splits} --output {output:q} > {log:q} 2>&1"
 
 
 # What the metadata alone promises, before any photograph is there.
@@ -94,8 +113,9 @@ use rule describe_design as plan_design with:
     input:
         script=script("describe_design.py"),
         lib=imports("describe_design.py"),
-        metadata="<results>/data/metadata.csv",
-        manifests=[],
+        metadata=ancient("<results>/data/metadata.csv"),
+        sums="<results>/data/metadata.sha256",
+        design="<results>/settings/design.json",
     output:
         "<results>/tables/plan.csv",
     log:
@@ -103,10 +123,12 @@ use rule describe_design as plan_design with:
     benchmark:
         "<benchmarks>/plan_design.tsv"
     localrule: True
+    params:
+        splits="",
 
 
 rule splits:
     input:
-        expand("<results>/splits/run{run}.{kind}", run=RUNS, kind=["csv", "sha256"]),
+        rules.describe_design.input.manifests,
         "<results>/tables/design.csv",
     localrule: True

@@ -3,10 +3,10 @@
 EVALUATIONS = expand(
     "<results>/runs/{train_set}/run{run}/evaluation.parquet", train_set=TRAIN_SETS, run=RUNS
 )
-# The folder and not the files: three thousand paths do not fit on a command line.
+# The folder and not the files, a file and not the names: thousands of them do not fit on a command line.
 EVALUATION_OPTIONS = " ".join(
     ["--evaluations", f"results/{config['study']}/runs", "--runs", str(len(RUNS))]
-    + ["--train-sets", *TRAIN_SETS]
+    + ["--train-sets", f"results/{config['study']}/settings/train_sets.json"]
 )
 
 # Jobs read one evaluation after the other; this is what they keep of them (measured: at most 0.13 MB; docs/scaling.md).
@@ -17,7 +17,8 @@ rule summarise_metadata:
     input:
         script=script("summarise_metadata.py"),
         lib=imports("summarise_metadata.py"),
-        metadata="<results>/data/metadata.csv",
+        metadata=ancient("<results>/data/metadata.csv"),
+        sums="<results>/data/metadata.sha256",
     output:
         fst_counts=table("fst_counts", "images per skin type", "Metadata"),
         prevalence=table("prevalence", "conditions per group", "Metadata"),
@@ -52,6 +53,7 @@ rule summarise_runs:
         script=script("summarise_runs.py"),
         lib=imports("summarise_runs.py"),
         evaluations=EVALUATIONS,
+        train_sets="<results>/settings/train_sets.json",
     output:
         runs=table("runs", "means per run"),
         headline=table("headline", "means over runs"),
@@ -82,6 +84,7 @@ rule estimate_gaps:
         script=script("estimate_gaps.py"),
         lib=imports("estimate_gaps.py"),
         evaluations=EVALUATIONS,
+        train_sets="<results>/settings/train_sets.json",
         duplicates="<results>/data/duplicates.csv",
         runs="<results>/tables/runs.csv",
         design="<results>/tables/design.csv",
@@ -112,6 +115,7 @@ rule adjust_gaps:
         script=script("adjust_gaps.py"),
         lib=imports("adjust_gaps.py"),
         evaluations=EVALUATIONS,
+        train_sets="<results>/settings/train_sets.json",
         duplicates="<results>/data/duplicates.csv",
     output:
         adjusted=table("adjusted", "gaps at equal condition and atlas mix"),

@@ -6,6 +6,7 @@ rule score_uncertainty:
         script=script("score_uncertainty.py"),
         lib=imports("score_uncertainty.py"),
         evaluations=EVALUATIONS,
+        train_sets="<results>/settings/train_sets.json",
         ensembles=expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
         design="<results>/tables/design.csv",
     output:
@@ -34,6 +35,7 @@ rule compare_subsets:
         script=script("compare_subsets.py"),
         lib=imports("compare_subsets.py"),
         evaluations=EVALUATIONS,
+        train_sets="<results>/settings/train_sets.json",
         design="<results>/tables/design.csv",
     output:
         subsets=table("subsets", "annotator agreement and atlases"),
@@ -67,6 +69,7 @@ rule measure_colour:
         script=script("measure_colour.py"),
         lib=imports("measure_colour.py"),
         evaluations=EVALUATIONS,
+        train_sets="<results>/settings/train_sets.json",
         design="<results>/tables/design.csv",
     output:
         colour_runs=table("colour_runs", "colour shift per run"),
@@ -99,6 +102,7 @@ rule compare_samples:
         script=script("compare_samples.py"),
         lib=imports("compare_samples.py"),
         evaluations=EVALUATIONS,
+        train_sets="<results>/settings/train_sets.json",
         samples=expand(
             "<results>/runs/{train_set}/run{run}/samples.parquet", train_set=TRAIN_SETS, run=RUNS
         ),

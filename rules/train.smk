@@ -1,12 +1,21 @@
 # One VAE per training set and run, each a job of its own on one GPU.
 
+# A file of weights that the user names.
+GIVEN_WEIGHTS = (
+    [ancient(config["loss"]["perceptual_weights"])]
+    if config["loss"]["perceptual_weights"] not in ("imagenet", "random")
+    else []
+)
+
 
 rule perceptual_features:
     input:
         script=script("prepare_vgg19.py"),
         lib=imports("prepare_vgg19.py"),
+        weights=GIVEN_WEIGHTS,
     output:
-        "<results>/perceptual/vgg19.safetensors",
+        features="<results>/perceptual/vgg19.safetensors",
+        sums="<results>/perceptual/vgg19.sha256",
     log:
         "<logs>/perceptual_features.log",
     benchmark:
@@ -20,26 +29,25 @@ rule perceptual_features:
         runtime=30,
     params:
         config=json.dumps({"seed": config["seed"], "weights": config["loss"]["perceptual_weights"]}),
+        given=content_of(GIVEN_WEIGHTS),
         downloads="results/downloads",
     shell:
         "python -u {input.script:q} --config {params.config:q} --downloads {params.downloads:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        " --output {output.features:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule train_vae:
     input:
         script=script("train_vae.py"),
         lib=imports("train_vae.py"),
-        features="<results>/perceptual/vgg19.safetensors",
-        # The record names the images by hash and is compared by content; the manifest follows from it and from
-        # the design. So packing the same images again, or adding a training set, trains nothing anew.
-        design="<results>/splits/{train_set}.json",
+        # What is large is compared by its sum: packing the same images again trains nothing anew.
+        features=ancient("<results>/perceptual/vgg19.safetensors"),
+        features_sum="<results>/perceptual/vgg19.sha256",
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
-        manifest=ancient("<results>/splits/run{run}.csv"),
-        sum=ancient("<results>/splits/run{run}.sha256"),
-        duplicates=ISOLATED,
+        manifest="<results>/splits/run{run}/train_{train_set}.csv",
+        manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
     output:
         model="<results>/runs/{train_set}/run{run}/model.safetensors",
         history="<results>/runs/{train_set}/run{run}/history.csv",

@@ -10,8 +10,7 @@ from fairgen.files import write_csv
 from fairgen.progress import track
 from fairgen.stats.colour import describe_samples, sample_table
 from fairgen.stats.gaps import size_ratios
-from fairgen.stats.rows import evaluation_paths
-from fairgen.stats.study import read_table, study_parser
+from fairgen.stats.study import paths_of, read_table, study_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="CSV: one row per training set, source and quantity")
     args = parser.parse_args(argv)
 
-    paths = evaluation_paths(args.evaluations, args.train_sets, args.runs)
+    paths = paths_of(args)
     tables = track(paths, len(paths), "reading", "models")
     models = [describe_samples(pd.read_parquet(path.with_name("samples.parquet"))) for path in tables]
     ratios = size_ratios(read_table(args.design))

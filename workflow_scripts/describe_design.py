@@ -3,40 +3,39 @@
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
+from fairgen.design_sizes import describe_design
+from fairgen.draws import read_draw, train_roles
 from fairgen.errors import run
-from fairgen.files import write_csv
-from fairgen.manifests import read_image_table
-from fairgen.seals import check_seal
-from fairgen.splits import (
-    available,
-    describe_design,
-    design_from,
-    draw_manifest,
-    feasible_train_size,
-    read_candidates,
-)
+from fairgen.files import read_rows, write_csv
+from fairgen.splits import Drawn, available, candidates_from, design_from, draw_test, draw_train, feasible_train_size
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metadata", required=True, help="data/metadata.csv: every image of the data set")
-    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "splits": {...}}')
-    parser.add_argument("--manifests", nargs="*", default=[], help="manifests of all runs; none: plan from metadata")
+    parser.add_argument("--design", required=True, type=Path, help="settings/design.json: seed and splits")
+    parser.add_argument("--splits", type=Path, help="folder of run<r>/train_<set>.csv; none: plan from metadata")
     parser.add_argument("--output", required=True, help="CSV: one row per training set")
     args = parser.parse_args(argv)
 
-    splits = args.config["splits"]
-    design = design_from(args.config["seed"], splits)
-    images = read_candidates(args.metadata, splits)
-    planned_size = feasible_train_size(design, available(images))
-    for path in args.manifests:
-        check_seal(path)
-    if args.manifests:
-        manifests = [read_image_table(path) for path in args.manifests]
-    else:
-        manifests = [draw_manifest(images, design, number, planned_size) for number in range(splits["runs"])]
-    table = describe_design(design, planned_size, manifests)
+    config = json.loads(args.design.read_text("utf-8"))
+    splits = config["splits"]
+    design = design_from(config["seed"], splits)
+    candidates = candidates_from(read_rows(args.metadata), splits)
+    planned_size = feasible_train_size(design, available(candidates))
+    draws: dict[str, list[Drawn]] = {train_set.name: [] for train_set in design.train_sets}
+    for number in range(splits["runs"]):
+        test = {} if args.splits else draw_test(candidates, design, number)
+        for train_set in design.train_sets:
+            if args.splits:
+                path = args.splits / f"run{number}" / f"train_{train_set.name}.csv"
+                drawn = read_draw(path, number, train_roles(train_set.name))
+            else:
+                drawn = draw_train(candidates, design, number, train_set, planned_size, test)
+            draws[train_set.name].append(drawn)
+    table = describe_design(design, planned_size, draws)
     print(table.to_string(index=False))
     write_csv(table, args.output)
 

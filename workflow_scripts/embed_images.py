@@ -12,6 +12,7 @@ from fairgen.errors import UserError, run
 from fairgen.files import write_csv, write_npz
 from fairgen.metadata import assign_group
 from fairgen.probes.openclip import embed_images, load_openclip
+from fairgen.seals import seal
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--gpu-slots", type=int, default=1, help="jobs per GPU")
     parser.add_argument("--embeddings", required=True, type=Path, help="NPZ to write")
     parser.add_argument("--metadata", required=True, help="CSV to write: the rows of the index with their group")
+    parser.add_argument("--sums", help="file to write: SHA-256 of these two")
     args = parser.parse_args(argv)
 
     index = pd.read_csv(args.index)
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         embedding = embed_images(model, preprocess, images, table["row"].to_numpy(dtype=np.int64), device)
     write_npz({"md5hash": table["md5hash"].to_numpy(dtype="S32"), "embedding": embedding}, args.embeddings)
     write_csv(table, args.metadata)
+    seal([args.embeddings, args.metadata], args.sums)
 
 
 if __name__ == "__main__":

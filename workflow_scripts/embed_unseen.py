@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,23 +11,25 @@ from fairgen.devices import leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import images_at_a_time
 from fairgen.files import write_csv, write_npz
+from fairgen.held_out import read_cluster_of, seen_in_training, training_images
 from fairgen.images import read_images
 from fairgen.manifests import read_image_table
 from fairgen.metadata import assign_group
 from fairgen.progress import track
-from fairgen.seals import check_seal
+from fairgen.seals import seal
 from fairgen.training import to_unit_range
 from fairgen.weights import load_weights
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="model.safetensors")
+    parser.add_argument("--model", required=True, type=Path, help="model.safetensors, with its run.json")
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
-    parser.add_argument("--manifest", required=True, help="splits/run<r>.csv")
+    parser.add_argument("--training", required=True, type=Path, help="splits/run<r>/train_<set>.csv")
     parser.add_argument("--clusters", help="data/duplicates.csv: near-duplicates of training images count as seen")
     parser.add_argument("--train-set", required=True)
+    parser.add_argument("--run", required=True, type=int)
     parser.add_argument("--label", required=True, help="column of the skin type")
     parser.add_argument("--light", required=True, type=int, nargs="+", help="skin types of the light group")
     parser.add_argument("--dark", required=True, type=int, nargs="+", help="skin types of the dark group")
@@ -37,17 +40,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
     parser.add_argument("--embeddings", required=True, help="output: npz of latent means")
     parser.add_argument("--metadata", required=True, help="output: CSV, the rows of the index with their group")
+    parser.add_argument("--sums", help="output: SHA-256 of these two")
     args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
     make_deterministic()
     model, _ = load_weights(args.model)
-    check_seal(args.manifest)
-    manifest, index = read_image_table(args.manifest), read_image_table(args.index)
-    seen = index["md5hash"].isin(manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"])
-    if args.clusters:
-        cluster = index["md5hash"].map(read_image_table(args.clusters).set_index("md5hash")["cluster"])
-        seen |= cluster.isin(cluster[seen].dropna())
+    trained_on = training_images(args.model, args.training, args.train_set, args.run)
+    index = read_image_table(args.index)
+    seen = np.array(seen_in_training(index["md5hash"], trained_on, read_cluster_of(args.clusters)))
     table = index[~seen]
     rows = np.flatnonzero(~seen)
     with leased_device(args.device, args.gpu_slots) as device, torch.inference_mode():
@@ -62,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     array = "mu_pooled" if args.latents == "pooled" else "mu"  # as evaluate_vae.py calls them
     write_npz({"md5hash": table["md5hash"].to_numpy(dtype="S32"), array: np.concatenate(parts)}, args.embeddings)
     write_csv(table.assign(group=assign_group(table[args.label], args.light, args.dark)), args.metadata)
+    seal([args.embeddings, args.metadata], args.sums)
     print(f"{len(rows)} of {len(index)} packed images, {int(seen.sum())} were in the training set {args.train_set}")
 
 

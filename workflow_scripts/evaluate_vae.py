@@ -3,18 +3,21 @@
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 import torch
 
 from fairgen.devices import leased_device, make_deterministic, place
+from fairgen.draws import TEST_ROLES, hashes_of, read_draw
 from fairgen.errors import run
 from fairgen.evaluation import evaluate, sample_prior
 from fairgen.files import write_npz, write_parquet
+from fairgen.held_out import read_cluster_of, training_images
 from fairgen.images import read_images, rows_of
 from fairgen.manifests import read_image_table
 from fairgen.perceptual import load_perceptual_loss
-from fairgen.seals import check_seal
+from fairgen.seals import seal
 from fairgen.tone import measure_tone
 from fairgen.weights import load_weights
 
@@ -25,39 +28,25 @@ LABELS = [
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="model.safetensors")
-    parser.add_argument("--images", required=True, help="data/images.npy")
-    parser.add_argument("--index", required=True, help="data/images.csv")
-    parser.add_argument("--manifest", required=True, help="splits/run<r>.csv")
-    parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
-    parser.add_argument("--train-set", required=True)
-    parser.add_argument("--dark-share", required=True, type=float)
-    parser.add_argument("--run", required=True, type=int)
-    parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks loss, evaluate")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
-    parser.add_argument("--evaluation", required=True, help="output: Parquet, one row per test image")
-    parser.add_argument("--embeddings", required=True, help="output: npz of latent means, pooled over space")
-    parser.add_argument("--samples", required=True, help="output: Parquet of apparent tones, one row per picture")
-    args = parser.parse_args(argv)
-
+    args = parse(argv)
     torch.set_num_threads(args.threads)
     make_deterministic()
     config = args.config["evaluate"]
     model, architecture = load_weights(args.model)
-    check_seal(args.manifest)
-    manifest = read_image_table(args.manifest)
-    test = manifest[manifest["role"].isin(["test_light", "test_dark"])]
+    drawn = read_draw(args.test, args.run, TEST_ROLES)
+    test = hashes_of(drawn)
+    trained_on = training_images(
+        args.model, args.training, args.train_set, args.run, test, read_cluster_of(args.clusters)
+    )
     index = read_image_table(args.index)
-    rows = rows_of(test["md5hash"], index["md5hash"])
+    rows = rows_of(test, index["md5hash"])
     images = read_images(args.images, rows)
     perceptual = load_perceptual_loss(args.features, args.config["loss"]["perceptual_normalize"])
     with leased_device(config["device"], args.gpu_slots) as device:
         measured, means, reconstructions = evaluate(
             place(model, device),
             images,
-            test["md5hash"].tolist(),
+            test,
             place(perceptual, device),
             samples=config["samples"],
             seed=args.config["seed"],
@@ -73,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     table.insert(0, "train_set", args.train_set)
     table.insert(1, "dark_share", args.dark_share)
     table.insert(2, "run", args.run)
-    table.insert(3, "group", test["group"].to_numpy())
+    table.insert(3, "group", [group for group, names in drawn.items() for _ in names])
     write_parquet(table.join(measured), args.evaluation)
     embeddings = {
         "md5hash": table["md5hash"].to_numpy().astype("S32"),
@@ -83,8 +72,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if config["full_latents"]:
         embeddings["mu"] = means
     write_npz(embeddings, args.embeddings)
-
-    trained_on = manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"]
     training = read_images(args.images, rows_of(trained_on, index["md5hash"]))
     tones = [
         measure_tone(pixels, args.threads).assign(source=source)
@@ -94,7 +81,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     samples["ita"] = samples["ita"].where(~samples["few_skin"])
     of_model = {"train_set": args.train_set, "dark_share": args.dark_share, "run": args.run}
     write_parquet(samples.assign(**of_model)[[*of_model, "source", "skin_share", "ita"]], args.samples)
+    seal([args.evaluation, args.embeddings, args.samples], args.sums)
     print(table.join(measured).groupby("group")[["mse", "latent_std", "kl"]].mean().to_string())
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, type=Path, help="model.safetensors, with its run.json")
+    parser.add_argument("--images", required=True, help="data/images.npy")
+    parser.add_argument("--index", required=True, help="data/images.csv")
+    parser.add_argument("--test", required=True, help="splits/run<r>/test.csv")
+    parser.add_argument("--training", required=True, type=Path, help="splits/run<r>/train_<set>.csv")
+    parser.add_argument("--clusters", help="data/duplicates.csv: no near-duplicate of a test image may be trained on")
+    parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
+    parser.add_argument("--train-set", required=True)
+    parser.add_argument("--dark-share", required=True, type=float)
+    parser.add_argument("--run", required=True, type=int)
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks loss, evaluate")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
+    parser.add_argument("--evaluation", required=True, help="output: Parquet, one row per test image")
+    parser.add_argument("--embeddings", required=True, help="output: npz of latent means, pooled over space")
+    parser.add_argument("--samples", required=True, help="output: Parquet of apparent tones, one row per picture")
+    parser.add_argument("--sums", help="output: SHA-256 of these three")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

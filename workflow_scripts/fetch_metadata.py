@@ -7,6 +7,7 @@ from pathlib import Path
 from fairgen.errors import UserError, run
 from fairgen.files import sha256_of, write_csv
 from fairgen.metadata import read_metadata
+from fairgen.seals import seal
 from fairgen.web import fetch_pinned
 
 
@@ -16,6 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sha256", required=True, help="expected SHA-256 of the table, or none")
     parser.add_argument("--downloads", default="results/downloads", type=Path, help="folder for downloaded files")
     parser.add_argument("--output", required=True, help="CSV: one checked row per image")
+    parser.add_argument("--sums", help="its SHA-256")
     args = parser.parse_args(argv)
 
     expected = None if args.sha256 == "none" else args.sha256
@@ -33,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     table = read_metadata(path)
     write_csv(table, args.output)
+    seal([args.output], args.sums)
     print(f"{len(table)} rows from {args.source}")
     print(table["fitzpatrick_scale"].value_counts().sort_index().to_string())
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from fairgen.download import is_held
 from fairgen.errors import run
 from fairgen.files import read_rows, row_writer
+from fairgen.seals import seal
 from fairgen.sources import locate_images, sources_from
 from fairgen.stored import stored_hashes
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="folder for copies out of compressed tars; packing uses and deletes them",
     )
     parser.add_argument("--output", required=True, help="CSV: md5hash, url")
+    parser.add_argument("--sums", help="its SHA-256")
     args = parser.parse_args(argv)
 
     hashes = stored_hashes(args.metadata)
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for row in (row for row, there in zip(part, held, strict=True) if not there):
                 write(row)
                 wanted += 1
+    seal([args.output], args.sums)
     print(f"{len(hashes) - wanted} of {len(hashes)} photographs are in local sources, {wanted} are not")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from fairgen.errors import UserError, run
 from fairgen.files import atomic_path, write_csv
 from fairgen.probes.lookalike import make_lookalike
+from fairgen.seals import seal
 from fairgen.seeds import generator
 
 
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--metadata", required=True, type=Path, help="CSV to write")
     parser.add_argument("--embeddings", required=True, nargs="+", type=Path, help="NPZ files to write, as the models")
+    parser.add_argument("--sums", help="file to write: SHA-256 of them all")
     args = parser.parse_args(argv)
     pairs = [entry.partition("=") for entry in args.models]
     if len(pairs) != len(args.embeddings) or not all(number.isdigit() and int(number) for _, _, number in pairs):
@@ -33,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for matrix, path in zip(made.embeddings.values(), args.embeddings, strict=True):
         with atomic_path(path) as temporary:
             np.savez(temporary, image_id=made.metadata.image_id.to_numpy(dtype="S"), embedding=matrix)
+    seal([args.metadata, *args.embeddings], args.sums)
 
 
 if __name__ == "__main__":

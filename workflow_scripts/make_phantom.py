@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fairgen.errors import UserError, run
 from fairgen.files import write_csv
 from fairgen.phantom import FST_SHARES, generate, write_zip
+from fairgen.seals import seal
 
 
 def parse_shares(text: str) -> dict[int, float]:
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metadata", required=True, help="CSV to write, in the columns of fitzpatrick17k.csv")
     parser.add_argument("--images", required=True, help="zip to write, of <md5hash>.jpg")
     parser.add_argument("--truth", help="CSV to write with what is true of each image (optional)")
+    parser.add_argument("--sums", help="file to write: SHA-256 of images and metadata (optional)")
     options = parser.parse_args(argv)
 
     phantom = generate(
@@ -48,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(phantom.metadata, options.metadata)
     if options.truth:
         write_csv(phantom.truth, options.truth)
+    seal([options.images, options.metadata], options.sums)
     print(f"{len(phantom.metadata)} synthetic rows, {len(phantom.files)} synthetic images of {options.size} px")
 
 

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--template", required=True, type=Path, help="Jinja2 template of the page")
     parser.add_argument("--dictionary", required=True, type=Path, help="schemas/tables.yaml")
-    parser.add_argument("--config", required=True, type=json.loads, help="JSON: the whole configuration")
+    parser.add_argument("--settings", required=True, type=Path, help="settings/study.json: the whole configuration")
     parser.add_argument("--record", type=Path, help="data/images.json")
     parser.add_argument("--provenance", type=Path, help="provenance.json")
     parser.add_argument("--availability", type=Path, help="data/availability.csv")
@@ -33,15 +33,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--figures", required=True, nargs="+", type=Path, help="SVG files, each with a JSON beside it")
     parser.add_argument("--tables", required=True, nargs="+", type=Path, help="CSV files, in the order of the page")
     parser.add_argument("--data-tables", nargs="*", default=[], type=Path, help="CSV files of the section on the data")
-    parser.add_argument("--models", default=Path(), type=Path, help="folder of <train_set>/run<r>/run.json")
-    parser.add_argument(
-        "--train-sets", nargs="*", default=[], help="names of the training sets; none: no model was trained"
-    )
-    parser.add_argument("--runs", default=0, type=int, help="number of runs")
+    parser.add_argument("--models", type=Path, help="folder of <train_set>/run<r>/run.json; none: no model was trained")
     parser.add_argument("--output", required=True, type=Path, help="the page")
     args = parser.parse_args(argv)
 
-    splits = args.config["splits"]
+    config = json.loads(args.settings.read_text("utf-8"))
+    splits = config["splits"]
     dictionary = yaml.safe_load(args.dictionary.read_text("utf-8"))
 
     def read_tables(paths: Sequence[Path]) -> list[TableItem]:
@@ -49,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     page = build_report(
         args.template,
-        args.config,
-        json.loads(args.record.read_text())["synthetic"] if args.record else bool(args.config["probe"]["lookalike"]),
+        config,
+        json.loads(args.record.read_text())["synthetic"] if args.record else bool(config["probe"]["lookalike"]),
         pd.concat([pd.read_csv(path) for path in args.claims], ignore_index=True),
         [read_figure(path) for path in args.figures],
         read_tables(args.tables),
@@ -60,10 +57,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.availability
         else [],
         [
-            json.loads((args.models / name / f"run{number}" / "run.json").read_text("utf-8"))
-            for name in args.train_sets
-            for number in range(args.runs)
-        ],
+            json.loads((args.models / train_set["name"] / f"run{number}" / "run.json").read_text("utf-8"))
+            for train_set in splits["train_sets"]
+            for number in range(splits["runs"])
+        ]
+        if args.models
+        else [],
         origin(read_provenance(args.provenance)) if args.provenance else {},
     )
     write_text(page, args.output)

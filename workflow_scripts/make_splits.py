@@ -1,21 +1,14 @@
-"""Draw the manifest of one run: two test sets and every training set."""
+"""Draw one manifest of a run: its two test sets, or a training set from the images that these leave."""
 
 import argparse
 import json
 from collections.abc import Sequence
 
+from fairgen.draws import TEST_ROLES, read_draw, train_roles, write_draw
 from fairgen.errors import run
-from fairgen.files import write_csv
-from fairgen.manifests import read_image_table
-from fairgen.seals import seal
-from fairgen.splits import (
-    available,
-    design_from,
-    draw_manifest,
-    feasible_train_size,
-    isolate_clusters,
-    read_candidates,
-)
+from fairgen.files import read_rows
+from fairgen.splits import available, candidates_from, design_from, draw_test, draw_train, feasible_train_size
+from fairgen.train_sets import TrainSet
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -24,22 +17,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--duplicates", help="data/duplicates.csv, with splits.leakage: isolate")
     parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "splits": {...}}')
     parser.add_argument("--run", required=True, type=int)
+    parser.add_argument("--train-set", help="name of the training set to draw; none: draw the test sets")
+    parser.add_argument("--dark-share", type=float, help="its fraction of dark images")
+    parser.add_argument("--test", help="manifest of the test sets of the run, for a training set")
     parser.add_argument("--output", required=True, help="CSV: run, role, group, md5hash; its sum is put beside it")
     args = parser.parse_args(argv)
 
-    splits = args.config["splits"]
-    design = design_from(args.config["seed"], splits)
-    images = read_candidates(args.images, splits)
+    design = design_from(args.config["seed"], args.config["splits"])
+    clusters = read_rows(args.duplicates) if args.duplicates else None
+    candidates = candidates_from(read_rows(args.images), args.config["splits"], clusters)
+    counts = available(candidates)
+    size = feasible_train_size(design, counts)
     if args.duplicates:
-        found = len(images)
-        images = isolate_clusters(images, read_image_table(args.duplicates))
-        print(f"{found - len(images)} images dropped: their near-duplicates are in the other group")
-    counts = available(images)
-    train_size = feasible_train_size(design, counts)
+        found = sum(available(candidates_from(read_rows(args.images), args.config["splits"])).values())
+        print(f"{found - sum(counts.values())} images dropped: their near-duplicates are in the other group")
     print(f"run {args.run}: {counts['light']} light and {counts['dark']} dark images available")
-    print(f"training sets of {train_size} images (requested: {design.train_size}), test sets of {design.test_size}")
-    write_csv(draw_manifest(images, design, args.run, train_size), args.output)
-    seal(args.output)
+    print(f"training sets of {size} images (requested: {design.train_size}), test sets of {design.test_size}")
+    if args.train_set is None:
+        write_draw(draw_test(candidates, design, args.run), args.run, TEST_ROLES, args.output)
+    else:
+        test = read_draw(args.test, args.run, TEST_ROLES)
+        train_set = TrainSet(args.train_set, args.dark_share)
+        drawn = draw_train(candidates, design, args.run, train_set, size, test)
+        write_draw(drawn, args.run, train_roles(args.train_set), args.output)
 
 
 if __name__ == "__main__":

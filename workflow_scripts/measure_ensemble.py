@@ -2,26 +2,30 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from fairgen.devices import leased_device, make_deterministic, place
+from fairgen.draws import TEST_ROLES, hashes_of, read_draw
 from fairgen.ensemble import ensemble_variance
 from fairgen.errors import run
 from fairgen.evaluation import images_at_a_time, reconstruct
 from fairgen.files import write_parquet
+from fairgen.held_out import read_cluster_of, seen_in_training, training_images
 from fairgen.images import read_images, read_names, rows_of
-from fairgen.manifests import read_image_table
-from fairgen.seals import check_seal
 from fairgen.weights import load_weights
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", required=True, nargs="+", help="model.safetensors of every run")
-    parser.add_argument("--manifests", required=True, nargs="+", help="splits/run<r>.csv, in the order of the models")
+    parser.add_argument("--models", required=True, type=Path, help="folder of run<r>/model.safetensors")
+    parser.add_argument("--splits", required=True, type=Path, help="folder of run<r>/test.csv and train_<set>.csv")
+    parser.add_argument("--runs", required=True, type=int, help="number of runs")
+    parser.add_argument("--clusters", help="data/duplicates.csv: near-duplicates of training images count as seen")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
@@ -34,20 +38,24 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(args.threads)
     make_deterministic()
-    for path in args.manifests:
-        check_seal(path)
-    manifests = [read_image_table(path) for path in args.manifests]
-    test = manifests[0][manifests[0]["role"].isin(["test_light", "test_dark"])].reset_index(drop=True)
+    drawn = read_draw(args.splits / "run0" / "test.csv", 0, TEST_ROLES)
+    groups = [group for group, names in drawn.items() for _ in names]
+    test = pd.DataFrame({"md5hash": hashes_of(drawn), "group": groups})
+    cluster_of = read_cluster_of(args.clusters)
     images = read_images(args.images, rows_of(test["md5hash"], read_names(args.index)))
 
-    def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], set[str]]]:
-        for path, manifest in zip(args.models, manifests, strict=True):
+    def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], list[bool]]]:
+        for number in range(args.runs):
+            path = args.models / f"run{number}" / "model.safetensors"
+            manifest = args.splits / f"run{number}" / f"train_{args.train_set}.csv"
+            # The model of the same run has seen none of the images.
+            own_test = test["md5hash"].tolist() if number == 0 else ()
+            trained_on = training_images(path, manifest, args.train_set, number, own_test, cluster_of)
             model = place(load_weights(path)[0], device)
             size = images_at_a_time(args.batch_size, images.shape[1])
             starts = range(0, len(images), size)
             parts = [reconstruct(model, images[start : start + size], device) for start in starts]
-            trained_on = manifest.loc[manifest["role"] == f"train_{args.train_set}", "md5hash"]
-            yield np.concatenate(parts), set(trained_on)
+            yield np.concatenate(parts), seen_in_training(test["md5hash"], trained_on, cluster_of)
 
     with leased_device(args.device, args.gpu_slots) as device:
         table = ensemble_variance(test, images.shape, models(device))

@@ -15,6 +15,7 @@ from fairgen.errors import run
 from fairgen.files import move_into_place, read_rows, row_writer
 from fairgen.metadata import ROW_COLUMNS
 from fairgen.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
+from fairgen.seals import seal
 from fairgen.sources import locate_images, sources_from
 from fairgen.stored import Stored, stored_hashes
 
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metadata", required=True, help="data/metadata.csv")
     parser.add_argument("--sources", required=True, type=json.loads, help="JSON: the list data.sources")
     parser.add_argument("--downloads", required=True, type=Path, help="folder with the downloaded images")
-    parser.add_argument("--download-status", nargs="*", default=[], help="one CSV per download shard")
+    parser.add_argument("--download-status", type=Path, help="folder of shard<n>.csv, how the downloads went")
+    parser.add_argument("--shards", type=int, default=0, help="number of these")
     parser.add_argument("--side", required=True, type=int, help="pixels a side of the packed images")
     parser.add_argument("--icc", required=True, choices=["convert", "ignore"], help="embedded colour profiles")
     parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="larger photographs are refused")
@@ -48,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", required=True, help="output: uint8 array (n, side, side, 3)")
     parser.add_argument("--index", required=True, help="output: CSV, row i describes images[i]")
     parser.add_argument("--availability", required=True, help="output: CSV, one row per row of the metadata")
+    parser.add_argument("--sums", help="output: SHA-256 of these three")
     args = parser.parse_args(argv)
 
     # Nothing is held for every image: the lists lie on disk, the tables are read and written row by row.
@@ -55,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     locations = locate_images(sources_from(args.sources, args.downloads), hashes, args.work)
     settings = Settings(args.side, args.icc, args.max_pixels)
     pack_images(hashes, locations, settings, work_folder=args.work, workers=args.workers)
-    downloads = Stored(_read_downloads(args.download_status), Download)
+    shards = [args.download_status / f"shard{number}.csv" for number in range(args.shards)]
+    downloads = Stored(_read_downloads(shards), Download)
     counts: Counter[str] = Counter()
     with row_writer(args.index, INDEX_COLUMNS) as write_index, row_writer(args.availability, COLUMNS) as write:
         for row, found in zip(read_rows(args.metadata), read_outcomes(args.work), strict=True):
@@ -65,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if outcome.status == "ok":
                 write_index({"row": counts["ok"], **described})
             counts[outcome.status] += 1
+    seal([args.work / ARRAY, args.index, args.availability], args.sums)
     # Last of all: until then, a run that is killed goes on from it.
     move_into_place(args.work / ARRAY, args.images)
     shutil.rmtree(args.work)
@@ -72,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{status}: {count}")
 
 
-def _read_downloads(paths: Sequence[str]) -> Iterator[tuple[str, Download]]:
+def _read_downloads(paths: Sequence[Path]) -> Iterator[tuple[str, Download]]:
     for path in paths:
         for row in read_rows(path):
             yield row["md5hash"], Download(row["status"], row["detail"])

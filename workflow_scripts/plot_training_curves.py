@@ -6,23 +6,22 @@ from pathlib import Path
 import pandas as pd
 
 from fairgen.errors import run
-from fairgen.figures.common import figure_parser, read_table, set_with_share, write_figure
+from fairgen.figures.common import figure_parser, read_table, write_figure
 from fairgen.figures.training_curves import COLUMNS, draw_training, training_data, training_text
+from fairgen.train_sets import read_train_sets
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = figure_parser(__doc__)
     parser.add_argument("--models", required=True, type=Path, help="folder of <train_set>/run<r>/history.csv")
-    parser.add_argument(
-        "--sets", required=True, nargs="+", type=set_with_share, help="training sets as NAME=DARK_SHARE"
-    )
+    parser.add_argument("--train-sets", required=True, type=read_train_sets, help="settings/train_sets.json")
     parser.add_argument("--runs", required=True, type=int, help="number of runs")
     options = parser.parse_args(argv)
     histories = [
         read_table(options.models / name / f"run{number}" / "history.csv", COLUMNS).assign(
             train_set=name, dark_share=share, run=number
         )
-        for name, share in options.sets
+        for name, share in options.train_sets
         for number in range(options.runs)
     ]
     data = training_data(pd.concat(histories, ignore_index=True))

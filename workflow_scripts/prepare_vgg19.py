@@ -9,6 +9,7 @@ from safetensors.torch import save
 
 from fairgen.errors import run
 from fairgen.files import write_bytes
+from fairgen.seals import seal
 from fairgen.seeds import derive_seed
 from fairgen.vgg19 import fetch_imagenet_weights, random_weights, read_weights
 
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "weights": ...}')
     parser.add_argument("--downloads", required=True, type=Path, help="folder of downloaded files")
     parser.add_argument("--output", required=True, type=Path, help="safetensors file")
+    parser.add_argument("--sums", help="its SHA-256")
     args = parser.parse_args(argv)
 
     weights = args.config["weights"]
@@ -28,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         tensors = read_weights(Path(weights))
     write_bytes(save(tensors, {"weights": weights}), args.output)
+    seal([args.output], args.sums)
     print(f"{args.output}: VGG19 features, weights: {weights}")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -9,15 +10,18 @@ from fairgen.devices import leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import choose_examples, reconstruct
 from fairgen.files import write_npz
+from fairgen.held_out import read_cluster_of, training_images
 from fairgen.images import read_images, read_names, rows_of
+from fairgen.train_sets import read_train_sets
 from fairgen.weights import load_weights
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train-sets", required=True, nargs="+", help="names, in the order of the other lists")
-    parser.add_argument("--models", required=True, nargs="+", help="model.safetensors of each training set")
-    parser.add_argument("--evaluations", required=True, nargs="+", help="evaluation.parquet of each training set")
+    parser.add_argument("--train-sets", required=True, type=read_train_sets, help="settings/train_sets.json")
+    parser.add_argument("--models", required=True, type=Path, help="folder of <set>/run0/model.safetensors")
+    parser.add_argument("--splits", required=True, type=Path, help="folder of run0/train_<set>.csv")
+    parser.add_argument("--clusters", help="data/duplicates.csv: no near-duplicate of an example may be trained on")
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
     parser.add_argument("--per-group", required=True, type=int, help="images of each group")
@@ -27,16 +31,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     make_deterministic()
+    folders = {train_set.name: args.models / train_set.name / "run0" for train_set in args.train_sets}
+    evaluations = [folder / "evaluation.parquet" for folder in folders.values()]
     errors = pd.concat(
-        [pd.read_parquet(path, columns=["md5hash", "group", "mse"]) for path in args.evaluations], ignore_index=True
+        [pd.read_parquet(path, columns=["md5hash", "group", "mse"]) for path in evaluations], ignore_index=True
     )
     examples = choose_examples(errors, args.per_group)
     images = read_images(args.images, rows_of(examples["md5hash"], read_names(args.index)))
+    shown, cluster_of = examples["md5hash"].tolist(), read_cluster_of(args.clusters)
+    reconstructions = {}
     with leased_device(args.device, args.gpu_slots) as device:
-        reconstructions = {
-            f"reconstruction_{name}": reconstruct(place(load_weights(path)[0], device), images, device)
-            for name, path in zip(args.train_sets, args.models, strict=True)
-        }
+        for name, folder in folders.items():
+            path = folder / "model.safetensors"
+            training_images(path, args.splits / "run0" / f"train_{name}.csv", name, 0, shown, cluster_of)
+            model = place(load_weights(path)[0], device)
+            reconstructions[f"reconstruction_{name}"] = reconstruct(model, images, device)
     labels = {
         "md5hash": examples["md5hash"].to_numpy().astype("S32"),
         "group": examples["group"].to_numpy().astype("U5"),

@@ -15,32 +15,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True, type=Path, help="results/<study>")
     parser.add_argument("--files", required=True, nargs="+", type=Path, help="files of the study in that folder")
-    parser.add_argument("--train-sets", required=True, nargs="+", help="names of the training sets")
-    parser.add_argument("--runs", required=True, type=int, help="number of runs")
-    parser.add_argument("--config", required=True, type=json.loads, help="JSON: the whole configuration")
+    parser.add_argument("--settings", required=True, type=Path, help="settings/study.json: the whole configuration")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--output", required=True, help="JSON")
     args = parser.parse_args(argv)
 
-    models = [f"runs/{name}/run{number}" for name in args.train_sets for number in range(args.runs)]
+    config = json.loads(args.settings.read_text("utf-8"))
+    runs = config["splits"]["runs"]
+    train_sets = [train_set["name"] for train_set in config["splits"]["train_sets"]]
+    models = [f"runs/{name}/run{number}" for name in train_sets for number in range(runs)]
     names = [path.relative_to(args.folder).as_posix() for path in args.files]
-    for number in range(args.runs):
-        names += [f"splits/run{number}.csv", f"splits/run{number}.sha256"]
+    for number in range(runs):
+        drawn = ["test", *(f"train_{name}" for name in train_sets)]
+        names += [f"splits/run{number}/{name}.{kind}" for name in drawn for kind in ("csv", "sha256")]
     for model in models:
         names += [f"{model}/{name}" for name in ("model.safetensors", "history.csv", "evaluation.parquet")]
     # How long a training took is in its record, so the sum of that differs from machine to machine.
     records = [f"{model}/run.json" for model in models]
     trained = machine([json.loads((args.folder / name).read_text("utf-8")) for name in records])
     record = {
-        "study": args.config["study"],
-        "config": args.config,
+        "study": config["study"],
+        "config": config,
         "files": hash_files(args.folder, names, args.workers),
         "code": describe_code(Path(__file__).parent),
         "versions": versions(),
         "machine": trained | {"run_records": hash_files(args.folder, records, args.workers)},
     }
     write_json(record, args.output)
-    print(f"{len(record['files'])} files of {args.config['study']}, code: {record['code']['revision']}")
+    print(f"{len(record['files'])} files of {config['study']}, code: {record['code']['revision']}")
 
 
 if __name__ == "__main__":

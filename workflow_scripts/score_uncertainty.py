@@ -24,8 +24,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     stats = args.config["stats"]
     ratios = size_ratios(read_table(args.design))
-    ensembles = {name: pd.read_parquet(Path(args.evaluations) / name / "ensemble.parquet") for name in args.train_sets}
-    first = read_evaluations(evaluation_paths(args.evaluations, args.train_sets, 1), ["mse"])
+    folder, names = Path(args.evaluations), [train_set.name for train_set in args.train_sets]
+    ensembles = {name: pd.read_parquet(folder / name / "ensemble.parquet") for name in names}
+    first = read_evaluations(evaluation_paths(folder, names, 1), ["mse"])
     rng = generator(args.config["seed"], "ensemble")
     table = pd.concat(
         [

@@ -17,20 +17,18 @@ from fairgen.stats.study import read_table
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True, type=Path, help="results/<study>/probes")
-    parser.add_argument("--sources", required=True, type=json.loads, help="JSON: [{member, source, dataset, ...}, ...]")
+    parser.add_argument("--settings", required=True, type=Path, help="settings/probes.json: embeddings and rules")
     parser.add_argument("--design", help="tables/design.csv; needed where an embedding has several runs")
-    parser.add_argument(
-        "--config", required=True, type=json.loads, help="JSON: fractions, margin, controls, alpha, min_runs"
-    )
     for name in ("folds", "counts", "poster", "curves", "tests", "sets", "claims"):
         parser.add_argument(f"--{name}", required=True, help=f"CSV to write: tables/probe_{name}.csv")
     args = parser.parse_args(argv)
 
-    rules, alpha = args.config, args.config["alpha"]
-    folds, counts = (_collect(args.folder, args.sources, f"{name}.csv") for name in ("folds", "counts"))
+    settings = json.loads(args.settings.read_text("utf-8"))
+    sources, rules, alpha = settings["embeddings"], settings["rules"], settings["rules"]["alpha"]
+    folds, counts = (_collect(args.folder, sources, f"{name}.csv") for name in ("folds", "counts"))
     design = read_table(args.design).set_index("train_set") if args.design else pd.DataFrame()
     sizes = {str(name): (row["test_size"], row["distinct"]) for name, row in design.iterrows()}
-    unseen = {source["source"] for source in args.sources if source["unseen"]}
+    unseen = {source["source"] for source in sources if source["unseen"]}
     ratios = run_ratios(folds, sizes, unseen)
     units = contrast_units(folds, ratios)
     claims = probe_claims(units, rules["controls"], rules["margin"], alpha, rules["min_runs"])

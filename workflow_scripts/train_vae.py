@@ -17,13 +17,14 @@ from safetensors import SafetensorError
 from fairgen.adam import Adam
 from fairgen.checkpoints import History, load_checkpoint, save_checkpoint
 from fairgen.devices import choose_precision, hardware, leased_device, make_deterministic, peak_memory_mb, place
+from fairgen.draws import hashes_of, read_draw, train_roles
 from fairgen.errors import UserError, run
 from fairgen.files import sha256_of, write_json, write_text
 from fairgen.finished import code_fingerprint, keep, restore, sole
+from fairgen.held_out import sum_of_draw
 from fairgen.images import read_images, read_names, rows_of
 from fairgen.model import VAE, Architecture, parameter_count
 from fairgen.perceptual import load_perceptual_loss
-from fairgen.seals import check_seal
 from fairgen.seeds import derive_seed
 from fairgen.training import Recipe, train
 from fairgen.watching import Watch
@@ -46,10 +47,7 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     """Train the model of `args` on `device`, unless it has been; continue from its checkpoint where there is one."""
     config = args.config
     precision = choose_precision(config["train"]["precision"], device)
-    check_seal(args.manifest)
-    hashes = read_names(args.manifest, role=f"train_{args.train_set}")
-    if not hashes:
-        raise UserError(f"{args.manifest} has no images for training set {args.train_set}: check splits.train_sets")
+    hashes = hashes_of(read_draw(args.manifest, args.run, train_roles(args.train_set)))
     images = read_images(args.images, rows_of(hashes, read_names(args.index)))
 
     seed = derive_seed(config["seed"], "train", args.train_set, args.run)
@@ -71,7 +69,7 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
         "synthetic": json.loads(args.record.read_text())["synthetic"],
         "n_images": len(hashes),
         "n_distinct": len(set(hashes)),
-        "manifest_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+        "manifest_sha256": sum_of_draw(hashes),
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
         "features_sha256": sha256_of(args.features) if perceptual else None,
         "parameters": parameter_count(model),
@@ -118,7 +116,8 @@ def train_one(args: argparse.Namespace, device: torch.device) -> None:
     with explained(args.model, f"epoch {len(history)}/{recipe.epochs}, the last"):
         save_weights(args.model, model, architecture)
         write_text(history_csv(history), args.history)
-        write_json(record | measured, args.run_record)  # the last product
+        described = record | measured | {"model_sha256": sha256_of(args.model)}
+        write_json(described, args.run_record)  # the last product
         keep(finished, key, products)
     checkpoint.unlink(missing_ok=True)
 
@@ -147,7 +146,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
     parser.add_argument("--record", required=True, type=Path, help="data/images.json")
-    parser.add_argument("--manifest", required=True, help="splits/run<r>.csv")
+    parser.add_argument("--manifest", required=True, help="splits/run<r>/train_<set>.csv")
     parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--run", required=True, type=int)

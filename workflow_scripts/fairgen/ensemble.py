@@ -1,6 +1,6 @@
 """Disagreement of the models of different runs: an uncertainty that needs no posterior (study, section 4)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -32,21 +32,20 @@ class RunningVariance:
 def ensemble_variance(
     images: pd.DataFrame,
     shape: tuple[int, ...],
-    models: Iterable[tuple[NDArray[np.uint8], set[str]]],
+    models: Iterable[tuple[NDArray[np.uint8], Sequence[bool]]],
 ) -> pd.DataFrame:
     """Variance over models of the reconstructions of each image, among models that were not trained on it.
 
     Args:
         images: md5hash and group of each image.
         shape: (n, S, S, 3) of the images.
-        models: for each model its reconstructions, uint8 of `shape`, and the hashes of its training images.
+        models: for each model its reconstructions, uint8 of `shape`, and which images it has seen in training, (n,).
 
     Returns:
         md5hash, group, n_models (that were not trained on the image), ensemble_var (pixels in [-1, 1]; NaN for
         fewer than two models).
     """
     variance = RunningVariance(shape)
-    for reconstructions, trained_on in models:
-        unseen = ~images["md5hash"].isin(trained_on).to_numpy()
-        variance.add(reconstructions.astype(np.float64) / 127.5 - 1, unseen)
+    for reconstructions, seen in models:
+        variance.add(reconstructions.astype(np.float64) / 127.5 - 1, ~np.asarray(seen))
     return images[["md5hash", "group"]].assign(n_models=variance.count, ensemble_var=variance.per_image())

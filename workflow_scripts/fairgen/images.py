@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from fairgen.errors import UserError
 
 
-def read_names(path: str | Path, **where: str) -> list[str]:
-    """The column md5hash of data/images.csv or of a manifest, from the rows whose cells are as `where` says."""
+def read_names(path: str | Path) -> list[str]:
+    """The column md5hash of data/images.csv."""
     with open(path, newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        return [row["md5hash"] for row in rows if all(row[column] == value for column, value in where.items())]
+        return [row["md5hash"] for row in csv.DictReader(file)]
 
 
 def rows_of(md5hashes: Collection[str], packed: Iterable[str]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Reads tables of images with all their columns; where the names are enough, `fairgen.images` needs no pandas."""
+"""Reads the table of images with all its columns; where the names are enough, `fairgen.images` needs no pandas."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ import pandas as pd
 
 
 def read_image_table(path: str | Path) -> pd.DataFrame:
-    """A table with a column md5hash: data/images.csv (row i describes image i of data/images.npy), a manifest ..."""
+    """The table data/images.csv, whose row i describes image i of data/images.npy."""
     return pd.read_csv(path, dtype={"md5hash": str})

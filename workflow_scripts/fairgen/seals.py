@@ -1,22 +1,27 @@
-"""The sum beside a manifest: what was drawn is what is trained on, and an edit by hand is noticed before."""
+"""Sums of files in a file beside them: what was written is what is read.
 
+Snakemake compares small files by content and larger ones by date. A product that may be large is therefore an input
+by its sum, and itself `ancient` (CONTRIBUTING.md); and of a manifest the sum tells an edit by hand.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 from fairgen.errors import UserError
 from fairgen.files import sha256_of, write_text
 
 
-def seal(path: str | Path) -> None:
-    """Write the sum of splits/run<r>.csv to run<r>.sha256, in the form of `sha256sum`."""
-    path = Path(path)
-    write_text(f"{sha256_of(path)}  {path.name}\n", path.with_suffix(".sha256"))
+def seal(files: Sequence[str | Path], sums: str | Path | None) -> None:
+    """Write the SHA-256 of each of `files` to the file `sums`, in the form of `sha256sum`; nothing without one."""
+    if sums is not None:
+        write_text("".join(f"{sha256_of(path)}  {Path(path).name}\n" for path in files), sums)
 
 
 def check_seal(path: str | Path) -> None:
-    """Raise a `UserError` unless the manifest at `path` is the one that was sealed."""
+    """Raise a `UserError` unless the manifest x.csv at `path` is the one whose sum is in x.sha256."""
     path = Path(path)
     remedy = (
-        "Draw it again: snakemake --forcerun make_splits. Where your own manifest is meant: "
+        "To have it drawn again, delete it and run Snakemake. Where your own manifest is meant, write its sum: "
         f"(cd {path.parent} && sha256sum {path.name} > {path.stem}.sha256), which makes it yours and not the design's."
     )
     try:

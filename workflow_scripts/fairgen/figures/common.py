@@ -64,15 +64,6 @@ def figure_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def set_with_share(text: str) -> tuple[str, float]:
-    """Parse "A=0.5" as the name and the dark share of a training set."""
-    name, _, share = text.partition("=")
-    try:
-        return name, float(share)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected NAME=DARK_SHARE such as A=0.5, found {text!r}") from None
-
-
 def group_names(options: argparse.Namespace) -> GroupNames:
     """The groups' names from the parsed `--light` and `--dark`."""
     return GroupNames(f"light skin ({fst_range(options.light)})", f"dark skin ({fst_range(options.dark)})")

@@ -2,11 +2,13 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from fairgen.progress import track
 from fairgen.stats.rows import evaluation_paths, read_evaluations
+from fairgen.train_sets import read_train_sets
 
 
 def study_parser(description: str | None) -> argparse.ArgumentParser:
@@ -14,22 +16,27 @@ def study_parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     # The folder, not the files: three thousand paths do not fit on a command line.
     parser.add_argument("--evaluations", required=True, help="folder with <train_set>/run<run>/evaluation.parquet")
-    parser.add_argument("--train-sets", required=True, nargs="+", help="names of the training sets")
+    parser.add_argument("--train-sets", required=True, type=read_train_sets, help="settings/train_sets.json")
     parser.add_argument("--runs", required=True, type=int, help="number of runs, counted from 0")
     return parser
+
+
+def paths_of(args: argparse.Namespace) -> list[Path]:
+    """The evaluations that `args` names."""
+    return evaluation_paths(args.evaluations, [train_set.name for train_set in args.train_sets], args.runs)
 
 
 def stream(
     args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = (), partial: Sequence[str] = ()
 ) -> Iterator[pd.DataFrame]:
     """The evaluations that `args` names, one after the other, with progress on stderr: memory holds one of them."""
-    paths = evaluation_paths(args.evaluations, args.train_sets, args.runs)
+    paths = paths_of(args)
     return read_evaluations(track(paths, len(paths), "reading", "models"), metrics, labels, partial)
 
 
 def stream_runs(args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
     """The evaluations of all training sets in one table, one run after the other."""
-    paths = evaluation_paths(args.evaluations, args.train_sets, args.runs)
+    paths = paths_of(args)
     for run in track(range(args.runs), args.runs, "reading", "runs"):
         yield pd.concat(read_evaluations(paths[run :: args.runs], metrics, labels), ignore_index=True)
 

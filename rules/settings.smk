@@ -1,0 +1,25 @@
+# Settings that grow with the design reach the jobs as files: a command line has an end.
+# The one rule whose job is Python in the rule itself: a script would have to be given the settings on its command line.
+
+SETTINGS = {
+    "design": as_json("seed", "splits"),
+    "train_sets": json.dumps(config["splits"]["train_sets"]),
+    "probes": probes_json(),
+    "study": json.dumps(config),
+}
+
+
+rule write_settings:
+    output:
+        "<results>/settings/{settings}.json",
+    log:
+        "<logs>/write_settings/{settings}.log",
+    wildcard_constraints:
+        settings="|".join(SETTINGS),
+    localrule: True
+    params:
+        text=lambda wildcards: SETTINGS[wildcards.settings],
+    run:
+        from fairgen.files import write_text  # its NumPy would delay planning
+
+        write_text(params.text, output[0])
