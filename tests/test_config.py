@@ -104,6 +104,14 @@ def test_a_mistyped_key_is_refused(key: str) -> None:
         ("probe.sources", [{"kind": "file"}], r"probe\.sources\.0: 'embeddings' is a required property"),
         ("probe.sources", [{"kind": "fil"}], r"probe\.sources\.0: .* \(see the comment beside this key"),
         ("probe.sources", [{}], r"probe\.sources\.0: .* \(see the comment beside this key"),
+        (
+            "study",
+            7,
+            r"study: 7 is not of type 'string' \(YAML reads words such as no, null, 1\.0 and 007 as text only in",
+        ),
+        ("splits.train_sets", [{"name": False, "dark_share": 0}], r"name: False is not of type 'string' \(YAML reads"),
+        ("loss.perceptual_weights", "a\nb", r"loss\.perceptual_weights: 'a\\nb' holds a control character"),
+        ("loss.perceptual_weights", "a\ud800", r"holds a control character"),
         ("data.sources", [], r"data\.metadata, data\.sources: both are needed"),
     ],
 )

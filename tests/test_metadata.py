@@ -9,7 +9,7 @@ import pytest
 
 from fairgen.errors import UserError
 from fairgen.files import read_rows
-from fairgen.metadata import COLUMNS, assign_group, atlas_of, read_metadata
+from fairgen.metadata import COLUMNS, alike, assign_group, atlas_of, read_metadata
 from fetch_metadata import main as fetch_metadata
 
 HASHES = [f"{i:032x}" for i in range(6)]
@@ -87,6 +87,9 @@ def test_capital_hashes_are_lowered_and_said(tmp_path: Path) -> None:
         ("fitzpatrick_scale", ["1", "7", "0", "1.5", "x", "1"], "fitzpatrick_scale.*'7' in line 3.* and 1 more"),
         ("fitzpatrick_centaur", ["1", "1", "1", "1", "1", "ten"], "fitzpatrick_centaur.*'ten' in line 7"),
         ("label", ["acne", " ", *["acne"] * 4], "column label.*condition name.*line 3"),
+        ("label", ["acne", "acne ", *["acne"] * 4], "column label.*without blanks at its ends.*'acne ' in line 3"),
+        ("label", ["acne", "a\x92b", *["acne"] * 4], "column label.*condition name.*line 3"),
+        ("nine_partition_label", ["\u00e9", *["e\u0301"] * 5], "one spelling of every name.* in line 3"),
     ],
 )
 def test_a_wrong_value_is_named_with_column_and_line(
@@ -100,6 +103,13 @@ def test_capitals_do_not_hide_a_second_row_of_an_image(tmp_path: Path) -> None:
     frame = table(md5hash=["a" * 32, "A" * 32, *HASHES[2:]])
     with pytest.warns(UserWarning, match="capitals"), pytest.raises(UserError, match="every hash once"):
         read_metadata(written(frame, tmp_path))
+
+
+def test_names_that_differ_in_case_are_kept_apart_and_said(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="column label: 'Acne', 'acne' differ in case or blanks alone; kept apart"):
+        result = read_metadata(written(table(label=["acne", "Acne", *["NA"] * 4]), tmp_path))
+    assert result["label"].tolist() == ["acne", "Acne", *["NA"] * 4]
+    assert alike(pd.Series(["a  b", "A b", "c", "e\u0301"])) == [["A b", "a  b"]]
 
 
 def test_missing_columns_and_empty_tables_are_refused(tmp_path: Path) -> None:
