@@ -144,7 +144,7 @@ def speed(
         }
         print(f"{task}: n={n} d={d}, {folds} of 10 folds x {len(FRACTIONS)} shares, at most {epochs} epochs")
         spent = {name: Spent() for name in sides if name in chosen}
-        parts = make_folds(np.arange(n), y, np.arange(n), 10, 0, False, task)[:folds]
+        parts = make_folds(np.arange(n), y, np.arange(n), 10, 0, False, task, ["0", "1"])[:folds]
         orders = [np.random.default_rng(number).permutation(d) for number in range(folds)]
         removals = [[kept_after(order[: removed_count(share, d)], d) for share in FRACTIONS] for order in orders]
         for start in range(0, folds, turn):

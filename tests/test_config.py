@@ -186,6 +186,16 @@ def test_names_of_sources_and_controls_are_one_thing_each() -> None:
         check_config(changed("probe.sources", [source(), control]), SCHEMA)
 
 
+def test_real_data_are_not_called_synthetic_nor_the_other_way_round() -> None:
+    config = changed("probe.sources", [source()])
+    config["probe"]["lookalike"] = {"patients": 60, "features": 8}
+    with pytest.raises(UserError, match=r"embeddings: probe\.lookalike is set, .*the file is x\.npz"):
+        check_config(config, SCHEMA)
+    generated = source(embeddings="results/cxr/lookalike/m.npz", metadata="results/cxr/lookalike/m.csv")
+    with pytest.raises(UserError, match=r"metadata: probe\.lookalike is null, .*the file is results/cxr/lookalike/m"):
+        check_config(changed("probe.sources", [generated]), SCHEMA)
+
+
 def test_cells_of_any_type_of_yaml_become_text() -> None:
     entry = yaml.safe_load("{name: T, kind: multilabel, columns: [c], values: {2: 1, -1.0: 0, '': 0, true: 1}}")
     check_config(changed("probe.sources", [source(diseases=[entry])]), SCHEMA)

@@ -211,7 +211,7 @@ def test_folds_cover_every_row_once_and_never_split_a_group(patients: int, folds
     groups = np.repeat(np.arange(patients), rng.integers(1, 5, patients))
     classes = (np.arange(patients) % 2)[groups]
     rows = np.arange(len(groups)) * 3  # row numbers of a larger table
-    made = make_folds(rows, classes, groups, folds, seed, False, "tone")
+    made = make_folds(rows, classes, groups, folds, seed, False, "tone", ["light", "dark"])
     assert np.array_equal(np.sort(np.concatenate([fold.test for fold in made])), rows)
     of = dict(zip(rows.tolist(), groups.tolist(), strict=True))
     for fold in made:

@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             start = time.monotonic()
             parts.append(probe_attribute(source.matrix, source.groups, attribute, diseases, settings, device))
             print(
-                f"{args.name}: {attribute.name}, {len(parts[-1])} fits in {time.monotonic() - start:.1f} s on {device}"
+                f"{args.name}: {attribute.name}, {len(parts[-1])} fits in {parts[-1]['folds'].iloc[0]} folds, "
+                f"{time.monotonic() - start:.1f} s on {device}"
             )
     write_csv(pd.concat(parts, ignore_index=True), args.folds)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from fairgen.probes.cells import in_both, listed_twice
 
+GENERATED = re.compile(r"results/[^/]+/lookalike/")  # files of probe.lookalike
+
 
 def probe_contradictions(probe: Mapping[str, Any]) -> Iterator[str]:
     """Keys of the block that exclude each other, or that would have no effect."""
@@ -30,6 +32,11 @@ def probe_contradictions(probe: Mapping[str, Any]) -> Iterator[str]:
                 yield from _target_contradictions(target, f"{key}.{role}.{place} ({target['name']})")
         if source["kind"] == "file":
             yield from _file_contradictions(source, key)
+            for file in ("embeddings", "metadata"):
+                # Where they are, the page says that all data are synthetic, and only there.
+                if bool(GENERATED.match(source[file])) != bool(probe["lookalike"]):
+                    made = "set, which generates all data" if probe["lookalike"] else "null, so that data are real"
+                    yield f"{key}.{file}: probe.lookalike is {made}; the file is {source[file]}"
 
 
 def with_text_cells(target: Mapping[str, Any]) -> dict[str, Any]:

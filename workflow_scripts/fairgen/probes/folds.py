@@ -1,5 +1,6 @@
 """Stratified folds that keep all rows of a patient (or duplicate cluster) together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,7 @@ def make_folds(
     seed: int,
     allow_fewer: bool,
     what: str,
+    class_names: Sequence[str],
 ) -> list[Fold]:
     """Split `rows` into `count` folds, stratified by class; a group is in one fold only.
 
@@ -47,6 +49,7 @@ def make_folds(
         groups: group of each of these rows.
         allow_fewer: take the largest possible number of folds when a class has too few groups.
         what: name of the attribute, for messages.
+        class_names: by number of the class, for messages.
 
     Raises:
         UserError: a class has fewer groups than folds, and fewer folds are not allowed or not possible.
@@ -54,26 +57,25 @@ def make_folds(
     names, per_class = np.unique(classes, return_counts=True)
     if len(names) < 2:
         raise UserError(
-            f"{what}: expected at least two classes, found {len(names)} in {len(classes)} rows; "
-            "choose another attribute"
+            f"{what}: expected at least two classes, found {len(names)} in {len(classes)} rows that have one"
         )
     distinct = {int(name): len(np.unique(groups[classes == name])) for name in names}
     rarest = min(distinct, key=lambda name: distinct[name])
     possible = min(count, distinct[rarest])
-    advice = "merge or drop the class, or set probe.folds lower or probe.allow_fewer_folds: true"
+    rule = "Every fold needs every class, and a group (a patient) is in one fold (probe.folds, probe.allow_fewer_folds)"
     if possible < FEWEST_FOLDS or (possible < count and not allow_fewer):
         raise UserError(
-            f"{what}: {count} folds need {count} groups in every class, but class number {rarest} has "
-            f"{distinct[rarest]} (in {per_class[names.tolist().index(rarest)]} rows); {advice}"
+            f"{what}: {count} folds need {count} groups in every class; {class_names[rarest]!r} has "
+            f"{distinct[rarest]}, in {per_class[names.tolist().index(rarest)]} rows. {rule}"
         )
     for folds in range(possible, FEWEST_FOLDS - 1, -1):
         parts = _parts(classes, groups, folds, seed)
         if all(len(np.unique(classes[part])) == len(names) for part in parts):
             break
         if not allow_fewer:
-            raise UserError(f"{what}: {folds} grouped folds leave a fold without one of the classes; {advice}")
+            raise UserError(f"{what}: {folds} folds of whole groups leave one without some class. {rule}")
     else:
-        raise UserError(f"{what}: no number of folds has every class in every fold; {advice}")
+        raise UserError(f"{what}: no number of folds has every class in every fold. {rule}")
     answer = []
     for index, part in enumerate(parts):
         follower = (index + 1) % len(parts)

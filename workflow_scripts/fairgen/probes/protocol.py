@@ -81,6 +81,7 @@ def probe_attribute(
         derive_seed(settings.seed, "folds", attribute.name),
         settings.allow_fewer_folds,
         attribute.name,
+        attribute.classes,
     )
     _check_diseases(attribute, diseases, folds)
     targets = [attribute, *diseases]
@@ -199,5 +200,6 @@ def _check_diseases(attribute: Target, diseases: Sequence[Target], folds: Sequen
             if not stopping or len(values) == 0 or (np.nanmin(values, axis=0) == np.nanmax(values, axis=0)).all():
                 raise UserError(
                     f"{disease.name}: among the rows where {attribute.name} is known, a training fold has one class "
-                    f"of it only ({len(values)} rows with a label); leave this disease out, or report.probes: false"
+                    f"of it only ({len(values)} rows with a label), so that nothing can be fitted; report.probes "
+                    "says whether the report needs the probes"
                 )
