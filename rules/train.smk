@@ -40,6 +40,7 @@ rule train_vae:
         manifest=ancient("<results>/splits/run{run}.csv"),
         sum=ancient("<results>/splits/run{run}.sha256"),
         duplicates=ISOLATED,
+        checked="<results>/checks/run{run}.txt",
     output:
         model="<results>/runs/{train_set}/run{run}/model.safetensors",
         history="<results>/runs/{train_set}/run{run}/history.csv",

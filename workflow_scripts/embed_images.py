@@ -9,8 +9,8 @@ import pandas as pd
 
 from fairgen.devices import leased_device
 from fairgen.errors import UserError, run
-from fairgen.images import id_array
 from fairgen.files import write_csv, write_npz
+from fairgen.images import id_array
 from fairgen.metadata import assign_group
 from fairgen.probes.openclip import embed_images, load_openclip
 

@@ -10,6 +10,7 @@ import pandas as pd
 from fairgen.errors import UserError, run
 from fairgen.files import write_csv
 from fairgen.probes.claims import probe_claims
+from fairgen.probes.left_out import left_out_table
 from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
 from fairgen.stats.study import read_table
 
@@ -22,12 +23,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--config", required=True, type=json.loads, help="JSON: fractions, margin, controls, alpha, min_runs"
     )
-    for name in ("folds", "counts", "poster", "curves", "tests", "sets", "claims"):
+    for name in ("folds", "counts", "left-out", "poster", "curves", "tests", "sets", "claims"):
         parser.add_argument(f"--{name}", required=True, help=f"CSV to write: tables/probe_{name}.csv")
     args = parser.parse_args(argv)
 
     rules, alpha = args.config, args.config["alpha"]
-    folds, counts = (_collect(args.folder, args.sources, f"{name}.csv") for name in ("folds", "counts"))
+    folds, counts, left_out = (
+        _collect(args.folder, args.sources, f"{name}.csv") for name in ("folds", "counts", "left_out")
+    )
     design = read_table(args.design).set_index("train_set") if args.design else pd.DataFrame()
     sizes = {str(name): (row["test_size"], row["distinct"]) for name, row in design.iterrows()}
     unseen = {source["source"] for source in args.sources if source["unseen"]}
@@ -38,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{row.claim}: {row.verdict}. {row.sentence}")
     write_csv(folds, args.folds)
     write_csv(counts, args.counts)
+    write_csv(left_out_table(left_out, args.sources), args.left_out)
     write_csv(poster_table(folds, sorted(rules["fractions"])), args.poster)
     write_csv(curve_table(folds, ratios, alpha), args.curves)
     write_csv(contrast_table(units, alpha), args.tests)
@@ -55,7 +59,7 @@ def _collect(folder: Path, sources: Sequence[dict[str, str | int]], name: str) -
         for position, key in enumerate(("source", "dataset", "model", "train_set", "run")):
             part.insert(position, key, source[key])
         parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
 if __name__ == "__main__":

@@ -178,9 +178,10 @@ def _skin_types(column: "pd.Series[str]", form: TableFormat, path: str | Path) -
     types = cells.map(_plain).map({**codes, **dict.fromkeys(("", *form.missing), MISSING_TYPE)})
     unknown = cells[types.isna()]
     if len(unknown):
+        lines = unknown.groupby(unknown, sort=False).apply(lambda rows: [row + 2 for row in rows.index])
         found = [
-            f"{cell!r} in {n:,} row{'s' if n > 1 else ''} (the first is line {unknown.eq(cell).idxmax() + 2})"
-            for cell, n in unknown.value_counts(sort=False).items()
+            f"{cell!r} in {len(at):,} row{'s' if len(at) > 1 else ''} (the first is line {at[0]})"
+            for cell, at in lines.items()
         ]
         more = f" and {len(found) - 5} other values" if len(found) > 5 else ""
         raise UserError(
