@@ -5,6 +5,7 @@ The one place of the benchmarks that knows the options and inputs of these scrip
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from study_options import ROOT
 
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from fairgen.seals import seal
+from fairgen.draws import TEST_ROLES, train_roles, write_draw
+from fairgen.splits import GROUPS, Drawn
 from fairgen.vgg19 import random_weights
 
 SCRIPTS = ROOT / "workflow_scripts"
@@ -25,21 +27,24 @@ LABELS = "fitzpatrick_scale,fitzpatrick_centaur,label,nine_partition_label,three
 def write_inputs(folder: Path, pixels: NDArray[np.uint8], train: int) -> None:
     """Packed images (n, S, S, 3), of which the first `train` are a training set and the others test images by turns."""
     names = [f"{number:032x}" for number in range(len(pixels))]
-    groups = ["light" if number % 2 else "dark" for number in range(len(pixels))]
-    roles = ["train_A" if number < train else f"test_{group}" for number, group in enumerate(groups)]
     np.save(folder / "images.npy", pixels)
     index = [f"{row},{name},1,1,a,b,c,d" for row, name in enumerate(names)]
     (folder / "images.csv").write_text("\n".join([f"row,md5hash,{LABELS}", *index, ""]))
-    manifest = [",".join(("0", *row)) for row in zip(roles, groups, names, strict=True)]
-    (folder / "run0.csv").write_text("\n".join(["run,role,group,md5hash", *manifest, ""]))
-    seal(folder / "run0.csv")
+    write_draw(by_turns(names[:train]), 0, train_roles("A"), folder / "train_A.csv")
+    if names[train:]:
+        write_draw(by_turns(names[train:]), 0, TEST_ROLES, folder / "test.csv")
     (folder / "images.json").write_text('{"synthetic": true}')
     save_file(random_weights(0), folder / "vgg19.safetensors")
 
 
+def by_turns(names: Sequence[str]) -> Drawn:
+    """`names`, one group after the other."""
+    return {group: list(names[number :: len(GROUPS)]) for number, group in enumerate(GROUPS)}
+
+
 def common_options(folder: Path, threads: int, slots: int) -> list[str]:
     """Of both scripts, on what `write_inputs` wrote into `folder`."""
-    files = {"images": "images.npy", "index": "images.csv", "manifest": "run0.csv", "features": "vgg19.safetensors"}
+    files = {"images": "images.npy", "index": "images.csv", "features": "vgg19.safetensors"}
     named = [part for option, name in files.items() for part in (f"--{option}", str(folder / name))]
     return [*named, "--train-set", "A", "--run", "0", "--threads", str(threads), "--gpu-slots", str(slots)]
 
@@ -52,6 +57,7 @@ def training_options(folder: Path, output: Path, config: dict[str, Any], threads
     settings = {key: config[key] for key in ("seed", "model", "loss", "train")}
     return [
         *common_options(folder, threads, slots), *named, "--record", f"{folder}/images.json",
+        "--manifest", f"{folder}/train_A.csv",
         "--config", json.dumps(settings),
     ]  # fmt: skip
 
@@ -64,7 +70,8 @@ def evaluation_options(folder: Path, output: Path, config: dict[str, Any], threa
     settings["evaluate"] = config["evaluate"] | {"full_latents": True}
     return [
         *common_options(folder, threads, slots), *named, "--samples", f"{output}/samples.parquet",
-        "--dark-share", "0.5", "--config", json.dumps(settings),
+        "--test", f"{folder}/test.csv", "--training", f"{folder}/train_A.csv", "--dark-share", "0.5",
+        "--config", json.dumps(settings),
     ]  # fmt: skip
 
 

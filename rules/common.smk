@@ -237,6 +237,7 @@ def probe_inputs(wildcards):
             "embeddings": ancient(entry["embeddings"]),
             "metadata": ancient(entry["metadata"]),
             "sums": lookalike_sums(entry),
+            "checked": "<results>/checks/sources.txt",
         }
     if entry["kind"] == "openclip" or of_unseen_images(entry):
         folder = f"<results>/probes/{wildcards.member}"

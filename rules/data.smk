@@ -88,12 +88,50 @@ rule fetch_metadata:
     params:
         # A path is the rule's input, a URL its parameter.
         source=lambda wildcards, input: input.table or METADATA,
+        # What follows from an input does not count as a change: another URL has to be seen.
+        url="" if METADATA_IS_LOCAL else METADATA,
         sha256=METADATA_SHA256,
         given=content_of([METADATA]) if METADATA_IS_LOCAL and not SYNTHETIC else [],
+        columns=json.dumps(config["data"]["columns"]),
+        skin_types=json.dumps(
+            {str(cell): kind for cell, kind in config["data"]["skin_types"].items()}
+        ),
         downloads=DOWNLOADS,
     shell:
         "python -u {input.script:q} --source {params.source:q} --sha256 {params.sha256:q}"
+        " --columns {params.columns:q} --skin-types {params.skin_types:q}"
         " --downloads {params.downloads:q} --output {output.metadata:q} --sums {output.sums:q} > {log:q} 2>&1"
+
+
+# Everything that can be known to be wrong, before the first expensive job. What it writes is always the same, and
+# neither its code nor the configuration runs it again: it decides on nothing but whether a study begins. What is changed
+# afterwards is refused by the jobs that it concerns.
+rule check_study:
+    input:
+        metadata=ancient("<results>/data/metadata.csv"),
+        settings=ancient("<results>/settings/study.json"),
+    output:
+        "<results>/checks/study.txt",
+    log:
+        "<logs>/check_study.log",
+    benchmark:
+        "<benchmarks>/check_study.tsv"
+    localrule: True
+    conda:
+        environment("torch")
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        script=lambda wildcards, input: script("check_study.py"),
+        results=f"results/{config['study']}",
+        downloads=DOWNLOADS,
+        elsewhere=lambda wildcards, input: "--elsewhere" if workflow.non_local_exec else "",
+    shell:
+        "python -u {params.script:q} --metadata {input.metadata:q} --settings {input.settings:q}"
+        " --results {params.results:q} --downloads {params.downloads:q} {params.elsewhere} --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 # Never a request for what is there already: only images that no folder or archive holds are asked for.
@@ -101,6 +139,7 @@ rule list_downloads:
     input:
         script=script("list_downloads.py"),
         lib=imports("list_downloads.py"),
+        checked="<results>/checks/study.txt",
         metadata=ancient("<results>/data/metadata.csv"),
         metadata_sum="<results>/data/metadata.sha256",
         archives=ARCHIVES,
@@ -168,6 +207,7 @@ rule pack_images:
     input:
         script=script("pack_images.py"),
         lib=imports("pack_images.py"),
+        checked="<results>/checks/study.txt",
         metadata=ancient("<results>/data/metadata.csv"),
         metadata_sum="<results>/data/metadata.sha256",
         archives=ARCHIVES,

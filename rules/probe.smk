@@ -13,7 +13,14 @@ PROBE_DESIGN = (
 )
 # The folder and not the files: their paths would not fit on a command line.
 PROBE_OPTIONS = f"--folder results/{config['study']}/probes"
-PROBE_TABLES = ["folds", "counts", "poster", "curves", "tests", "sets", "claims"]
+# Embeddings given as files that this workflow makes itself.
+LOOKALIKES = [
+    entry[part]
+    for entry in config["probe"]["sources"]
+    if entry["kind"] == "file" and config["probe"]["lookalike"]
+    for part in ("embeddings", "metadata")
+]
+PROBE_TABLES = ["folds", "counts", "left_out", "poster", "curves", "tests", "sets", "claims"]
 
 
 wildcard_constraints:
@@ -136,6 +143,31 @@ rule embed_unseen:
         " --embeddings {output.embeddings:q} --metadata {output.metadata:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
+# As check_study, of embeddings that are given as files.
+rule check_sources:
+    input:
+        LOOKALIKES,
+    output:
+        "<results>/checks/sources.txt",
+    log:
+        "<logs>/check_sources.log",
+    benchmark:
+        "<benchmarks>/check_sources.tsv"
+    conda:
+        environment("torch")
+    threads: 1
+    resources:
+        mem_mb=growing(6000),
+        runtime=growing(60),
+    params:
+        script=lambda wildcards, input: script("check_sources.py"),
+        config=lambda wildcards, input: json.dumps(
+            {"seed": config["seed"], "probe": config["probe"]}
+        ),
+    shell:
+        "python -u {params.script:q} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+
+
 rule probe_embeddings:
     input:
         unpack(probe_inputs),
@@ -144,6 +176,7 @@ rule probe_embeddings:
     output:
         folds="<results>/probes/{member}/folds.csv",
         counts="<results>/probes/{member}/counts.csv",
+        left_out="<results>/probes/{member}/left_out.csv",
     log:
         "<logs>/probe_embeddings/{member}.log",
     benchmark:
@@ -164,7 +197,7 @@ rule probe_embeddings:
         "python -u {input.script:q} --name {wildcards.member} --embeddings {input.embeddings:q}"
         " --metadata {input.metadata:q} {params.clusters} --config {params.config:q} --threads {threads}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --folds {output.folds:q} --counts {output.counts:q}"
-        " > {log:q} 2>&1"
+        " --left-out {output.left_out:q} > {log:q} 2>&1"
 
 
 rule summarise_probes:
@@ -177,11 +210,15 @@ rule summarise_probes:
         counts=expand(
             "<results>/probes/{member}/counts.csv", member=[e["member"] for e in EMBEDDINGS]
         ),
+        left_out=expand(
+            "<results>/probes/{member}/left_out.csv", member=[e["member"] for e in EMBEDDINGS]
+        ),
         design=PROBE_DESIGN,
         settings="<results>/settings/probes.json",
     output:
         folds="<results>/tables/probe_folds.csv",
         counts="<results>/tables/probe_counts.csv",
+        left_out="<results>/tables/probe_left_out.csv",
         poster=report(
             "<results>/tables/probe_poster.csv",
             caption="../report/probe_poster.rst",
@@ -212,7 +249,7 @@ rule summarise_probes:
         design=lambda wildcards, input: f"--design {input.design}" if input.design else "",
     shell:
         "python -u {input.script:q} {params.options} --settings {input.settings:q} {params.design}"
-        " --folds {output.folds:q} --counts {output.counts:q} --poster {output.poster:q}"
+        " --folds {output.folds:q} --counts {output.counts:q} --left-out {output.left_out:q} --poster {output.poster:q}"
         " --curves {output.curves:q} --tests {output.tests:q} --sets {output.sets:q} --claims {output.claims:q}"
         " > {log:q} 2>&1"
 

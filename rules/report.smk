@@ -32,7 +32,9 @@ DATA_TABLES = [
     "tone_by_type",
     "tone_by_atlas",
 ]
-PROBE_PAGE = ["probe_poster", "probe_sets", "probe_tests", "probe_curves", "probe_counts"]
+PROBE_PAGE = [
+    f"probe_{table}" for table in ["poster", "sets", "tests", "curves", "counts", "left_out"]
+]
 CLAIMS = ["claims"]
 if config["report"]["probes"]:
     REPORT_TABLES += PROBE_PAGE

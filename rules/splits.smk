@@ -70,6 +70,36 @@ rule draw_train:
         " --test {input.test:q} --output {output.manifest:q} > {log:q} 2>&1"
 
 
+# As check_study, of what is known when the images of a run are drawn: before its models are trained.
+rule check_run:
+    input:
+        images=ancient("<results>/data/images.csv"),
+        test="<results>/splits/run{run}/test.csv",
+        settings=ancient("<results>/settings/study.json"),
+        duplicates=ISOLATED,
+    output:
+        "<results>/checks/run{run}.txt",
+    log:
+        "<logs>/check_run/run{run}.log",
+    benchmark:
+        "<benchmarks>/check_run/run{run}.tsv"
+    localrule: True
+    conda:
+        environment("torch")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        script=lambda wildcards, input: script("check_run.py"),
+        duplicates=lambda wildcards, input: (
+            f"--duplicates {input.duplicates}" if input.duplicates else ""
+        ),
+    shell:
+        "python -u {params.script:q} --images {input.images:q} --test {input.test:q} {params.duplicates}"
+        " --settings {input.settings:q} --output {output:q} > {log:q} 2>&1"
+
+
 rule describe_design:
     input:
         script=script("describe_design.py"),

@@ -48,6 +48,7 @@ rule train_vae:
         index=ancient("<results>/data/images.csv"),
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
+        checked="<results>/checks/run{run}.txt",
     output:
         model="<results>/runs/{train_set}/run{run}/model.safetensors",
         history="<results>/runs/{train_set}/run{run}/history.csv",

@@ -10,12 +10,13 @@ import pandas as pd
 import torch
 
 from fairgen.devices import add_gpu_options, choose_precision, leased_device, make_deterministic
-from fairgen.errors import run
+from fairgen.errors import UserError, run
+from fairgen.probes.applicable import applicable_targets
 from fairgen.probes.counts import count_rows
-from fairgen.probes.protocol import probe_attribute
-from fairgen.probes.settings import print_choices, protocol_settings, source_spec, target_specs
+from fairgen.probes.not_probed import NOT_PROBED_COLUMNS
+from fairgen.probes.protocol import COLUMNS, probe_attribute
+from fairgen.probes.settings import needed_columns, print_choices, protocol_settings, source_spec
 from fairgen.probes.sources import read_source
-from fairgen.probes.targets import read_target
 from fairgen.tables import write_csv
 
 
@@ -32,15 +33,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_gpu_options(parser)
     parser.add_argument("--folds", required=True, help="CSV to write: one row per network and fold")
     parser.add_argument("--counts", required=True, help="CSV to write: rows per class and left out")
+    parser.add_argument("--left-out", required=True, help="CSV to write: optional targets that are not probed, and why")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     make_deterministic()
 
     probe, entry = args.config["probe"], args.config["source"]
-    specs = [target_specs(entry[role]) for role in ("attributes", "diseases")]
-    columns = [column for role in specs for spec in role for column in spec.columns]
-    source = read_source(args.name, args.embeddings, args.metadata, source_spec(entry), columns, clusters=args.clusters)
-    attributes, diseases = ([read_target(source.table, spec, args.name) for spec in role] for role in specs)
+    source = read_source(
+        args.name, args.embeddings, args.metadata, source_spec(entry), needed_columns(entry), clusters=args.clusters
+    )
+    planned = protocol_settings(probe, args.config["seed"], len(source.matrix), "fp32")
+    found = applicable_targets(source.table, source.groups, entry, planned, args.name)
+    if found.mistakes:
+        raise UserError("\n  ".join(["some targets cannot be probed:", *found.mistakes]))
+    for target, role, reason in found.left_out:
+        print(f"{args.name}: not probed: {target} ({role}): {reason}")
+    write_csv(pd.DataFrame(found.left_out, columns=NOT_PROBED_COLUMNS), args.left_out)
+    attributes, diseases = found.attributes, found.diseases
     counts = count_rows(source, [*attributes, *diseases])
     print("\n".join(source.read))
     print(counts.to_string(index=False))
@@ -57,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"{args.name}: {attribute.name}, {len(parts[-1])} fits in {parts[-1]['folds'].iloc[0]} folds, "
                 f"{time.monotonic() - start:.1f} s on {device}"
             )
-    write_csv(pd.concat(parts, ignore_index=True), args.folds)
+    folds = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    write_csv(folds, args.folds)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pandas as pd
 from fairgen.errors import UserError, run
 from fairgen.probes.claims import probe_claims
 from fairgen.probes.left_out import count_warnings
+from fairgen.probes.not_probed import not_probed_table
 from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
 from fairgen.tables import read_table, write_csv
 
@@ -19,13 +20,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", required=True, type=Path, help="results/<study>/probes")
     parser.add_argument("--settings", required=True, type=Path, help="settings/probes.json: embeddings and rules")
     parser.add_argument("--design", help="tables/design.csv; needed where an embedding has several runs")
-    for name in ("folds", "counts", "poster", "curves", "tests", "sets", "claims"):
+    for name in ("folds", "counts", "left-out", "poster", "curves", "tests", "sets", "claims"):
         parser.add_argument(f"--{name}", required=True, help=f"CSV to write: tables/probe_{name}.csv")
     args = parser.parse_args(argv)
 
     settings = json.loads(args.settings.read_text("utf-8"))
     sources, rules, alpha = settings["embeddings"], settings["rules"], settings["rules"]["alpha"]
-    folds, counts = (_collect(args.folder, sources, f"{name}.csv") for name in ("folds", "counts"))
+    folds, counts, left_out = (
+        _collect(args.folder, sources, f"{name}.csv") for name in ("folds", "counts", "left_out")
+    )
     counts = counts.fillna({"kind": "", "column": "", "cell": "", "why": ""})
     design = read_table(args.design).set_index("train_set") if args.design else pd.DataFrame()
     sizes = {str(name): (row["test_size"], row["distinct"]) for name, row in design.iterrows()}
@@ -37,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{row.claim}: {row.verdict}. {row.sentence}")
     write_csv(folds, args.folds)
     write_csv(counts.assign(warnings=count_warnings(counts)), args.counts)
+    write_csv(not_probed_table(left_out, sources), args.left_out)
     write_csv(poster_table(folds, counts, sorted(rules["fractions"])), args.poster)
     write_csv(curve_table(folds, ratios, alpha), args.curves)
     write_csv(contrast_table(units, alpha), args.tests)
@@ -54,7 +58,7 @@ def _collect(folder: Path, sources: Sequence[dict[str, str | int]], name: str) -
         for position, key in enumerate(("source", "dataset", "model", "train_set", "run")):
             part.insert(position, key, source[key])
         parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
 if __name__ == "__main__":

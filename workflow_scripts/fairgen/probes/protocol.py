@@ -70,20 +70,11 @@ def probe_attribute(
         One row per network, fold and baseline, with the columns COLUMNS.
 
     Raises:
-        UserError: see `make_folds`; or a disease has a single class in some training fold.
+        UserError: see `attribute_folds` and `check_disease`.
     """
-    rows = np.flatnonzero(attribute.known)
-    folds = make_folds(
-        rows,
-        attribute.codes[rows],
-        groups[rows],
-        settings.folds,
-        derive_seed(settings.seed, "folds", attribute.name),
-        settings.allow_fewer_folds,
-        attribute.name,
-        attribute.classes,
-    )
-    _check_diseases(attribute, diseases, folds)
+    folds = attribute_folds(attribute, groups, settings)
+    for disease in diseases:
+        check_disease(attribute.name, disease, folds)
     targets = [attribute, *diseases]
     if settings.shuffled:
         targets.append(shuffle_over_groups(attribute, groups, generator(settings.seed, "shuffle", attribute.name)))
@@ -109,6 +100,21 @@ def probe_attribute(
     _baselines(run, matrix, settings.logistic)
     table = pd.DataFrame(run.records, columns=COLUMNS)
     return table.sort_values(KEYS, ignore_index=True)
+
+
+def attribute_folds(attribute: Target, groups: NDArray[np.int64], settings: ProtocolSettings) -> list[Fold]:
+    """The folds on which an attribute is probed: its rows with a label, as `make_folds` splits them."""
+    rows = np.flatnonzero(attribute.known)
+    return make_folds(
+        rows,
+        attribute.codes[rows],
+        groups[rows],
+        settings.folds,
+        derive_seed(settings.seed, "folds", attribute.name),
+        settings.allow_fewer_folds,
+        attribute.name,
+        attribute.classes,
+    )
 
 
 def shuffle_over_groups(attribute: Target, groups: NDArray[np.int64], rng: np.random.Generator) -> Target:
@@ -192,14 +198,13 @@ def _baselines(run: AttributeRun, matrix: Floats, logistic: bool) -> None:
             run.record(0, fold, "logistic", "leace", logistic_logits(attribute, fitting, x_train, x_test))
 
 
-def _check_diseases(attribute: Target, diseases: Sequence[Target], folds: Sequence[Fold]) -> None:
-    for disease in diseases:
-        for fold in folds:
-            values = disease.values[fold.train[disease.known[fold.train]]]
-            stopping = disease.known[fold.valid].any()
-            if not stopping or len(values) == 0 or (np.nanmin(values, axis=0) == np.nanmax(values, axis=0)).all():
-                raise UserError(
-                    f"{disease.name}: among the rows where {attribute.name} is known, a training fold has one class "
-                    f"of it only ({len(values)} rows with a label), so that nothing can be fitted; report.probes "
-                    "says whether the report needs the probes"
-                )
+def check_disease(attribute: str, disease: Target, folds: Sequence[Fold]) -> None:
+    """Raise a `UserError` where a disease has a single class in some training fold of an attribute."""
+    for fold in folds:
+        values = disease.values[fold.train[disease.known[fold.train]]]
+        stopping = disease.known[fold.valid].any()
+        if not stopping or len(values) == 0 or (np.nanmin(values, axis=0) == np.nanmax(values, axis=0)).all():
+            raise UserError(
+                f"{disease.name}: among the rows where {attribute} is known, a training fold has one class of it only "
+                f"({len(values)} rows with a label)"
+            )

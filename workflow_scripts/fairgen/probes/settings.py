@@ -49,6 +49,12 @@ def target_specs(entries: Sequence[Mapping[str, Any]]) -> list[TargetSpec]:
     ]
 
 
+def needed_columns(entry: Mapping[str, Any]) -> list[str]:
+    """The columns of the metadata that a source cannot do without: those of its targets that are not optional."""
+    targets = [target for role in ("attributes", "diseases") for target in entry[role] if not target.get("optional")]
+    return [column for target in targets for column in target["columns"]]
+
+
 def source_spec(entry: Mapping[str, Any]) -> SourceSpec:
     """How the files of a source belong together, as written in its entry."""
     group = entry["group"]

@@ -1,0 +1,53 @@
+"""Say which targets of the probes cannot be probed on the images of a run, before its models are trained."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fairgen.errors import run
+from fairgen.files import write_text
+from fairgen.metadata import assign_group
+from fairgen.preflight import refuse
+from fairgen.probes.preflight import image_targets
+from fairgen.tables import read_table
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", required=True, help="data/images.csv: the images that are there")
+    parser.add_argument("--test", required=True, help="splits/run<r>/test.csv")
+    parser.add_argument("--duplicates", help="data/duplicates.csv, with splits.leakage: isolate")
+    parser.add_argument("--settings", required=True, type=Path, help="settings/study.json: the whole configuration")
+    parser.add_argument("--output", required=True, help="text file to write when nothing is wrong")
+    args = parser.parse_args(argv)
+
+    config = json.loads(args.settings.read_text("utf-8"))
+    splits, probe = config["splits"], config["probe"]
+    images, tested = read_table(args.images), read_table(args.test)["md5hash"]
+    images["group"] = assign_group(images[splits["label"]], splits["light"], splits["dark"])
+    if args.duplicates:
+        images = images.merge(read_table(args.duplicates)[["md5hash", "cluster"]], on="md5hash", how="left")
+    mistakes: list[str] = []
+    for source in probe["sources"] if config["report"]["probes"] else []:
+        if source["kind"] != "file":
+            found = image_targets(_rows(source, images, tested), source, probe, config["seed"])
+            mistakes += [mistake for mistake in found.mistakes if mistake not in mistakes]
+            for target, role, reason in found.left_out:
+                print(f"{source['name']}: will not be probed: {target} ({role}): {reason}")
+    refuse(mistakes, "before the models of this run are trained")
+    write_text("the targets of the probes are on the images of this run\n", args.output)
+
+
+def _rows(source: Mapping[str, Any], images: pd.DataFrame, tested: pd.Series) -> pd.DataFrame:
+    """The images of a source in this run; of unseen images all, since the models' own training images are few."""
+    if source["kind"] == "vae" and source.get("images") == "unseen":
+        return images
+    return images[images["md5hash"].isin(tested) if source["kind"] == "vae" else images["group"] != ""]
+
+
+if __name__ == "__main__":
+    run(main)
