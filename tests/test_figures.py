@@ -15,7 +15,7 @@ from fairgen.errors import UserError
 from fairgen.figures.common import rows_to_draw
 from fairgen.figures.intervals import ordered_sets, set_colours
 from fairgen.figures.labels import label_points
-from fairgen.style import SMALL, fst_range, house_style, mark_synthetic, new_figure, percent, span
+from fairgen.style import SMALL, SYNTHETIC, fst_range, house_style, mark, new_figure, percent, span
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 # A layout that does not fit is a warning of matplotlib's.
@@ -130,10 +130,10 @@ def test_the_synthetic_mark_covers_nothing() -> None:
             axes.plot([0, 1], label="line")
             if outside:
                 figure.legend(loc="outside upper center")
-            mark_synthetic(figure)
+            mark(figure, SYNTHETIC)
             figure.draw_without_rendering()
             words = [text for text in figure.findobj(Text) if "SYNTHETIC DATA" in text.get_text()]
             assert len(words) == 1
-            mark = words[0].get_window_extent()
-            assert mark.y1 <= figure.bbox.y1
-            assert mark.y0 >= axes.title.get_window_extent().y1
+            box = words[0].get_window_extent()
+            assert box.y1 <= figure.bbox.y1
+            assert box.y0 >= axes.title.get_window_extent().y1

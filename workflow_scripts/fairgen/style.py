@@ -21,6 +21,7 @@ SMALL, NORMAL, LARGE = 8, 9, 10  # points
 
 # Okabe & Ito's palette, distinguishable under every common form of colour blindness.
 ORANGE, BLUE, GREEN, VERMILLION, SKY, PURPLE = "#E69F00", "#0072B2", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+SYNTHETIC = "SYNTHETIC DATA: made by a generator, not measured on patients"
 INK, MUTED, FAINT = "#222222", "#767676", "#C8C8C8"
 
 
@@ -80,40 +81,27 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def mark_synthetic(figure: Figure) -> None:
-    """Write "synthetic data" across the top of the figure, in a strip added for it so that nothing is covered.
+def mark(figure: Figure, *sentences: str) -> None:
+    """Write what must not be overlooked across the top of the figure, in a strip added for it that covers nothing.
 
     A legend of the figure itself takes the top whatever the layout says, so there the words become its title.
     """
-    words = "SYNTHETIC DATA: made by a generator, not measured on patients"
+    width, height = figure.get_size_inches()
+    lines = [line for words in sentences for line in textwrap.wrap(words, int(13 * width), break_on_hyphens=False)]
+    words = "\n".join(lines)
     colour = "#A63C00"
     if figure.legends:
         legend = figure.legends[0]
         legend.set_title("\n".join(filter(None, [words, legend.get_title().get_text()])))
         legend.get_title().set(fontsize=SMALL, fontweight="bold", color=colour)
         return
-    strip = 0.26  # inches
-    width, height = figure.get_size_inches()
+    strip = 0.26 + 0.15 * (len(lines) - 1)  # inches
     figure.set_size_inches(width, height + strip)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.set(rect=(0, 0, 1, height / (height + strip)))  # type: ignore[call-arg]
-    top = 1 - 0.3 * strip / (height + strip)
+    top = 1 - 0.3 * 0.26 / (height + strip)
     figure.text(0.5, top, words, ha="center", va="top", fontsize=SMALL, fontweight="bold", color=colour)
-
-
-def mark_uncovered(figure: Figure, words: str) -> None:
-    """Say below the figure, in a strip added for it, which characters are boxes."""
-    width, height = figure.get_size_inches()
-    lines = textwrap.fill(words, width=int(14 * width), break_on_hyphens=False)
-    strip = 0.08 + 0.16 * (1 + lines.count("\n"))  # inches
-    taller = height + strip
-    figure.set_size_inches(width, taller)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        left, bottom, across, up = engine.get()["rect"]
-        engine.set(rect=(left, (bottom * height + strip) / taller, across, up * height / taller))  # type: ignore[call-arg]
-    figure.text(0.5, 0.04 / taller, lines, ha="center", va="bottom", fontsize=SMALL, color="#A63C00")
 
 
 def save_figure(figure: Figure, svg: str | Path, png: str | Path, dpi: int) -> None:

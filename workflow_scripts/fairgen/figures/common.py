@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from fairgen.errors import UserError
 from fairgen.files import write_json
 from fairgen.fonts import HOUSE_FONT, Fonts, choose_fonts, describe_fonts, uncovered_words
-from fairgen.style import fst_range, house_style, mark_synthetic, mark_uncovered, save_figure
+from fairgen.style import SYNTHETIC, fst_range, house_style, mark, save_figure
 from fairgen.tables import read_table
 
 
@@ -71,13 +71,15 @@ def write_figure(draw: Callable[[], Figure], text: FigureText, options: argparse
     Where names need other fonts, the caption says which were taken; figure and caption say which characters none has.
     """
     figure, fonts = _draw_with_fonts(draw)
+    marks = [SYNTHETIC] if options.synthetic else []
+    if fonts.uncovered:
+        marks.append(uncovered_words(fonts.uncovered, shapes=False))
     with house_style(fonts.families):
-        if options.synthetic:
-            mark_synthetic(figure)
-            text = text._replace(caption=f"Synthetic data. {text.caption}", alt=f"Synthetic data. {text.alt}")
-        if fonts.uncovered:
-            mark_uncovered(figure, uncovered_words(fonts.uncovered, shapes=False))
+        if marks:
+            mark(figure, *marks)
         save_figure(figure, options.svg, options.png, options.dpi)
+    if options.synthetic:
+        text = text._replace(caption=f"Synthetic data. {text.caption}", alt=f"Synthetic data. {text.alt}")
     remarks = describe_fonts(fonts)
     if remarks:
         print(f"{options.svg}: {remarks}")
