@@ -9,9 +9,7 @@ from fairgen.availability import count_available, count_statuses
 from fairgen.dataset_card import dataset_card
 from fairgen.errors import run
 from fairgen.files import write_csv
-from fairgen.metadata import SKIN_TYPE_COLUMNS, assign_group
-
-LEVELS = ["atlas", "three_partition_label", "nine_partition_label", "label"]
+from fairgen.metadata import SKIN_TYPE_COLUMNS, assign_group, given_levels, several_sources
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     availability["other_group"] = assign_group(availability[other], args.light, args.dark)
     duplicates = pd.read_csv(args.duplicates, dtype={"md5hash": str})
     tone = pd.read_csv(args.tone, dtype={"md5hash": str})
-    by = [args.label, "group", *LEVELS]
+    sources = ["atlas"] if several_sources(availability["atlas"]) else []
+    by = [args.label, "group", *sources, *reversed(given_levels(availability))]
     named = availability.assign(group=availability["group"].replace("", "neither"))
     write_csv(pd.concat([count_available(named, column) for column in by]), args.counts)
     write_csv(count_statuses(availability), args.statuses)
