@@ -8,10 +8,8 @@ import pandas as pd
 from fairgen.availability import count_available, count_statuses
 from fairgen.dataset_card import dataset_card
 from fairgen.errors import run
-from fairgen.metadata import SKIN_TYPE_COLUMNS, assign_group
+from fairgen.metadata import SKIN_TYPE_COLUMNS, assign_group, given_levels, several_sources
 from fairgen.tables import read_table, write_csv
-
-LEVELS = ["atlas", "three_partition_label", "nine_partition_label", "label"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     availability["other_group"] = assign_group(availability[other], args.light, args.dark)
     duplicates = read_table(args.duplicates)
     tone = read_table(args.tone)
-    by = [args.label, "group", *LEVELS]
+    sources = ["atlas"] if several_sources(availability["atlas"]) else []
+    by = [args.label, "group", *sources, *reversed(given_levels(availability))]
     named = availability.assign(group=availability["group"].replace("", "neither"))
     write_csv(pd.concat([count_available(named, column) for column in by]), args.counts)
     write_csv(count_statuses(availability), args.statuses)

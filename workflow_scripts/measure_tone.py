@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fairgen.errors import run
-from fairgen.metadata import ROW_COLUMNS, SKIN_TYPE_COLUMNS
+from fairgen.metadata import ROW_COLUMNS, SKIN_TYPE_COLUMNS, several_sources
 from fairgen.tables import read_table, write_csv
 from fairgen.tone import measure_tone, summarise_tone, tone_class
 
@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     tone["tone_class"] = tone_class(tone["ita"])
     write_csv(tone, args.tone)
     write_csv(summarise_tone(tone.assign(fitzpatrick_scale=tone[args.label]), "fitzpatrick_scale"), args.by_type)
-    write_csv(summarise_tone(tone, "atlas"), args.by_atlas)
+    by_atlas = summarise_tone(tone, "atlas")
+    write_csv(by_atlas if several_sources(tone["atlas"]) else by_atlas.head(0), args.by_atlas)
     labelled = tone[(tone[args.label] > 0) & ~tone["few_skin"]]
     correlation = labelled[args.label].corr(labelled["ita"], method="spearman")
     print(

@@ -7,8 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fairgen.duplicates import Links, clusters
-
-LABELS = ["label", "nine_partition_label", "three_partition_label"]
+from fairgen.metadata import given_levels, several_sources
 
 
 def cluster_table(hashes: Sequence[str], cluster: npt.NDArray[np.int64]) -> pd.DataFrame:
@@ -26,7 +25,8 @@ def describe_clusters(images: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         cluster, size, light, dark (images in each group), across_groups, conflicting_labels (of the finest
-        level), conflicting_three (of the coarsest), across_atlases, labels (distinct, joined by " | ").
+        level), conflicting_three (of the coarsest), across_atlases, labels (distinct, joined by " | "). The column of a
+        level that the data do not have is empty, and so is that of the atlases where there is one source.
     """
     shared = images[images.groupby("cluster")["md5hash"].transform("size") > 1]
     by_cluster = shared.groupby("cluster")
@@ -35,8 +35,9 @@ def describe_clusters(images: pd.DataFrame) -> pd.DataFrame:
         table[group] = (shared["group"] == group).groupby(shared["cluster"]).sum()
     table["across_groups"] = (table["light"] > 0) & (table["dark"] > 0)
     table["conflicting_labels"] = by_cluster["label"].nunique() > 1
-    table["conflicting_three"] = by_cluster["three_partition_label"].nunique() > 1
-    table["across_atlases"] = by_cluster["atlas"].nunique() > 1
+    coarsest, sources = "three_partition_label" in given_levels(images), several_sources(images["atlas"])
+    table["conflicting_three"] = by_cluster["three_partition_label"].nunique() > 1 if coarsest else None
+    table["across_atlases"] = by_cluster["atlas"].nunique() > 1 if sources else None
     table["labels"] = by_cluster["label"].agg(lambda labels: " | ".join(sorted(set(labels))))
     return table.reset_index().sort_values(["size", "cluster"], ascending=[False, True], ignore_index=True)
 
@@ -53,7 +54,8 @@ def summarise_clusters(described: pd.DataFrame, n_images: int) -> pd.DataFrame:
         "largest": int(described["size"].max()) if len(described) else 1,
     }
     kinds = ["across_groups", "conflicting_labels", "conflicting_three", "across_atlases"]
-    return pd.DataFrame([row | {kind: int(described[kind].sum()) for kind in kinds}])
+    counts = {kind: None if described[kind].isna().any() else int(described[kind].sum()) for kind in kinds}
+    return pd.DataFrame([row | counts])
 
 
 def compare_thresholds(images: pd.DataFrame, links: Links, thresholds: Sequence[int], chosen: int) -> pd.DataFrame:

@@ -118,7 +118,12 @@ def read_metadata(path: str | Path, form: TableFormat | None = None) -> pd.DataF
 
 def given_levels(table: pd.DataFrame) -> list[str]:
     """The levels of conditions that the data have, from fine to coarse: the columns of `LABELS` that are not empty."""
-    return [column for column in LABELS if table[column].fillna("").ne("").any()]
+    return [column for column in LABELS if column in table and table[column].fillna("").ne("").any()]
+
+
+def several_sources(source: "pd.Series[str]") -> bool:
+    """Whether images can be compared by their source, the column `atlas`: there are two at least."""
+    return source.nunique() > 1
 
 
 def not_md5(ids: "pd.Series[str]") -> "pd.Series[str]":

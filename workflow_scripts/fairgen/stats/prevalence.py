@@ -5,6 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from fairgen.errors import UserError
+from fairgen.metadata import given_levels
 from fairgen.seeds import generator
 from fairgen.stats.rows import GROUPS
 
@@ -32,7 +33,7 @@ def fst_counts(metadata: pd.DataFrame, label: str, group: pd.Series) -> pd.DataF
 
 
 def prevalence_table(metadata: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
-    """How common each condition is in each group, at three levels of the label hierarchy (Figure 7).
+    """How common each condition is in each group, at the levels of the label hierarchy that the data have (Figure 7).
 
     All rows of the two groups count, with or without an image. Conditions of the metadata that neither group
     has are listed with 0.
@@ -45,7 +46,8 @@ def prevalence_table(metadata: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
     if empty:
         raise UserError(f"metadata: expected rows of both groups, found none of {' and '.join(empty)}.")
     parts = []
-    for level, column in LEVELS.items():
+    given = given_levels(metadata)
+    for level, column in ((level, column) for level, column in LEVELS.items() if column in given):
         conditions = sorted(set(metadata[column]))
         part = pd.DataFrame({"level": level, "condition": conditions})
         for name in GROUPS:
@@ -126,6 +128,18 @@ def mix_claim(mix: pd.DataFrame, alpha: float, little: float, much: float) -> di
         much: smallest total variation that is "much".
     """
     rows = mix.set_index("level")
+    lacking = [level for level in LEVELS if level not in rows.index]
+    if lacking:
+        return {
+            **dict.fromkeys(("estimate", "ci_low", "ci_high", "p", "p_holm"), np.nan),
+            **_mix_case(alpha, little, much),
+            "verdict": "not testable",
+            "n": 0,
+            "sentence": (
+                f"Not tested: the claim is about three levels of conditions; the data have {len(rows)} (no level "
+                f"{' and '.join(lacking)})."
+            ),
+        }
     coarse, fine = rows.loc[["three", "nine"]], rows.loc["fine"]
     chance = bool(fine["p_permutation"] > alpha)
     if (coarse["tv_high"] <= little).all() and fine["tv_low"] >= much and not chance:
@@ -141,12 +155,11 @@ def mix_claim(mix: pd.DataFrame, alpha: float, little: float, much: float) -> di
     )
     n_light, n_dark = (int(mix[column].iloc[0]) for column in ("n_light", "n_dark"))
     return {
-        "claim": "C8",
+        **_mix_case(alpha, little, much),
         "verdict": verdict,
         "estimate": fine["total_variation"],
         "ci_low": fine["tv_low"],
         "ci_high": fine["tv_high"],
-        "test": "bootstrap over images against the bounds; permutation of the group labels",
         "p": fine["p_permutation"],
         "p_holm": np.nan,
         "n": n_light + n_dark,
@@ -154,6 +167,14 @@ def mix_claim(mix: pd.DataFrame, alpha: float, little: float, much: float) -> di
             f"The fraction of one group's images that would need another condition to give the other group's mix is "
             f"{parts}; {n_light} light and {n_dark} dark rows of the metadata."
         ),
+    }
+
+
+def _mix_case(alpha: float, little: float, much: float) -> dict[str, object]:
+    """What a row of claims.csv says of C8 whatever was found."""
+    return {
+        "claim": "C8",
+        "test": "bootstrap over images against the bounds; permutation of the group labels",
         "rule": (
             f"supported: the interval of the total variation stays below {little:g} at both coarse levels and above "
             f"{much:g} at the fine level, where chance is excluded (p at most {alpha:g}); contradicted: an interval "

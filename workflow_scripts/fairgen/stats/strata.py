@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fairgen.metadata import several_sources
 from fairgen.stats.bootstrap import MAX_EMPTY, Draws, combined_interval, combined_p, jackknife_se, no_spread
 from fairgen.stats.paired import joined
 from fairgen.stats.rows import GROUPS, by_train_set
@@ -129,6 +130,8 @@ def adjusted_gaps(
     for name, share, of_images in by_train_set(images):
         of_cells = cells[cells["train_set"] == name]
         for adjustment, columns in {"none": [], **STRATA}.items():
+            if "atlas" in columns and not several_sources(images["atlas"]):
+                continue  # one source: its mix is the same for the groups
             strata = _stratum(of_images, columns), _stratum(of_cells, columns)
             row = _adjusted_row(of_images, of_cells, strata, draws, min_images, level, vanishing)
             table.append({"train_set": name, "dark_share": share, "adjustment": adjustment} | row)

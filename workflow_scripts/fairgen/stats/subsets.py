@@ -5,14 +5,14 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pandas as pd
 
-from fairgen.metadata import assign_group
+from fairgen.metadata import SKIN_TYPE_COLUMNS, assign_group
 from fairgen.stats.paired import joined, over_runs_row, ratio_interval, ratio_note
 from fairgen.stats.rows import GROUPS, by_train_set
 
 
 def annotators_agree(rows: pd.DataFrame, light: Collection[int], dark: Collection[int]) -> pd.Series:
     """Whether both annotator pools put the image in its group."""
-    groups = [assign_group(rows[column], light, dark) for column in ("fitzpatrick_scale", "fitzpatrick_centaur")]
+    groups = [assign_group(rows[column], light, dark) for column in SKIN_TYPE_COLUMNS]
     return (groups[0] == rows["group"]) & (groups[1] == rows["group"])
 
 
@@ -58,9 +58,12 @@ def subset_table(
         ratio_low, ratio_high, gap, ci_low, ci_high, p (Nadeau-Bengio), n_runs, note (why a number is missing). A
         training set in which some run has no image of a group in the subset has no estimate.
     """
-    atlases = sorted(set(means["subset"]) - {"all", "annotators agree"})
+    found = set(means["subset"])
+    agreed = ["annotators agree"] if "annotators agree" in found else []  # not where nobody else gave skin types
+    atlases = sorted(found - {"all", "annotators agree"})
+    atlases = atlases if len(atlases) > 1 else []  # of one alone, the subset is all images
     table = []
-    for subset in ("all", "annotators agree", *atlases):
+    for subset in ("all", *agreed, *atlases):
         for name, share, every in by_train_set(means):
             runs = sorted(every["run"].unique())
             inside = every[every["subset"] == subset].set_index(["group", "run"])
