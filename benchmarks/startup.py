@@ -21,7 +21,7 @@ from study_options import ROOT, parse_study, study_parser
 
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from fairgen.seals import seal
+from fairgen.draws import train_roles, write_draw
 from fairgen.vgg19 import random_weights
 
 
@@ -60,8 +60,7 @@ def training_options(folder: Path, args: argparse.Namespace) -> list[str]:
     np.save(folder / "images.npy", np.zeros((args.batch, args.side, args.side, 3), np.uint8))
     names = [f"{index:032x}" for index in range(args.batch)]
     (folder / "images.csv").write_text("\n".join(["md5hash", *names, ""]))
-    (folder / "manifest.csv").write_text("\n".join(["role,md5hash", *(f"train_A,{name}" for name in names), ""]))
-    seal(folder / "manifest.csv")
+    write_draw({"light": names, "dark": []}, 0, train_roles("A"), folder / "manifest.csv")
     (folder / "images.json").write_text('{"synthetic": true}')
     save_file(random_weights(0), folder / "vgg19.safetensors")
     config = args.config | {"train": args.config["train"] | {"device": args.device, "batch_size": args.batch}}

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fairgen.availability import require_available
+from fairgen.availability import FOUND, require_available
 from fairgen.errors import run
 from fairgen.files import sha256_of, write_json
-from fairgen.metadata import ROW_COLUMNS
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     availability = pd.read_csv(args.availability, usecols=["status", args.label])
     require_available(availability, args.label, args.light, args.dark, args.min_available)
     images = np.load(args.images, mmap_mode="r")
-    # Which image is in which row, and its labels; where it was found is no reason to do anything again.
-    rows = pd.read_csv(args.index, dtype=str, keep_default_na=False)[ROW_COLUMNS]
+    # Everything that a later stage reads: which image is in which row, its labels and size.
+    rows = pd.read_csv(args.index, dtype=str, keep_default_na=False).drop(columns=FOUND)
     record = {
         "n": images.shape[0],
         "side": images.shape[1],

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fairgen.availability import FOUND
 from fairgen.devices import leased_device
 from fairgen.errors import UserError, run
 from fairgen.files import write_csv, write_npz
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sums", help="file to write: SHA-256 of these two")
     args = parser.parse_args(argv)
 
-    index = pd.read_csv(args.index)
+    index = pd.read_csv(args.index).drop(columns=FOUND)
     group = assign_group(index[args.label], args.light, args.dark)
     table = index.assign(group=group)[group != ""]
     if table.empty:
