@@ -14,7 +14,8 @@ def test_against_numpy_without_the_models_that_saw_the_image() -> None:
     random = np.random.default_rng(0)
     decoded = random.integers(0, 256, (5, 3, 4, 4, 3), dtype=np.uint8)
     trained_on = [{"a"}, set(), {"a", "b"}, {"b"}, {"x"}]
-    table = ensemble_variance(IMAGES, (3, 4, 4, 3), zip(decoded, trained_on, strict=True))
+    seen = [[name in images for name in HASHES] for images in trained_on]
+    table = ensemble_variance(IMAGES, (3, 4, 4, 3), zip(decoded, seen, strict=True))
     for row, name in enumerate(HASHES):
         unseen = [decoded[m, row] / 127.5 - 1 for m in range(5) if name not in trained_on[m]]
         assert table["n_models"][row] == len(unseen)
@@ -23,11 +24,11 @@ def test_against_numpy_without_the_models_that_saw_the_image() -> None:
 
 def test_models_that_agree_have_no_variance() -> None:
     same = np.full((3, 4, 4, 3), 77, dtype=np.uint8)
-    table = ensemble_variance(IMAGES, same.shape, [(same, set())] * 3)
+    table = ensemble_variance(IMAGES, same.shape, [(same, [False] * 3)] * 3)
     assert table["ensemble_var"].tolist() == [0, 0, 0]
 
 
 def test_one_model_has_no_variance_to_show() -> None:
-    table = ensemble_variance(IMAGES, (3, 4, 4, 3), [(np.zeros((3, 4, 4, 3), np.uint8), {"a"})])
+    table = ensemble_variance(IMAGES, (3, 4, 4, 3), [(np.zeros((3, 4, 4, 3), np.uint8), [True, False, False])])
     assert table["n_models"].tolist() == [0, 1, 1]
     assert table["ensemble_var"].isna().all()

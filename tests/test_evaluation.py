@@ -9,6 +9,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
+from fairgen.draws import TEST_ROLES, hashes_of, read_draw, write_draw
 from fairgen.errors import UserError
 from fairgen.evaluation import (
     choose_examples,
@@ -171,11 +172,9 @@ def test_images_follow_the_manifest(tmp_path: Path) -> None:
     packed = photographs(4)
     np.save(tmp_path / "images.npy", packed)
     (tmp_path / "images.csv").write_text("row,md5hash\n0,00\n1,1e5\n2,22\n3,33\n")
-    (tmp_path / "run0.csv").write_text("run,role,group,md5hash\n0,test_light,light,33\n0,train_A,light,1e5\n")
-    names, index = read_names(tmp_path / "run0.csv"), read_names(tmp_path / "images.csv")
-    for path, expected in ((tmp_path / "run0.csv", names), (tmp_path / "images.csv", index)):
-        assert read_table(path)["md5hash"].tolist() == expected
-    assert read_names(tmp_path / "run0.csv", role="train_A") == ["1e5"]
+    write_draw({"light": ["33", "1e5"], "dark": []}, 0, TEST_ROLES, tmp_path / "test.csv")
+    names, index = hashes_of(read_draw(tmp_path / "test.csv", 0, TEST_ROLES)), read_names(tmp_path / "images.csv")
+    assert read_table(tmp_path / "images.csv")["md5hash"].tolist() == index
     rows = rows_of(names, index)
     assert rows.tolist() == [3, 1]  # and the hash 1e5 is not read as a number
     np.testing.assert_array_equal(read_images(tmp_path / "images.npy", rows), packed[[3, 1]])

@@ -1,5 +1,6 @@
 """Every figure draws for one run, one set and eleven sets; labels, style and the synthetic mark."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -57,11 +58,18 @@ def test_equal_figures_are_equal_bytes(name: str, tmp_path: Path) -> None:
         assert (tmp_path / f"first/{name}.{kind}").read_bytes() == (tmp_path / f"second/{name}.{kind}").read_bytes()
 
 
+def train_sets(folder: Path, sets: list[tuple[str, float]]) -> str:
+    """The file that names the training sets."""
+    entries = [{"name": name, "dark_share": share} for name, share in sets]
+    (folder / "train_sets.json").write_text(json.dumps(entries))
+    return str(folder / "train_sets.json")
+
+
 @pytest.mark.parametrize("sets", [1, 3, 11])
 def test_reconstructions_draw(sets: int, tmp_path: Path) -> None:
     np.savez(tmp_path / "examples.npz", **examples(sets))
-    shares = [f"{name}={share}" for name, share in design(sets)]
-    options = ["--examples", str(tmp_path / "examples.npz"), "--groups", "light", "dark", "--sets", *shares]
+    options = ["--examples", str(tmp_path / "examples.npz"), "--groups", "light", "dark"]
+    options += ["--train-sets", train_sets(tmp_path, design(sets))]
     text = draw("plot_reconstructions", tmp_path, "pictures", *options)
     assert text["pictures"] is True
     assert "photographs of patients" in text["caption"]
@@ -71,7 +79,7 @@ def test_reconstructions_draw(sets: int, tmp_path: Path) -> None:
 
 
 def test_training_curves_draw(tmp_path: Path) -> None:
-    options = ["--models", str(tmp_path), "--sets", "A=0.5", "--runs", "2"]
+    options = ["--models", str(tmp_path), "--train-sets", train_sets(tmp_path, [("A", 0.5)]), "--runs", "2"]
     for epochs, verdict in ((3, "Too few epochs to tell"), (4, "fell by 25.0 % an epoch on average (0.0 to 50.0 %")):
         for run, factor in enumerate((0.5, 1.0)):  # one that halves every epoch, one that stays
             folder = tmp_path / "A" / f"run{run}"

@@ -89,21 +89,21 @@ def test_an_image_nobody_has_tells_how_its_download_went(tmp_path: Path) -> None
     status = pd.DataFrame(
         {"md5hash": [two, three], "status": ["http-404", "ok"], "detail": ["Not Found", ""]}, dtype="str"
     )
-    write_csv(status, tmp_path / "shard.csv")
+    write_csv(status, tmp_path / "shard0.csv")
     sources = [{"folder": str(folder_of(tmp_path / "f", {one: PHOTOGRAPHS[one]}))}, {"urls": True}]
     study = Study(tmp_path / "s", [one, two, three], sources)
     folder_of(study.path / "downloads", {three: PHOTOGRAPHS[three]})
-    study.pack("--download-status", str(tmp_path / "shard.csv"))
+    study.pack("--download-status", str(tmp_path), "--shards", "1")
     assert study.availability["status"].tolist() == ["ok", "http-404", "ok"]
     assert study.availability["source"].tolist() == [sources[0]["folder"], "", "urls"]
 
 
 def test_a_download_that_is_gone_since_is_no_photograph(tmp_path: Path) -> None:
     one, two = list(PHOTOGRAPHS)[:2]
-    write_csv(pd.DataFrame({"md5hash": [two], "status": ["ok"], "detail": [""]}), tmp_path / "shard.csv")
+    write_csv(pd.DataFrame({"md5hash": [two], "status": ["ok"], "detail": [""]}), tmp_path / "shard0.csv")
     source = {"folder": str(folder_of(tmp_path / "f", {one: PHOTOGRAPHS[one]}))}
     study = Study(tmp_path / "s", [one, two], [source, {"urls": True}])
-    study.pack("--download-status", str(tmp_path / "shard.csv"))
+    study.pack("--download-status", str(tmp_path), "--shards", "1")
     assert study.availability["status"].tolist() == ["ok", "missing"]
     assert "fetch it again" in study.availability["detail"][two]
     assert study.index["md5hash"].tolist() == [one]

@@ -19,7 +19,8 @@ def embed(results: Path, out: Path, *options: str) -> tuple[pd.DataFrame, "np.li
         [
             *("--model", str(results / "runs/B/run0/model.safetensors")),
             *("--images", str(results / "data/images.npy"), "--index", str(results / "data/images.csv")),
-            *("--manifest", str(results / "splits/run0.csv"), "--train-set", "B", "--label", "fitzpatrick_scale"),
+            *("--training", str(results / "splits/run0/train_B.csv"), "--train-set", "B", "--run", "0"),
+            *("--label", "fitzpatrick_scale"),
             *("--light", "1", "2", "--dark", "5", "6", "--device", "cpu", *options),
             *("--embeddings", str(out / "embeddings.npz"), "--metadata", str(out / "metadata.csv")),
         ]
@@ -32,9 +33,8 @@ def test_every_image_outside_the_training_set_is_embedded_and_the_tests_as_in_th
 ) -> None:
     results = finished / "results" / "tiny"
     table, arrays = embed(results, tmp_path, "--batch-size", "7")
-    manifest = pd.read_csv(results / "splits/run0.csv")
     index = pd.read_csv(results / "data/images.csv")
-    trained = set(manifest.loc[manifest["role"] == "train_B", "md5hash"])
+    trained = set(pd.read_csv(results / "splits/run0/train_B.csv")["md5hash"])
     assert trained <= set(index["md5hash"])
     assert table["md5hash"].tolist() == [name for name in index["md5hash"] if name not in trained]
     assert arrays["md5hash"].astype(str).tolist() == table["md5hash"].tolist()
@@ -58,8 +58,7 @@ def test_all_latents_are_those_whose_means_are_the_pooled_ones(finished: Path, t
 def test_near_duplicates_of_training_images_count_as_seen_where_asked(finished: Path, tmp_path: Path) -> None:
     results = finished / "results" / "tiny"
     plain, _ = embed(results, tmp_path)
-    manifest = pd.read_csv(results / "splits/run0.csv")
-    trained = manifest.loc[manifest["role"] == "train_B", "md5hash"].iloc[0]
+    trained = pd.read_csv(results / "splits/run0/train_B.csv")["md5hash"].iloc[0]
     twin, other = plain["md5hash"].iloc[0], plain["md5hash"].iloc[1:3]
     clusters = pd.DataFrame({"md5hash": [trained, twin, *other], "cluster": [0, 0, 1, 1]})
     clusters.to_csv(tmp_path / "duplicates.csv", index=False)

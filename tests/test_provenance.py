@@ -45,7 +45,7 @@ def test_a_finished_study_is_as_recorded(finished: Path) -> None:
     assert record["config"]["train"]["clip_norm"] == 10.0
     assert record["config"]["train"]["epochs"] == 2
     assert record["code"]["revision"] == "unknown, not a git checkout"
-    assert {"data/metadata.csv", "data/images.npy", "splits/run1.csv", "runs/C/run1/model.safetensors"} <= set(
+    assert {"data/metadata.csv", "data/images.npy", "splits/run1/train_B.csv", "runs/C/run1/model.safetensors"} <= set(
         record["files"]
     )
     assert sum(record["machine"]["models_trained_on"].values()) == 6
@@ -55,7 +55,7 @@ def test_a_finished_study_is_as_recorded(finished: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("data/metadata.csv", "data/images.npy", "data/images.json", "splits/run0.csv", "tables/claims.csv"),
+        *("data/metadata.csv", "data/images.npy", "data/images.json", "splits/run0/test.csv", "tables/claims.csv"),
         *("runs/A/run0/model.safetensors", "runs/A/run0/run.json", "runs/B/run1/evaluation.parquet"),
         "perceptual/vgg19.safetensors",
     ],
@@ -76,12 +76,12 @@ def test_a_missing_file_and_another_setting_are_named(finished: Path) -> None:
     record = json.loads((results / "provenance.json").read_text())
     record["config"]["train"]["epochs"] = 99
     record["versions"]["numpy"] = "0.1"
-    with put_back(results / "splits/run1.csv", results / "provenance.json"):
-        (results / "splits/run1.csv").unlink()
+    with put_back(results / "splits/run1/train_B.csv", results / "provenance.json"):
+        (results / "splits/run1/train_B.csv").unlink()
         (results / "provenance.json").write_text(json.dumps(record))
         status, output = verify(finished)
     assert status == 1
-    assert "splits/run1.csv: expected " in output
+    assert "splits/run1/train_B.csv: expected " in output
     assert "found no such file" in output
     assert '"epochs": 99' in output
     assert f"version of numpy: expected 0.1, found {versions()['numpy']}" in output

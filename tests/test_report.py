@@ -298,7 +298,10 @@ def test_the_script_reads_its_files(tmp_path: Path) -> None:
     options = [part for name, file in files.items() for part in (f"--{name}", str(tmp_path / file))]
     options += ["--claims", str(tmp_path / "claims.csv"), str(tmp_path / "probe_claims.csv")]
     options += ["--template", str(TEMPLATE), "--dictionary", str(ROOT / "schemas" / "tables.yaml")]
-    options += ["--config", json.dumps(config()), "--train-sets", "A", "--runs", "2"]
+    settings = config()
+    settings["splits"] |= {"train_sets": [{"name": "A", "dark_share": 0.0}], "runs": 2}
+    (tmp_path / "study.json").write_text(json.dumps(settings))
+    options += ["--settings", str(tmp_path / "study.json")]
     make_report.main(options)
     page = (tmp_path / "report.html").read_text()
     assert 'id="table-fst_counts"' in page

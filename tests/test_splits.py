@@ -1,5 +1,6 @@
 """The design: disjoint, sized, shared and seeded as the study says."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,27 +12,43 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from fairgen.design_sizes import describe_design
+from fairgen.draws import TEST_ROLES, hashes_of, read_draw, train_roles, write_draw
 from fairgen.errors import UserError
+from fairgen.seeds import generator
 from fairgen.splits import (
+    GROUPS,
+    Candidates,
     Design,
-    TrainSet,
-    describe_design,
-    draw_manifest,
+    Drawn,
+    available,
+    candidates_from,
+    draw_test,
+    draw_train,
     feasible_train_size,
     group_counts,
-    isolate_clusters,
 )
+from fairgen.train_sets import TrainSet
+
+SPLITS = {"label": "type", "light": [1, 2], "dark": [5, 6]}
+TYPES = {"light": "1", "dark": "6", "": "3"}
 
 PAPER_SETS = (TrainSet("A", 0.0), TrainSet("B", 0.5), TrainSet("C", 1.0))
 
 
-def images(light: int, dark: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "md5hash": [f"{index:032x}" for index in range(light + dark)],
-            "group": ["light"] * light + ["dark"] * dark,
-        }
-    )
+def images(light: int, dark: int) -> list[dict[str, str]]:
+    groups = ["light"] * light + ["dark"] * dark + [""] * 3
+    return [{"md5hash": f"{index:032x}", "type": TYPES[group]} for index, group in enumerate(groups)]
+
+
+def candidates(light: int, dark: int) -> dict[str, Candidates]:
+    return candidates_from(images(light, dark), SPLITS)
+
+
+def draw_run(found: dict[str, Candidates], asked: Design, run: int, size: int) -> tuple[Drawn, dict[str, Drawn]]:
+    """The test sets and every training set of a run."""
+    test = draw_test(found, asked, run)
+    return test, {entry.name: draw_train(found, asked, run, entry, size, test) for entry in asked.train_sets}
 
 
 def design(
@@ -57,52 +74,61 @@ designs = st.builds(
 )
 
 
-def available(table: pd.DataFrame) -> dict[str, int]:
-    return {group: int((table["group"] == group).sum()) for group in ("light", "dark")}
-
-
 @given(designs)
 @settings(max_examples=150, deadline=None)
-def test_manifest_invariants(case: tuple[pd.DataFrame, Design, int]) -> None:
+def test_draw_invariants(case: tuple[list[dict[str, str]], Design, int]) -> None:
     table, asked, run = case
-    size = feasible_train_size(asked, available(table))
-    manifest = draw_manifest(table, asked, run, size)
-    group_of = table.set_index("md5hash")["group"]
-    assert (group_of.loc[manifest["md5hash"]].to_numpy() == manifest["group"].to_numpy()).all()
-    test = manifest[manifest["role"].str.startswith("test_")]
-    assert test.groupby("role").size().to_dict() == {"test_dark": asked.test_size, "test_light": asked.test_size}
-    assert (test["role"] == "test_" + test["group"]).all()
-    train = manifest[manifest["role"].str.startswith("train_")]
-    assert not set(test["md5hash"]) & set(train["md5hash"])
+    found = candidates_from(table, SPLITS)
+    size = feasible_train_size(asked, available(found))
+    test, training = draw_run(found, asked, run, size)
+    of_group = {group: {row["md5hash"] for row in table if row["type"] == TYPES[group]} for group in GROUPS}
+    for group in GROUPS:
+        assert len(set(test[group])) == len(test[group]) == asked.test_size
+        assert set(test[group]) <= of_group[group]
     for train_set in asked.train_sets:
-        drawn = train[train["role"] == f"train_{train_set.name}"]
-        assert len(drawn) == size
-        assert drawn["md5hash"].is_unique
-        assert abs((drawn["group"] == "dark").sum() - train_set.dark_share * size) <= 0.5
-    assert set(manifest["run"]) == {run}
+        drawn = training[train_set.name]
+        assert not set(hashes_of(drawn)) & set(hashes_of(test))
+        assert len(hashes_of(drawn)) == len(set(hashes_of(drawn))) == size
+        assert all(set(drawn[group]) <= of_group[group] for group in GROUPS)
+        assert abs(len(drawn["dark"]) - train_set.dark_share * size) <= 0.5
 
 
-@given(designs, st.integers(0, 2**31))
+@given(designs, st.randoms(use_true_random=False))
 @settings(max_examples=25, deadline=None)
-def test_order_of_the_images_does_not_matter(case: tuple[pd.DataFrame, Design, int], order: int) -> None:
+def test_order_of_the_images_does_not_matter(case: tuple[list[dict[str, str]], Design, int], random: Random) -> None:
     table, asked, run = case
-    size = feasible_train_size(asked, available(table))
-    shuffled = table.sample(frac=1, random_state=order)
-    pd.testing.assert_frame_equal(draw_manifest(table, asked, run, size), draw_manifest(shuffled, asked, run, size))
+    shuffled = random.sample(table, len(table))
+    one, other = candidates_from(table, SPLITS), candidates_from(shuffled, SPLITS)
+    size = feasible_train_size(asked, available(one))
+    assert draw_run(one, asked, run, size) == draw_run(other, asked, run, size)
+
+
+def test_a_draw_is_the_smallest_of_seeded_numbers() -> None:
+    """The closed form: images sorted by hash get one uniform number each, and those with the smallest are drawn."""
+    found, asked = candidates(60, 40), design()
+    test, training = draw_run(found, asked, 3, 20)
+    for group, n in (("light", 60), ("dark", 40)):
+        names = sorted(row["md5hash"] for row in images(60, 40) if row["type"] == TYPES[group])
+        assert len(names) == n
+        numbers = generator(asked.seed, "test", group, 3).random(n)
+        assert test[group] == [names[i] for i in sorted(np.argsort(numbers)[: asked.test_size])]
+        pool = [name for name in names if name not in test[group]]
+        numbers = generator(asked.seed, "train", "B", group, 3).random(len(pool))
+        assert training["B"][group] == [pool[i] for i in sorted(np.argsort(numbers)[:10])]
 
 
 def test_the_papers_sizes() -> None:
     # 7,755 light and 2,168 dark images; 2,168 - 500 = 1,668 (study, section 1).
     asked = design(test_size=500, train_size=1668)
     assert feasible_train_size(asked, {"light": 7755, "dark": 2168}) == 1668
-    assert group_counts(TrainSet("B", 0.5), 1668) == {"light": 834, "dark": 834}
-    assert group_counts(TrainSet("B", 0.5), 5) == {"light": 2, "dark": 3}
+    assert group_counts(0.5, 1668) == {"light": 834, "dark": 834}
+    assert group_counts(0.5, 5) == {"light": 2, "dark": 3}
 
 
 def test_all_sets_shrink_together() -> None:
-    manifest = draw_manifest(images(60, 15), design(), 0, feasible_train_size(design(), {"light": 60, "dark": 15}))
-    sizes = manifest[manifest["role"].str.startswith("train_")].groupby("role").size()
-    assert sizes.to_dict() == {"train_A": 10, "train_B": 10, "train_C": 10}
+    found = candidates(60, 15)
+    _, training = draw_run(found, design(), 0, feasible_train_size(design(), available(found)))
+    assert {name: len(hashes_of(drawn)) for name, drawn in training.items()} == {"A": 10, "B": 10, "C": 10}
 
 
 @pytest.mark.parametrize(
@@ -113,102 +139,119 @@ def test_a_group_that_cannot_be_filled_is_named(light: int, dark: int, named: st
         feasible_train_size(design(), {"light": light, "dark": dark})
 
 
-def test_runs_differ_and_other_sets_and_runs_do_not_interfere() -> None:
-    table = images(60, 40)
-    first = draw_manifest(table, design(), 0, 20)
-    assert set(first["md5hash"]) != set(draw_manifest(table, design(), 1, 20)["md5hash"])
-    more = draw_manifest(table, design(sets=(TrainSet("Z", 0.3), *PAPER_SETS)), 0, 20)
-    pd.testing.assert_frame_equal(first, more[more["role"] != "train_Z"].reset_index(drop=True))
+def test_runs_differ_and_sets_do_not_interfere() -> None:
+    found = candidates(60, 40)
+    first, training = draw_run(found, design(), 0, 20)
+    assert first != draw_test(found, design(), 1)
+    more = design(sets=(TrainSet("Z", 0.3), *PAPER_SETS))
+    assert draw_run(found, more, 0, 20)[1]["B"] == training["B"]
 
 
-clustered = st.builds(
-    lambda light, dark, sizes, test_size, run: (
-        images(light, dark).assign(cluster=np.repeat(np.arange(len(sizes)), sizes)[: light + dark].astype(str)),
-        design(test_size=test_size, train_size=8),
-        run,
-    ),
+def test_a_training_set_needs_the_test_sets_of_its_design() -> None:
+    found, asked = candidates(60, 40), design()
+    test = draw_test(found, asked, 0)
+    strange = test | {"dark": [*test["dark"][:-1], "f" * 32]}
+    for wrong in (test | {"light": test["light"][:-1]}, strange, test | {"dark": test["light"]}):
+        with pytest.raises(UserError, match="expected a test set of 5 different"):
+            draw_train(found, asked, 0, PAPER_SETS[1], 20, wrong)
+
+
+@given(
     light=st.integers(30, 50),
     dark=st.integers(30, 50),
-    sizes=st.lists(st.sampled_from([1, 1, 1, 2, 3]), min_size=100, max_size=100),
+    sizes=st.lists(st.sampled_from([1, 1, 1, 2, 3]), min_size=103, max_size=103),
     test_size=st.integers(4, 8),
     run=st.integers(0, 99),
+    random=st.randoms(use_true_random=False),
 )
-
-
-@given(clustered, st.randoms(use_true_random=False))
 @settings(max_examples=100, deadline=None)
-def test_no_cluster_is_on_both_sides(case: tuple[pd.DataFrame, Design, int], random: Random) -> None:
-    table, asked, run = case
-    labels = table["cluster"].tolist()
+def test_no_cluster_is_on_both_sides(
+    light: int, dark: int, sizes: list[int], test_size: int, run: int, random: Random
+) -> None:
+    table, asked = images(light, dark), design(test_size=test_size, train_size=8)
+    labels = np.repeat(np.arange(len(sizes)), sizes)[: len(table)].astype(str).tolist()
     random.shuffle(labels)  # so that some clusters hold both groups
-    clusters = table[["md5hash"]].assign(cluster=labels)
-    kept = isolate_clusters(table.drop(columns="cluster"), clusters)
-    mixed = table.assign(cluster=labels).groupby("cluster")["group"].nunique().loc[lambda n: n > 1].index
-    assert set(kept["md5hash"]) == set(clusters.loc[~clusters["cluster"].isin(mixed), "md5hash"])
-    alone = kept[kept.groupby("cluster")["group"].transform("size") == 1]
+    cluster_of = {row["md5hash"]: label for row, label in zip(table, labels, strict=True)}
+    found = candidates_from(table, SPLITS, [{"md5hash": name, "cluster": label} for name, label in cluster_of.items()])
+    groups: dict[str, set[str]] = {}
+    for row in table[: light + dark]:
+        groups.setdefault(cluster_of[row["md5hash"]], set()).add(row["type"])
+    kept = {row["md5hash"] for row in table[: light + dark] if len(groups[cluster_of[row["md5hash"]]]) == 1}
+    assert {name for group in GROUPS for name in found[group].hashes.tolist()} == kept
     # Images without duplicates can complete any test set; with too few of them it may be an error (below).
-    assume(min(available(alone).values()) >= asked.test_size + asked.min_train_size)
-    manifest = draw_manifest(kept, asked, run, feasible_train_size(asked, available(kept)))
-    cluster_of = kept.set_index("md5hash")["cluster"]
-    side = manifest["role"].str.startswith("test_")
-    in_test, in_training = (set(cluster_of[manifest.loc[part, "md5hash"]]) for part in (side, ~side))
-    assert not in_test & in_training
-    assert side.sum() == 2 * asked.test_size
+    alone = [int((np.bincount(found[group].clusters) == 1).sum()) for group in GROUPS]
+    assume(min(alone) >= asked.test_size + asked.min_train_size)
+    test, training = draw_run(found, asked, run, feasible_train_size(asked, available(found)))
+    in_test = {cluster_of[name] for name in hashes_of(test)}
+    assert len(hashes_of(test)) == 2 * asked.test_size
     # Whole clusters: every member of a drawn test cluster is in the test set.
-    assert set(cluster_of.index[cluster_of.isin(in_test)]) == set(manifest.loc[side, "md5hash"])
+    assert {name for name in kept if cluster_of[name] in in_test} == set(hashes_of(test))
+    for drawn in training.values():
+        assert not in_test & {cluster_of[name] for name in hashes_of(drawn)}
 
 
 def test_without_duplicates_isolation_changes_nothing() -> None:
-    table = images(60, 40)
-    isolated = isolate_clusters(table, pd.DataFrame({"md5hash": [], "cluster": []}))
-    pd.testing.assert_frame_equal(draw_manifest(table, design(), 0, 20), draw_manifest(isolated, design(), 0, 20))
+    isolated = candidates_from(images(60, 40), SPLITS, [])
+    assert draw_run(candidates(60, 40), design(), 0, 20) == draw_run(isolated, design(), 0, 20)
 
 
 def test_clusters_too_large_for_a_test_set_are_an_error() -> None:
-    table = images(60, 60).assign(cluster=lambda frame: frame["group"] + (frame.index // 6).astype(str))
+    table = images(60, 60)
+    clusters = [{"md5hash": row["md5hash"], "cluster": str(number // 6)} for number, row in enumerate(table)]
     with pytest.raises(UserError, match="5 of 5 images are missing after the largest clusters that fit"):
-        draw_manifest(table, design(), 0, 20)
+        draw_test(candidates_from(table, SPLITS, clusters), design(), 0)
 
 
 def test_bootstrap_has_the_expected_number_of_distinct_images() -> None:
     # n draws with replacement from n images hold n (1 - (1 - 1/n)^n) distinct ones: about 632 of 1,000.
-    table = images(1005, 1005)
-    manifest = draw_manifest(table, design(replacement=True, train_size=1000), 0, 1000)
-    dark = manifest[manifest["role"] == "train_C"]["md5hash"]
+    _, training = draw_run(candidates(1005, 1005), design(replacement=True, train_size=1000), 0, 1000)
+    dark = training["C"]["dark"]
     assert len(dark) == 1000
-    assert abs(dark.nunique() - 632.3) < 4 * np.sqrt(1000 * (np.exp(-1) - 2 * np.exp(-2)))
+    assert abs(len(set(dark)) - 632.3) < 4 * np.sqrt(1000 * (np.exp(-1) - 2 * np.exp(-2)))
 
 
 def test_sizes_of_the_design() -> None:
-    table = images(60, 15)
-    manifests = [draw_manifest(table, design(), run, 10) for run in range(3)]
-    sizes = describe_design(design(), 15, manifests).set_index("train_set")
+    runs = [draw_run(candidates(60, 15), design(), run, 10)[1] for run in range(3)]
+    draws = {entry.name: [training[entry.name] for training in runs] for entry in PAPER_SETS}
+    sizes = describe_design(design(), 15, draws).set_index("train_set")
     assert sizes.loc["B", ["requested", "planned", "drawn", "light", "dark"]].tolist() == [20, 15, 10, 5, 5]
     pairs = [
-        len(set(a["md5hash"]) & set(b["md5hash"])) / 10
+        len(set(hashes_of(draws["C"][one])) & set(hashes_of(draws["C"][other]))) / 10
         for one, other in [(0, 1), (0, 2), (1, 2)]
-        for a, b in [[manifests[run].query("role == 'train_C'") for run in (one, other)]]
     ]
     assert sizes.loc["C", "shared"] == pytest.approx(np.mean(pairs))
-    assert np.isnan(describe_design(design(), 15, manifests[:1])["shared"]).all()
+    assert np.isnan(describe_design(design(), 15, {name: drawn[:1] for name, drawn in draws.items()})["shared"]).all()
 
 
-def test_same_bytes_in_another_process(tmp_path: Path) -> None:
-    root = Path(__file__).parents[1]
-    table = images(60, 40).assign(fitzpatrick_scale=lambda frame: frame["group"].map({"light": 1, "dark": 6}))
+def test_a_manifest_holds_its_draw_and_no_other_run_or_role(tmp_path: Path) -> None:
+    drawn = draw_test(candidates(60, 40), design(), 0)
+    write_draw(drawn, 3, TEST_ROLES, tmp_path / "test.csv")
+    assert read_draw(tmp_path / "test.csv", 3, TEST_ROLES) == drawn
+    table = pd.read_csv(tmp_path / "test.csv", dtype=str)
+    assert table.columns.tolist() == ["run", "role", "group", "md5hash"]
+    assert set(table["role"]) == {"test_light", "test_dark"}
+    for run, roles in ((2, TEST_ROLES), (3, train_roles("A"))):
+        with pytest.raises(UserError, match="manifest of something else"):
+            read_draw(tmp_path / "test.csv", run, roles)
+
+
+def test_the_script_draws_what_the_library_draws(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "workflow_scripts" / "make_splits.py"
+    table = pd.DataFrame(images(60, 40)).rename(columns={"type": "fitzpatrick_scale"})
     table.to_csv(tmp_path / "images.csv", index=False)
-    config = (
-        '{"seed": 1, "splits": {"label": "fitzpatrick_scale", "light": [1, 2], "dark": [5, 6], "test_size": 5,'
-        ' "train_size": 20, "min_train_size": 2, "replacement": false, "train_sets": [{"name": "A", "dark_share": 0}]}}'
-    )
-    for name in ("first", "second"):
-        subprocess.run(
-            [
-                *(sys.executable, root / "workflow_scripts" / "make_splits.py", "--images", tmp_path / "images.csv"),
-                *("--config", config, "--run", "3", "--output", tmp_path / name),
-            ],
-            check=True,
-        )
-    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
-    drawn = pd.read_csv(tmp_path / "first", dtype={"md5hash": str})
-    pd.testing.assert_frame_equal(drawn, draw_manifest(table, design(sets=PAPER_SETS[:1]), 3, 20))
+    splits = {"label": "fitzpatrick_scale", "light": [1, 2], "dark": [5, 6], "test_size": 5, "train_size": 20}
+    config = json.dumps({"seed": 1, "splits": splits | {"min_train_size": 2, "replacement": False}})
+    options = ["--images", str(tmp_path / "images.csv"), "--config", config, "--run", "3"]
+    of_set = ["--train-set", "B", "--dark-share", "0.5", "--test", str(tmp_path / "test.csv")]
+    for name, more in (("test.csv", []), ("train_B.csv", of_set)):
+        subprocess.run([sys.executable, script, *options, *more, "--output", tmp_path / name], check=True)
+    test, training = draw_run(candidates(60, 40), design(), 3, 20)
+    assert read_draw(tmp_path / "test.csv", 3, TEST_ROLES) == test
+    assert read_draw(tmp_path / "train_B.csv", 3, train_roles("B")) == training["B"]
+    # A test set edited by hand is noticed before anything is drawn beside it.
+    (tmp_path / "test.csv").write_text((tmp_path / "test.csv").read_text().replace("00000", "11111", 1))
+    command = [sys.executable, script, *options, *of_set, "--output", tmp_path / "again.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "it was changed since it was drawn" in done.stderr
+    assert not (tmp_path / "again.csv").exists()

@@ -66,7 +66,9 @@ def run_stages(folder: Path, train_sets: str, runs: int = 3, alpha: float = 0.05
     """Every statistics script, as the rules call them; the tables they wrote, by name."""
     tables = folder / "tables"
     stats = CONFIG | {"alpha": alpha}
-    study = ["--evaluations", f"{folder}/runs", "--train-sets", *train_sets, "--runs", str(runs)]
+    named = [{"name": name, "dark_share": 0.5} for name in train_sets]
+    (folder / "train_sets.json").write_text(json.dumps(named))
+    study = ["--evaluations", f"{folder}/runs", "--train-sets", f"{folder}/train_sets.json", "--runs", str(runs)]
     design = ["--design", f"{folder}/design.csv"]
     config = ["--config", json.dumps({"seed": 1, "stats": stats, "light": [1, 2], "dark": [5, 6]})]
     metadata = json.dumps(

@@ -15,7 +15,7 @@ def test_the_papers_study_has_thirty_trainings(repository: Path) -> None:
     jobs = planned(repository)
     assert jobs["train_vae"] == 30
     assert jobs["evaluate_vae"] == 30
-    assert jobs["make_splits"] == 10
+    assert (jobs["draw_test"], jobs["draw_train"]) == (10, 30)
 
 
 def test_lint(repository: Path) -> None:
@@ -54,7 +54,7 @@ def test_numbers_agree_from_pixels_to_table(finished: Path) -> None:
     for (train_set, run, group), row in runs.set_index(["train_set", "run", "group"]).iterrows():
         images = pd.read_parquet(results / "runs" / train_set / f"run{run}" / "evaluation.parquet")
         images = images[images["group"] == group]
-        manifest = pd.read_csv(results / "splits" / f"run{run}.csv", dtype=str)
+        manifest = pd.read_csv(results / "splits" / f"run{run}" / "test.csv", dtype=str)
         assert set(images["md5hash"]) == set(manifest.loc[manifest["role"] == f"test_{group}", "md5hash"])
         assert row["n_images"] == 20
         assert row["mse"] == pytest.approx(images["mse"].mean(), rel=1e-8)
@@ -84,7 +84,7 @@ def test_another_run_trains_its_own_models_only(study: Path) -> None:
     overlay(study, splits={"runs": 3})
     jobs = planned(study, "--configfile", "tiny.yaml")
     assert jobs["train_vae"] == jobs["evaluate_vae"] == 3
-    assert jobs["make_splits"] == 1
+    assert (jobs["draw_test"], jobs["draw_train"]) == (1, 3)
     assert "pack_images" not in jobs
 
 
@@ -92,28 +92,32 @@ def test_another_training_set_trains_its_own_models_only(study: Path) -> None:
     sets = [{"name": name, "dark_share": share} for name, share in [("A", 0.0), ("B", 0.5), ("C", 1.0), ("D", 0.25)]]
     overlay(study, splits={"train_sets": sets})
     jobs = planned(study, "--configfile", "tiny.yaml")
-    assert jobs["train_vae"] == jobs["evaluate_vae"] == 2
-    assert "pack_images" not in jobs
+    assert jobs["train_vae"] == jobs["evaluate_vae"] == jobs["draw_train"] == 2
+    assert not {"pack_images", "draw_test"} & set(jobs)
 
 
 def test_a_change_of_the_loss_trains_and_packs_nothing_else(study: Path) -> None:
     overlay(study, loss={"kl_scale": 0.5, "perceptual_weights": "random"})
     jobs = planned(study, "--configfile", "tiny.yaml")
     assert jobs["train_vae"] == jobs["evaluate_vae"] == 6
-    assert not {"pack_images", "make_splits", "perceptual_features"} & set(jobs)
+    assert not {"pack_images", "draw_test", "draw_train", "perceptual_features"} & set(jobs)
 
 
 def test_a_change_of_figures_trains_nothing(study: Path) -> None:
     overlay(study, figures={"dpi": 90})
     jobs = planned(study, "--configfile", "tiny.yaml")
     assert jobs
-    assert not {"train_vae", "evaluate_vae", "make_splits", "pack_images", "summarise_runs"} & set(jobs)
+    assert not {"train_vae", "evaluate_vae", "draw_test", "draw_train", "pack_images", "summarise_runs"} & set(jobs)
 
 
 def test_an_edited_figure_script_redraws_what_it_draws(study: Path) -> None:
     script = study / "workflow_scripts" / "plot_prevalence.py"
     script.write_text(script.read_text() + "\n# edited\n")
-    assert set(planned(study, "--configfile", "tiny.yaml")) == {"plot_prevalence", "record_provenance", "report_page"}
+    assert set(planned(study, "--configfile", "tiny.yaml")) == {
+        "plot_prevalence",
+        "record_provenance",
+        "report_page",
+    }
 
 
 def test_an_edited_library_module_reruns_its_importers(study: Path) -> None:

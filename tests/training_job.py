@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fairgen.draws import train_roles, write_draw
 from fairgen.files import write_json
-from fairgen.seals import seal
 from fairgen.tables import write_csv
 
 CONFIG = {
@@ -30,8 +30,7 @@ def write_data(folder: Path, n: int = 64) -> Path:
     hashes = [f"{index:032x}" for index in range(n)]
     write_csv(pd.DataFrame({"row": range(n), "md5hash": hashes}), folder / "images.csv")
     write_json({"n": n, "side": 32, "sha256": "0" * 64, "synthetic": True}, folder / "images.json")
-    write_csv(pd.DataFrame({"run": 0, "role": "train_A", "group": "light", "md5hash": hashes}), folder / "manifest.csv")
-    seal(folder / "manifest.csv")
+    write_draw({"light": hashes, "dark": []}, 0, train_roles("A"), folder / "manifest.csv")
     return folder
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fairgen.availability import require_available
+from fairgen.availability import FOUND, require_available
 from fairgen.errors import run
 from fairgen.files import sha256_of, write_json
-from fairgen.metadata import ROW_COLUMNS
 from fairgen.tables import as_csv, read_table
 
 
@@ -29,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     availability = read_table(args.availability, ["status", args.label])
     require_available(availability, args.label, args.light, args.dark, args.min_available)
     images = np.load(args.images, mmap_mode="r")
-    # Which image is in which row, and its labels; where it was found is no reason to do anything again.
-    rows = read_table(args.index, ROW_COLUMNS)
+    # Everything that a later stage reads: which image is in which row, its labels and size.
+    rows = read_table(args.index).drop(columns=FOUND)
     record = {
         "n": images.shape[0],
         "side": images.shape[1],

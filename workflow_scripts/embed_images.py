@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fairgen.availability import FOUND
 from fairgen.devices import add_gpu_options, leased_device, make_deterministic
 from fairgen.errors import UserError, run
 from fairgen.files import write_npz
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     make_deterministic()
-    index = read_table(args.index)
+    index = read_table(args.index).drop(columns=FOUND)
     group = assign_group(index[args.label], args.light, args.dark)
     table = index.assign(group=group)[group != ""]
     if table.empty:

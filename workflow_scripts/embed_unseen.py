@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fairgen.availability import FOUND
 from fairgen.devices import add_gpu_options, leased_device, make_deterministic, place
 from fairgen.errors import run
 from fairgen.evaluation import images_at_a_time
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_deterministic()
     model, _ = load_weights(args.model)
     trained_on = training_images(args.model, args.training, args.train_set, args.run)
-    index = read_table(args.index)
+    index = read_table(args.index).drop(columns=FOUND)
     seen = np.array(seen_in_training(index["md5hash"], trained_on, read_cluster_of(args.clusters)))
     table = index[~seen]
     rows = np.flatnonzero(~seen)

@@ -75,7 +75,7 @@ def test_metadata(tmp_path: Path, record_property: Callable[[str, object], None]
 def test_manifests(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     path = tmp_path / "run0.csv"
     path.write_bytes(GOOD_CSV)
-    seal(path)
+    seal([path], path.with_suffix(".sha256"))
 
     def fuzz(one_more: Callable[[], None]) -> None:
         @quietly

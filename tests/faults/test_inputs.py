@@ -208,7 +208,7 @@ def test_a_manifest_edited_by_hand_trains_nothing(
     text = message(lambda: train_vae.main(command(data, output, CONFIG)[2:]), capsys)
     assert "manifest.csv: expected" in text
     assert "found" in text
-    assert "snakemake --forcerun make_splits" in text
+    assert "To have it drawn again, delete it" in text
     assert {path.name for path in output.iterdir()} <= {".lock"}
 
 
@@ -273,7 +273,7 @@ def test_weights_that_are_none_are_refused_and_never_executed(
 ) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(weights(case, tmp_path))
-    names = ("images", "index", "manifest", "features", "evaluation", "embeddings", "samples")
+    names = ("images", "index", "test", "training", "features", "evaluation", "embeddings", "samples")
     options = [part for name in names for part in (f"--{name}", str(tmp_path / name))]
     options += ["--train-set", "A", "--dark-share", "0", "--run", "0", "--model", str(path)]
     options += ["--config", json.dumps({"evaluate": {}})]

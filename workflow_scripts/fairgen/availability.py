@@ -8,6 +8,8 @@ from fairgen.errors import UserError
 from fairgen.metadata import ROW_COLUMNS, assign_group
 
 COLUMNS = [*ROW_COLUMNS, "status", "source", "verified", "detail"]
+# Where an image of data/images.csv was found: no reason to do anything again, so no later stage reads it.
+FOUND = ["source", "verified"]
 
 
 def require_available(

@@ -54,8 +54,8 @@ def download_images(
     """Fetch images into `folder`, each as `<md5hash>.jpg` once its MD5 is right.
 
     A file that is there with its MD5 is not fetched. Failures that another try would not change, such as 404,
-    are noted in `journal` as they happen: nobody asks for them again until it is deleted. It may be shared by
-    several processes.
+    are noted in `journal` as they happen: nobody asks for them again until it is deleted. Folder and journal may be
+    shared by several processes, also with the same jobs: what killed ones left is removed by `atomic_path`.
 
     Args:
         jobs: the images; one without a URL is an outcome, too.
@@ -66,7 +66,6 @@ def download_images(
         One outcome per job, in the order of `jobs`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(folder, jobs)
     known = _known_outcomes(jobs, folder, journal)
     by_host: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
@@ -116,14 +115,6 @@ def _download(job: Job, folder: Path, get: Callable[[], bytes]) -> Outcome:
 
 def _cache_path(folder: Path, job: Job) -> Path:
     return folder / f"{job.md5hash}.jpg"
-
-
-def _remove_leftovers(folder: Path, jobs: Sequence[Job]) -> None:
-    """Delete the temporary files of a killed run; those of other jobs may be in the making right now."""
-    hashes = {job.md5hash for job in jobs}
-    for entry in folder.iterdir():
-        if entry.name.startswith(".") and entry.name[1:33] in hashes:
-            entry.unlink()
 
 
 def _known_outcomes(jobs: Sequence[Job], folder: Path, journal: Path) -> dict[Job, Outcome]:

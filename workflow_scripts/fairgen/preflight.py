@@ -60,7 +60,10 @@ def design_mistakes(metadata: pd.DataFrame, seed: int, splits: Mapping[str, Any]
         )
     if not empty:
         try:
-            rows = ({"md5hash": name, splits["label"]: str(kind)} for name, kind in zip(metadata["md5hash"], kinds))
+            rows = (
+                {"md5hash": name, splits["label"]: str(kind)}
+                for name, kind in zip(metadata["md5hash"], kinds, strict=True)
+            )
             feasible_train_size(design_from(seed, splits), available(candidates_from(rows, splits)))
         except UserError as error:
             yield f"{error} Rows of the table by skin type: {found} (-1: none given)."
