@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON: number, size and sums of the images")
     args = parser.parse_args(argv)
 
-    availability = pd.read_csv(args.availability, usecols=["status", args.label])
+    availability = pd.read_csv(args.availability, usecols=["status", "detail", args.label])
     require_available(availability, args.label, args.light, args.dark, args.min_available)
     images = np.load(args.images, mmap_mode="r")
     # Which image is in which row, and its labels; where it was found is no reason to do anything again.

@@ -12,7 +12,7 @@ from fairgen.errors import run
 from fairgen.files import write_text
 from fairgen.provenance import origin, read_provenance
 from fairgen.report import FigureItem, TableItem, build_report, describe_table
-from fairgen.report_conditions import availability_counts
+from fairgen.report_conditions import availability_counts, not_applicable
 
 
 def read_figure(svg: Path) -> FigureItem:
@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def read_tables(paths: Sequence[Path]) -> list[TableItem]:
         return [describe_table(path.stem, path.read_bytes(), pd.read_csv(path), dictionary) for path in paths]
 
+    availability = pd.read_csv(args.availability) if args.availability else None
     page = build_report(
         args.template,
         args.config,
@@ -56,9 +57,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         read_tables(args.tables),
         read_tables(args.data_tables),
         pd.read_csv(args.design) if args.design else pd.DataFrame(),
-        availability_counts(pd.read_csv(args.availability), splits["light"], splits["dark"], splits["label"])
-        if args.availability
-        else [],
+        []
+        if availability is None
+        else availability_counts(availability, splits["light"], splits["dark"], splits["label"]),
+        [] if availability is None else not_applicable(availability),
         [
             json.loads((args.models / name / f"run{number}" / "run.json").read_text("utf-8"))
             for name in args.train_sets

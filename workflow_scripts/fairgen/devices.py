@@ -29,7 +29,7 @@ def leased_device(wanted: str, slots_per_device: int) -> Iterator[torch.device]:
         raise UserError(
             "device: cuda was asked for, but PyTorch finds no CUDA device "
             f"(torch {torch.__version__}, CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')}). "
-            "Set device: cpu or auto, or install a CUDA build of PyTorch."
+            "A build of PyTorch for CUDA and a GPU that the job can see are needed; device: auto takes what there is."
         )
     if wanted == "cpu" or not torch.cuda.is_available():
         yield torch.device("cpu")

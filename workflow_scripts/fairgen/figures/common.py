@@ -44,7 +44,7 @@ def read_table(path: str | Path, columns: Sequence[str], may_be_empty: bool = Fa
     if missing:
         raise UserError(
             f"{path}: expected the columns {', '.join(columns)}; {', '.join(missing)} not found. "
-            "Remake the table with this version of the workflow."
+            "It was written by another version of the code."
         )
     if table.empty and not may_be_empty:
         raise UserError(f"{path}: expected at least one row, found none. There is nothing to draw.")

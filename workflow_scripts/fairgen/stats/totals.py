@@ -50,7 +50,7 @@ def error_totals(models: Iterable[pd.DataFrame], metric: str = "mse") -> tuple[p
             image = model.loc[~(model[metric] > 0), "md5hash"].iloc[0]
             raise UserError(
                 f"training set {model['train_set'].iloc[0]}, run {model['run'].iloc[0]}: expected a positive {metric}, "
-                f"found {model.loc[model['md5hash'] == image, metric].iloc[0]} for image {image}. Evaluate it again."
+                f"found {model.loc[model['md5hash'] == image, metric].iloc[0]} for image {image}."
             )
         rows = model[IMAGE].assign(n=1, total=model[metric], log_total=np.log(model[metric]))
         image_totals.add(rows)
