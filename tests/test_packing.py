@@ -201,9 +201,8 @@ def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeyp
 def test_finished_chunks_of_other_settings_or_files_are_not_taken_over(tmp_path: Path) -> None:
     md5hash = next(iter(PHOTOGRAPHS))
     path = folder_of(tmp_path / "f", {md5hash: PHOTOGRAPHS[md5hash]})
-    job = lambda: [
-        (md5hash, locate_images([Source(path, "f", verify=False)], names_of_ids([md5hash]), tmp_path)[md5hash])
-    ]
+    source, names = Source(path, "f", verify=False), names_of_ids([md5hash])
+    job = lambda: [(md5hash, locate_images([source], names, tmp_path)[md5hash])]  # noqa: E731
     key = packing._job_key(job(), Settings(SIDE))
     assert key == packing._job_key(job(), Settings(SIDE))
     assert key != packing._job_key(job(), Settings(2 * SIDE))

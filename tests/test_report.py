@@ -129,6 +129,7 @@ def report(synthetic: bool = False, patient_images: bool = True, rows: int = 2) 
     return build_report(
         *(TEMPLATE, config(patient_images), synthetic, claims(), figures(), tables(rows), data_tables(), design()),
         availability,
+        ["All images are from one source"],
         [record(), record(run=1)],
         {"code": "a1b2c3", "photographs": "d4e5f6"},
     )

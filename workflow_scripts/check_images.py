@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON: number, size and sums of the images")
     args = parser.parse_args(argv)
 
-    availability = read_table(args.availability, ["status", args.label])
+    availability = read_table(args.availability, ["status", "detail", args.label])
     require_available(availability, args.label, args.light, args.dark, args.min_available)
     images = np.load(args.images, mmap_mode="r")
     # Everything that a later stage reads: which image is in which row, its labels and size.

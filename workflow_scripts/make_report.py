@@ -12,7 +12,7 @@ from fairgen.errors import run
 from fairgen.files import write_text
 from fairgen.provenance import origin, read_provenance
 from fairgen.report import FigureItem, TableItem, build_report, describe_table
-from fairgen.report_conditions import availability_counts, name_warnings
+from fairgen.report_conditions import availability_counts, name_warnings, not_applicable
 from fairgen.tables import read_table
 
 
@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         []
         if availability is None
         else availability_counts(availability, splits["light"], splits["dark"], splits["label"]),
+        [] if availability is None else not_applicable(availability),
         [
             json.loads((args.models / train_set["name"] / f"run{number}" / "run.json").read_text("utf-8"))
             for train_set in splits["train_sets"]

@@ -29,14 +29,30 @@ def require_available(
     counts = {name: (int(there["sum"].get(name, 0)), int(there["size"].get(name, 0))) for name in ["light", "dark"]}
     if all(total and found / total >= minimum for found, total in counts.values()):
         return
-    reasons = availability.loc[(group != "") & (availability["status"] != "ok"), "status"].value_counts()
+    lost = availability[(group != "") & (availability["status"] != "ok")]
+    reasons = lost["status"].value_counts()
     raise UserError(
         f"too few photographs: data.min_available asks for {minimum:.0%} of each group; found "
         + " and ".join(f"{found} of {total} {name} images" for name, (found, total) in counts.items())
         + " ("
         + (", ".join(f"{status}: {count}" for status, count in reasons.items()) or "the metadata has no such rows")
-        + "). Add a folder or archive of <md5hash>.jpg files to data.sources, or lower data.min_available. "
-        "data/availability.csv in the results folder lists every image."
+        + "). "
+        + _explanation(lost)
+        + "data/availability.csv in the results folder says of every image what became of it, and where it was looked "
+        "for."
+    )
+
+
+def _explanation(lost: pd.DataFrame) -> str:
+    """What the commonest reason means, as a sentence: copies that were saved again are recognised by it."""
+    if not len(lost) or lost["status"].value_counts().index[0] != "wrong-hash":
+        return ""
+    example = str(lost.loc[lost["status"] == "wrong-hash", "detail"].iloc[0]) if "detail" in lost else ""
+    return (
+        "Most are there under the right name, but their bytes have another MD5 than the id, as copies that were "
+        f"resized or saved again{f' ({example})' if example else ''}. With verify: false beside the folder or archive "
+        "in data.sources the names of the files are trusted instead: whether a file shows the image that its name says is "
+        "then not checked. "
     )
 
 

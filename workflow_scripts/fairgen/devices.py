@@ -40,7 +40,7 @@ def leased_device(wanted: str, slots_per_device: int, work: str = "working", gpu
     if wanted == "cpu" or not torch.cuda.is_available():
         reason = device_reason(wanted, torch.device("cpu"))
         if wanted == "cuda":
-            raise UserError(f"device: cuda was asked for, but {reason}. Set device: cpu or auto, or mend that.")
+            raise UserError(f"device: cuda was asked for, but {reason}; device: auto takes what there is")
         held = held_gpus(gpus)
         unused = f"; the job holds a GPU ({held}) and does not use it" if held else ""
         kind = "warning: " if held else "note: " if wanted == "auto" else ""

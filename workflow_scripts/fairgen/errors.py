@@ -48,6 +48,5 @@ def _unforeseen(error: Exception) -> NoReturn:
     traceback.print_exc()
     sys.exit(
         f"error: {type(error).__name__}: {error}. Nobody foresaw this: expected were the files of the stages before, "
-        "as this version of the code writes them. Run those stages again (snakemake --forcerun RULE); if it stays, "
-        "report it with the lines above."
+        "as this version of the code writes them. Please report it with the lines above."
     )

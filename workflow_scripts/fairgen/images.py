@@ -31,7 +31,7 @@ def rows_of(md5hashes: Collection[str], packed: Iterable[str]) -> NDArray[np.int
     if missing:
         raise UserError(
             f"{len(missing)} images of the manifest are not among the {len(positions)} packed ones (the first is "
-            f"{missing[0]}). The manifest belongs to other data: delete results of the splits stage and run again."
+            f"{missing[0]}). The manifest belongs to other data than data/images.csv."
         )
     return np.asarray(rows, dtype=np.int64)
 

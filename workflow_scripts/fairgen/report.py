@@ -123,7 +123,7 @@ def display_width(svg: bytes) -> int:
     """Width on the page in CSS pixels: larger than in print, where 8 pt letters are held closer to the eye."""
     found = re.search(rb'<svg[^>]*? width="([0-9.]+)pt"', svg)
     if found is None:
-        raise UserError("expected an SVG with its width in points, found none. Draw the figures again.")
+        raise UserError("expected an SVG with its width in points, found none.")
     return round(float(found[1]) * 4 / 3 * 1.3)
 
 
@@ -169,6 +169,7 @@ def build_report(
     data_tables: Sequence[TableItem],
     design: pd.DataFrame,
     availability: Sequence[Availability],
+    left_out: Sequence[str],
     records: Sequence[Mapping[str, Any]],
     origin: Mapping[str, str],
     remarks: Sequence[str] = (),
@@ -185,6 +186,7 @@ def build_report(
         data_tables: what the section on the data shows, in its order.
         design: tables/design.csv.
         availability: from `availability_counts`.
+        left_out: from `not_applicable`.
         records: the run.json of every model; without any the page is about given embeddings alone.
         origin: from `fairgen.provenance`; empty without a record.
         remarks: further warnings, such as those about names.
@@ -232,6 +234,7 @@ def build_report(
             *remarks,
             *(design_warnings(config, design, availability) if records else []),
             *(training_warnings(config, records) if records else []),
+            *left_out,
             *table_warnings(tables),
         ],
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from fairgen.metadata import LABELS, alike
+from fairgen.metadata import LABELS, MISSING_TYPE, SKIN_TYPE_COLUMNS, alike, given_levels, several_sources
 from fairgen.style import fst_range
 
 
@@ -54,6 +54,30 @@ def name_warnings(table: pd.DataFrame) -> list[str]:
         for level in LABELS
         for names in alike(table[level])
     ]
+
+
+def not_applicable(table: pd.DataFrame) -> list[str]:
+    """What the data do not tell, and so is left out of tables and figures, one sentence each.
+
+    Args:
+        table: data/availability.csv, one row per metadata row.
+    """
+    found = []
+    levels, sources = given_levels(table), table["atlas"]
+    if len(levels) < len(LABELS):
+        found.append(
+            f"The table has {len(levels)} of {len(LABELS)} levels of conditions: nothing is said of the coarser ones, "
+            "and the claim that compares levels (C8) is not testable."
+        )
+    if not several_sources(sources):
+        found.append(
+            f"All images are from one source as far as the table tells ({sources.iloc[0]}): nothing is compared by "
+            "source or atlas."
+        )
+    for column in SKIN_TYPE_COLUMNS:
+        if not (table[column] != MISSING_TYPE).any():
+            found.append(f"No row has a skin type in {column}: the agreement of annotators is not measured.")
+    return found
 
 
 def run_rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

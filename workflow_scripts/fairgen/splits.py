@@ -113,8 +113,8 @@ def feasible_train_size(design: Design, available: Mapping[str, int]) -> int:
     if short:
         raise UserError(
             f"too few images for the design ({'; '.join(short)}). Needed in each group: {design.test_size} for its "
-            f"test set (splits.test_size) and {design.min_train_size} to train on (splits.min_train_size). Provide "
-            "more images (data.sources) or lower these two numbers."
+            f"test set (splits.test_size) and {design.min_train_size} to train on (splits.min_train_size), out of the "
+            "rows with a usable photograph."
         )
     return min(design.train_size, *(available[group] - design.test_size for group in GROUPS))
 
@@ -191,9 +191,9 @@ def _whole_clusters(clusters: NDArray[np.int64], size: int, seed: int, *purpose:
             missing -= int(sizes[cluster])
     if missing:
         raise UserError(
-            f"cannot fill a test set with whole clusters of near-duplicates: {missing} of {size} images are missing "
-            "after the largest clusters that fit. Lower splits.test_size, make data.duplicates stricter, or set "
-            "splits.leakage: paper."
+            f"cannot fill a test set of {size} images with whole clusters of near-duplicates ({purpose[1]}, run "
+            f"{purpose[2]}): {missing} are missing after all clusters that fit. The largest of {len(sizes)} has "
+            f"{sizes.max()} images, and {int((sizes == 1).sum())} images are in none (data/duplicates.csv)."
         )
     return drawn[clusters]
 

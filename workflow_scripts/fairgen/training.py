@@ -166,5 +166,5 @@ def check_finite(terms: Tensor, epoch: int) -> None:
         values = ", ".join(f"{name} {value:.4g}" for name, value in zip(LOSS_TERMS, terms[step].tolist(), strict=True))
         raise UserError(
             f"the loss is no longer finite in epoch {epoch + 1}, step {step + 1}: {values}. The last checkpoint is "
-            "kept. Lower train.learning_rate or train.clip_norm, or set train.precision: fp32."
+            "kept."
         )

@@ -38,7 +38,7 @@ def colour_run_means(rows: pd.DataFrame) -> pd.DataFrame:
     measured = rows[list(QUANTITIES)].notna()
     if (measured.any(axis=1) & ~measured.all(axis=1)).any():
         image = rows.loc[measured.any(axis=1) & ~measured.all(axis=1), "md5hash"].iloc[0]
-        raise UserError(f"colour columns: expected all or none of them for an image; {image} has some. Evaluate again.")
+        raise UserError(f"colour columns: expected all or none of them for an image; {image} has some.")
     rows = rows.assign(no_skin=~measured.all(axis=1))
     by = rows.groupby(["train_set", "dark_share", "run", "group"], sort=False)
     table = by[list(QUANTITIES)].mean()

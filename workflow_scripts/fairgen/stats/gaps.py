@@ -82,7 +82,7 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str], 
         if tuple(part["run"]) != numbers:
             raise UserError(
                 f"runs table: expected one row for each of the runs {list(numbers)} in training set {train_set}, "
-                f"group {group}; found {list(part['run'])}. Evaluate the missing models or delete the run everywhere."
+                f"group {group}; found {list(part['run'])}."
             )
         for metric in metrics:
             values[metric][train_set, group] = part[metric].to_numpy(dtype=float)

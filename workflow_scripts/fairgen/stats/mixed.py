@@ -115,7 +115,7 @@ def nested_gaps(images: pd.DataFrame, train_sets: list[str]) -> tuple[np.ndarray
     if values.isna().to_numpy().any():
         raise UserError(
             "evaluations: expected every test image of a run in the evaluation of each of its training sets; image "
-            f"{values.index[values.isna().any(axis=1)][0]} lacks some. Evaluate the models of this run again."
+            f"{values.index[values.isna().any(axis=1)][0]} lacks some."
         )
     facts = images.drop_duplicates("md5hash").set_index("md5hash").loc[values.index]
     dark = (facts["group"] == "dark").to_numpy()

@@ -37,7 +37,7 @@ def read_evaluation(
     columns = [*KEYS, *metrics, *labels, *partial]
     rows = read_parquet(path, columns)
     if rows.empty:
-        raise UserError(f"{path}: expected one row per test image, found none. Run the evaluation again.")
+        raise UserError(f"{path}: expected one row per test image, found none.")
     for key in ["train_set", "dark_share", "run"]:
         if rows[key].nunique(dropna=False) != 1 or rows[key].isna().any():
             raise UserError(f"{path}: expected one value of {key} in the file, found {rows[key].unique().tolist()}.")
@@ -103,6 +103,6 @@ def _refuse_not_finite(rows: pd.DataFrame, metrics: Sequence[str], path: str | P
         if wrong.any():
             raise UserError(
                 f"{path}: column {metric}: expected finite numbers, found {int(wrong.sum())} that are not, such as "
-                f"image {rows.loc[wrong, 'md5hash'].iloc[0]}. No row is dropped silently: find out why the model "
-                "gave this (diverged training?) and train it again."
+                f"image {rows.loc[wrong, 'md5hash'].iloc[0]}. The losses of this model are in history.csv "
+                "beside the file."
             )
