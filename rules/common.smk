@@ -1,5 +1,4 @@
 # Functions and constants of the rule files, read again by every cluster job (so nothing here imports torch).
-import ast
 import functools
 import json
 import os
@@ -10,7 +9,9 @@ from snakemake.settings.enums import Quietness
 
 from fairgen.config import training_settings
 from fairgen.contents import content_sum
+from fairgen.imports import imported_modules
 from fairgen.notices import follow_notices
+from fairgen.patterns import numbers_below
 from fairgen.probes.configuration import with_text_cells
 from fairgen.study_progress import follow_study
 
@@ -24,23 +25,6 @@ pathvars:
     results=f"results/{config['study']}",
     logs=f"results/{config['study']}/logs",
     benchmarks=f"results/{config['study']}/benchmarks",
-
-
-def numbers_below(count):
-    """A regular expression for 0, 1, ... `count` - 1, as long as the number and not as the list.
-
-    Snakemake writes constraints into the name of every output: with a thousand names in them, planning is slow.
-    """
-    top = str(count - 1)
-    patterns = [
-        "[1-9]" * (length > 1) + "[0-9]" * (length - (length > 1)) for length in range(1, len(top))
-    ]
-    for place, digit in enumerate(top):
-        first = 1 if place == 0 and len(top) > 1 else 0
-        if int(digit) > first:
-            rest = "[0-9]" * (len(top) - place - 1)
-            patterns.append(f"{top[:place]}[{first}-{int(digit) - 1}]{rest}")
-    return "|".join(patterns + [top])
 
 
 wildcard_constraints:
@@ -67,31 +51,11 @@ def imports(name):
     found = set()
     queue = [SCRIPTS / name]
     while queue:
-        for module in imported_modules(queue.pop()):
+        for module in imported_modules(queue.pop(), SCRIPTS):
             if module not in found:
                 found.add(module)
                 queue.append(module)
     return sorted(os.path.relpath(module) for module in found)
-
-
-@functools.cache
-def imported_modules(path):
-    """The files of the library that the import statements of the file at `path` name."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    files = set()
-    for name in names:
-        parts = name.split(".")
-        # Importing a.b.c runs the __init__.py of a and of a.b as well.
-        for depth in range(1, len(parts) + 1):
-            stem = SCRIPTS.joinpath(*parts[:depth])
-            files.update((stem / "__init__.py", stem.with_suffix(".py")))
-    return {file for file in files if file.is_file()}
 
 
 def content_of(paths):

@@ -235,7 +235,7 @@ rule pack_images:
         folders=FOLDERS,
         archives=ARCHIVE_CONTENTS,
         downloads=f"{DOWNLOADS}/images",
-        status=f"{DATA}/downloads",
+        status=lambda wildcards, output: Path(output.images).parent / "downloads",
         shards=len(SHARDS) if USES_URLS else 0,
         side=config["data"]["image_size"],
         icc=config["data"]["icc"],

@@ -158,8 +158,7 @@ VALUES: dict[str, Any] = {
 SOURCES = {
     "workflow_scripts/pack_images.py": {*STAGES},
     "workflow_scripts/find_duplicates.py": {"data", "stats", "figures", "probe", "report"},
-    "workflow_scripts/make_splits.py": {"splits", "stats", "figures", "probe", "report"},
-    "workflow_scripts/record_design.py": {*STAGES} - {"data"},
+    "workflow_scripts/make_splits.py": {*STAGES} - {"data"},
     "workflow_scripts/train_vae.py": {*STAGES} - {"data", "splits"},
     "workflow_scripts/evaluate_vae.py": {*STAGES} - {"data", "splits", "train"},
     "workflow_scripts/estimate_gaps.py": {"stats", "figures", "report"},
@@ -167,6 +166,7 @@ SOURCES = {
     "workflow_scripts/probe_embeddings.py": {"probe", "report"},
     "workflow_scripts/make_report.py": {"report"},
     "workflow_scripts/fairgen/packing.py": {*STAGES},
+    "workflow_scripts/fairgen/splits.py": {*STAGES} - {"data"},
     "workflow_scripts/fairgen/training.py": {*STAGES} - {"data", "splits"},
     "workflow_scripts/fairgen/evaluation.py": {*STAGES} - {"data", "splits", "train"},
     "workflow_scripts/fairgen/stats/paired.py": {"stats", "figures", "probe", "report"},

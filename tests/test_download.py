@@ -21,6 +21,7 @@ from web_server import HASH, PHOTOGRAPH, POLICY, Server, answer, download, gone,
 
 import fairgen
 from download_shard import main as download_shard
+from fairgen.download import Job, download_images
 from fairgen.errors import UserError
 from fairgen.metadata import COLUMNS
 from fairgen.tables import write_csv
@@ -244,3 +245,40 @@ def test_interrupting_does_not_wait_for_the_queue(server: Server, tmp_path: Path
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=600) != 0  # the queue alone would take more than half an hour
     assert os.path.exists(tmp_path / "jobs.csv")
+
+
+def test_another_study_that_writes_the_same_photograph_is_left_to_finish(tmp_path: Path) -> None:
+    """The folder is shared: here another process has half of the file when this one starts and ends."""
+    writer = """
+import sys
+from pathlib import Path
+from fairgen.files import atomic_path
+path, content = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()
+with atomic_path(path) as temporary:
+    temporary.write_bytes(content[:100])
+    print("half", flush=True)
+    sys.stdin.readline()
+    temporary.write_bytes(content)
+"""
+    (tmp_path / "photograph").write_bytes(PHOTOGRAPH)
+    folder = tmp_path / "images"
+    other = subprocess.Popen(
+        [sys.executable, "-c", writer, folder / f"{HASH}.jpg", tmp_path / "photograph"],
+        cwd=Path(fairgen.__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "half\n"
+    server = Server({"/x": good})
+    try:
+        (outcome,) = download_images([Job(HASH, server.url + "/x")], folder, tmp_path / "failures.jsonl", POLICY)
+    finally:
+        server.close()
+    assert outcome.status == "ok"
+    _, errors = other.communicate("go on\n", timeout=60)
+    assert other.returncode == 0, errors
+    assert {path.name for path in folder.iterdir()} == {f"{HASH}.jpg"}
+    assert (folder / f"{HASH}.jpg").read_bytes() == PHOTOGRAPH

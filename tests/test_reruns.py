@@ -61,8 +61,9 @@ def stages(output: str) -> set[str]:
         for path in (ROOT / "rules").glob("*.smk")
         for rule in re.findall(r"^ *(?:rule|use rule \w+ as) (\w+)", path.read_text(), flags=re.MULTILINE)
     }
-    # Targets such as `splits` are not jobs. Rules of figures are made in a loop.
-    return {file_of.get(rule, "figures") for rule in jobs_of(output) if rule not in STAGES}
+    # Rules of figures are made in a loop.
+    # Targets such as `splits` are no jobs of a stage, nor are the settings that go to many of them as a file.
+    return {file_of.get(rule, "figures") for rule in jobs_of(output) if rule not in (*STAGES, "write_settings")}
 
 
 def twin(study: Path, folder: Path) -> Path:
@@ -138,12 +139,64 @@ def test_an_edited_source_reruns_its_stages(local: Path, tmp_path: Path, subtest
             assert stages(output) == SOURCES[source]
 
 
+def rule_graph(study: Path, *options: str) -> dict[str, set[str]]:
+    """For each rule the rules that take its products."""
+    output = snakemake(study, *options, "--rulegraph", "all", "probe")
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)', output))
+    follows: dict[str, set[str]] = {name: set() for name in names.values()}
+    for source, target in re.findall(r"(\d+) -> (\d+)", output):
+        follows[names[source]].add(names[target])
+    return follows
+
+
+def imported(study: Path, *options: str) -> dict[str, set[str]]:
+    """For each library module the rules whose script imports it, as the plan of everything lists their inputs."""
+    output = snakemake(study, *options, "--dry-run", "--forceall", "all", "probe")
+    importers: dict[str, set[str]] = {}
+    for block in re.split(r"^(?:local)?rule (?=\w+:$)", output, flags=re.MULTILINE)[1:]:
+        inputs = re.search(r"^    input: (.*)$", block, flags=re.MULTILINE)
+        for module in re.findall(r"workflow_scripts/(fairgen/[\w/]+\.py)", inputs[1] if inputs else ""):
+            importers.setdefault(module, set()).add(block.partition(":")[0])
+    return importers
+
+
+@pytest.mark.slow
+def test_an_edited_module_reruns_its_products_and_all_that_follows(
+    local: Path, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    """Of every rule all jobs: nothing between the code of a draw and a verdict is taken for what it was."""
+    options = ["--configfile", "study.yaml"]
+    follows, importers = rule_graph(local, *options), imported(local, *options)
+    everything = jobs_of(snakemake(local, *options, "--dry-run", "--forceall", "all", "probe"))
+    # What only names the code of all products runs with each.
+    of_all = {"record_provenance"} | follows["record_provenance"]
+    calls = []
+    for number, module in enumerate(importers):
+        folder = twin(local, tmp_path / str(number))
+        with (folder / "workflow_scripts" / module).open("a") as file:
+            file.write("\n# a comment\n")
+        calls.append((folder, [*options, "all", "probe"]))
+    targets = {"all", "probe"}
+    for (module, first), output in zip(importers.items(), dry_runs(calls), strict=True):
+        reached, queue = set(), [*(first - {"record_provenance"}), *of_all]
+        while queue:
+            rule = queue.pop()
+            if rule not in reached:
+                reached.add(rule)
+                queue.extend(follows.get(rule, ()))
+        with subtests.test(module):
+            planned_jobs = {rule: n for rule, n in jobs_of(output).items() if rule not in targets}
+            assert planned_jobs == {rule: everything[rule] for rule in reached - targets if rule in everything}
+    for module in ("fairgen/splits.py", "fairgen/seeds.py", "fairgen/draws.py"):
+        assert {"draw_test", "draw_train"} <= importers[module]
+
+
 @pytest.mark.slow
 def test_parts_of_the_study(local: Path) -> None:
     options = ["--configfile", "study.yaml"]
     forced = planned(local, *options, "--forcerun", "evaluate_vae")
     assert forced["evaluate_vae"] == 6
-    assert not {"train_vae", "make_splits"} & set(forced)
+    assert not {"train_vae", "draw_test", "draw_train"} & set(forced)
     until = planned(local, *options, "--forcerun", "train_vae", "--until", "train_vae")
     assert until == {"train_vae": 6}
     one = "results/tiny/runs/B/run1/model.safetensors"

@@ -21,7 +21,15 @@ NUMBERS = {
 WORDS = {
     *("params.device", "params.icc", "params.label", "params.study", "params.options", "params.synthetic"),
     # Paths below results/<study>, put together in the rules.
-    *("params.clusters", "params.design", "params.duplicates", "params.inputs", "input.clusters", "input.duplicates"),
+    *(
+        "params.clusters",
+        "params.design",
+        "params.duplicates",
+        "params.inputs",
+        "params.splits",
+        "input.clusters",
+        "input.duplicates",
+    ),
     *("wildcards.dataset", "wildcards.member"),
 }
 EXECUTES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

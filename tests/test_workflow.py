@@ -2,7 +2,11 @@
 
 import base64
 import json
+import os
+import random
 import re
+import shutil
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -78,6 +82,64 @@ def test_touching_files_does_nothing(study: Path) -> None:
             path.touch()
     (study / "results/tiny/data/images.npy").touch()
     assert planned(study, "--configfile", "tiny.yaml") == {}
+
+
+def touch_all(folder: Path) -> None:
+    """Give every file below `folder` a date of its own, in no order that its making had."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    random.Random(1).shuffle(files)
+    for number, path in enumerate(files):
+        os.utime(path, (time.time() - len(files) + number,) * 2)
+
+
+def test_new_dates_and_copies_of_results_do_nothing(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy, copy_function=shutil.copyfile)
+    touch_all(copy / "results")
+    assert (copy / "results/tiny/perceptual/vgg19.safetensors").stat().st_size > 1_000_000
+    assert planned(copy, "--configfile", "tiny.yaml") == {}
+    # Whatever Snakemake takes for large, in a profile of one's own or by its own choice: dates repeat nothing that
+    # takes long. 20 kB stand for the 1 MB of the paper's study, whose tables and pictures alone are compared by date.
+    assert (copy / "results/tiny/runs/A/run0/evaluation.parquet").stat().st_size > 20_000
+    jobs = planned(copy, "--configfile", "tiny.yaml", "--max-checksum-file-size", "20000")
+    long = {"make_phantom", "pack_images", "find_duplicates", "train_vae", "evaluate_vae", "measure_ensemble"}
+    assert not {*long, "perceptual_features", "draw_test", "draw_train", "measure_tone"} & set(jobs)
+
+
+def test_another_draw_trains_and_evaluates_all_models(study: Path) -> None:
+    module = study / "workflow_scripts" / "fairgen" / "splits.py"
+    old = module.read_text()
+    module.write_text(old.replace('design.seed, "test", group, run', 'design.seed, "other test", group, run'))
+    assert module.read_text() != old
+    jobs = planned(study, "--configfile", "tiny.yaml")
+    of_draws = {"draw_test": 2, "draw_train": 6, "train_vae": 6, "evaluate_vae": 6, "measure_ensemble": 3}
+    assert {rule: jobs.get(rule) for rule in of_draws} == of_draws
+    assert not {"pack_images", "check_images"} & set(jobs)
+
+
+def longest_commands(folder: Path, runs: int) -> dict[str, int]:
+    """For each rule the length of its longest shell command in a study of 3 x `runs` models with probes."""
+    (folder / "large.yaml").write_text(yaml.safe_dump({"splits": {"runs": runs}, "report": {"probes": True}}))
+    output = snakemake(folder, "--configfile", "tiny.yaml", "large.yaml", "--dry-run", "--printshellcmds")
+    lengths: dict[str, int] = {}
+    for block in re.split(r"^(?:local)?rule (?=\w+:$)", output, flags=re.MULTILINE)[1:]:
+        command = re.search(r"^Shell command: (.*)$", block, flags=re.MULTILINE)
+        rule = block.partition(":")[0]
+        lengths[rule] = max(lengths.get(rule, 0), len(command[1]) if command else 0)
+    return lengths
+
+
+def test_no_command_grows_with_the_design(repository: Path) -> None:
+    few, more = longest_commands(repository, 10), longest_commands(repository, 20)
+    assert {"summarise_probes", "measure_ensemble", "describe_design", "report_page"} <= set(few)
+    # Numbers below 10 have one digit, those below 20 two, a few times in a command.
+    assert {rule: more[rule] - length for rule, length in few.items() if more[rule] - length > 16} == {}
+
+
+@pytest.mark.slow
+def test_two_thousand_models_fit_on_every_command_line(repository: Path) -> None:
+    # The shell gets a command as one argument, and Linux allows 128 KiB for one.
+    assert max(longest_commands(repository, 667).values()) < 100_000
 
 
 def test_another_run_trains_its_own_models_only(study: Path) -> None:
