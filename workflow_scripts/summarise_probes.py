@@ -10,7 +10,7 @@ import pandas as pd
 from fairgen.errors import UserError, run
 from fairgen.files import write_csv
 from fairgen.probes.claims import probe_claims
-from fairgen.probes.left_out import count_warnings
+from fairgen.probes.left_out import count_warnings, without_gaps
 from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
 from fairgen.stats.study import read_table
 
@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     rules, alpha = args.config, args.config["alpha"]
     folds, counts = (_collect(args.folder, args.sources, f"{name}.csv") for name in ("folds", "counts"))
-    counts = counts.fillna({"kind": "", "column": "", "cell": "", "why": ""})
+    folds = without_gaps(folds, ["not_scored"])
+    counts = without_gaps(counts, ["kind", "class", "column", "cell", "why"])
     design = read_table(args.design).set_index("train_set") if args.design else pd.DataFrame()
     sizes = {str(name): (row["test_size"], row["distinct"]) for name, row in design.iterrows()}
     unseen = {source["source"] for source in args.sources if source["unseen"]}
