@@ -63,6 +63,9 @@ def test_tables_match_the_dictionary_and_the_page_shows_them(done: Path) -> None
     for claim in ("P1", "P2", "P3", "P4"):
         assert f'id="claim-{claim}"' in page
     assert "Synthetic data" in page
+    for words in ("Left out", "Kept together", "images of one subject_id (120 groups)", "race UNKNOWN: "):
+        assert words in page
+    assert "cells of race that `values` does not list are left out, such as &#39;UNKNOWN&#39;" in page  # a warning
     assert "can be decoded, not that a model uses it" in page
     assert 'id="training"' not in page
 

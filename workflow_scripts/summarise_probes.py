@@ -29,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     folds, counts, left_out = (
         _collect(args.folder, sources, f"{name}.csv") for name in ("folds", "counts", "left_out")
     )
-    counts = counts.fillna({"kind": "", "column": "", "cell": "", "why": ""})
     design = read_table(args.design).set_index("train_set") if args.design else pd.DataFrame()
     sizes = {str(name): (row["test_size"], row["distinct"]) for name, row in design.iterrows()}
     unseen = {source["source"] for source in sources if source["unseen"]}

@@ -167,7 +167,8 @@ def test_embeddings_that_do_not_fit_are_refused(case: str, tmp_path: Path, capsy
     embeddings, metadata = tmp_path / f"embeddings{suffix}", tmp_path / "metadata.csv"
     embeddings.write_bytes(content)
     pd.DataFrame({"id": range(ROWS), "sex": ["F", "M"] * (ROWS // 2)}).to_csv(metadata, index=False)
-    source = {"id": None if suffix == ".npy" else "id", "group": None, "attributes": [], "diseases": []}
+    sex = {"name": "sex", "kind": "binary", "columns": ["sex"]}
+    source = {"id": None if suffix == ".npy" else "id", "group": None, "attributes": [sex], "diseases": []}
     options = ["--name", "given", "--embeddings", str(embeddings), "--metadata", str(metadata)]
     options += ["--config", json.dumps({"seed": 1, "source": source, "probe": PROBE})]
     options += ["--folds", str(tmp_path / "folds.csv"), "--counts", str(tmp_path / "counts.csv")]

@@ -45,7 +45,7 @@ class ForeignTable:
 
 
 def read_foreign(path: str | Path, needed: Sequence[str]) -> ForeignTable:
-    """Read a table that holds the columns `needed`.
+    """Read a table that holds the columns `needed`, one at least: they tell the separator and the sheet.
 
     Text may be separated by comma, semicolon, tab or vertical bar, in UTF-8, UTF-16 or Windows-1252 (Latin-1 with more
     characters), and compressed by gzip. In Parquet and .xlsx whole numbers have no decimals, dates are those of

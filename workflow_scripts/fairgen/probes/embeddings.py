@@ -67,7 +67,7 @@ def _read_npz(path: Path, what: str, id_column: str | None, ids: str | None, arr
                 objects.append(key)
     several = [key for key, values in arrays.items() if values.ndim >= 2]
     if array is None and len(several) != 1:
-        raise UserError(f"{what} has {len(several)} matrices ({_names(arrays)}); name the one meant with `array`")
+        raise UserError(f"{what} has {len(several)} matrices ({_names(arrays)}); name one of them with `array`")
     chosen = array or several[0]
     wanted = ids or (id_column if id_column in (*arrays, *objects) else None)
     for key in (chosen, *([wanted] if wanted else [])):

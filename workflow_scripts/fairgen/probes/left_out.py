@@ -4,6 +4,7 @@ The table of counts (`fairgen.probes.counts`) has it all; here it is picked for 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -12,6 +13,13 @@ ALL = "(all)"  # of rows about the embedding as a whole
 ROWS, GROUPS, LEFT_OUT = "(rows)", "(kept together)", "(left out)"  # instead of a class
 EMPTY, MISSING, UNLISTED = "empty", "listed in missing", "not listed in values"  # why a cell is no label
 MOST_SHOWN = 3  # beside a number
+
+
+def without_gaps(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The table with text in these columns, "" in their empty cells, also where a column has no other."""
+    return table.assign(
+        **{name: [("" if pd.isna(cell) else str(cell)) for cell in table[name].astype("object")] for name in columns}
+    )
 
 
 def count_warnings(counts: pd.DataFrame) -> list[str]:
@@ -60,14 +68,15 @@ def beside_the_numbers(untouched: pd.DataFrame, counts: pd.DataFrame) -> dict[st
         "Left out": left_out,
         "Not scored": "; ".join(_unscored(untouched["not_scored"], mine)),
         "Kept together": "; ".join(
-            f"{reason} ({_span(part['n'])} groups)" for reason, part in about[about["class"] == GROUPS].groupby("why")
+            reason if reason.startswith("nothing") else f"{reason} ({_span(part['n'])} groups)"
+            for reason, part in about[about["class"] == GROUPS].groupby("why")
         ),
     }
 
 
 def _unscored(found: "pd.Series[str]", mine: pd.DataFrame) -> list[str]:
     """Each class or label without an AUC in some folds, with the reason or the number of those folds."""
-    folds = Counter(name for names in found.fillna("") for name in names.split("; ") if name)
+    folds = Counter(name for names in found for name in names.split("; ") if name)
     reasons = dict(mine[mine["why"] != ""].set_index("class")["why"])
     return [
         f"{name} ({reasons.get(name, 'only one class among its rows')}, in {n} of {len(found)} folds)"
