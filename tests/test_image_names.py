@@ -59,10 +59,12 @@ def test_two_files_of_one_name_that_differ_are_not_chosen_between(tmp_path: Path
     pixels, outcome = read_image("1", places, Settings(8))
     assert pixels is None
     assert outcome.status == "several-files"
-    assert "masks" in outcome.detail and "photographs" in outcome.detail
+    assert "masks" in outcome.detail
+    assert "photographs" in outcome.detail
     same = (tmp_path / "f" / "photographs" / "1.png").read_bytes()
     (tmp_path / "f" / "masks" / "1.png").write_bytes(same)
     places = locate_images([Source(tmp_path / "f", "f", verify=False)], names_of_ids(["1"]), tmp_path)["1"]
     pixels, outcome = read_image("1", places, Settings(8))
-    assert pixels is not None and int(pixels[0, 0, 0]) == 200
+    assert pixels is not None
+    assert int(pixels[0, 0, 0]) == 200
     assert outcome.status == "ok"

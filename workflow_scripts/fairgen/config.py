@@ -59,8 +59,8 @@ def describe(error: ValidationError) -> str:
         hint = f" (known keys: {', '.join(sorted(block['properties']))})"
     elif error.validator == "oneOf" and key.startswith("data.sources"):
         hint = (
-            " (one of {folder: PATH, verify: true}, {archive: PATH, verify: true} and {urls: true}; what is downloaded is "
-            "always verified)"
+            " (one of {folder: PATH, verify: true}, {archive: PATH, verify: true} and {urls: true}; what is downloaded "
+            "is always verified)"
         )
     elif error.validator == "oneOf":
         hint = " (see the comment beside this key in config.yaml)"
@@ -101,22 +101,16 @@ def _data_contradictions(data: dict[str, Any]) -> Iterator[str]:
         if not (data["metadata"] and data["sources"]):
             yield "data.metadata, data.sources: both are needed unless data.synthetic is set"
     else:
-        for key, none in {
-            "metadata": None,
-            "metadata_sha256": None,
-            "columns": {},
-            "skin_types": {},
-            "sources": [],
-        }.items():
-            if data[key] != none:
-                empty = "null" if none is None else none
+        for key in ("metadata", "metadata_sha256", "columns", "skin_types", "sources"):
+            if data[key]:
+                empty = {"columns": "{}", "skin_types": "{}", "sources": "[]"}.get(key, "null")
                 yield f"data.{key}: has no effect beside data.synthetic, which replaces it; expected {empty}"
     if "file" in data["columns"] and any("urls" in source for source in data["sources"]):
         yield (
             "data.columns.file, data.sources: files are looked up by that column, downloads are called like their ids; "
             "{urls: true} beside it has no effect"
         )
-    codes = [str(code) for code in data["skin_types"]]
+    codes = [str(code) for code in data["skin_types"] if code != "missing"]
     if len(set(codes)) < len(codes):
         yield f"data.skin_types: every code may appear once; found {', '.join(codes)}"
     missing = {str(cell) for cell in data["skin_types"].get("missing", ())}
