@@ -9,7 +9,7 @@ import pytest
 
 from fairgen.errors import UserError
 from fairgen.files import read_rows
-from fairgen.metadata import COLUMNS, alike, assign_group, atlas_of, read_metadata
+from fairgen.metadata import COLUMNS, alike, assign_group, atlas_of, given_levels, read_metadata, table_format
 from fetch_metadata import main as fetch_metadata
 
 HASHES = [f"{i:032x}" for i in range(6)]
@@ -82,10 +82,18 @@ def test_capital_hashes_are_lowered_and_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("md5hash", ["../../../../etc/passwd", *HASHES[1:]], r"md5hash.*32 hexadecimal.*'\.\./.*line 2"),
-        ("md5hash", [*HASHES[:5], HASHES[0]], "md5hash.*every hash once.*line 7"),
-        ("fitzpatrick_scale", ["1", "7", "0", "1.5", "x", "1"], "fitzpatrick_scale.*'7' in line 3.* and 1 more"),
-        ("fitzpatrick_centaur", ["1", "1", "1", "1", "1", "ten"], "fitzpatrick_centaur.*'ten' in line 7"),
+        ("md5hash", ["../../../../etc/passwd", *HASHES[1:]], r"md5hash.*id that can be a file name.*'\.\./.*line 2"),
+        ("md5hash", [*HASHES[:5], HASHES[0]], "md5hash.*every id once.*line 7"),
+        (
+            "fitzpatrick_scale",
+            ["1", "7", "0", "1.5", "x", "1"],
+            "fitzpatrick_scale.*'7' in 1 row .*line 3.*'x' in 1 row .*line 6",
+        ),
+        (
+            "fitzpatrick_centaur",
+            ["1", "1", "1", "1", "1", "ten"],
+            "fitzpatrick_centaur.*'ten' in 1 row .*line 7",
+        ),
         ("label", ["acne", " ", *["acne"] * 4], "column label.*condition name.*line 3"),
         ("label", ["acne", "acne ", *["acne"] * 4], "column label.*without blanks at its ends.*'acne ' in line 3"),
         ("label", ["acne", "a\x92b", *["acne"] * 4], "column label.*condition name.*line 3"),
@@ -101,7 +109,7 @@ def test_a_wrong_value_is_named_with_column_and_line(
 
 def test_capitals_do_not_hide_a_second_row_of_an_image(tmp_path: Path) -> None:
     frame = table(md5hash=["a" * 32, "A" * 32, *HASHES[2:]])
-    with pytest.warns(UserWarning, match="capitals"), pytest.raises(UserError, match="every hash once"):
+    with pytest.warns(UserWarning, match="capitals"), pytest.raises(UserError, match="every id once"):
         read_metadata(written(frame, tmp_path))
 
 
@@ -188,3 +196,67 @@ def test_the_published_table_has_its_published_counts() -> None:
     assert other["dark"] == pytest.approx(0.387, abs=5e-4)
     assert result["label"].nunique() == 114
     assert (result["url"] == "").sum() == 41
+
+
+DDI = pd.DataFrame(
+    {
+        "DDI_ID": ["1", "2", "3", "4"],
+        "DDI_file": ["000001.png", "000002.png", "dir/000003.png", "000004.PNG"],
+        "skin_tone": ["12", "34.0", "56", "n/a"],
+        "malignant": ["True", "False", "False", "True"],
+        "disease": ["melanoma", "NA", "wart", "nevus"],
+        "clinic": ["Stanford", "", "Stanford", "Bern"],
+    }
+)
+DDI_COLUMNS = {"id": "DDI_ID", "skin_type": "skin_tone", "conditions": ["disease"]}
+
+
+def test_a_table_with_other_columns_and_codes_is_read_as_it_is(tmp_path: Path) -> None:
+    form = table_format(
+        DDI_COLUMNS | {"file": "DDI_file", "source": "clinic", "conditions": ["disease", "malignant"]},
+        {12: 1, "34": 3, "56": 5, "missing": ["n/a"]},
+    )
+    result = read_metadata(written(DDI, tmp_path), form)
+    assert list(result.columns) == [*COLUMNS, "file"]
+    assert result["md5hash"].tolist() == ["1", "2", "3", "4"]
+    assert result["fitzpatrick_scale"].tolist() == [1, 3, 5, -1]
+    assert set(result["fitzpatrick_centaur"]) == {-1}
+    assert result["label"].tolist() == ["melanoma", "NA", "wart", "nevus"]
+    assert given_levels(result) == ["label", "nine_partition_label"]
+    assert result["atlas"].tolist() == ["Stanford", "unknown", "Stanford", "Bern"]
+    assert result["file"].tolist() == DDI["DDI_file"].tolist()
+
+
+def test_a_code_that_is_not_mapped_is_refused_with_counts_and_lines(tmp_path: Path) -> None:
+    path = written(DDI, tmp_path)
+    with pytest.raises(UserError, match=r"skin_tone: expected 12, 56 or an empty cell; found '34.0' in 1 row .*line 3"):
+        read_metadata(path, table_format(DDI_COLUMNS, {"12": 1, "56": 5, "missing": []}))
+    # With codes, 1 to 6 do not mean themselves: in another coding they may stand for something else.
+    scin = written(table(fitzpatrick_scale=["FST1", "FST1", "FST5", "FST6", "2", ""]), tmp_path)
+    with pytest.raises(UserError, match=r"found '2' in 1 row \(the first is line 6\)"):
+        read_metadata(scin, table_format({}, {f"FST{kind}": kind for kind in range(1, 7)}))
+    with pytest.raises(UserError, match=r"found 'FST1' in 2 rows .*line 2\), 'FST5' in 1 row"):
+        read_metadata(scin)
+
+
+def test_types_as_numbers_with_a_word_for_missing_need_no_codes(tmp_path: Path) -> None:
+    path = written(table(fitzpatrick_scale=["1", "NA", "5", "6", "-1", "3"]), tmp_path)
+    found = read_metadata(path, table_format({}, {"missing": ["NA"]}))
+    assert found["fitzpatrick_scale"].tolist() == [1, -1, 5, 6, -1, 3]
+
+
+def test_a_column_that_was_named_and_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = written(DDI, tmp_path)
+    for key, name in [("url", "link"), ("file", "name"), ("second_skin_type", "other"), ("source", "site")]:
+        with pytest.raises(UserError, match=rf"missing: {name}; found: DDI_ID.*data\.columns"):
+            read_metadata(path, table_format(DDI_COLUMNS | {key: name}, {}))
+
+
+@pytest.mark.parametrize("wrong", [".hidden", "a/b", "a\\b", "x" * 101, " "])
+def test_an_id_that_cannot_be_a_file_name_is_refused(tmp_path: Path, wrong: str) -> None:
+    path = written(DDI.assign(DDI_ID=["1", wrong, "3", "4"]), tmp_path)
+    with pytest.raises(UserError, match=r"DDI_ID: expected an id that can be a file name.*line 3"):
+        read_metadata(path, table_format(DDI_COLUMNS, {}))
+    path = written(DDI.assign(DDI_ID=["A", "b", "a", "4"]), tmp_path)
+    with pytest.raises(UserError, match="every id once, capitals or not; found 'a' in line 4"):
+        read_metadata(path, table_format(DDI_COLUMNS, {}))

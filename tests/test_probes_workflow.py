@@ -24,7 +24,15 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_workflow(tmp_path_factory.mktemp("cxr") / "project")
     (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
     assert set(planned(folder, "probe", *OPTIONS)) == {
-        *("make_lookalike", "probe_embeddings", "summarise_probes", "plot_probe_curves", "probe_page", "probe"),
+        *(
+            "make_lookalike",
+            "check_sources",
+            "probe_embeddings",
+            "summarise_probes",
+            "plot_probe_curves",
+            "probe_page",
+            "probe",
+        ),
     }  # no image stage at all
     snakemake(folder, "probe", *OPTIONS)
     return folder / "results" / "cxr"

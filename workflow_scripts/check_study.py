@@ -44,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         mistakes += data_mistakes(metadata, config["data"])
     if not args.elsewhere:
         mistakes += device_mistakes(config, torch.cuda.is_available())
-    with torch.device("meta"):  # counts weights, takes no memory
-        parameters = parameter_count(VAE(Architecture.from_config(config["model"])))
+    parameters = parameter_count(VAE(Architecture.from_config(config["model"])))
     needed = bytes_needed(config, metadata, parameters, args.downloads)
     mistakes += disk_mistakes(needed, args.results, free_bytes(args.results))
     names = {name for column in (*LABELS, "atlas") for name in metadata[column]}

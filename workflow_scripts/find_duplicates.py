@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     links = [by_hash.within(settings["threshold"])]
     if settings["embeddings"]:
         links.append(cosine_links(read_embeddings(Path(settings["embeddings"]), hashes), settings["similarity"]))
+    else:
+        print(f"no embeddings: similarity ({settings['similarity']}) links nothing")
     if settings["list"]:
         listed, absent = read_duplicate_list(settings["list"], hashes)
         links.append(listed)

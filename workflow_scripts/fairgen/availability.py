@@ -51,8 +51,8 @@ def _explanation(lost: pd.DataFrame) -> str:
     return (
         "Most are there under the right name, but their bytes have another MD5 than the id, as copies that were "
         f"resized or saved again{f' ({example})' if example else ''}. With verify: false beside the folder or archive "
-        "in data.sources the names of the files are trusted instead: whether a file shows the image that its name says is "
-        "then not checked. "
+        "in data.sources the names of the files are trusted instead; whether a file shows the image that its name says "
+        "is then not checked. "
     )
 
 

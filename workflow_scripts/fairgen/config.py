@@ -63,6 +63,11 @@ def describe(error: ValidationError) -> str:
     elif error.validator == "additionalProperties":
         block = cast(Mapping[str, Any], error.schema)
         hint = f" (known keys: {', '.join(sorted(block['properties']))})"
+    elif error.validator == "oneOf" and key.startswith("data.sources"):
+        hint = (
+            " (one of {folder: PATH, verify: true}, {archive: PATH, verify: true} and {urls: true}; what is downloaded "
+            "is always verified)"
+        )
     elif error.validator == "oneOf":
         hint = " (see the comment beside this key in config.yaml)"
     return f"{key}: {error.message}{hint}"
@@ -99,16 +104,36 @@ def contradictions(config: dict[str, Any]) -> Iterator[str]:
             f"splits.min_train_size: {splits['min_train_size']} is larger than splits.train_size "
             f"({splits['train_size']})"
         )
-    data = config["data"]
-    stages, side = len(config["model"]["multipliers"]), data["image_size"]
+    stages, side = len(config["model"]["multipliers"]), config["data"]["image_size"]
     if side % 2**stages:
         yield (
             f"data.image_size, model.multipliers: {side} pixels cannot be halved {stages} times, once by each of the "
             f"{stages} stages; expected a multiple of {2**stages}"
         )
-    if data["synthetic"] is None and not (data["metadata"] and data["sources"]):
-        yield "data.metadata, data.sources: both are needed unless data.synthetic is set"
+    yield from _data_contradictions(config["data"])
     yield from probe_contradictions(config["probe"])
+
+
+def _data_contradictions(data: dict[str, Any]) -> Iterator[str]:
+    if data["synthetic"] is None:
+        if not (data["metadata"] and data["sources"]):
+            yield "data.metadata, data.sources: both are needed unless data.synthetic is set"
+    else:
+        for key in ("metadata", "metadata_sha256", "columns", "skin_types", "sources"):
+            if data[key]:
+                empty = {"columns": "{}", "skin_types": "{}", "sources": "[]"}.get(key, "null")
+                yield f"data.{key}: has no effect beside data.synthetic, which replaces it; expected {empty}"
+    if "file" in data["columns"] and any("urls" in source for source in data["sources"]):
+        yield (
+            "data.columns.file, data.sources: files are looked up by that column, downloads are called like their ids; "
+            "{urls: true} beside it has no effect"
+        )
+    codes = [str(code) for code in data["skin_types"] if code != "missing"]
+    if len(set(codes)) < len(codes):
+        yield f"data.skin_types: every code may appear once; found {', '.join(codes)}"
+    missing = {str(cell) for cell in data["skin_types"].get("missing", ())}
+    if missing & set(codes):
+        yield f"data.skin_types: {', '.join(sorted(missing & set(codes)))} stands for a type and for missing"
 
 
 def _typed(value: Any) -> Any:  # noqa: ANN401 (any YAML value)

@@ -116,9 +116,14 @@ def read_metadata(path: str | Path, form: TableFormat | None = None) -> pd.DataF
     return table[[*COLUMNS, "file"]].reset_index(drop=True)
 
 
+def is_given(cells: "pd.Series[str]") -> "pd.Series[bool]":
+    """Which cells are not empty, however an empty one was read."""
+    return cells.notna() & cells.ne("")
+
+
 def given_levels(table: pd.DataFrame) -> list[str]:
     """The levels of conditions that the data have, from fine to coarse: the columns of `LABELS` that are not empty."""
-    return [column for column in LABELS if column in table and table[column].fillna("").ne("").any()]
+    return [column for column in LABELS if column in table and is_given(table[column]).any()]
 
 
 def several_sources(source: "pd.Series[str]") -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from fairgen.errors import UserError
-from fairgen.metadata import assign_group, not_md5
+from fairgen.metadata import assign_group, is_given, not_md5
 from fairgen.splits import GROUPS, available, candidates_from, design_from, feasible_train_size
 
 PHOTOGRAPH_BYTES = 70_000  # the mean of 95 originals
@@ -26,7 +26,7 @@ def data_mistakes(metadata: pd.DataFrame, data: Mapping[str, Any]) -> Iterator[s
     names = not_md5(metadata["md5hash"])
     for source in data["sources"]:
         if "urls" in source:
-            if not metadata["url"].fillna("").ne("").any():
+            if not is_given(metadata["url"]).any():
                 yield "data.sources: {urls: true} asks for the URLs of the table; found none in any row"
             elif len(names):
                 yield (
@@ -102,7 +102,7 @@ def bytes_needed(config: Mapping[str, Any], metadata: pd.DataFrame, parameters: 
     }
     if data["synthetic"] is None and any("urls" in source for source in data["sources"]):
         there = len(list((downloads / "images").glob("*.jpg"))) if (downloads / "images").is_dir() else 0
-        needed["downloads"] = max(0, int(metadata["url"].fillna("").ne("").sum()) - there) * PHOTOGRAPH_BYTES
+        needed["downloads"] = max(0, int(is_given(metadata["url"]).sum()) - there) * PHOTOGRAPH_BYTES
     if config["loss"]["perceptual_weights"] == "imagenet" and not list(downloads.glob("vgg19-*.pth")):
         needed["VGG19"] = VGG19_BYTES
     return needed

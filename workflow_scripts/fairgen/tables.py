@@ -20,17 +20,8 @@ from fairgen.files import atomic_path, write_text
 TEXT = frozenset(
     {
         # images
-        *(
-            "md5hash",
-            "label",
-            "nine_partition_label",
-            "three_partition_label",
-            "qc",
-            "url",
-            "url_alphanum",
-            "atlas",
-            "file",
-        ),
+        *("md5hash", "label", "nine_partition_label", "three_partition_label", "atlas", "qc", "url", "url_alphanum"),
+        "file",
         *("cluster", "detail", "role", "source", "status", "tone_class"),
         *("conflict", "duplicate_of", "variant"),  # of generated photographs
         # results
@@ -40,7 +31,8 @@ TEXT = frozenset(
         *("claim", "figure", "rule", "sentence", "statement", "table", "test", "verdict"),
         # probes
         *("attribute", "class", "contrast", "dataset", "kind", "other_attribute", "other_set", "probe", "removal"),
-        *("Attribute", "Dataset", "Model", "Task", "Training set"),
+        *("cell", "column", "not_scored", "reason", "why"),
+        *("Attribute", "Dataset", "Images", "Kept together", "Left out", "Model", "Not scored", "Task", "Training set"),
     }
 )
 NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float")  # as pandas names what a column holds

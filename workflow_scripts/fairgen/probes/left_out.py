@@ -4,7 +4,6 @@ The table of counts (`fairgen.probes.counts`) has it all; here it is picked for 
 """
 
 from collections import Counter
-from collections.abc import Sequence
 
 import pandas as pd
 
@@ -13,13 +12,6 @@ ALL = "(all)"  # of rows about the embedding as a whole
 ROWS, GROUPS, LEFT_OUT = "(rows)", "(kept together)", "(left out)"  # instead of a class
 EMPTY, MISSING, UNLISTED = "empty", "listed in missing", "not listed in values"  # why a cell is no label
 MOST_SHOWN = 3  # beside a number
-
-
-def without_gaps(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The table with text in these columns, "" in their empty cells, also where a column has no other."""
-    return table.assign(
-        **{name: [("" if pd.isna(cell) else str(cell)) for cell in table[name].astype("object")] for name in columns}
-    )
 
 
 def count_warnings(counts: pd.DataFrame) -> list[str]:
