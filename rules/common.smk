@@ -238,11 +238,8 @@ def probe_inputs(wildcards):
     """Embeddings and metadata of one embedding to probe."""
     entry, found = probe_source(wildcards.member)
     if entry["kind"] == "file":
-        return {
-            "embeddings": entry["embeddings"],
-            "metadata": entry["metadata"],
-            "checked": "<results>/checks/sources.txt",
-        }
+        files = {part: entry[part] for part in ("embeddings", "metadata")}
+        return files | {"checked": "<results>/checks/sources.txt"}
     if entry["kind"] == "openclip" or of_unseen_images(entry):
         return {
             "embeddings": f"<results>/probes/{wildcards.member}/embeddings.npz",
@@ -289,14 +286,6 @@ def probe_rules_json():
         "min_runs": config["stats"]["min_runs"],
     }
     return json.dumps(rules, sort_keys=True)
-
-
-def whole_config(wildcards, input):
-    """The configuration as JSON text, for a job that need not run again when it changes.
-
-    Snakemake takes what depends on `input` for a consequence of it and does not compare it.
-    """
-    return json.dumps(config)
 
 
 def follow_jobs(workflow):

@@ -97,7 +97,8 @@ rule fetch_metadata:
 
 
 # Everything that can be known to be wrong, before the first expensive job. What it writes is always the same, and
-# neither its code nor the configuration runs it again: it decides on nothing but whether a study begins. What is changed
+# neither its code nor the configuration runs it again (parameters that take `input` are not compared): it decides on
+# nothing but whether a study begins. What is changed
 # afterwards is refused by the jobs that it concerns.
 rule check_study:
     input:
@@ -117,7 +118,7 @@ rule check_study:
         runtime=30,
     params:
         script=lambda wildcards, input: script("check_study.py"),
-        config=whole_config,
+        config=lambda wildcards, input: json.dumps(config),
         results=f"results/{config['study']}",
         downloads=DOWNLOADS,
         elsewhere=lambda wildcards, input: "--elsewhere" if workflow.non_local_exec else "",

@@ -79,7 +79,7 @@ rule check_run:
         runtime=30,
     params:
         script=lambda wildcards, input: script("check_run.py"),
-        config=whole_config,
+        config=lambda wildcards, input: json.dumps(config),
         duplicates=lambda wildcards, input: (
             f"--duplicates {input.duplicates}" if input.duplicates else ""
         ),
