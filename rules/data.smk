@@ -104,12 +104,12 @@ rule fetch_metadata:
 
 
 # Everything that can be known to be wrong, before the first expensive job. What it writes is always the same, and
-# neither its code nor the configuration runs it again: it decides on nothing but whether a study begins. What is changed
+# neither its code nor the configuration runs it again (parameters that take `input` are not compared): it decides on
+# nothing but whether a study begins. What is changed
 # afterwards is refused by the jobs that it concerns.
 rule check_study:
     input:
         metadata=ancient("<results>/data/metadata.csv"),
-        settings=ancient("<results>/settings/study.json"),
     output:
         "<results>/checks/study.txt",
     log:
@@ -125,11 +125,12 @@ rule check_study:
         runtime=30,
     params:
         script=lambda wildcards, input: script("check_study.py"),
+        config=lambda wildcards, input: json.dumps(config),
         results=f"results/{config['study']}",
         downloads=DOWNLOADS,
         elsewhere=lambda wildcards, input: "--elsewhere" if workflow.non_local_exec else "",
     shell:
-        "python -u {params.script:q} --metadata {input.metadata:q} --settings {input.settings:q}"
+        "python -u {params.script:q} --metadata {input.metadata:q} --config {params.config:q}"
         " --results {params.results:q} --downloads {params.downloads:q} {params.elsewhere} --output {output:q}"
         " > {log:q} 2>&1"
 

@@ -75,7 +75,6 @@ rule check_run:
     input:
         images=ancient("<results>/data/images.csv"),
         test="<results>/splits/run{run}/test.csv",
-        settings=ancient("<results>/settings/study.json"),
         duplicates=ISOLATED,
     output:
         "<results>/checks/run{run}.txt",
@@ -92,12 +91,13 @@ rule check_run:
         runtime=30,
     params:
         script=lambda wildcards, input: script("check_run.py"),
+        config=lambda wildcards, input: json.dumps(config),
         duplicates=lambda wildcards, input: (
             f"--duplicates {input.duplicates}" if input.duplicates else ""
         ),
     shell:
         "python -u {params.script:q} --images {input.images:q} --test {input.test:q} {params.duplicates}"
-        " --settings {input.settings:q} --output {output:q} > {log:q} 2>&1"
+        " --config {params.config:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule describe_design:

@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairgen.availability import count_available
+from fairgen.design_sizes import describe_design
+from fairgen.draws import read_draw, train_roles, write_draw
 from fairgen.duplicate_tables import describe_clusters
 from fairgen.errors import UserError
 from fairgen.files import read_rows, row_writer
@@ -19,7 +21,7 @@ from fairgen.probes.claims import probe_claims
 from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
 from fairgen.probes.targets import TargetSpec, count_classes, read_target
 from fairgen.seeds import generator
-from fairgen.splits import Design, TrainSet, describe_design, draw_manifest, read_candidates
+from fairgen.splits import Design, candidates_from, draw_test, draw_train
 from fairgen.stats.bootstrap import draw_images
 from fairgen.stats.models import model_gaps
 from fairgen.stats.pooling import pooled_conditions
@@ -30,6 +32,7 @@ from fairgen.stats.subsets import subset_means, subset_table
 from fairgen.stats.summary import RUN_METRICS, condition_table, headline_table, summarise
 from fairgen.stats.totals import error_totals
 from fairgen.tables import read_table, write_csv, write_parquet
+from fairgen.train_sets import TrainSet
 
 NASTY = [
     *("NA", "None", "nan", "null", "n/a", "true", "False", "1.0", "007", "1e5", "inf", "-1", "no", "neither", "light"),
@@ -71,12 +74,15 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
         1, 6, 8, 2, False, tuple(TrainSet(name, share) for name, share in zip(sets, (0.5, 1.0), strict=True))
     )
     splits = {"label": "fitzpatrick_scale", "light": [1], "dark": [6]}
-    candidates = read_candidates(folder / "images.csv", splits)
-    manifests = []
+    candidates = candidates_from(read_rows(folder / "images.csv"), splits)
+    draws: dict[str, list[dict[str, list[str]]]] = {name: [] for name in sets}
     for run in range(2):
-        write_csv(draw_manifest(candidates, design, run, 8), folder / "manifest.csv")
-        manifests.append(read_table(folder / "manifest.csv"))
-    found["design"] = describe_design(design, 8, manifests)
+        test = draw_test(candidates, design, run)
+        for which in design.train_sets:
+            path, roles = folder / "train.csv", train_roles(which.name)
+            write_draw(draw_train(candidates, design, run, which, 8, test), run, roles, path)
+            draws[which.name].append(read_draw(path, run, roles))
+    found["design"] = describe_design(design, 8, draws)
 
     rng = np.random.default_rng(0)
     models = []
@@ -93,8 +99,8 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
     found |= {"runs": runs, "headline": headline_table(runs, totals), "conditions": condition_table(totals)}
     found["pooled_conditions"] = pooled_conditions(totals, runs, 0.95)
     of_images, cells = error_totals(models)
-    draws = draw_images(of_images, 50, generator(0, "test"))
-    found["adjusted"] = adjusted_gaps(of_images, cells, draws, 2, 0.95, 0.05)
+    resamples = draw_images(of_images, 50, generator(0, "test"))
+    found["adjusted"] = adjusted_gaps(of_images, cells, resamples, 2, 0.95, 0.05)
     by_run = [pd.concat(models[run::2], ignore_index=True) for run in range(2)]
     found["models"] = model_gaps(of_images, cells, by_run, 0.95)
     means = pd.concat([subset_means(model, [1], [6], ["mse"]) for model in models])

@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,12 +20,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", required=True, help="data/images.csv: the images that are there")
     parser.add_argument("--test", required=True, help="splits/run<r>/test.csv")
     parser.add_argument("--duplicates", help="data/duplicates.csv, with splits.leakage: isolate")
-    parser.add_argument("--settings", required=True, type=Path, help="settings/study.json: the whole configuration")
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: the whole configuration")
     parser.add_argument("--output", required=True, help="text file to write when nothing is wrong")
     args = parser.parse_args(argv)
 
-    config = json.loads(args.settings.read_text("utf-8"))
-    splits, probe = config["splits"], config["probe"]
+    config, splits, probe = args.config, args.config["splits"], args.config["probe"]
     images, tested = read_table(args.images), read_table(args.test)["md5hash"]
     images["group"] = assign_group(images[splits["label"]], splits["light"], splits["dark"])
     if args.duplicates:

@@ -29,15 +29,14 @@ from fairgen.tables import read_table
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metadata", required=True, help="data/metadata.csv")
-    parser.add_argument("--settings", required=True, type=Path, help="settings/study.json: the whole configuration")
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: the whole configuration")
     parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     parser.add_argument("--downloads", required=True, type=Path, help="folder of downloaded files")
     parser.add_argument("--elsewhere", action="store_true", help="the jobs run on other machines than this one")
     parser.add_argument("--output", required=True, help="text file to write when nothing is wrong")
     args = parser.parse_args(argv)
 
-    config = json.loads(args.settings.read_text("utf-8"))
-    splits, probe = config["splits"], config["probe"]
+    config, splits, probe = args.config, args.config["splits"], args.config["probe"]
     metadata = read_table(args.metadata)
     mistakes = [*design_mistakes(metadata, config["seed"], splits), *weight_mistakes(config["loss"])]
     if config["data"]["synthetic"] is None:
