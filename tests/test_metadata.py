@@ -147,10 +147,10 @@ def test_a_table_from_a_spreadsheet_is_the_same_table(
 
 def test_the_line_of_a_wrong_value_is_the_one_in_the_file(tmp_path: Path) -> None:
     frame = table(qc=["two\nlines", *[""] * 5], fitzpatrick_scale=["1", "9", *["1"] * 4])
-    with pytest.raises(UserError, match="'9' in line 4"):
+    with pytest.raises(UserError, match="'9' in 1 row .*line 4"):
         read_metadata(written(frame, tmp_path))
     frame.to_parquet(tmp_path / "table.parquet")
-    with pytest.raises(UserError, match="'9' in row 2"):
+    with pytest.raises(UserError, match="'9' in 1 row .*row 2"):
         read_metadata(tmp_path / "table.parquet")
 
 
@@ -248,7 +248,7 @@ def test_types_as_numbers_with_a_word_for_missing_need_no_codes(tmp_path: Path) 
 def test_a_column_that_was_named_and_is_not_there_is_refused(tmp_path: Path) -> None:
     path = written(DDI, tmp_path)
     for key, name in [("url", "link"), ("file", "name"), ("second_skin_type", "other"), ("source", "site")]:
-        with pytest.raises(UserError, match=rf"missing: {name}; found: DDI_ID.*data\.columns"):
+        with pytest.raises(UserError, match=rf"missing: {name}; found .*'DDI_ID'.*data\.columns"):
             read_metadata(path, table_format(DDI_COLUMNS | {key: name}, {}))
 
 

@@ -162,6 +162,7 @@ def probe_folds(names: Sequence[str], sets: Sequence[str]) -> pd.DataFrame:
         {"source": "s", "dataset": dataset, "model": model, "train_set": name, "run": run, "attribute": attribute}
         | {"target": target, "role": role, "kind": "binary", "probe": "mlp", "removal": removal, "fraction": fraction}
         | {"removed": int(8 * fraction), "draw": 0, "fold": fold, "folds": 3, "macro_f1": 0.5, "n_test": 20}
+        | {"classes_scored": 2, "not_scored": ""}
         | {"auc": 0.6 + 0.1 * (role == "attribute") + 0.01 * run + 0.003 * fold * fold - 0.05 * fraction}
         for name in sets
         for run in range(2)
@@ -176,10 +177,13 @@ def probe_tables(folder: Path, names: Sequence[str], sets: Sequence[str]) -> dic
     write_csv(probe_folds(names, sets), folder / "folds.csv")
     folds = read_table(folder / "folds.csv")
     ratios = {("s", name): 0.3 for name in sets}
+    key = {"source": "s", "dataset": names[0], "model": names[1], "target": "(all)", "kind": "", "class": "(rows)"}
+    rest = {"n": 60, "column": "", "cell": "", "why": ""}
+    counts = pd.DataFrame([key | {"train_set": name, "run": run} | rest for name in sets for run in range(2)])
     units = contrast_units(folds, ratios)
     found = {
         "folds": folds,
-        "poster": poster_table(folds, [0.0, 0.5]),
+        "poster": poster_table(folds, counts, [0.0, 0.5]),
         "curves": curve_table(folds, ratios, 0.05),
         "tests": contrast_table(units, 0.05),
         "sets": set_table(folds, ratios, 0.05).drop(columns="contrast"),

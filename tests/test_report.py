@@ -270,6 +270,7 @@ def test_the_script_reads_its_files(tmp_path: Path) -> None:
     (tmp_path / "images.json").write_text('{"synthetic": true}')
     names = {"label": ["Acne", "acne"], "nine_partition_label": "NA", "three_partition_label": "NA"}
     rows = pd.DataFrame({"fitzpatrick_scale": [1, 5], "status": ["ok", "ok"], **names})
+    rows = rows.assign(fitzpatrick_centaur=-1, atlas="unknown")
     rows.to_csv(tmp_path / "availability.csv", index=False)
     claims().head(1).to_csv(tmp_path / "claims.csv", index=False)
     claims().tail(1).assign(claim="P1").to_csv(tmp_path / "probe_claims.csv", index=False)

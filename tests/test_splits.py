@@ -198,7 +198,10 @@ def test_without_duplicates_isolation_changes_nothing() -> None:
 def test_clusters_too_large_for_a_test_set_are_an_error() -> None:
     table = images(60, 60)
     clusters = [{"md5hash": row["md5hash"], "cluster": str(number // 6)} for number, row in enumerate(table)]
-    with pytest.raises(UserError, match="5 of 5 images are missing after the largest clusters that fit"):
+    with pytest.raises(
+        UserError,
+        match="a test set of 5 images .*: 5 are missing after all clusters that fit. The largest of 10 has 6 images",
+    ):
         draw_test(candidates_from(table, SPLITS, clusters), design(), 0)
 
 

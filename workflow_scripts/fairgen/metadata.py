@@ -182,7 +182,9 @@ def _skin_types(column: "pd.Series[str]", form: TableFormat, path: str | Path) -
         found = []
         for cell in unknown.unique():
             rows = unknown.index[unknown == cell]
-            found.append(f"{cell!r} in {len(rows):,} row{'s' if len(rows) > 1 else ''} ({rows.name} {rows[0]} first)")
+            found.append(
+                f"{cell!r} in {len(rows):,} row{'s' if len(rows) > 1 else ''} (the first is {rows.name} {rows[0]})"
+            )
         more = f" and {len(found) - 5} other values" if len(found) > 5 else ""
         raise UserError(
             f"{path}: column {column.name}: expected {', '.join(codes)} or an empty cell"
