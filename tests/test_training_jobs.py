@@ -80,7 +80,7 @@ def test_an_unknown_training_set_is_named(data: Path, tmp_path: Path) -> None:
     arguments[arguments.index("--train-set") + 1] = "Z"
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "has no images for training set Z" in done.stderr
+    assert "expected images of run 0 with the role train_Z" in done.stderr
     assert "Traceback" not in done.stderr
 
 
