@@ -126,7 +126,7 @@ rule check_study:
     params:
         script=lambda wildcards, input: script("check_study.py"),
         config=lambda wildcards, input: json.dumps(config),
-        results=f"results/{config['study']}",
+        results=lambda wildcards, output: Path(output[0]).parents[1],
         downloads=DOWNLOADS,
         elsewhere=lambda wildcards, input: "--elsewhere" if workflow.non_local_exec else "",
     shell:
