@@ -88,7 +88,7 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
         "1: 20, 2: 20, 3: 20",
         "weights.pth is none",
         "vae: sex needs the column 'sex'",
-        "no row has class 'a' of atlas",
+        "vae: atlas: no row has the class 'a'",
     ):
         assert expected in str(error.value), expected
     assert not (tmp_path / "checked.txt").exists()
@@ -126,14 +126,14 @@ def test_a_class_too_rare_for_the_folds_of_a_run_is_seen_before_training(tmp_pat
         members = images[images["fitzpatrick_scale"].isin(kinds)]
         test = pd.concat([members[members["label"] == "wart"][:1], members[members["label"] == "nevus"][:9]])
         rows.append(pd.DataFrame({"run": 0, "role": f"test_{group}", "group": group, "md5hash": test["md5hash"]}))
-    pd.concat(rows).to_csv(tmp_path / "run0.csv", index=False)
+    pd.concat(rows).to_csv(tmp_path / "test.csv", index=False)
     wart = {"name": "wart", "kind": "binary", "columns": ["label"]}
     tone = {"name": "tone", "kind": "binary", "columns": ["group"]}
 
     def check_probes(*attributes: dict[str, Any]) -> None:
         source = {"name": "vae", "kind": "vae", "attributes": [tone, *attributes], "diseases": []}
         config = study(probe={"sources": [source]})
-        paths = ["--images", tmp_path / "images.csv", "--manifest", tmp_path / "run0.csv"]
+        paths = ["--images", tmp_path / "images.csv", "--test", tmp_path / "test.csv"]
         check_run([*map(str, paths), "--config", json.dumps(config), "--output", str(tmp_path / "checked.txt")])
 
     with pytest.raises(UserError, match="vae: wart: 3 folds need 3 groups in every class"):
@@ -162,5 +162,5 @@ def test_files_of_embeddings_are_checked_before_they_are_probed(tmp_path: Path) 
             source | {"attributes": [{"name": "age", "kind": "binary", "columns": ["age"]}]},
             source | {"name": "other", "id": "name", "attributes": []},
         )
-    assert "s: age needs the column 'age'" in str(error.value)
-    assert "has no column 'name'" in str(error.value)
+    assert "missing: age" in str(error.value)
+    assert "missing: name" in str(error.value)

@@ -21,7 +21,8 @@ def image_targets(table: pd.DataFrame, source: Mapping[str, Any], probe: Mapping
     groups = pd.factorize(table["cluster"] if "cluster" in table else table["md5hash"])[0].astype(np.int64)
     settings = protocol_settings(probe, seed, len(table), "fp32")
     measured = MEASURED if source["kind"] == "vae" and source.get("images", "test") == "test" else ()
-    return applicable_targets(table, groups, source, settings, source["name"], measured)
+    # Cells as text, as they are read when the source is probed.
+    return applicable_targets(table.astype(str), groups, source, settings, source["name"], measured)
 
 
 def file_mistakes(probe: Mapping[str, Any], seed: int) -> Iterator[str]:
