@@ -54,7 +54,9 @@ def test_the_worse_group_decides(minimum: float, enough: bool) -> None:
     if enough:
         require_available(table(), "fitzpatrick_scale", [1, 2], [5, 6], minimum)
     else:
-        with pytest.raises(UserError, match=r"3 of 6 light images and 1 of 4 dark images .*http-404: 3.*data.sources"):
+        with pytest.raises(
+            UserError, match=r"3 of 6 light images and 1 of 4 dark images .*http-404: 3.*data/availability.csv"
+        ):
             require_available(table(), "fitzpatrick_scale", [1, 2], [5, 6], minimum)
 
 

@@ -242,5 +242,7 @@ def test_one_class_only_is_an_error() -> None:
 def test_a_disease_with_one_class_only_says_what_to_do() -> None:
     disease = np.where(np.arange(100) < 50, 1, -1)  # known for half of the rows, of one class
     disease[3] = 0
-    with pytest.raises(UserError, match=r"disease: among the rows where tone is known.*a training fold has one class of it only"):
+    with pytest.raises(
+        UserError, match=r"disease: among the rows where tone is known.*a training fold has one class of it only"
+    ):
         probe(noise(100, 8), binary(classes(n=100)), diseases=(binary(disease, "disease"),))
