@@ -106,7 +106,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "studies" / "mine.yaml").write_text(yaml.safe_dump(mine))
     shutil.copy(folder / "studies" / "mine.yaml", folder)
     (folder / "mine").mkdir()
-    shutil.copy(folder / "metadata.csv", folder / "mine" / "metadata.csv")
+    table = pd.read_csv(folder / "metadata.csv", dtype=str)
+    codes = {"1": "12", "2": "12", "3": "34", "4": "34", "5": "56", "6": "56"}
+    given = {"DDI_ID": range(len(table)), "DDI_file": table["md5hash"] + ".jpg", "disease": table["label"]}
+    given["skin_tone"] = table["fitzpatrick_scale"].map(codes).fillna("unknown")
+    pd.DataFrame(given).to_csv(folder / "mine" / "ddi_metadata.csv", index=False)
     shutil.copytree(folder / "photographs", folder / "mine" / "images")
     return folder
 

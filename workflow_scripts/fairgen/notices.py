@@ -15,7 +15,7 @@ from typing import NamedTuple
 from snakemake_interface_logger_plugins.common import LogEvent
 
 # Such as "warning: training on cpu: ...". What stands after the kind of work is the same for jobs of all kinds.
-NOTICE = re.compile(r"^(?:note|warning): (?:\w+ (?=on ))?(.*)$", re.MULTILINE)
+NOTICE = re.compile(r"^(?:note: \w+ (?=on )|warning: (?:\w+ (?=on ))?)(.*)$", re.MULTILINE)
 BEGINNING = 1 << 16  # characters of a log; the device is chosen before anything long is said
 FIRST_LOOK = 2.0  # seconds after the start of a job; then after twice the time again and again, and at its end
 
