@@ -178,6 +178,7 @@ def test_a_probe_runs_as_the_workflow_runs_it(tmp_path: Path) -> None:
             *("--embeddings", f"{tmp_path}/x.npy", "--metadata", f"{tmp_path}/rows.csv"),
             *("--config", json.dumps({"seed": 1, "probe": probe, "source": source})),
             *("--folds", f"{tmp_path}/folds.csv", "--counts", f"{tmp_path}/counts.csv"),
+            *("--left-out", f"{tmp_path}/left_out.csv"),
         ],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

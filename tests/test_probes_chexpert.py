@@ -62,13 +62,15 @@ def run(files: Path, attributes: list[Any], diseases: list[Any], group: object) 
             *("--name", "e", "--embeddings", str(files / "x.npz"), "--metadata", str(files / "train.csv"), "--config"),
             json.dumps({"seed": 1, "probe": probe, "source": entry}, sort_keys=True),
             *("--folds", str(folder / "folds.csv"), "--counts", str(folder / "counts.csv")),
+            *("--left-out", str(folder / "left_out.csv")),
         ]
     )
     source = {"member": "e", "source": "e", "dataset": "D", "model": "M", "train_set": "", "run": 0, "unseen": False}
     rules = {"fractions": [0, 0.5], "margin": 0.01, "controls": [], "alpha": 0.05, "min_runs": 3}
-    names = ("folds", "counts", "poster", "curves", "tests", "sets", "claims")
+    (files / "probes.json").write_text(json.dumps({"embeddings": [source], "rules": rules}))
+    names = ("folds", "counts", "left-out", "poster", "curves", "tests", "sets", "claims")
     outputs = [part for name in names for part in (f"--{name}", str(files / f"probe_{name}.csv"))]
-    options = ["--folder", str(files / "probes"), "--sources", json.dumps([source]), "--config", json.dumps(rules)]
+    options = ["--folder", str(files / "probes"), "--settings", str(files / "probes.json")]
     summarise_probes([*options, *outputs])
     return pd.read_csv(files / "probe_poster.csv", dtype=str, keep_default_na=False).set_index("Task")
 
