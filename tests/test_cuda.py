@@ -171,7 +171,7 @@ def test_a_probe_runs_as_the_workflow_runs_it(tmp_path: Path) -> None:
     binary = {"kind": "binary", "columns": ["tone"], "values": {"a": "a", "b": "b"}}
     target = [binary | {"name": "tone"}]
     disease = [{"name": "disease", "kind": "binary", "columns": ["disease"], "values": {"n": "n", "y": "y"}}]
-    source = {"id": "id", "group": "patient", "attributes": target, "diseases": disease}
+    source = {"id": None, "group": "patient", "attributes": target, "diseases": disease}
     done = subprocess.run(
         [
             *(sys.executable, str(ROOT / "workflow_scripts" / "probe_embeddings.py"), "--name", "made up"),

@@ -89,7 +89,7 @@ def test_uncertainty_over_runs_and_with_a_constant_score() -> None:
 
 
 def test_ensemble_scores_leave_out_and_count_images_that_too_few_models_had_not_seen() -> None:
-    model = model_rows()
+    model = model_rows().assign(dark_share=0.5)
     ensemble = model.assign(ensemble_var=lambda table: table["mse"])
     ensemble.loc[ensemble.index[:4], "ensemble_var"] = np.nan
     table = ensemble_table([model], {"A": ensemble}, 2, 0.95, 50, np.random.default_rng(0))

@@ -25,6 +25,7 @@ WORDS = {
         "params.clusters",
         "params.design",
         "params.duplicates",
+        "params.elsewhere",
         "params.inputs",
         "params.splits",
         "input.clusters",
