@@ -15,7 +15,8 @@ from fairgen.paths import expand_paths
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
-TARGETS: dict[str, list[object]] = {"attributes": [], "diseases": []}
+TONE = {"name": "tone", "kind": "binary", "columns": ["group"]}
+TARGETS: dict[str, list[object]] = {"attributes": [TONE], "diseases": []}
 
 
 def config_with(path: str) -> dict[str, Any]:
