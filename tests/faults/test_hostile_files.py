@@ -172,6 +172,7 @@ def test_embeddings_that_do_not_fit_are_refused(case: str, tmp_path: Path, capsy
     options = ["--name", "given", "--embeddings", str(embeddings), "--metadata", str(metadata)]
     options += ["--config", json.dumps({"seed": 1, "source": source, "probe": PROBE})]
     options += ["--folds", str(tmp_path / "folds.csv"), "--counts", str(tmp_path / "counts.csv")]
+    options += ["--left-out", str(tmp_path / "left_out.csv")]
     with pytest.raises(SystemExit) as ended:
         run(lambda: probe_embeddings.main(options))
     text = str(ended.value.code)
