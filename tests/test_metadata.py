@@ -147,10 +147,10 @@ def test_a_table_from_a_spreadsheet_is_the_same_table(
 
 def test_the_line_of_a_wrong_value_is_the_one_in_the_file(tmp_path: Path) -> None:
     frame = table(qc=["two\nlines", *[""] * 5], fitzpatrick_scale=["1", "9", *["1"] * 4])
-    with pytest.raises(UserError, match="'9' in 1 row .*line 4"):
+    with pytest.raises(UserError, match=r"'9' in 1 row .*line 4"):
         read_metadata(written(frame, tmp_path))
     frame.to_parquet(tmp_path / "table.parquet")
-    with pytest.raises(UserError, match="'9' in 1 row .*row 2"):
+    with pytest.raises(UserError, match=r"'9' in 1 row .*row 2"):
         read_metadata(tmp_path / "table.parquet")
 
 

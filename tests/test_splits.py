@@ -200,7 +200,7 @@ def test_clusters_too_large_for_a_test_set_are_an_error() -> None:
     clusters = [{"md5hash": row["md5hash"], "cluster": str(number // 6)} for number, row in enumerate(table)]
     with pytest.raises(
         UserError,
-        match="a test set of 5 images .*: 5 are missing after all clusters that fit. The largest of 10 has 6 images",
+        match=r"a test set of 5 images .*: 5 are missing after all clusters that fit\. The largest of 10 has 6 images",
     ):
         draw_test(candidates_from(table, SPLITS, clusters), design(), 0)
 
