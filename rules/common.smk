@@ -231,6 +231,11 @@ def given_embeddings(member):
     return content_of([entry["embeddings"], entry["metadata"]]) if given else []
 
 
+def duplicates_option(wildcards, input):
+    """The option of a script that draws or checks, as `clusters_option`."""
+    return f"--duplicates {input.duplicates}" if input.duplicates else ""
+
+
 def clusters_option(wildcards, input):
     """The option of a script that names the clusters of near-duplicates, where the job takes them."""
     return f"--clusters {input.clusters}" if input.get("clusters") else ""

@@ -26,9 +26,7 @@ rule draw_test:
         runtime=5,
     params:
         config=design_json(),
-        duplicates=lambda wildcards, input: (
-            f"--duplicates {input.duplicates}" if input.duplicates else ""
-        ),
+        duplicates=duplicates_option,
     shell:
         "python -u {input.script:q} --images {input.images:q} {params.duplicates} --config {params.config:q}"
         " --run {wildcards.run} --output {output.manifest:q} > {log:q} 2>&1"
@@ -61,9 +59,7 @@ rule draw_train:
     params:
         config=design_json(),
         dark_share=lambda wildcards: dark_share(wildcards.train_set),
-        duplicates=lambda wildcards, input: (
-            f"--duplicates {input.duplicates}" if input.duplicates else ""
-        ),
+        duplicates=duplicates_option,
     shell:
         "python -u {input.script:q} --images {input.images:q} {params.duplicates} --config {params.config:q}"
         " --run {wildcards.run} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
@@ -92,9 +88,7 @@ rule check_run:
     params:
         script=lambda wildcards, input: script("check_run.py"),
         config=lambda wildcards, input: json.dumps(config),
-        duplicates=lambda wildcards, input: (
-            f"--duplicates {input.duplicates}" if input.duplicates else ""
-        ),
+        duplicates=duplicates_option,
     shell:
         "python -u {params.script:q} --images {input.images:q} --test {input.test:q} {params.duplicates}"
         " --config {params.config:q} --output {output:q} > {log:q} 2>&1"

@@ -142,6 +142,19 @@ def test_a_class_too_rare_for_the_folds_of_a_run_is_seen_before_training(tmp_pat
     assert (tmp_path / "checked.txt").is_file()
 
 
+def test_images_without_a_near_duplicate_are_clusters_of_their_own(tmp_path: Path) -> None:
+    images = table()
+    images.to_csv(tmp_path / "images.csv", index=False)
+    images[["md5hash"]].to_csv(tmp_path / "test.csv", index=False)
+    images[["md5hash"]][:2].assign(cluster=0).to_csv(tmp_path / "duplicates.csv", index=False)
+    tone = {"name": "tone", "kind": "binary", "columns": ["group"], "values": {"light": "light", "dark": "dark"}}
+    config = study(probe={"sources": [{"name": "vae", "kind": "vae", "attributes": [tone], "diseases": []}]})
+    paths = {"images": "images.csv", "test": "test.csv", "duplicates": "duplicates.csv", "output": "checked.txt"}
+    options = [part for name, file in paths.items() for part in (f"--{name}", str(tmp_path / file))]
+    check_run([*options, "--config", json.dumps(config)])
+    assert (tmp_path / "checked.txt").is_file()
+
+
 def test_files_of_embeddings_are_checked_before_they_are_probed(tmp_path: Path) -> None:
     ids = [f"{number:03}" for number in range(30)]
     pd.DataFrame({"id": ids, "sex": ["F", "M"] * 15}).to_csv(tmp_path / "t.csv", index=False)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from fairgen.errors import run
 from fairgen.files import write_text
+from fairgen.held_out import read_cluster_of
 from fairgen.metadata import assign_group
 from fairgen.preflight import refuse
 from fairgen.probes.preflight import image_targets
@@ -27,8 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     config, splits, probe = args.config, args.config["splits"], args.config["probe"]
     images, tested = read_table(args.images), read_table(args.test)["md5hash"]
     images["group"] = assign_group(images[splits["label"]], splits["light"], splits["dark"])
-    if args.duplicates:
-        images = images.merge(read_table(args.duplicates)[["md5hash", "cluster"]], on="md5hash", how="left")
+    cluster_of = read_cluster_of(args.duplicates)
+    # An image that is not listed is a cluster by itself.
+    images["cluster"] = [f"cluster {cluster_of[name]}" if name in cluster_of else name for name in images["md5hash"]]
     mistakes: list[str] = []
     for source in probe["sources"] if config["report"]["probes"] else []:
         if source["kind"] != "file":
