@@ -26,6 +26,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert set(planned(folder, "probe", *OPTIONS)) == {
         *(
             "make_lookalike",
+            "write_settings",
             "check_sources",
             "probe_embeddings",
             "summarise_probes",
