@@ -133,7 +133,8 @@ def outcomes(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 def test_every_rule_has_its_cases(outcomes: dict[str, Outcome], undisturbed: Path) -> None:
-    assert rules(undisturbed) - TARGETS == set(outcomes)
+    # write_settings is a line of Snakemake's own process, by the writer that all stages use.
+    assert rules(undisturbed) - TARGETS - {"write_settings"} == set(outcomes)
 
 
 @pytest.mark.parametrize(
