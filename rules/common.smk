@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.settings.enums import Quietness
 
 from fairgen.config import training_settings
-from fairgen.contents import content_sum
+from fairgen.contents import content_sums
 from fairgen.imports import imported_modules
 from fairgen.notices import follow_notices
 from fairgen.patterns import numbers_below
@@ -18,6 +18,7 @@ from fairgen.study_progress import follow_study
 TRAIN_SETS = [train_set["name"] for train_set in config["splits"]["train_sets"]]
 # The clusters of near-duplicates, where they decide on the draws.
 ISOLATED = "<results>/data/duplicates.csv" if config["splits"]["leakage"] == "isolate" else []
+MEMORY_OF_CONTENTS = Path("results") / ".contents.json"
 RUNS = [str(run) for run in range(config["splits"]["runs"])]
 
 
@@ -60,7 +61,7 @@ def imports(name):
 
 def content_of(paths):
     """What is in files of the user: an input that is large is compared by this, as a parameter, and not by its date."""
-    return [content_sum(path, Path("results") / ".contents.json") for path in paths]
+    return content_sums(paths, MEMORY_OF_CONTENTS)
 
 
 def as_json(*blocks):

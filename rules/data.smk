@@ -2,7 +2,7 @@
 # Needs: data.metadata and data.sources (or data.synthetic). Makes: data/metadata.csv, data/images.npy with
 # its index and record, data/availability.csv.
 
-from fairgen.folders import folder_fingerprint
+from fairgen.contents import images_sum
 
 SYNTHETIC = config["data"]["synthetic"]
 DOWNLOADS = "results/downloads"
@@ -24,8 +24,10 @@ USES_URLS = any("urls" in entry for entry in SOURCES)
 ARCHIVES = [ancient(entry["archive"]) for entry in SOURCES if "archive" in entry]
 ARCHIVE_SUMS = f"{DATA}/phantom/phantom.sha256" if SYNTHETIC else []
 ARCHIVE_CONTENTS = [] if SYNTHETIC else content_of(ARCHIVES)
-# New files in a folder are looked at; touched ones are not.
-FOLDERS = [folder_fingerprint(entry["folder"]) for entry in SOURCES if "folder" in entry]
+# New and replaced files in a folder are looked at; touched ones are not.
+FOLDERS = [
+    images_sum(entry["folder"], MEMORY_OF_CONTENTS) for entry in SOURCES if "folder" in entry
+]
 METADATA_IS_LOCAL = not METADATA.startswith(("http://", "https://"))
 
 

@@ -43,6 +43,7 @@ LOCAL["data"] |= {
     "metadata": "metadata.csv",
     "sources": [{"archive": "images.zip"}, {"urls": True}],
     "download": {"shards": 2},
+    "duplicates": {"embeddings": "embeddings.npz"},
 }
 
 SETS = [{"name": name, "dark_share": share} for name, share in [("A", 0.0), ("B", 0.5), ("C", 1.0), ("D", 0.25)]]
@@ -74,7 +75,7 @@ VALUES: dict[str, Any] = {
     "data.min_available": 0.4,
     "data.duplicates.threshold": 4,
     "data.duplicates.mirrored": False,
-    "data.duplicates.embeddings": "embeddings.npz",
+    "data.duplicates.embeddings": "others.npz",
     "data.duplicates.similarity": 0.9,
     "data.duplicates.list": "pairs.txt",
     "data.synthetic.n": 250,

@@ -179,6 +179,11 @@ def test_keys_without_effect_are_refused(changes: dict[str, object], message: st
         check_config(changed("probe.sources", [source(**changes)]), SCHEMA)
 
 
+def test_a_similarity_without_embeddings_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.duplicates\.similarity: has no effect without"):
+        check_config(changed("data.duplicates", {**CONFIG["data"]["duplicates"], "similarity": 0.9}), SCHEMA)
+
+
 def test_names_of_sources_and_controls_are_one_thing_each() -> None:
     with pytest.raises(UserError, match="every name may appear once; found 'e'"):
         check_config(changed("probe.sources", [source(), source()]), SCHEMA)

@@ -278,7 +278,7 @@ with atomic_path(path) as temporary:
     finally:
         server.close()
     assert outcome.status == "ok"
-    _, errors = other.communicate("go on\n", timeout=60)
+    _, errors = other.communicate("go on\n", timeout=600)
     assert other.returncode == 0, errors
     assert {path.name for path in folder.iterdir()} == {f"{HASH}.jpg"}
     assert (folder / f"{HASH}.jpg").read_bytes() == PHOTOGRAPH

@@ -20,7 +20,7 @@ from fairgen.tables import write_csv
 
 SCRIPTS = Path(fairgen.__file__).parents[1]
 N = 600
-DUPLICATES = {"threshold": 6, "mirrored": True, "embeddings": None, "similarity": 0.95, "list": None}
+DUPLICATES = {"threshold": 6, "mirrored": True, "embeddings": None, "similarity": None, "list": None}
 STAGES = {
     "find_duplicates": ["duplicates", "clusters", "thresholds", "summary"],
     "measure_tone": ["tone", "by-type", "by-atlas"],

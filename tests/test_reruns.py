@@ -9,10 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from rerun_changes import LOCAL, SOURCES, STAGES, VALUES, Config
 from workflow import PARTS, ROOT, TINY, copy_workflow, dry_runs, environment, jobs_of, planned, snakemake
+
+from fairgen.tables import read_table
 
 
 def keys(schema: Config, prefix: str = "") -> Iterator[str]:
@@ -91,7 +94,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "copy.csv").write_bytes((folder / "metadata.csv").read_bytes())
     (folder / "pairs.txt").write_text("")
-    (folder / "embeddings.npz").write_bytes(b"")
+    ids = read_table(folder / "metadata.csv")["md5hash"].to_numpy(str)
+    np.savez(folder / "embeddings.npz", md5hash=ids, embeddings=np.eye(len(ids), dtype=np.float32))
+    (folder / "others.npz").write_bytes(b"")
     (folder / "study.yaml").write_text(yaml.safe_dump(LOCAL))
     snakemake(folder, "--configfile", "study.yaml")
     return folder

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fairgen.contents import images_sum
 from fairgen.errors import UserError
-from fairgen.folders import folder_fingerprint, image_files
+from fairgen.folders import image_files
 from fairgen.image_names import names_of_ids
 from fairgen.locations import Source, UnreadableError, has_hash, read_bytes
 from fairgen.sources import locate_images, sources_from
@@ -220,14 +221,21 @@ def test_the_hash_is_that_of_the_bytes() -> None:
     assert not has_hash(b"abd", "900150983cd24fb0d6963f7d28e17f72")
 
 
-def test_a_fingerprint_follows_names_and_nothing_else(tmp_path: Path) -> None:
-    folder(tmp_path / "f", **{A: b"1", B: b"2"})
-    before = folder_fingerprint(tmp_path / "f")
-    os.utime(tmp_path / "f" / f"{A}.jpg", (1, 1))
-    (tmp_path / "f" / "notes.txt").write_bytes(b"x")
-    assert folder_fingerprint(tmp_path / "f") == before
-    (tmp_path / "f" / f"{C}.jpg").write_bytes(b"3")
-    assert folder_fingerprint(tmp_path / "f") != before
+def test_the_sum_of_a_folder_follows_names_and_bytes_and_nothing_else(tmp_path: Path) -> None:
+    images, memory = tmp_path / "f", tmp_path / "memory.json"
+    folder(images, **{A: b"1", B: b"2"})
+    sums = [images_sum(images, memory)]
+    os.utime(images / f"{A}.jpg", (1, 1))
+    (images / "notes.txt").write_bytes(b"x")
+    assert images_sum(images, memory) == sums[0]
+    assert images_sum(images, tmp_path / "none") == sums[0]
+    (images / f"{C}.jpg").write_bytes(b"3")
+    sums.append(images_sum(images, memory))
+    (images / f"{A}.jpg").write_bytes(b"4")  # as long as before: only the bytes and the date differ
+    sums.append(images_sum(images, memory))
+    (images / f"{B}.jpg").rename(images / f"{B}.jpeg")
+    sums.append(images_sum(images, memory))
+    assert len(set(sums)) == 4
 
 
 def test_folders_behind_links_are_searched(tmp_path: Path) -> None:
@@ -235,9 +243,9 @@ def test_folders_behind_links_are_searched(tmp_path: Path) -> None:
     folder(tmp_path / "disk" / "deep", **{B: b"b"})
     (tmp_path / "f" / "link").symlink_to("../disk")
     assert contents([Source(tmp_path / "f", "f")], tmp_path) == {A: [b"a"], B: [b"b"]}
-    before = folder_fingerprint(tmp_path / "f")
+    before = images_sum(tmp_path / "f", tmp_path / "memory.json")
     folder(tmp_path / "disk", **{C: b"c"})
-    assert folder_fingerprint(tmp_path / "f") != before
+    assert images_sum(tmp_path / "f", tmp_path / "memory.json") != before
 
 
 def test_no_link_leads_round_in_a_circle_and_each_image_is_met_once(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fairgen.metadata import assign_group
 from fairgen.tables import read_table, write_csv
 
 THRESHOLDS = (0, 2, 4, 6, 8, 10)
+SIMILARITY = 0.95  # where the configuration leaves it open
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     by_hash = hash_links(codes, thresholds[-1])
     links = [by_hash.within(settings["threshold"])]
     if settings["embeddings"]:
-        links.append(cosine_links(read_embeddings(Path(settings["embeddings"]), hashes), settings["similarity"]))
-    else:
-        print(f"no embeddings: similarity ({settings['similarity']}) links nothing")
+        similarity = settings["similarity"] or SIMILARITY
+        print(f"{settings['embeddings']}: embeddings link from a cosine of {similarity}")
+        links.append(cosine_links(read_embeddings(Path(settings["embeddings"]), hashes), similarity))
     if settings["list"]:
         listed, absent = read_duplicate_list(settings["list"], hashes)
         links.append(listed)

@@ -123,6 +123,9 @@ def _data_contradictions(data: dict[str, Any]) -> Iterator[str]:
             if data[key]:
                 empty = {"columns": "{}", "skin_types": "{}", "sources": "[]"}.get(key, "null")
                 yield f"data.{key}: has no effect beside data.synthetic, which replaces it; expected {empty}"
+    duplicates = data["duplicates"]
+    if duplicates["similarity"] is not None and duplicates["embeddings"] is None:
+        yield "data.duplicates.similarity: has no effect without data.duplicates.embeddings; expected null"
     if "file" in data["columns"] and any("urls" in source for source in data["sources"]):
         yield (
             "data.columns.file, data.sources: files are looked up by that column, downloads are called like their ids; "

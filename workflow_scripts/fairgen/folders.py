@@ -1,6 +1,5 @@
-"""Image files by name in a folder. Standard library only: the rule files import this."""
+"""Image files by name in a folder. Standard library only: the rule files import it."""
 
-import hashlib
 import os
 import re
 import warnings
@@ -75,9 +74,3 @@ def _identity(path: str | Path) -> tuple[int, int] | None:
 
 def _warn(what: str) -> None:
     warnings.warn(f"{what}: the images behind it, if any, count as missing", stacklevel=3)
-
-
-def folder_fingerprint(folder: str | Path) -> str:
-    """A hash of the names of the image files under `folder`: changes when images come or go, not when touched."""
-    names = sorted(os.path.relpath(path, folder) for path in image_files(folder))
-    return hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()
