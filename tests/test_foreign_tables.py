@@ -94,7 +94,7 @@ def test_gzip_is_opened_and_other_files_are_named(tmp_path: Path) -> None:
         (b"\xd0\xcf\x11\xe0" + bytes(99), r"old kind \(\.xls\).*Save it as CSV in UTF-8, as Parquet or as \.xlsx"),
         (b"PK\x03\x04" + bytes(99), "zip archive"),
         (b"PAR1 no", "Parquet file that cannot be read"),
-        (b"\x01\x00\x01\x02", "zero bytes"),
+        (b"\x01\x00\x01\x02", "a zero byte in line 1"),
     ]:
         with pytest.raises(UserError, match=word):
             read_foreign(written(tmp_path / "x.csv", content), ["id"])

@@ -72,7 +72,8 @@ def decode(path: Path, content: bytes) -> tuple[str, str]:
         word = re.search(r"\w*[^\x00-\x7f]\w*", text)
         encoding = f"Windows-1252 as it is not UTF-8; the first such word is {word[0] if word else ''!r} in line {at}"
     if "\0" in text:
-        raise UserError(f"{path}: expected a table; it holds zero bytes and is no text. {SAVE_AS}")
+        at = 1 + text[: text.index("\0")].count("\n")
+        raise UserError(f"{path}: expected a table; it holds a zero byte in line {at} and is no text. {SAVE_AS}")
     return text, encoding
 
 
