@@ -149,7 +149,7 @@ def test_an_edited_source_reruns_its_stages(local: Path, tmp_path: Path, subtest
 
 def rule_graph(study: Path, *options: str) -> dict[str, set[str]]:
     """For each rule the rules that take its products."""
-    output = snakemake(study, *options, "--rulegraph", "all", "probe")
+    output = snakemake(study, "all", "probe", *options, "--rulegraph")
     names = dict(re.findall(r'(\d+)\[label = "(\w+)', output))
     follows: dict[str, set[str]] = {name: set() for name in names.values()}
     for source, target in re.findall(r"(\d+) -> (\d+)", output):
@@ -159,7 +159,7 @@ def rule_graph(study: Path, *options: str) -> dict[str, set[str]]:
 
 def imported(study: Path, *options: str) -> dict[str, set[str]]:
     """For each library module the rules whose script imports it, as the plan of everything lists their inputs."""
-    output = snakemake(study, *options, "--dry-run", "--forceall", "all", "probe")
+    output = snakemake(study, "all", "probe", *options, "--dry-run", "--forceall")
     importers: dict[str, set[str]] = {}
     for block in re.split(r"^(?:local)?rule (?=\w+:$)", output, flags=re.MULTILINE)[1:]:
         inputs = re.search(r"^    input: (.*)$", block, flags=re.MULTILINE)
@@ -175,7 +175,7 @@ def test_an_edited_module_reruns_its_products_and_all_that_follows(
     """Of every rule all jobs: nothing between the code of a draw and a verdict is taken for what it was."""
     options = ["--configfile", "study.yaml"]
     follows, importers = rule_graph(local, *options), imported(local, *options)
-    everything = jobs_of(snakemake(local, *options, "--dry-run", "--forceall", "all", "probe"))
+    everything = jobs_of(snakemake(local, "all", "probe", *options, "--dry-run", "--forceall"))
     # What only names the code of all products runs with each.
     of_all = {"record_provenance"} | follows["record_provenance"]
     calls = []
@@ -183,7 +183,7 @@ def test_an_edited_module_reruns_its_products_and_all_that_follows(
         folder = twin(local, tmp_path / str(number))
         with (folder / "workflow_scripts" / module).open("a") as file:
             file.write("\n# a comment\n")
-        calls.append((folder, [*options, "all", "probe"]))
+        calls.append((folder, ["all", "probe", *options]))
     targets = {"all", "probe"}
     for (module, first), output in zip(importers.items(), dry_runs(calls), strict=True):
         reached, queue = set(), [*(first - {"record_provenance"}), *of_all]
