@@ -155,6 +155,27 @@ def test_images_without_a_near_duplicate_are_clusters_of_their_own(tmp_path: Pat
     assert (tmp_path / "checked.txt").is_file()
 
 
+def test_a_batch_of_one_image_at_one_pixel_is_refused_before_training(tmp_path: Path) -> None:
+    # 16 pixels and four stages leave one pixel; 120 rows have 40 of each group, so sets of 20 beside tests of 20.
+    images = table()
+    images.to_csv(tmp_path / "images.csv", index=False)
+    images[["md5hash"]].to_csv(tmp_path / "test.csv", index=False)
+    names = {"images": "images.csv", "test": "test.csv", "output": "checked.txt"}
+    options = [part for name, file in names.items() for part in (f"--{name}", str(tmp_path / file))]
+
+    def check_batches(batch_size: int, **model: object) -> None:
+        changed = study(train={"batch_size": batch_size}, model=model, report={"probes": False})
+        check_run([*options, "--config", json.dumps(changed)])
+
+    for batch_size in (1, 19):
+        with pytest.raises(UserError, match=f"last batch of 20 images, {batch_size} at a time, has one image"):
+            check_batches(batch_size)
+        check_batches(batch_size, norm="group")
+        check_batches(batch_size, multipliers=[1, 1, 1])
+    check_batches(18)
+    check_batches(20)
+
+
 def test_files_of_embeddings_are_checked_before_they_are_probed(tmp_path: Path) -> None:
     ids = [f"{number:03}" for number in range(30)]
     pd.DataFrame({"id": ids, "sex": ["F", "M"] * 15}).to_csv(tmp_path / "t.csv", index=False)

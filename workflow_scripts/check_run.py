@@ -1,4 +1,4 @@
-"""Say which targets of the probes cannot be probed on the images of a run, before its models are trained."""
+"""Say what of a run cannot be trained or probed on the images that are there, before its models are trained."""
 
 import argparse
 import json
@@ -7,13 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from fairgen.errors import run
-from fairgen.files import write_text
+from fairgen.errors import UserError, run
+from fairgen.files import read_rows, write_text
 from fairgen.held_out import read_cluster_of
 from fairgen.metadata import assign_group
+from fairgen.model import Architecture
 from fairgen.preflight import refuse
 from fairgen.probes.preflight import image_targets
+from fairgen.splits import available, candidates_from, design_from, feasible_train_size
 from fairgen.tables import read_table
+from fairgen.training import Recipe, require_variance
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,6 +35,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     # An image that is not listed is a cluster by itself.
     images["cluster"] = [f"cluster {cluster_of[name]}" if name in cluster_of else name for name in images["md5hash"]]
     mistakes: list[str] = []
+    clusters = read_rows(args.duplicates) if args.duplicates else None
+    counts = available(candidates_from(read_rows(args.images), splits, clusters))
+    size = feasible_train_size(design_from(config["seed"], splits), counts)
+    recipe = Recipe.from_config(config["train"], config["loss"])
+    try:
+        require_variance(Architecture.from_config(config["model"]), recipe, config["data"]["image_size"], size)
+    except UserError as error:
+        mistakes.append(str(error))
     for source in probe["sources"] if config["report"]["probes"] else []:
         if source["kind"] != "file":
             found = image_targets(_rows(source, images, tested), source, probe, config["seed"])
@@ -39,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for target, role, reason in found.left_out:
                 print(f"{source['name']}: will not be probed: {target} ({role}): {reason}")
     refuse(mistakes, "before the models of this run are trained")
-    write_text("the targets of the probes are on the images of this run\n", args.output)
+    write_text("the images of this run can be trained on and probed\n", args.output)
 
 
 def _rows(source: Mapping[str, Any], images: pd.DataFrame, tested: pd.Series) -> pd.DataFrame:

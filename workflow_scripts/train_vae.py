@@ -36,7 +36,7 @@ from fairgen.images import read_images, read_names, rows_of
 from fairgen.model import VAE, Architecture, parameter_count
 from fairgen.perceptual import load_perceptual_loss
 from fairgen.seeds import derive_seed
-from fairgen.training import Recipe, train
+from fairgen.training import Recipe, require_variance, train
 from fairgen.watching import Watch
 from fairgen.weights import save_weights
 
@@ -62,6 +62,7 @@ def train_one(args: argparse.Namespace) -> None:
     seed = derive_seed(config["seed"], "train", args.train_set, args.run)
     architecture = Architecture.from_config(config["model"])
     recipe = Recipe.from_config(config["train"], config["loss"])
+    require_variance(architecture, recipe, images.shape[1], len(images))
     torch.manual_seed(derive_seed(seed, "weights"))
     model = VAE(architecture)
     record = {

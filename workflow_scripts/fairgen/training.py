@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fairgen.adam import Adam
 from fairgen.errors import UserError
-from fairgen.model import VAE, kl_divergence
+from fairgen.model import VAE, Architecture, kl_divergence
 from fairgen.perceptual import PerceptualLoss
 from fairgen.seeds import derive_seed, generator
 
@@ -40,6 +40,25 @@ class Recipe:
         return cls(
             **{key: train[key] for key in ("epochs", "batch_size", "learning_rate", "clip_norm", "flip")},
             **{key: loss[key] for key in ("kl_scale", "feature_scale")},
+        )
+
+
+def require_variance(architecture: Architecture, recipe: Recipe, side: int, n: int) -> None:
+    """Raise a `UserError` where batch normalisation meets one value of a channel: a batch of one image at one pixel.
+
+    Args:
+        architecture: of the network.
+        recipe: its batch size.
+        side: of the images, in pixels.
+        n: images of the training set.
+    """
+    pixels = architecture.latent_shape(side)[1]
+    last = n % recipe.batch_size or min(n, recipe.batch_size)
+    if architecture.norm == "batch" and pixels == 1 and last == 1:
+        raise UserError(
+            f"train.batch_size, model.norm: the last batch of {n:,} images, {recipe.batch_size} at a time, has one "
+            f"image, and {len(architecture.multipliers)} stages leave one pixel of {side} a side; batch normalisation "
+            "expects at least two values of a channel and would find one."
         )
 
 
