@@ -59,6 +59,7 @@ def configure(folder: Path, **changes: object) -> None:
         "synthetic": None,
         **changes,
     }
+    config["splits"] |= {"test_size": 10, "train_size": 10}  # of the 20 images of each group
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
 
 
