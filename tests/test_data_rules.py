@@ -86,13 +86,13 @@ def test_nothing_is_fetched_or_done_twice(project: Path, server: Server) -> None
     assert sum(server.requests.values()) == 30
     assert (project / "results" / "tiny" / "data" / "images.json").read_bytes() != record
 
-    # Asking for more than there is stops at the gate, with what to do; the table of what is missing stays.
+    # Asking for more than there is stops at the gate, with what is missing and why; the table of what is missing stays.
     configure(project, min_available=0.9)
     assert set(planned(project, "data", "--configfile", "study.yaml")) >= {"check_images"}
     assert "pack_images" not in planned(project, "data", "--configfile", "study.yaml")
     output = snakemake(project, "data", "--configfile", "study.yaml", check=False)
     assert "too few photographs" in output
-    assert "data.sources" in output
+    assert "(http-404: 9)" in output
     assert statuses(project)
 
 
