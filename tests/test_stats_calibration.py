@@ -22,11 +22,13 @@ def null_rates() -> pd.DataFrame:
     return rates(outcomes).set_index("outcome")
 
 
+@pytest.mark.slow
 def test_naive_test_finds_gaps_that_are_not_there(null_rates: pd.DataFrame) -> None:
     """Runs that share half of their dark images are taken for independent: far more than 5 % false alarms."""
     assert (null_rates.loc[[f"reject naive t {name}" for name in "ABC"], "low"] > 0.05).all()
 
 
+@pytest.mark.slow
 def test_corrected_test_and_bootstrap_do_not(null_rates: pd.DataFrame) -> None:
     names = [
         f"reject {kind} {name}"
@@ -36,6 +38,7 @@ def test_corrected_test_and_bootstrap_do_not(null_rates: pd.DataFrame) -> None:
     assert (null_rates.loc[names, "low"] <= 0.05).all()
 
 
+@pytest.mark.slow
 def test_intervals_cover(null_rates: pd.DataFrame) -> None:
     kinds = ("corrected t", "bootstrap", "ratio, Fieller", "standardised", "colour shift", "pooled condition")
     names = [f"cover {kind} {name}" for kind in kinds for name in "ABC"]
@@ -43,6 +46,7 @@ def test_intervals_cover(null_rates: pd.DataFrame) -> None:
     assert (null_rates.loc[names, "rate"] >= 0.85).all()
 
 
+@pytest.mark.slow
 def test_no_false_verdicts(null_rates: pd.DataFrame) -> None:
     claims = [
         f"verdict {claim}: {verdict}" for claim in ("C2", "C3", "C5") for verdict in ("supported", "contradicted")
@@ -57,6 +61,7 @@ def test_crossing_point_is_covered() -> None:
     assert sum(bool(one["cover crossing"]) for one in outcomes) >= 17
 
 
+@pytest.mark.slow
 def test_only_the_interval_for_shared_images_covers_where_these_decide_on_the_error() -> None:
     """Two runs share 80 % of their training images, and a third of the error (SD) depends on them."""
     truth = Truth(n_light=400, n_dark=150, test_size=20, train_size=120, runs=6, training=0.3, shares={"C": 1.0})

@@ -208,7 +208,7 @@ STUDIES = st.builds(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(STUDIES)
 @example(Study(atlases="group"))
 @example(Study(labels="one", pool=(20, 20), tested=12, runs=3))
@@ -225,7 +225,7 @@ def test_any_study_has_every_table_and_a_reason_for_what_is_missing(study: Study
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(STUDIES)
 def test_many_studies_have(study: Study) -> None:
     check(study)

@@ -203,6 +203,7 @@ def test_a_report_without_patients_holds_no_bitmap(study: Path) -> None:
     assert not any(b"<image" in base64.b64decode(content) for _, content in pictures)
 
 
+@pytest.mark.slow
 def test_tables_are_the_same_bytes_from_scratch(finished: Path, repository: Path) -> None:
     snakemake(repository, "stats", "--configfile", "tiny.yaml")
     tables = sorted(path.name for path in (repository / "results/tiny/tables").iterdir())
