@@ -63,7 +63,7 @@ def test_the_recipe_ends_in_a_report(mine: Path) -> None:
     assert len(tables["tone_by_atlas"]) == 0
     assert set(tables["availability"]["by"]) == {"fitzpatrick_scale", "group", "label"}
     assert set(tables["prevalence"]["level"]) == {"fine"}
-    assert set(tables["probe_counts"]["target"]) == {"tone"}
+    assert set(tables["probe_counts"]["target"]) == {"(all)", "tone"}
     left_out = tables["probe_left_out"].set_index("target")["reason"]
     assert left_out["atlas"] == "the data hold one atlas (unknown)"
     assert left_out["malignant"] == left_out["three-class"] == "the data have no three_partition_label"
