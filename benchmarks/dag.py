@@ -23,15 +23,15 @@ import yaml
 ROOT = Path(__file__).parents[1]
 # A product of each rule that makes most of the jobs.
 TARGETS = {
-    "make_splits": "results/scale/splits/run0.csv",
+    "draw_train": "results/scale/splits/run0/train_d00.csv",
     "train_vae": "results/scale/runs/d00/run0/model.safetensors",
     "evaluate_vae": "results/scale/runs/d00/run0/evaluation.parquet",
     "probe_embeddings": "results/scale/probes/vae.d00.run0/folds.csv",
 }
 DRY_RUN = ["--dry-run", "--workflow-profile", "none", "--cores", "1"]
 
-# One job per model for training, evaluation and probe, one per run for the draw, two per training set for its design
-# and the ensemble, and the tables over all of them.
+# One job per model for its draw, training, evaluation and probe, two per run for its test sets and their check, one per
+# training set for the ensemble, and the tables over all of them.
 BARE = r"""
 RUNS = range({runs})
 SETS = [f"d{{share:02d}}" for share in range({shares})]
@@ -53,33 +53,44 @@ wildcard_constraints:
 IMAGES = ["results/scale/data/images.npy", "results/scale/data/images.csv"]
 RECORD = "results/scale/data/images.json"
 DUPLICATES = "results/scale/data/duplicates.csv"
-MANIFEST = "results/scale/splits/run{{run}}.csv"
-SUM = "results/scale/splits/run{{run}}.sha256"
+KINDS = ["csv", "sha256"]
+TEST = expand("results/scale/splits/run{{run}}/test.{{kind}}", kind=KINDS, allow_missing=True)
+TRAIN = expand("results/scale/splits/run{{run}}/train_{{train_set}}.{{kind}}", kind=KINDS, allow_missing=True)
+CHECKED = "results/scale/checks/run{{run}}.txt"
+RECORDS = ["results/scale/runs/{{train_set}}/run{{run}}/" + name for name in ("run.json", "model.safetensors")]
 FEATURES = "results/scale/perceptual/vgg19.safetensors"
-MANIFESTS = expand(MANIFEST, run=RUNS)
 TABLES = expand("results/scale/tables/{{table}}.csv", table=SMALL)
 
 rule all:
-    input: MANIFESTS, expand(SUM, run=RUNS), TABLES, "results/scale/report.html"
+    input: TABLES, "results/scale/report.html"
 
 rule data:
     output: IMAGES, RECORD, DUPLICATES, FEATURES
     shell: "touch {{output}}"
 
-rule make_splits:
-    input: sources({make_splits}), RECORD, IMAGES[1]
-    output: MANIFEST, SUM
-    log: "results/scale/logs/make_splits/run{{run}}.log"
-    benchmark: "results/scale/benchmarks/make_splits/run{{run}}.tsv"
+rule draw_test:
+    input: sources({draw_train}), RECORD, IMAGES[1]
+    output: TEST
+    log: "results/scale/logs/draw_test/run{{run}}.log"
+    benchmark: "results/scale/benchmarks/draw_test/run{{run}}.tsv"
     shell: "touch {{output}}"
 
-rule record_design:
-    input: sources(2)
-    output: "results/scale/splits/{{train_set}}.json"
+rule draw_train:
+    input: sources({draw_train}), RECORD, IMAGES[1], TEST[0]
+    output: TRAIN
+    log: "results/scale/logs/draw_train/{{train_set}}.run{{run}}.log"
+    benchmark: "results/scale/benchmarks/draw_train/{{train_set}}.run{{run}}.tsv"
+    shell: "touch {{output}}"
+
+rule check_run:
+    input: IMAGES[1], TEST[0]
+    output: CHECKED
+    log: "results/scale/logs/check_run/run{{run}}.log"
+    benchmark: "results/scale/benchmarks/check_run/run{{run}}.tsv"
     shell: "touch {{output}}"
 
 rule train_vae:
-    input: sources({train_vae}), IMAGES, RECORD, FEATURES, MANIFEST, SUM, "results/scale/splits/{{train_set}}.json"
+    input: sources({train_vae}), IMAGES, RECORD, FEATURES, TRAIN, CHECKED
     output:
         "results/scale/runs/{{train_set}}/run{{run}}/model.safetensors",
         "results/scale/runs/{{train_set}}/run{{run}}/history.csv",
@@ -90,8 +101,7 @@ rule train_vae:
 
 rule evaluate_vae:
     input:
-        sources({evaluate_vae}), IMAGES, FEATURES, MANIFEST,
-        "results/scale/runs/{{train_set}}/run{{run}}/model.safetensors",
+        sources({evaluate_vae}), IMAGES, RECORD, FEATURES, TEST, TRAIN, RECORDS,
     output:
         "results/scale/runs/{{train_set}}/run{{run}}/evaluation.parquet",
         "results/scale/runs/{{train_set}}/run{{run}}/embeddings.npz",
@@ -112,8 +122,8 @@ rule probe_embeddings:
 
 rule ensemble:
     input:
-        sources({evaluate_vae}), IMAGES, MANIFESTS,
-        expand("results/scale/runs/{{train_set}}/run{{run}}/model.safetensors", run=RUNS, allow_missing=True),
+        sources({evaluate_vae}), IMAGES, RECORD,
+        expand(TRAIN + RECORDS, run=RUNS, allow_missing=True),
     output: "results/scale/runs/{{train_set}}/ensemble.parquet"
     shell: "touch {{output}}"
 
@@ -186,7 +196,7 @@ def compare(folder: Path, runs: int, shares: int) -> dict[str, float]:
     (fairgen / "config.yaml").write_text(yaml.safe_dump(config))
     jobs, seconds, memory = dry_run(fairgen)
     # What surrounds the models: the same number of small jobs, as many of them over all models, as many sources.
-    small = jobs - runs - 3 * runs * shares - 2 * shares - 3
+    small = jobs - 2 * runs - 4 * runs * shares - shares - 3
     sources = {rule: sources_of(fairgen, rule, target) for rule, target in TARGETS.items()}
     (bare / "workflow_scripts" / "fairgen").mkdir(parents=True)
     for number in range(max(sources.values())):
