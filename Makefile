@@ -19,7 +19,7 @@ verify: setup
 	@$(BIN)/python workflow_scripts/verify_study.py results/$(STUDY)
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # What takes minutes: with the workflow on a Slurm of its own (tests/slurm/cluster says what that needs) and the report in
 # Chromium.

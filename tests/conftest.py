@@ -21,13 +21,6 @@ with suppress(ModuleNotFoundError):
     settings.load_profile("patient")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several test processes, each file goes to one of them, and all that takes the finished study to one."""
-    for item in items:
-        shared = "finished" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("finished" if shared else item.path.stem))
-
-
 @pytest.fixture
 def server() -> Iterator["Server"]:
     """A web server that does everything servers do wrong."""
