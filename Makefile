@@ -18,13 +18,16 @@ show: setup
 verify: setup
 	@$(BIN)/python workflow_scripts/verify_study.py results/$(STUDY)
 
+# Each file of tests goes to one of as many processes as there are cores.
+PARALLEL := --numprocesses auto --dist loadfile
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # What takes minutes: with the workflow on a Slurm of its own (tests/slurm/cluster says what that needs) and the report in
-# Chromium.
+# Chromium. What is thrown at the study on purpose counts its cases and runs two at a time by itself.
 test-slow: setup
-	$(BIN)/python -m pytest -m "slow or slurm or browser or faults"
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow or slurm or browser"
+	$(BIN)/python -m pytest -m faults
 
 lint: setup
 	$(BIN)/ruff check .
