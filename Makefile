@@ -18,15 +18,15 @@ show: setup
 verify: setup
 	@$(BIN)/python workflow_scripts/verify_study.py results/$(STUDY)
 
-# Each file of tests goes to one of as many processes as there are cores.
-PARALLEL := --numprocesses auto --dist loadfile
+# Each file of tests goes to one of as many processes as there are cores, and each of these computes with one thread.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 test: setup
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(TESTS)
 
 # What takes minutes: with the workflow on a Slurm of its own (tests/slurm/cluster says what that needs) and the report in
 # Chromium. What is thrown at the study on purpose counts its cases and runs two at a time by itself.
 test-slow: setup
-	$(BIN)/python -m pytest $(PARALLEL) -m "slow or slurm or browser"
+	$(TESTS) -m "slow or slurm or browser"
 	$(BIN)/python -m pytest -m faults
 
 lint: setup
