@@ -150,7 +150,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     often = rule.read_text().replace("--threads {threads}", "--threads {threads} --checkpoint-seconds 0")
     assert often != rule.read_text()
     rule.write_text(often)
-    needed = ["splits", "results/tiny/splits/B.json", "results/tiny/perceptual/vgg19.safetensors"]
+    needed = ["splits", "results/tiny/checks/run0.txt", "results/tiny/perceptual/vgg19.safetensors"]
     snakemake(folder, "--configfile", "tiny.yaml", "--", *needed)
     return folder
 

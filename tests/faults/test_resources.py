@@ -14,7 +14,7 @@ from workflow import planned, snakemake
 from fairgen.errors import UserError, run
 
 # One for each way in which products are written.
-STAGES = ["fetch_metadata", "pack_images", "make_splits", "train_vae", "evaluate_vae", "estimate_gaps", "plot_gaps"]
+STAGES = ["fetch_metadata", "pack_images", "draw_train", "train_vae", "evaluate_vae", "estimate_gaps", "plot_gaps"]
 NUMBERS = ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ENOMEM"]
 needs_mounts = pytest.mark.skipif(not may_mount(), reason="needs the right to mount")
 
