@@ -42,6 +42,7 @@ LOCAL = {
         "image_size": 16,
         "download": {"shards": 2},
     },
+    "splits": {"test_size": 20, "train_size": 24, "min_train_size": 8},  # what those images can fill
     "probe": {"lookalike": {"patients": 60, "features": 8}},
 }
 LOCAL_TARGETS = ["results/local/data/downloads/shard0.csv", "results/local/lookalike/mimic.csv"]
