@@ -133,6 +133,5 @@ def test_a_study_copied_elsewhere_is_finished_there(undisturbed: Path, tmp_path:
     folder = tmp_path / "elsewhere"
     shutil.copytree(undisturbed, folder)
     assert planned(folder, "all", "--configfile", "tiny.yaml") == {}
-    assert str(undisturbed) not in "".join(
-        path.read_text() for path in (folder / "results").rglob("[!.]*.json")
-    )  # .contents.json remembers files by where they lie
+    # .contents.json remembers files by where they lie.
+    assert str(undisturbed) not in "".join(path.read_text() for path in (folder / "results").rglob("[!.]*.json"))
