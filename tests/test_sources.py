@@ -238,6 +238,18 @@ def test_the_sum_of_a_folder_follows_names_and_bytes_and_nothing_else(tmp_path: 
     assert len(set(sums)) == 4
 
 
+def test_what_cannot_be_read_has_a_name_and_no_bytes(tmp_path: Path) -> None:
+    images, memory = tmp_path / "f", tmp_path / "memory.json"
+    folder(images, **{A: b"1"})
+    (images / f"{B}.jpg").symlink_to("nowhere")
+    os.mkfifo(images / f"{C}.jpg")  # to read it would wait for ever
+    before = images_sum(images, memory)
+    assert images_sum(images, memory) == before
+    (images / f"{B}.jpg").unlink()
+    (images / f"{B}.jpg").write_bytes(b"2")
+    assert images_sum(images, memory) != before
+
+
 def test_folders_behind_links_are_searched(tmp_path: Path) -> None:
     folder(tmp_path / "f", **{A: b"a"})
     folder(tmp_path / "disk" / "deep", **{B: b"b"})

@@ -45,7 +45,10 @@ LOCAL = {
     "splits": {"test_size": 20, "train_size": 24, "min_train_size": 8},  # what those images can fill
     "probe": {"lookalike": {"patients": 60, "features": 8}},
 }
-LOCAL_TARGETS = ["results/local/data/downloads/shard0.csv", "results/local/lookalike/mimic.csv"]
+LOCAL_TARGETS = [
+    *("results/local/data/downloads/shard0.csv", "results/local/lookalike/mimic.csv"),
+    "results/local/checks/sources.txt",
+]
 # How long a training took is in its record, and the sum of that in the study's.
 MEASURED = {"seconds", "images_per_second", "peak_memory_mb"}
 

@@ -1,12 +1,14 @@
 """The content of files that the user gives, however many and large. The rule files import this.
 
 A file is read again only when its size or date is another than the file `memory` says, so planning a study costs no
-time, and a touched file costs one reading and no job.
+time, and a touched file costs one reading and no job. The memory names files as the configuration does: a study that
+is copied elsewhere takes it along.
 """
 
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -41,23 +43,29 @@ def _joined(files: Iterable[str], folder: str | Path, sums: dict[str, str]) -> s
 
 
 def _file_sums(files: Iterable[str], memory: Path) -> dict[str, str]:
+    """The sum of each file by its name; empty where nothing can be read: a link to nothing, a pipe, no permission."""
     try:
         known = json.loads(memory.read_text("utf-8"))
     except (OSError, ValueError):  # none yet, or another process writes it
         known = {}
-    found = {}
-    learned = False
-    for file in files:
-        status = os.stat(file)
-        stamp, name = [status.st_size, status.st_mtime_ns], os.path.abspath(file)
-        if known.get(name, {}).get("stamp") != stamp:
-            from fairgen.files import sha256_of  # noqa: PLC0415 (its NumPy would delay planning)
+    stamps = {file: _stamp(file) for file in files}
+    changed = {file: stamp for file, stamp in stamps.items() if stamp and known.get(file, {}).get("stamp") != stamp}
+    if changed:
+        from fairgen.files import sha256_of, write_json  # noqa: PLC0415 (its NumPy would delay planning)
 
-            known[name] = {"stamp": stamp, "sha256": sha256_of(file)}
-            learned = True
-        found[file] = known[name]["sha256"]
-    if learned:
-        from fairgen.files import write_json  # noqa: PLC0415
-
+        for file, stamp in changed.items():
+            try:
+                known[file] = {"stamp": stamp, "sha256": sha256_of(file)}
+            except OSError:
+                known.pop(file, None)
         write_json(known, memory)
-    return found
+    return {file: known[file]["sha256"] if stamp and file in known else "" for file, stamp in stamps.items()}
+
+
+def _stamp(file: str) -> list[int] | None:
+    """Size and date of a regular file; None: it is no such file."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns] if stat.S_ISREG(status.st_mode) else None
