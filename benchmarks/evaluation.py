@@ -15,35 +15,31 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
+from study_options import read_study
 from train_step import Ours
 
-from fairgen.devices import choose_precision
+from fairgen.devices import choose_precision, place
 from fairgen.evaluation import evaluate, sample_prior
 from fairgen.model import Architecture
+from fairgen.perceptual import PerceptualLoss
 from fairgen.tone import measure_tone
 from fairgen.training import Recipe
 from fairgen.vgg19 import random_weights
 
-ROOT = Path(__file__).parents[1]
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--study", type=Path, help="overlay, such as studies/pilot.yaml")
+    parser.add_argument("--study", help="overlay, such as studies/pilot.yaml")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--images", type=int, default=16, help="measured on each side; one training batch")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
 
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    if args.study:
-        for block, values in yaml.safe_load(args.study.read_text()).items():
-            config[block] = config[block] | values if isinstance(values, dict) else values
+    config = read_study(args.study)
     splits, n, device = config["splits"], args.images, torch.device(args.device)
     precision = choose_precision(config["train"]["precision"], device)
     architecture = Architecture.from_config(config["model"])
@@ -53,10 +49,11 @@ def main() -> None:
     config["train"] |= {"batch_size": n, "epochs": 1}
     recipe = Recipe.from_config(config["train"], config["loss"])
     trainer = Ours(architecture, random_weights(0), torch.from_numpy(pixels), recipe, device, precision)
+    perceptual = place(PerceptualLoss(random_weights(0), False), device)  # in fp32, as evaluations take it
 
     def test() -> None:
         evaluate(
-            trainer.model.eval(), pixels, [str(i) for i in range(n)], trainer.perceptual.float(), seed=0,
+            trainer.model.eval(), pixels, [str(i) for i in range(n)], perceptual, seed=0,
             samples=config["evaluate"]["samples"], batch_size=n, device=device, workers=args.threads,
         )  # fmt: skip
 
@@ -76,7 +73,7 @@ def main() -> None:
     print(f"a model: training {whole:.0f} s, evaluation {part:.0f} s, training / evaluation {whole / part:.1f}")
 
 
-def seconds(run: Callable[[], None], repeats: int = 2) -> float:
+def seconds(run: Callable[[], object], repeats: int = 2) -> float:
     """The faster of `repeats` calls after one to warm up."""
     run()
     times = []

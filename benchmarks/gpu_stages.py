@@ -157,8 +157,8 @@ def profile(check: Check) -> Lines:
     shapes = {"conv_in": (3, width, 3), "conv_out": (width, 3, 5), "first of VGG19": (3, 64, 3)}
     for name, (inputs, outputs, kernel) in shapes.items():
         for padded in (False, True):
-            sizes = [8 if padded and channels == 3 else channels for channels in (inputs, outputs)]
-            yield {"what": f"{name}, {sizes[0]} to {sizes[1]} channels", **convolution(check, *sizes, kernel)}
+            read, given = (8 if padded and channels == 3 else channels for channels in (inputs, outputs))
+            yield {"what": f"{name}, {read} to {given} channels", **convolution(check, read, given, kernel)}
 
 
 def convolution(check: Check, inputs: int, outputs: int, kernel: int) -> dict[str, float]:
@@ -287,7 +287,7 @@ def probes(check: Check) -> Lines:
     sizes = [((1000, 64), 10, (0.0, 0.1, 0.5), 20), ((60_000, 1376), 2, (0.0, 0.5), 4)]
     for (n, d), folds, shares, epochs in [((300, 16), 2, (0.0, 0.5), 2)] if check.tiny else sizes:
         x, y = dense_task(n, d, 3.0, np.random.default_rng(0))
-        parts = make_folds(np.arange(n), y, np.arange(n), 10, 0, False, "task")[:folds]
+        parts = make_folds(np.arange(n), y, np.arange(n), 10, 0, False, "task", ["0", "1"])[:folds]
         order = np.random.default_rng(0).permutation(d)
         kept = [[kept_after(order[: removed_count(share, d)], d) for share in shares]] * folds
         reference: list[float] = []
@@ -307,11 +307,12 @@ def compiled(check: Check) -> Lines:
     plain, trainer = check.trainer(check.precision), check.trainer(check.precision)
     trainer.model.load_state_dict(plain.model.state_dict())
     # On a processor it is only followed, not compiled: that would take minutes.
-    options = {} if check.device.type == "cuda" else {"backend": "eager"}
-    trainer.model.compile(**options)
+    backend = "inductor" if check.device.type == "cuda" else "eager"
+    trainer.model.compile(backend=backend)
     if trainer.perceptual is not None:
         # Not its forward: that takes a gradient inside, which the compiler cannot follow.
-        trainer.perceptual.mean_over_layers = torch.compile(trainer.perceptual.mean_over_layers, **options)
+        compiled_mean = torch.compile(trainer.perceptual.mean_over_layers, backend=backend)
+        trainer.perceptual.mean_over_layers = compiled_mean  # type: ignore[method-assign]
     expected = plain.step()
     begun = time.perf_counter()
     found = trainer.step()

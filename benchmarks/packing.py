@@ -99,7 +99,9 @@ def picture(seed: int, detail: int = 160) -> Image.Image:
 def jpeg(image: Image.Image, side: int, quality: int) -> bytes:
     scale = side / min(image.size)
     buffer = io.BytesIO()
-    resized = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)), Image.BICUBIC)
+    resized = image.convert("RGB").resize(
+        (round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC
+    )
     resized.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
@@ -120,7 +122,7 @@ def plain_loop(folder: Path) -> tuple[float, float]:
         image = Image.open(path).convert("RGB")
         scale = SIDE / min(image.size)
         image = image.resize(
-            (max(SIDE, round(image.width * scale)), max(SIDE, round(image.height * scale))), Image.BILINEAR
+            (max(SIDE, round(image.width * scale)), max(SIDE, round(image.height * scale))), Image.Resampling.BILINEAR
         )
         left, top = (image.width - SIDE) // 2, (image.height - SIDE) // 2
         out[row] = np.asarray(image.crop((left, top, left + SIDE, top + SIDE)))

@@ -30,11 +30,11 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from fairgen.devices import make_deterministic, peak_memory_mb
-from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks
+from fairgen.probes.batched_mlp import MLPSettings, fit_networks
 from fairgen.probes.folds import Fold, make_folds
 from fairgen.probes.jobs import fit_scaling
 from fairgen.probes.layout import parameter_count
-from fairgen.probes.networks import predict
+from fairgen.probes.networks import Labels, Network, predict
 from fairgen.probes.protocol import ProtocolSettings, probe_attribute
 from fairgen.probes.ranking import kept_after, removed_count
 from fairgen.probes.settings import protocol_settings
@@ -75,7 +75,8 @@ def sklearn_folds(
         seed: of the first network, the others count on: one lucky start shall not decide for all of them.
         threads: of its matrix products; None: all, as it comes.
     """
-    aucs, trained = [], 0
+    aucs: list[float] = []
+    trained = 0
     for fold, kept_columns in zip(folds, removals, strict=True):
         for kept in kept_columns:
             center, inverse = fit_scaling(x[fold.fitting])
@@ -109,7 +110,8 @@ def batched_folds(
         HIDDEN, weight_decay=0.0, batch_size=BATCH, max_epochs=epochs, patience=PATIENCE, monitor="accuracy",
         precision=precision,  # type: ignore[arg-type]
     )  # fmt: skip
-    tests, networks = [], []
+    tests: list[np.ndarray] = []
+    networks: list[Network] = []
     for fold, kept_columns in zip(folds, removals, strict=True):
         center, inverse = fit_scaling(x[fold.fitting])
         for kept in kept_columns:

@@ -78,7 +78,7 @@ def write_study(folder: Path, runs: int) -> None:
     rng = np.random.default_rng(1)
     first = []
     for model in simulate_models(truth, rng):
-        name, share, run = model.loc[0, ["train_set", "dark_share", "run"]]
+        name, share, run = str(model["train_set"][0]), float(model["dark_share"][0]), int(model["run"][0])
         part = results / "runs" / name / f"run{run}"
         rows = completed(model, rng)
         write_parquet(rows, part / "evaluation.parquet")
@@ -171,7 +171,7 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     write_json(parts | {"code": code}, results / "provenance.json")
     by = [("fitzpatrick_scale", -1), *(("fitzpatrick_scale", kind) for kind in range(1, 7)), ("group", "light")]
     by += [("group", "dark"), ("atlas", "dermaamin"), *(("label", f"condition {i:02d}") for i in range(12))]
-    counts = {"n": 100, "ok": 90, "share_ok": 0.9, "reasons": "missing: 10"}
+    counts: dict[str, Any] = {"n": 100, "ok": 90, "share_ok": 0.9, "reasons": "missing: 10"}
     write_csv(
         pd.DataFrame(by, columns=["by", "value"]).astype(str).assign(**counts), results / "tables" / "availability.csv"
     )

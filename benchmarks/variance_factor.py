@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -153,7 +154,9 @@ def coverage(values: np.ndarray, true: float, factor: float) -> tuple[int, int]:
     return int(np.sum(np.abs(values.mean(axis=1) - true) <= half)), len(values)
 
 
-def rows(scenario: str, statistic: str, values: np.ndarray, true: float, factors: Mapping[str, float]) -> list[dict]:
+def rows(
+    scenario: str, statistic: str, values: np.ndarray, true: float, factors: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """One row of the table per factor."""
     table = []
     for name, factor in factors.items():
@@ -184,8 +187,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 table += rows(means.name, statistic, values, true, chosen)
         for probes in PROBES:
             studies = args.probes // 3 if probes.unseen else args.probes
-            jobs = pool.map(partial(simulate_probes, probes), range(studies), chunksize=5)
-            scores = np.stack(list(tqdm(jobs, total=studies, desc=probes.name)))
+            scored = pool.map(partial(simulate_probes, probes), range(studies), chunksize=5)
+            scores = np.stack(list(tqdm(scored, total=studies, desc=probes.name)))
             # Not known in closed form with probes fitted on few images: the mean of all studies, within 0.0003.
             true = float(scores.mean()) if probes.distance else 0.5
             table += rows(probes.name, "AUC over runs", scores.mean(axis=2), true, factors_of_probes(probes))

@@ -18,8 +18,8 @@ from fairgen.adam import Adam
 from fairgen.devices import choose_precision, make_deterministic, peak_memory_mb, place
 from fairgen.model import VAE, Architecture
 from fairgen.perceptual import PerceptualLoss
-from fairgen.probes.batched_mlp import Labels, MLPSettings, Network, fit_networks
-from fairgen.probes.networks import predict
+from fairgen.probes.batched_mlp import MLPSettings, fit_networks
+from fairgen.probes.networks import Labels, Network, predict
 from fairgen.training import Recipe, draw_epoch, to_unit_range, train_step
 from fairgen.vgg19 import random_weights
 
