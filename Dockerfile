@@ -1,10 +1,10 @@
 # The software of all stages in one image, for a site that runs containers. Not built in this project's CI.
-#   docker build --tag fairgen .                                      processors and NVIDIA GPUs (CUDA 13 wheels)
-#   docker build --tag fairgen --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu126 .   for older drivers
-#   apptainer build fairgen.sif docker-daemon://fairgen:latest        the same as an Apptainer image
+#   docker build --tag evenhand .                                      processors and NVIDIA GPUs (CUDA 13 wheels)
+#   docker build --tag evenhand --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu126 .   for older drivers
+#   apptainer build evenhand.sif docker-daemon://evenhand:latest        the same as an Apptainer image
 # then, in a checkout of the workflow:
-#   docker run --gpus all --user "$(id -u):$(id -g)" -v "$PWD:/study" fairgen snakemake
-#   apptainer exec --nv fairgen.sif snakemake
+#   docker run --gpus all --user "$(id -u):$(id -g)" -v "$PWD:/study" evenhand snakemake
+#   apptainer exec --nv evenhand.sif snakemake
 FROM python:3.11-slim
 ARG TORCH_INDEX=https://pypi.org/simple
 COPY envs/requirements.lock envs/torch.lock /tmp/

@@ -26,11 +26,11 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from fairgen.files import write_text  # noqa: E402
-from fairgen.stats.calibrate import rates, simulated_outcomes  # noqa: E402
-from fairgen.stats.simulate import Truth  # noqa: E402
-from fairgen.style import span  # noqa: E402
-from fairgen.tables import as_csv  # noqa: E402
+from evenhand.figures.style import span  # noqa: E402
+from evenhand.stats.calibrate import rates, simulated_outcomes  # noqa: E402
+from evenhand.stats.simulate import Truth  # noqa: E402
+from evenhand.workflow.files import write_text  # noqa: E402
+from evenhand.workflow.tables import as_csv  # noqa: E402
 
 INTRODUCTION = [
     "Synthetic tables of results with a known truth, no photographs and no trained models. The design is the paper's:",
@@ -278,7 +278,7 @@ def rate_text(row: Mapping[Hashable, Any]) -> str:
 def draw_power(power: pd.DataFrame, path: str) -> None:
     """Power against the true ratio, one line per number of runs."""
     mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "fairgen"
+    mpl.rcParams["svg.hashsalt"] = "evenhand"
     figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
     for runs, part in power.groupby("runs"):
         ratio = part["gap"].map(math.exp)

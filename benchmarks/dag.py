@@ -1,4 +1,4 @@
-"""What planning a study costs: `snakemake --dry-run` of fairgen beside a bare workflow of as many jobs and files.
+"""What planning a study costs: `snakemake --dry-run` of evenhand beside a bare workflow of as many jobs and files.
 
     python benchmarks/dag.py [--runs 10 100 1000] [--shares 11] [--results FILE]
 
@@ -38,7 +38,7 @@ SETS = [f"d{{share:02d}}" for share in range({shares})]
 SMALL = range({small})
 
 def sources(number):
-    return [f"workflow_scripts/fairgen/module{{index}}.py" for index in range(number)]
+    return [f"workflow_scripts/evenhand/module{{index}}.py" for index in range(number)]
 
 def of_all(name):
     return expand("results/scale/runs/{{train_set}}/run{{run}}/" + name, train_set=SETS, run=RUNS)
@@ -174,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             row = compare(Path(name), runs, args.shares)
         measured.append(row)
         print(
-            f"{runs} runs x {args.shares} shares: {row['jobs']} jobs; fairgen {row['seconds']:.1f} s,"
+            f"{runs} runs x {args.shares} shares: {row['jobs']} jobs; evenhand {row['seconds']:.1f} s,"
             f" {row['mb']:.0f} MB; bare ({row['bare_jobs']} jobs) {row['bare_seconds']:.1f} s, {row['bare_mb']:.0f} MB;"
             f" ratios {row['seconds'] / row['bare_seconds']:.2f} and {row['mb'] / row['bare_mb']:.2f}",
             flush=True,
@@ -185,22 +185,22 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def compare(folder: Path, runs: int, shares: int) -> dict[str, float]:
     """Plan the study of `runs` x `shares` models and its bare twin in `folder`; jobs, seconds (CPU), peak MB."""
-    fairgen, bare = folder / "fairgen", folder / "bare"
-    fairgen.mkdir()
+    evenhand, bare = folder / "evenhand", folder / "bare"
+    evenhand.mkdir()
     for part in ["Snakefile", "rules", "schemas", "workflow_scripts", "envs", "report"]:
-        (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, fairgen / part)
+        (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, evenhand / part)
     sets = [{"name": f"d{share:02d}", "dark_share": share / max(shares - 1, 1)} for share in range(shares)]
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["study"] = "scale"
     config["splits"].update(runs=runs, train_sets=sets)
-    (fairgen / "config.yaml").write_text(yaml.safe_dump(config))
-    jobs, seconds, memory = dry_run(fairgen)
+    (evenhand / "config.yaml").write_text(yaml.safe_dump(config))
+    jobs, seconds, memory = dry_run(evenhand)
     # What surrounds the models: the same number of small jobs, as many of them over all models, as many sources.
     small = jobs - 2 * runs - 4 * runs * shares - shares - 3
-    sources = {rule: sources_of(fairgen, rule, target) for rule, target in TARGETS.items()}
-    (bare / "workflow_scripts" / "fairgen").mkdir(parents=True)
+    sources = {rule: sources_of(evenhand, rule, target) for rule, target in TARGETS.items()}
+    (bare / "workflow_scripts" / "evenhand").mkdir(parents=True)
     for number in range(max(sources.values())):
-        (bare / "workflow_scripts" / "fairgen" / f"module{number}.py").touch()
+        (bare / "workflow_scripts" / "evenhand" / f"module{number}.py").touch()
     (bare / "Snakefile").write_text(BARE.format(runs=runs, shares=shares, small=small, wide=wide_rules(), **sources))
     bare_jobs, bare_seconds, bare_memory = dry_run(bare)
     return {
@@ -216,7 +216,7 @@ def compare(folder: Path, runs: int, shares: int) -> dict[str, float]:
 
 
 def wide_rules() -> int:
-    """How many rules of fairgen read the evaluations of all models."""
+    """How many rules of evenhand read the evaluations of all models."""
     return sum(path.read_text().count("=EVALUATIONS") for path in (ROOT / "rules").glob("stats*.smk"))
 
 

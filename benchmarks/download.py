@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
-from fairgen.download import Job, download_images
-from fairgen.web import Policy
+from evenhand.data.download import Job, download_images
+from evenhand.data.web import Policy
 
 ANSWER_SECONDS = 0.05
 CONNECTIONS = 4

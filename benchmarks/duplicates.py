@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
-from fairgen.duplicates import clusters, hash_links, perceptual_hashes
+from evenhand.data.duplicates import clusters, hash_links, perceptual_hashes
 
 RADIUS = 10  # the largest threshold of tables/duplicates_by_threshold.csv
 

@@ -21,13 +21,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 from study_options import read_study
 from train_step import Ours
 
-from fairgen.devices import choose_precision, place
-from fairgen.evaluation import evaluate, sample_prior
-from fairgen.model import Architecture
-from fairgen.perceptual import PerceptualLoss
-from fairgen.tone import measure_tone
-from fairgen.training import Recipe
-from fairgen.vgg19 import random_weights
+from evenhand.data.tone import measure_tone
+from evenhand.evaluation.measures import evaluate, sample_prior
+from evenhand.models.perceptual import PerceptualLoss
+from evenhand.models.vae import Architecture
+from evenhand.models.vgg19 import random_weights
+from evenhand.training.devices import choose_precision, place
+from evenhand.training.loop import Recipe
 
 
 def main() -> None:

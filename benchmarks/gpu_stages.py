@@ -30,10 +30,10 @@ from published_recipe import PublishedRecipe, best_mode
 from stage_inputs import evaluation_options, script_command, training_options, write_inputs
 from train_step import DTYPES, Ours, profiled, random_images, useful_work, write_photographs
 
-from fairgen.devices import choose_precision, make_deterministic, peak_memory_mb, place
-from fairgen.model import Architecture
-from fairgen.training import Recipe
-from fairgen.vgg19 import random_weights
+from evenhand.models.vae import Architecture
+from evenhand.models.vgg19 import random_weights
+from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
+from evenhand.training.loop import Recipe
 
 Lines = Iterator[dict[str, Any]]
 
@@ -132,7 +132,7 @@ def timed_steps(check: Check, candidate: Candidate, work: float, peak: float) ->
         for _ in range(count):
             trainer.step()
 
-    with patch("fairgen.model.merging_pays", lambda x: True) if candidate.merged else nullcontext():
+    with patch("evenhand.models.vae.merging_pays", lambda x: True) if candidate.merged else nullcontext():
         first = seconds(trainer.step, check.device)
         for _ in range(warm):
             trainer.step()
@@ -281,8 +281,8 @@ def probes(check: Check) -> Lines:
     """Networks of the sizes of a VAE's and of a large embedding on the device, and the same on the processor."""
     from probes import batched_folds, dense_task  # noqa: PLC0415 (scikit-learn, which no other stage needs)
 
-    from fairgen.probes.folds import make_folds  # noqa: PLC0415
-    from fairgen.probes.ranking import kept_after, removed_count  # noqa: PLC0415
+    from evenhand.probes.folds import make_folds  # noqa: PLC0415
+    from evenhand.probes.ranking import kept_after, removed_count  # noqa: PLC0415
 
     sizes = [((1000, 64), 10, (0.0, 0.1, 0.5), 20), ((60_000, 1376), 2, (0.0, 0.5), 4)]
     for (n, d), folds, shares, epochs in [((300, 16), 2, (0.0, 0.5), 2)] if check.tiny else sizes:

@@ -26,10 +26,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
 import pandas as pd
 
-from fairgen.files import write_text
-from fairgen.memory import peak_resident_mb
-from fairgen.metadata import COLUMNS
-from fairgen.tables import as_csv
+from evenhand.data.metadata import COLUMNS
+from evenhand.workflow.files import write_text
+from evenhand.workflow.memory import peak_resident_mb
+from evenhand.workflow.tables import as_csv
 from pack_images import main as pack_images
 
 SIDE = 128

@@ -29,16 +29,16 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-from fairgen.devices import make_deterministic, peak_memory_mb
-from fairgen.probes.batched_mlp import MLPSettings, fit_networks
-from fairgen.probes.folds import Fold, make_folds
-from fairgen.probes.jobs import fit_scaling
-from fairgen.probes.layout import parameter_count
-from fairgen.probes.networks import Labels, Network, predict
-from fairgen.probes.protocol import ProtocolSettings, probe_attribute
-from fairgen.probes.ranking import kept_after, removed_count
-from fairgen.probes.settings import protocol_settings
-from fairgen.probes.targets import make_target
+from evenhand.probes.batched_mlp import MLPSettings, fit_networks
+from evenhand.probes.folds import Fold, make_folds
+from evenhand.probes.jobs import fit_scaling
+from evenhand.probes.layout import parameter_count
+from evenhand.probes.networks import Labels, Network, predict
+from evenhand.probes.protocol import ProtocolSettings, probe_attribute
+from evenhand.probes.ranking import kept_after, removed_count
+from evenhand.probes.settings import protocol_settings
+from evenhand.probes.targets import make_target
+from evenhand.training.devices import make_deterministic, peak_memory_mb
 
 HIDDEN = (768, 256)
 FRACTIONS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5)

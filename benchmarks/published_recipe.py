@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from fairgen.devices import make_deterministic
-from fairgen.model import VAE, Architecture
-from fairgen.perceptual import VGG19_LAYERS
-from fairgen.training import Recipe
+from evenhand.models.perceptual import VGG19_LAYERS
+from evenhand.models.vae import VAE, Architecture
+from evenhand.training.devices import make_deterministic
+from evenhand.training.loop import Recipe
 
 
 def best_mode() -> None:

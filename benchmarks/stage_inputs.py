@@ -16,9 +16,9 @@ from study_options import ROOT
 
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from fairgen.draws import TEST_ROLES, train_roles, write_draw
-from fairgen.splits import GROUPS, Drawn
-from fairgen.vgg19 import random_weights
+from evenhand.models.vgg19 import random_weights
+from evenhand.splits.design import GROUPS, Drawn
+from evenhand.splits.manifests import TEST_ROLES, train_roles, write_draw
 
 SCRIPTS = ROOT / "workflow_scripts"
 LABELS = "fitzpatrick_scale,fitzpatrick_centaur,label,nine_partition_label,three_partition_label,atlas"
@@ -53,7 +53,7 @@ def training_options(folder: Path, output: Path, config: dict[str, Any], threads
     """Of train_vae.py, which writes into `output`; `slots` jobs share a GPU."""
     products = {"model": "model.safetensors", "history": "history.csv", "run-record": "run.json"}
     named = [part for option, name in products.items() for part in (f"--{option}", str(output / name))]
-    # As fairgen.config.training_settings, which needs a package that a machine with a GPU may not have.
+    # As evenhand.workflow.config.training_settings, which needs a package that a machine with a GPU may not have.
     settings = {key: config[key] for key in ("seed", "model", "loss", "train")}
     return [
         *common_options(folder, threads, slots), *named, "--record", f"{folder}/images.json",

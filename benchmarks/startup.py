@@ -22,7 +22,8 @@ from study_options import parse_study, study_parser
 def startup(args: argparse.Namespace) -> None:
     """Processes that end where the first step begins, and after its update, beside one that only imports torch."""
     script = SCRIPTS / "train_vae.py"
-    as_script = f"import os, sys; sys.path.insert(0, {str(script.parent)!r}); import train_vae, fairgen.training as t; "
+    as_script = f"import os, sys; sys.path.insert(0, {str(script.parent)!r}); "
+    as_script += "import train_vae, evenhand.training.loop as t; "
     # The record of a training names the running script, which here is not a file.
     as_script += f"sys.modules['__main__'].__file__ = {str(script)!r}; s = t.train_step; t.train_step = "
     programs = {

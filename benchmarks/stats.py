@@ -26,9 +26,9 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from fairgen.files import write_json, write_npz, write_text  # noqa: E402
-from fairgen.stats.simulate import Truth, simulate_models, simulated_design  # noqa: E402
-from fairgen.tables import as_csv, write_csv, write_parquet  # noqa: E402
+from evenhand.stats.simulate import Truth, simulate_models, simulated_design  # noqa: E402
+from evenhand.workflow.files import write_json, write_npz, write_text  # noqa: E402
+from evenhand.workflow.tables import as_csv, write_csv, write_parquet  # noqa: E402
 
 # Read by every Python that starts with its folder in PYTHONPATH; the maximum that the parent reached does not count.
 MEASURE = """

@@ -34,13 +34,13 @@ from device_speed import bandwidth, matrix_peak, seconds
 from published_recipe import PublishedRecipe, best_mode
 from study_options import parse_study, study_parser
 
-from fairgen.adam import Adam
-from fairgen.devices import choose_precision, make_deterministic, peak_memory_mb, place
-from fairgen.images import read_images
-from fairgen.model import VAE, Architecture
-from fairgen.perceptual import PerceptualLoss
-from fairgen.training import Recipe, to_unit_range, train, train_step
-from fairgen.vgg19 import random_weights
+from evenhand.data.images import read_images
+from evenhand.models.perceptual import PerceptualLoss
+from evenhand.models.vae import VAE, Architecture
+from evenhand.models.vgg19 import random_weights
+from evenhand.training.adam import Adam
+from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
+from evenhand.training.loop import Recipe, to_unit_range, train, train_step
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Groups of kernels by parts of their names, on CUDA and on a processor; the first that fits counts.
@@ -55,7 +55,7 @@ GROUPS = {
 
 
 class Ours:
-    """A model, its optimiser and `fairgen.training.train` over one epoch."""
+    """A model, its optimiser and `evenhand.training.loop.train` over one epoch."""
 
     def __init__(
         self, architecture: Architecture, features: dict[str, Tensor], images: Tensor, recipe: Recipe,

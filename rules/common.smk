@@ -7,13 +7,13 @@ from pathlib import Path
 
 from snakemake.settings.enums import Quietness
 
-from fairgen.config import training_settings
-from fairgen.contents import content_sums
-from fairgen.imports import imported_modules
-from fairgen.notices import follow_notices
-from fairgen.patterns import numbers_below
-from fairgen.probes.configuration import with_text_cells
-from fairgen.study_progress import follow_study
+from evenhand.workflow.config import training_settings
+from evenhand.workflow.contents import content_sums
+from evenhand.workflow.imports import imported_modules
+from evenhand.workflow.notices import follow_notices
+from evenhand.workflow.patterns import numbers_below
+from evenhand.probes.configuration import with_text_cells
+from evenhand.workflow.study_progress import follow_study
 
 TRAIN_SETS = [train_set["name"] for train_set in config["splits"]["train_sets"]]
 # The clusters of near-duplicates, where they decide on the draws.

@@ -2,7 +2,7 @@
 # Needs: data.metadata and data.sources (or data.synthetic). Makes: data/metadata.csv, data/images.npy with
 # its index and record, data/availability.csv.
 
-from fairgen.contents import images_sum
+from evenhand.workflow.contents import images_sum
 
 SYNTHETIC = config["data"]["synthetic"]
 DOWNLOADS = "results/downloads"

@@ -45,7 +45,7 @@ rule report_page:
     input:
         script=script("make_report.py"),
         lib=imports("make_report.py"),
-        template=source("workflow_scripts/fairgen/templates/report.html.j2"),
+        template=source("workflow_scripts/evenhand/report/templates/report.html.j2"),
         dictionary=source("schemas/tables.yaml"),
         record="<results>/data/images.json",
         provenance="<results>/provenance.json",
@@ -86,7 +86,7 @@ rule probe_page:
     input:
         script=script("make_report.py"),
         lib=imports("make_report.py"),
-        template=source("workflow_scripts/fairgen/templates/report.html.j2"),
+        template=source("workflow_scripts/evenhand/report/templates/report.html.j2"),
         dictionary=source("schemas/tables.yaml"),
         settings="<results>/settings/study.json",
         claims="<results>/tables/probe_claims.csv",

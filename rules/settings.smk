@@ -20,6 +20,6 @@ rule write_settings:
     params:
         text=lambda wildcards: SETTINGS[wildcards.settings],
     run:
-        from fairgen.files import write_text  # its NumPy would delay planning
+        from evenhand.workflow.files import write_text  # its NumPy would delay planning
 
         write_text(params.text, output[0])

@@ -14,10 +14,10 @@ if Path.cwd() != ROOT.resolve():
     sys.dont_write_bytecode = True
     os.environ.update(PYTHONDONTWRITEBYTECODE="1")
 
-from fairgen.config import check_config, read_as_yaml
-from fairgen.errors import UserError
-from fairgen.interpreter import activate
-from fairgen.paths import expand_paths
+from evenhand.workflow.config import check_config, read_as_yaml
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.interpreter import activate
+from evenhand.workflow.paths import expand_paths
 
 try:
     # The rules call `python`: the one that runs Snakemake, unless they have an environment of their own.

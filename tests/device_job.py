@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import torch
 
-from fairgen import gpu_lease
-from fairgen.devices import leased_device
+from evenhand.training import gpu_lease
+from evenhand.training.devices import leased_device
 
 # Forked from a process that has imported PyTorch, which takes seconds.
 CONTEXT = multiprocessing.get_context("forkserver")

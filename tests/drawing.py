@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 
-from fairgen.figures.common import GroupNames
-from fairgen.style import GROUPS
+from evenhand.figures.common import GroupNames
+from evenhand.figures.style import GROUPS
 
 NAMES = GroupNames("light skin", "dark skin")
 SCRIPTS = {

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fairgen.metadata import COLUMNS
-from fairgen.tables import write_csv
+from evenhand.data.metadata import COLUMNS
+from evenhand.workflow.tables import write_csv
 from pack_images import main as pack_images
 
 SIDE = 16

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from describe_data import main as describe_data
-from fairgen.availability import count_available, count_statuses, require_available
-from fairgen.errors import UserError
-from fairgen.metadata import read_metadata
-from fairgen.tables import write_csv
+from evenhand.data.availability import count_available, count_statuses, require_available
+from evenhand.data.metadata import read_metadata
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.tables import write_csv
 
 
 def table() -> pd.DataFrame:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fairgen.report import MAX_ROWS, number
+from evenhand.report.page import MAX_ROWS, number
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -7,7 +7,7 @@ import pytest
 from packing_study import PHOTOGRAPHS, Study, folder_of
 
 from check_images import main as check_images
-from fairgen.errors import UserError
+from evenhand.workflow.errors import UserError
 
 
 def record(study: Study, *more: str, minimum: float = 0.0) -> dict[str, object]:

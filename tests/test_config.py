@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairgen.config import check_config, read_as_yaml
-from fairgen.errors import UserError
-from fairgen.probes.configuration import with_text_cells
+from evenhand.probes.configuration import with_text_cells
+from evenhand.workflow.config import check_config, read_as_yaml
+from evenhand.workflow.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())

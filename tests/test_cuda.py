@@ -14,14 +14,14 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from training_job import CONFIG, command, write_data
 
-from fairgen.adam import Adam
-from fairgen.devices import choose_precision, make_deterministic, peak_memory_mb, place
-from fairgen.model import VAE, Architecture
-from fairgen.perceptual import PerceptualLoss
-from fairgen.probes.batched_mlp import MLPSettings, fit_networks
-from fairgen.probes.networks import Labels, Network, predict
-from fairgen.training import Recipe, draw_epoch, to_unit_range, train_step
-from fairgen.vgg19 import random_weights
+from evenhand.models.perceptual import PerceptualLoss
+from evenhand.models.vae import VAE, Architecture
+from evenhand.models.vgg19 import random_weights
+from evenhand.probes.batched_mlp import MLPSettings, fit_networks
+from evenhand.probes.networks import Labels, Network, predict
+from evenhand.training.adam import Adam
+from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
+from evenhand.training.loop import Recipe, draw_epoch, to_unit_range, train_step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 

@@ -8,13 +8,13 @@ import pytest
 from drawing import NAMES, design, draw, letters_in_points
 from PIL import Image
 
-from fairgen.availability import count_available
-from fairgen.figures.availability import availability_data, availability_text, draw_availability
-from fairgen.figures.tone_by_type import draw_tone_by_type, tone_by_type_data, tone_by_type_text
-from fairgen.metadata import assign_group
-from fairgen.style import GROUPS, SMALL, house_style
-from fairgen.tables import write_csv
-from fairgen.tone import summarise_tone
+from evenhand.data.availability import count_available
+from evenhand.data.metadata import assign_group
+from evenhand.data.tone import summarise_tone
+from evenhand.figures.availability import availability_data, availability_text, draw_availability
+from evenhand.figures.style import GROUPS, SMALL, house_style
+from evenhand.figures.tone_by_type import draw_tone_by_type, tone_by_type_data, tone_by_type_text
+from evenhand.workflow.tables import write_csv
 
 pytestmark = pytest.mark.filterwarnings("error")  # a layout that does not fit is a warning of matplotlib's
 

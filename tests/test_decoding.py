@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-import fairgen.torchvision_import  # noqa: F401  (makes torchvision importable beside a CPU build of torch)
-from fairgen.decoding import DecodeError, decode_square
+import evenhand.workflow.torchvision_import  # noqa: F401  (makes torchvision importable beside a CPU build of torch)
+from evenhand.data.decoding import DecodeError, decode_square
 
 from torchvision.transforms import functional as torchvision  # isort: skip
 

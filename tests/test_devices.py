@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairgen.devices import make_deterministic
+from evenhand.training.devices import make_deterministic
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(ROOT.glob("workflow_scripts/*.py"))
@@ -25,7 +25,7 @@ def names_of(path: Path) -> set[str]:
 
 def takes_a_device(path: Path) -> bool:
     nodes = ast.walk(ast.parse(path.read_text()))
-    return any(isinstance(node, ast.ImportFrom) and node.module == "fairgen.devices" for node in nodes)
+    return any(isinstance(node, ast.ImportFrom) and node.module == "evenhand.training.devices" for node in nodes)
 
 
 def test_scripts_on_a_device_were_found() -> None:

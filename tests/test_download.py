@@ -19,13 +19,13 @@ import pandas as pd
 import pytest
 from web_server import HASH, PHOTOGRAPH, POLICY, Server, answer, download, gone, good, photograph
 
-import fairgen
+import evenhand
 from download_shard import main as download_shard
-from fairgen.download import Job, download_images
-from fairgen.errors import UserError
-from fairgen.metadata import COLUMNS
-from fairgen.tables import write_csv
-from fairgen.web import Policy, fetch_pinned
+from evenhand.data.download import Job, download_images
+from evenhand.data.metadata import COLUMNS
+from evenhand.data.web import Policy, fetch_pinned
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.tables import write_csv
 from list_downloads import main as list_downloads
 
 
@@ -83,7 +83,7 @@ def test_the_pace_is_kept(tmp_path: Path) -> None:
 def test_the_user_agent_is_truthful_and_carries_the_contact(server: Server, tmp_path: Path) -> None:
     download([server.url + "/good"], tmp_path, Policy(contact="mailto:a@b.org"))
     (agent,) = server.agents
-    assert agent.startswith("fairgen/")
+    assert agent.startswith("evenhand/")
     assert "mailto:a@b.org" in agent
     assert "Mozilla" not in agent
 
@@ -164,7 +164,7 @@ def test_kill_9_loses_no_file_and_repeats_no_answer(tmp_path: Path) -> None:
     try:
         write_metadata(tmp_path / "metadata.csv", hashes, [f"{server.url}/{i}" for i in range(60)])
         list_jobs(tmp_path, [{"urls": True}])
-        script = Path(fairgen.__file__).parents[1] / "download_shard.py"
+        script = Path(evenhand.__file__).parents[1] / "download_shard.py"
         process = subprocess.Popen([sys.executable, str(script), *shard_arguments(tmp_path, 0, 1)])
         while server.requests.total() < 26 and process.poll() is None:  # then both connections wait
             time.sleep(0.005)
@@ -231,7 +231,7 @@ def test_interrupting_does_not_wait_for_the_queue(server: Server, tmp_path: Path
         ),
         tmp_path / "jobs.csv",
     )
-    script = Path(fairgen.__file__).parents[1] / "download_shard.py"
+    script = Path(evenhand.__file__).parents[1] / "download_shard.py"
     # A shell that runs the tests in the background has them, and so this process, ignore the signal.
     heed = "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); del sys.argv[0]; "
     heed += f"sys.path.insert(0, {str(script.parent)!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -252,7 +252,7 @@ def test_another_study_that_writes_the_same_photograph_is_left_to_finish(tmp_pat
     writer = """
 import sys
 from pathlib import Path
-from fairgen.files import atomic_path
+from evenhand.workflow.files import atomic_path
 path, content = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()
 with atomic_path(path) as temporary:
     temporary.write_bytes(content[:100])
@@ -264,7 +264,7 @@ with atomic_path(path) as temporary:
     folder = tmp_path / "images"
     other = subprocess.Popen(
         [sys.executable, "-c", writer, folder / f"{HASH}.jpg", tmp_path / "photograph"],
-        cwd=Path(fairgen.__file__).parents[1],
+        cwd=Path(evenhand.__file__).parents[1],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

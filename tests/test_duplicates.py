@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from fairgen.duplicate_lists import read_duplicate_list
-from fairgen.duplicate_tables import cluster_table, compare_thresholds, describe_clusters, summarise_clusters
-from fairgen.duplicates import Links, clusters, cosine_links, hash_links, perceptual_hashes, read_embeddings
-from fairgen.errors import UserError
+from evenhand.data.duplicate_lists import read_duplicate_list
+from evenhand.data.duplicate_tables import cluster_table, compare_thresholds, describe_clusters, summarise_clusters
+from evenhand.data.duplicates import Links, clusters, cosine_links, hash_links, perceptual_hashes, read_embeddings
+from evenhand.workflow.errors import UserError
 
 
 def by_brute_force(codes: np.ndarray, radius: int) -> list[int]:
@@ -57,7 +57,7 @@ def test_clusters_are_those_of_all_pairs_at_every_radius_up_to_the_searched_one(
 
 @pytest.mark.parametrize("shared", [1, 2, 3, 4])
 def test_nothing_is_missed_however_many_blocks_have_to_agree(monkeypatch: pytest.MonkeyPatch, shared: int) -> None:
-    monkeypatch.setattr("fairgen.duplicates._shared_blocks", lambda *_: shared)
+    monkeypatch.setattr("evenhand.data.duplicates._shared_blocks", lambda *_: shared)
     rng = np.random.default_rng(shared)
     codes = rng.integers(0, 2**64, (60, 1), np.uint64)
     codes = np.concatenate([codes, codes])

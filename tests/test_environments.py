@@ -82,7 +82,7 @@ def packages_of(path: Path, seen: set[Path]) -> set[str]:
     """The packages that the source file at `path` imports, and the modules of the library that it imports."""
     seen.add(path)
     names = imported(path)
-    found = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"fairgen"}
+    found = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"evenhand"}
     for name in names:
         stem = SCRIPTS / name.replace(".", "/")
         for module in (stem.with_suffix(".py"), stem / "__init__.py"):

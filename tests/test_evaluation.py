@@ -9,9 +9,8 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from fairgen.draws import TEST_ROLES, hashes_of, read_draw, write_draw
-from fairgen.errors import UserError
-from fairgen.evaluation import (
+from evenhand.data.images import read_images, read_names, rows_of
+from evenhand.evaluation.measures import (
     choose_examples,
     evaluate,
     images_at_a_time,
@@ -21,12 +20,13 @@ from fairgen.evaluation import (
     sampled_measures,
     similarities,
 )
-from fairgen.images import read_images, read_names, rows_of
-from fairgen.model import VAE, Architecture
-from fairgen.perceptual import PerceptualLoss
-from fairgen.tables import read_table
-from fairgen.vgg19 import random_weights
-from fairgen.weights import load_weights, save_weights
+from evenhand.models.perceptual import PerceptualLoss
+from evenhand.models.vae import VAE, Architecture
+from evenhand.models.vgg19 import random_weights
+from evenhand.models.weights import load_weights, save_weights
+from evenhand.splits.manifests import TEST_ROLES, hashes_of, read_draw, write_draw
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.tables import read_table
 
 CPU = torch.device("cpu")
 PERCEPTUAL = PerceptualLoss(random_weights(0), normalize=False)

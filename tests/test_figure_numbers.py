@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 from drawing import NAMES, examples
 
-from fairgen.errors import UserError
-from fairgen.figures.adjusted import adjusted_data
-from fairgen.figures.condition_mse import condition_mse_data, condition_mse_text
-from fairgen.figures.fst_counts import fst_count_data, fst_count_text
-from fairgen.figures.gaps import gap_data, gap_text
-from fairgen.figures.group_boxes import group_box_data, group_box_text
-from fairgen.figures.prevalence import prevalence_data, total_variation
-from fairgen.figures.reconstructions import reconstruction_data
-from fairgen.figures.sweep import sweep_data, sweep_text
-from fairgen.figures.tone import tone_data, tone_text
-from fairgen.figures.uncertainty import uncertainty_data
+from evenhand.figures.adjusted import adjusted_data
+from evenhand.figures.condition_mse import condition_mse_data, condition_mse_text
+from evenhand.figures.fst_counts import fst_count_data, fst_count_text
+from evenhand.figures.gaps import gap_data, gap_text
+from evenhand.figures.group_boxes import group_box_data, group_box_text
+from evenhand.figures.prevalence import prevalence_data, total_variation
+from evenhand.figures.reconstructions import reconstruction_data
+from evenhand.figures.sweep import sweep_data, sweep_text
+from evenhand.figures.tone import tone_data, tone_text
+from evenhand.figures.uncertainty import uncertainty_data
+from evenhand.workflow.errors import UserError
 
 
 def test_fst_counts_fill_gaps_and_sum() -> None:

@@ -12,11 +12,11 @@ from drawing import SCRIPTS, design, draw, examples, letters_in_points, write_ta
 from matplotlib.text import Text
 from PIL import Image
 
-from fairgen.errors import UserError
-from fairgen.figures.common import rows_to_draw
-from fairgen.figures.intervals import ordered_sets, set_colours
-from fairgen.figures.labels import label_points
-from fairgen.style import SMALL, SYNTHETIC, fst_range, house_style, mark, new_figure, percent, span
+from evenhand.figures.common import rows_to_draw
+from evenhand.figures.intervals import ordered_sets, set_colours
+from evenhand.figures.labels import label_points
+from evenhand.figures.style import SMALL, SYNTHETIC, fst_range, house_style, mark, new_figure, percent, span
+from evenhand.workflow.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 # A layout that does not fit is a warning of matplotlib's.

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairgen.files import atomic_path, write_json, write_npz
-from fairgen.tables import write_csv
+from evenhand.workflow.files import atomic_path, write_json, write_npz
+from evenhand.workflow.tables import write_csv
 
 
 def test_failure_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_failure_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
 def write_half(target: Path, then: str) -> "subprocess.Popen[str]":
     code = textwrap.dedent(f"""
         import os, signal
-        from fairgen.files import atomic_path
+        from evenhand.workflow.files import atomic_path
         with atomic_path({str(target)!r}) as temporary:
             temporary.write_bytes(b"half")
             print("written", flush=True)

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairgen.errors import UserError
-from fairgen.foreign_tables import read_foreign
+from evenhand.data.foreign_tables import read_foreign
+from evenhand.workflow.errors import UserError
 
 HEADER = ["id", "name, first", "note; more"]
 # What a text file cannot hold, or not the same way: line breaks are kept by quotes, so they are in.

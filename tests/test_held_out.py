@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fairgen.draws import train_roles, write_draw
-from fairgen.errors import UserError
-from fairgen.files import sha256_of, write_json
-from fairgen.held_out import read_cluster_of, seen_in_training, sum_of_draw, training_images
+from evenhand.splits.held_out import read_cluster_of, seen_in_training, sum_of_draw, training_images
+from evenhand.splits.manifests import train_roles, write_draw
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.files import sha256_of, write_json
 
 DRAWN = {"light": ["a", "b"], "dark": ["c", "c"]}
 HASHES = ["a", "b", "c", "c"]

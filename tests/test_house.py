@@ -9,7 +9,7 @@ import pytest
 import yaml
 from workflow import ROOT
 
-MOST_LINES = 300
+MOST_LINES = 350
 CODE = sorted([*(ROOT / "workflow_scripts").rglob("*.py"), *(ROOT / "rules").glob("*.smk"), ROOT / "Snakefile"])
 
 
@@ -21,12 +21,18 @@ def test_a_module_is_one_idea(path: Path) -> None:
 # What reads or writes a table. `files` has rows of text, `tables` whole tables, the others those of other people.
 TABLES = {"read_csv", "read_table", "read_fwf", "read_parquet", "read_excel", "to_csv", "to_parquet", "to_excel"}
 READERS = {"csv": {"reader", "writer", "DictReader", "DictWriter"}, "pq": {"read_table", "ParquetFile", "write_table"}}
-OF_TABLES = ["files.py", "tables.py", "foreign_tables.py", "text_tables.py", "probes/embeddings.py"]
+OF_TABLES = [
+    "workflow/files.py",
+    "workflow/tables.py",
+    "data/foreign_tables.py",
+    "data/text_tables.py",
+    "probes/embeddings.py",
+]
 
 
 @pytest.mark.parametrize("path", [path for path in CODE if path.suffix == ".py"], ids=lambda path: path.stem)
 def test_one_module_reads_and_writes_the_tables_between_stages(path: Path) -> None:
-    if path in [ROOT / "workflow_scripts" / "fairgen" / name for name in OF_TABLES]:
+    if path in [ROOT / "workflow_scripts" / "evenhand" / name for name in OF_TABLES]:
         return
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute):
@@ -66,10 +72,10 @@ def test_the_browser_tests_name_no_registry_and_pin_by_hash() -> None:
 def test_contributing_names_what_is_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     source = "".join(path.read_text() for path in (*CODE, *(ROOT / "tests").glob("*.py")))
-    for name in re.findall(r"`((?:rules|tests|schemas|workflow_scripts|fairgen)/[\w./]+\w)`", text):
+    for name in re.findall(r"`((?:rules|tests|schemas|workflow_scripts|evenhand)/[\w./]+\w)`", text):
         if re.search(r"[/_]x\.", name):  # the reader's own
             continue
-        place = ROOT / "workflow_scripts" / name if name.startswith("fairgen/") else ROOT / name
+        place = ROOT / "workflow_scripts" / name if name.startswith("evenhand/") else ROOT / name
         assert place.exists(), name
     for name in [
         "RUN_METRICS",

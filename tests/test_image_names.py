@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fairgen.files import write_text
-from fairgen.image_names import Name, image_in, names_of_ids, stored_names
-from fairgen.locations import Source
-from fairgen.packing import Settings, read_image
-from fairgen.sources import locate_images
+from evenhand.data.image_names import Name, image_in, names_of_ids, stored_names
+from evenhand.data.locations import Source
+from evenhand.data.packing import Settings, read_image
+from evenhand.data.sources import locate_images
+from evenhand.workflow.files import write_text
 
 
 @pytest.mark.parametrize(

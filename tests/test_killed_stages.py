@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import fairgen
-from fairgen.metadata import COLUMNS
-from fairgen.tables import write_csv
+import evenhand
+from evenhand.data.metadata import COLUMNS
+from evenhand.workflow.tables import write_csv
 
-SCRIPTS = Path(fairgen.__file__).parents[1]
+SCRIPTS = Path(evenhand.__file__).parents[1]
 N = 600
 DUPLICATES = {"threshold": 6, "mirrored": True, "embeddings": None, "similarity": None, "list": None}
 STAGES = {

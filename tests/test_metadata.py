@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fairgen.errors import UserError
-from fairgen.files import read_rows
-from fairgen.metadata import COLUMNS, alike, assign_group, atlas_of, given_levels, read_metadata, table_format
+from evenhand.data.metadata import COLUMNS, alike, assign_group, atlas_of, given_levels, read_metadata, table_format
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.files import read_rows
 from fetch_metadata import main as fetch_metadata
 
 HASHES = [f"{i:032x}" for i in range(6)]

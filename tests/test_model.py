@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fairgen.devices import place
-from fairgen.model import (
+from evenhand.models.vae import (
     VAE,
     Architecture,
     ResizingBlock,
@@ -16,6 +15,7 @@ from fairgen.model import (
     reparameterize,
     upsampled_convolution,
 )
+from evenhand.training.devices import place
 
 
 @pytest.mark.parametrize(("deep", "parameters"), [(True, 56_715_139), (False, 50_439_619)])
@@ -73,7 +73,7 @@ def test_sampled_latents_have_the_posteriors_moments() -> None:
 
 
 def test_a_residual_block_that_adds_nothing_is_the_identity() -> None:
-    from fairgen.model import ResidualBlock
+    from evenhand.models.vae import ResidualBlock
 
     block = ResidualBlock(8, "batch")
     torch.nn.init.zeros_(block.conv2.weight)
@@ -105,7 +105,7 @@ def test_a_large_batch_is_decoded_as_a_small_one(monkeypatch: pytest.MonkeyPatch
     z = torch.randn(2, 4, 2, 2)
     with torch.no_grad():
         plain = decoder(z)
-        monkeypatch.setattr("fairgen.model.MERGED_PIXELS", 1)
+        monkeypatch.setattr("evenhand.models.vae.MERGED_PIXELS", 1)
         merged = decoder(z)
     assert not torch.equal(plain, merged)  # so that both ways were taken
     torch.testing.assert_close(plain, merged)
@@ -114,7 +114,7 @@ def test_a_large_batch_is_decoded_as_a_small_one(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("norm", ["batch", "group"])
 @pytest.mark.parametrize("merged_pixels", [1, 10**9])
 def test_every_norm_sees_pixels_without_gaps(norm: str, merged_pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fairgen.model.MERGED_PIXELS", merged_pixels)
+    monkeypatch.setattr("evenhand.models.vae.MERGED_PIXELS", merged_pixels)
     model = place(VAE(Architecture(width=16, latent_channels=4, norm=norm)), torch.device("cpu"))
     seen: dict[str, torch.Tensor] = {}
     for name, module in model.named_modules():

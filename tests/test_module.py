@@ -8,20 +8,20 @@ from workflow import ROOT, TINY, planned, snakemake
 IMPORTER = """
 import yaml
 
-# All of fairgen's keys; what differs is changed here.
+# All of evenhand's keys; what differs is changed here.
 with open({config!r}) as file:
-    fairgen_config = yaml.safe_load(file)
-fairgen_config["study"] = "imported"
+    evenhand_config = yaml.safe_load(file)
+evenhand_config["study"] = "imported"
 
 
-module fairgen:
+module evenhand:
     snakefile:
         {snakefile!r}
     config:
-        fairgen_config
+        evenhand_config
 
 
-use rule * from fairgen as fairgen_*
+use rule * from evenhand as evenhand_*
 
 
 rule summary:
@@ -37,12 +37,12 @@ rule summary:
 
 
 def importer(folder: Path) -> Path:
-    """A workflow in a folder of its own that uses fairgen's rules on the tiny study."""
+    """A workflow in a folder of its own that uses evenhand's rules on the tiny study."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     for block, values in yaml.safe_load(TINY.read_text()).items():
         config[block] = {**config[block], **values} if isinstance(values, dict) else values
-    (folder / "fairgen.yaml").write_text(yaml.safe_dump(config))
-    snakefile = IMPORTER.format(config="fairgen.yaml", snakefile=str(ROOT / "Snakefile"))
+    (folder / "evenhand.yaml").write_text(yaml.safe_dump(config))
+    snakefile = IMPORTER.format(config="evenhand.yaml", snakefile=str(ROOT / "Snakefile"))
     (folder / "Snakefile").write_text(snakefile)
     profile = folder / "profiles" / "cpu"
     profile.mkdir(parents=True)
@@ -58,6 +58,6 @@ def test_rules_of_the_module_run(tmp_path: Path) -> None:
 
 
 def test_the_whole_study_is_planned_under_the_modules_names(tmp_path: Path) -> None:
-    jobs = planned(importer(tmp_path), "fairgen_all")
-    assert jobs["fairgen_train_vae"] == 6
-    assert jobs["fairgen_report_page"] == 1
+    jobs = planned(importer(tmp_path), "evenhand_all")
+    assert jobs["evenhand_train_vae"] == 6
+    assert jobs["evenhand_report_page"] == 1

@@ -10,29 +10,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fairgen.availability import count_available
-from fairgen.design_sizes import describe_design
-from fairgen.draws import read_draw, train_roles, write_draw
-from fairgen.duplicate_tables import describe_clusters
-from fairgen.errors import UserError
-from fairgen.files import read_rows, row_writer
-from fairgen.metadata import LABELS, ROW_COLUMNS, assign_group, read_metadata
-from fairgen.probes.claims import probe_claims
-from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
-from fairgen.probes.targets import TargetSpec, count_classes, read_target
-from fairgen.seeds import generator
-from fairgen.splits import Design, candidates_from, draw_test, draw_train
-from fairgen.stats.bootstrap import draw_images
-from fairgen.stats.models import model_gaps
-from fairgen.stats.pooling import pooled_conditions
-from fairgen.stats.prevalence import prevalence_table
-from fairgen.stats.rows import read_evaluation
-from fairgen.stats.strata import adjusted_gaps
-from fairgen.stats.subsets import subset_means, subset_table
-from fairgen.stats.summary import RUN_METRICS, condition_table, headline_table, summarise
-from fairgen.stats.totals import error_totals
-from fairgen.tables import read_table, write_csv, write_parquet
-from fairgen.train_sets import TrainSet
+from evenhand.data.availability import count_available
+from evenhand.data.duplicate_tables import describe_clusters
+from evenhand.data.metadata import LABELS, ROW_COLUMNS, assign_group, read_metadata
+from evenhand.probes.claims import probe_claims
+from evenhand.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
+from evenhand.probes.targets import TargetSpec, count_classes, read_target
+from evenhand.splits.design import Design, candidates_from, draw_test, draw_train
+from evenhand.splits.manifests import read_draw, train_roles, write_draw
+from evenhand.splits.sizes import describe_design
+from evenhand.splits.train_sets import TrainSet
+from evenhand.stats.bootstrap import draw_images
+from evenhand.stats.models import model_gaps
+from evenhand.stats.pooling import pooled_conditions
+from evenhand.stats.prevalence import prevalence_table
+from evenhand.stats.rows import read_evaluation
+from evenhand.stats.strata import adjusted_gaps
+from evenhand.stats.subsets import subset_means, subset_table
+from evenhand.stats.summary import RUN_METRICS, condition_table, headline_table, summarise
+from evenhand.stats.totals import error_totals
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.files import read_rows, row_writer
+from evenhand.workflow.seeds import generator
+from evenhand.workflow.tables import read_table, write_csv, write_parquet
 
 NASTY = [
     *("NA", "None", "nan", "null", "n/a", "true", "False", "1.0", "007", "1e5", "inf", "-1", "no", "neither", "light"),

@@ -12,9 +12,9 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from training_job import CONFIG, command, write_data
 from workflow import overlay, snakemake
 
-from fairgen import notices
-from fairgen.devices import choose_precision, device_reason, held_gpus, leased_device
-from fairgen.notices import Notices
+from evenhand.training.devices import choose_precision, device_reason, held_gpus, leased_device
+from evenhand.workflow import notices
+from evenhand.workflow.notices import Notices
 
 SAID = "on cpu: PyTorch finds no CUDA device: no driver"
 

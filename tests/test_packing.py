@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, photograph
 
-from fairgen import packing
-from fairgen.decoding import IccPolicy, decode_square
-from fairgen.image_names import names_of_ids
-from fairgen.locations import Source
-from fairgen.packing import Settings
-from fairgen.sources import locate_images
-from fairgen.tables import write_csv
+from evenhand.data import packing
+from evenhand.data.decoding import IccPolicy, decode_square
+from evenhand.data.image_names import names_of_ids
+from evenhand.data.locations import Source
+from evenhand.data.packing import Settings
+from evenhand.data.sources import locate_images
+from evenhand.workflow.tables import write_csv
 from pack_images import main as pack_images
 
 
@@ -216,7 +216,7 @@ def test_kill_9_at_any_time_leaves_nothing_half_written(tmp_path: Path, delay: f
     photographs = {md5(data): data for data in map(photograph, range(400))}
     study = Study(tmp_path / "s", list(photographs), [{"folder": str(folder_of(tmp_path / "f", photographs))}])
     code = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); from fairgen import packing; import pack_images;"
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from evenhand import packing; import pack_images;"
         "packing.CHUNK_BYTES = 20_000; print('ready', flush=True); pack_images.main(sys.argv[2:])"
     )
     scripts = str(Path(packing.__file__).parents[1])

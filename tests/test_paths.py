@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairgen.config import check_config
-from fairgen.errors import UserError
-from fairgen.paths import expand_paths
+from evenhand.workflow.config import check_config
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.paths import expand_paths
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())

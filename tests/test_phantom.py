@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fairgen import phantom
-from fairgen.errors import UserError
-from fairgen.phantom_conditions import CONDITIONS, Condition
-from fairgen.phantom_optics import ITA_CLASSES, ita
-from fairgen.phantom_render import Skin, centre_crop, highpass, render
+from evenhand.data.synthetic import phantom
+from evenhand.data.synthetic.conditions import CONDITIONS, Condition
+from evenhand.data.synthetic.optics import ITA_CLASSES, ita
+from evenhand.data.synthetic.render import Skin, centre_crop, highpass, render
+from evenhand.workflow.errors import UserError
 from make_phantom import main
 
 SIZE = 48

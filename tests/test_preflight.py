@@ -14,8 +14,8 @@ from workflow import ROOT, TINY
 from check_run import main as check_run
 from check_sources import main as check_sources
 from check_study import main as check_study
-from fairgen.errors import UserError
-from fairgen.preflight import bytes_needed, disk_mistakes
+from evenhand.splits.preflight import bytes_needed, disk_mistakes
+from evenhand.workflow.errors import UserError
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from workflow import ROOT
 
-from fairgen.probes.configuration import with_text_cells
+from evenhand.probes.configuration import with_text_cells
 from probe_embeddings import main as probe_embeddings
 from summarise_probes import main as summarise_probes
 

@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from embed_images import main
-from fairgen.errors import UserError
-from fairgen.probes.openclip import BIOMEDCLIP, embed_images, load_openclip
+from evenhand.probes.openclip import BIOMEDCLIP, embed_images, load_openclip
+from evenhand.workflow.errors import UserError
 
 
 @pytest.fixture

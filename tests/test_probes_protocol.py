@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from fairgen.errors import UserError
-from fairgen.probes import jobs
-from fairgen.probes.batched_mlp import MLPSettings
-from fairgen.probes.protocol import ProtocolSettings, probe_attribute
-from fairgen.probes.targets import Target, make_target
+from evenhand.probes import jobs
+from evenhand.probes.batched_mlp import MLPSettings
+from evenhand.probes.protocol import ProtocolSettings, probe_attribute
+from evenhand.probes.targets import Target, make_target
+from evenhand.workflow.errors import UserError
 
 MLP = MLPSettings(hidden=(24,), learning_rate=5e-3, batch_size=64, max_epochs=25, patience=4)
 SETTINGS = ProtocolSettings(folds=5, fractions=(0.0, 0.01, 0.5), random_draws=3, seed=3, mlp=MLP)
@@ -141,7 +141,7 @@ def test_patients_fingerprint_gives_chance_in_honest_folds_only() -> None:
 
 def test_ranking_and_everything_fitted_ignore_the_test_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     """A trap: whatever is fitted is given the rows it may see; none of them is in the fold's test part."""
-    from fairgen.probes import protocol
+    from evenhand.probes import protocol
 
     seen: list[np.ndarray] = []
     original = protocol.rank_features

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairgen.errors import UserError
-from fairgen.probes.folds import make_folds
-from fairgen.probes.sources import Source, SourceSpec, read_source
+from evenhand.probes.folds import make_folds
+from evenhand.probes.sources import Source, SourceSpec, read_source
+from evenhand.workflow.errors import UserError
 
 IDS = [f"{number:04d}" for number in range(12)]
 SPEC = SourceSpec("image", "patient")

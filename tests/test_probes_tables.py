@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairgen.errors import UserError
-from fairgen.probes.claims import probe_claims
-from fairgen.probes.left_out import COLUMNS, count_warnings
-from fairgen.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
+from evenhand.probes.claims import probe_claims
+from evenhand.probes.left_out import COLUMNS, count_warnings
+from evenhand.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
+from evenhand.workflow.errors import UserError
 
 SPREAD = np.array([-0.002, -0.001, 0.0, 0.001, 0.002])
 

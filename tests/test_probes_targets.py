@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairgen.errors import UserError
-from fairgen.probes.cells import cell_key
-from fairgen.probes.metrics import score
-from fairgen.probes.targets import LeftOut, TargetSpec, count_classes, never_scored, read_target
+from evenhand.probes.cells import cell_key
+from evenhand.probes.metrics import score
+from evenhand.probes.targets import LeftOut, TargetSpec, count_classes, never_scored, read_target
+from evenhand.workflow.errors import UserError
 
 TABLE = pd.DataFrame(
     {

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import fairgen.progress
-from fairgen.progress import track
+import evenhand.workflow.progress
+from evenhand.workflow.progress import track
 
 SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
 # A clock that only the steps move: what is written depends on nothing else.
@@ -22,8 +22,8 @@ import sys, time, tqdm.std
 sys.path.insert(0, {scripts!r})
 now = time.time()
 tqdm.std.time = lambda: now
-import fairgen.progress
-for _ in fairgen.progress.track(range(40), 40, "packing", "chunks"):
+import evenhand.workflow.progress
+for _ in evenhand.workflow.progress.track(range(40), 40, "packing", "chunks"):
     now += {seconds}
 """
 
@@ -74,5 +74,5 @@ def test_items_come_as_they_are_and_a_failure_goes_through(capsys: pytest.Captur
 
     with pytest.raises(ValueError, match="damaged"):
         list(track(broken(), 2, "reading", "models"))
-    assert fairgen.progress.SECONDS_BETWEEN_LINES >= 60
+    assert evenhand.workflow.progress.SECONDS_BETWEEN_LINES >= 60
     assert capsys.readouterr().err == ""

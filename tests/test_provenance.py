@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from workflow import environment
 
-from fairgen.provenance import describe_code, differences, hash_files, read_provenance, versions
+from evenhand.workflow.provenance import describe_code, differences, hash_files, read_provenance, versions
 
 
 def verify(study: Path) -> tuple[int, str]:
@@ -88,7 +88,7 @@ def test_a_missing_file_and_another_setting_are_named(finished: Path) -> None:
 
 
 def test_edited_code_is_named(study: Path) -> None:
-    module = study / "workflow_scripts" / "fairgen" / "tone.py"
+    module = study / "workflow_scripts" / "evenhand" / "data" / "tone.py"
     module.write_text(module.read_text() + "\n# edited\n")
     status, output = verify(study)
     assert status == 1
@@ -112,8 +112,8 @@ def test_the_revision_is_that_of_the_checkout(tmp_path: Path) -> None:
         return subprocess.check_output(["git", "-C", tmp_path, *identity, *arguments], text=True).strip()
 
     scripts = tmp_path / "workflow_scripts"
-    (scripts / "fairgen").mkdir(parents=True)
-    module = scripts / "fairgen" / "seeds.py"
+    (scripts / "evenhand").mkdir(parents=True)
+    module = scripts / "evenhand" / "workflow" / "seeds.py"
     module.write_text("x = 1\n")
     (tmp_path / "rules").mkdir()
     git("init", "-q")

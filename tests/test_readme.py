@@ -81,7 +81,7 @@ def commands() -> list[str]:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The copy of the repository, with its photographs in the folder `photographs`, and a table of five columns."""
-    folder = copy_workflow(tmp_path_factory.mktemp("readme") / "fairgen")
+    folder = copy_workflow(tmp_path_factory.mktemp("readme") / "evenhand")
     for name in ("Makefile", "README.md"):
         shutil.copy(ROOT / name, folder)
     (folder / ".venv").symlink_to(sys.prefix)

@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 import make_report
-from fairgen.errors import UserError
-from fairgen.report import (
+from evenhand.report.conditions import (
+    Availability,
+)
+from evenhand.report.page import (
     FigureItem,
     build_report,
     describe_table,
@@ -21,12 +23,10 @@ from fairgen.report import (
     number,
     p_value,
 )
-from fairgen.report_conditions import (
-    Availability,
-)
+from evenhand.workflow.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-TEMPLATE = ROOT / "workflow_scripts" / "fairgen" / "templates" / "report.html.j2"
+TEMPLATE = ROOT / "workflow_scripts" / "evenhand" / "report" / "templates" / "report.html.j2"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="403.2pt" height="200pt"><g id="axes_1"/></svg>'
 EVIL = "<script>alert('x')</script>"
 

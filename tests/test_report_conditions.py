@@ -3,14 +3,14 @@
 import pandas as pd
 from test_report import config, design, record
 
-from fairgen.report import describe_table, table_warnings
-from fairgen.report_conditions import (
+from evenhand.report.conditions import (
     Availability,
     availability_counts,
     design_warnings,
     training_warnings,
     versions_used,
 )
+from evenhand.report.page import describe_table, table_warnings
 
 
 def test_availability_by_group() -> None:

@@ -16,7 +16,7 @@ import yaml
 from rerun_changes import LOCAL, SOURCES, STAGES, VALUES, Config
 from workflow import PARTS, ROOT, TINY, copy_workflow, dry_runs, environment, jobs_of, planned, snakemake
 
-from fairgen.tables import read_table
+from evenhand.workflow.tables import read_table
 
 
 def keys(schema: Config, prefix: str = "") -> Iterator[str]:
@@ -164,7 +164,7 @@ def imported(study: Path, *options: str) -> dict[str, set[str]]:
     importers: dict[str, set[str]] = {}
     for block in re.split(r"^(?:local)?rule (?=\w+:$)", output, flags=re.MULTILINE)[1:]:
         inputs = re.search(r"^    input: (.*)$", block, flags=re.MULTILINE)
-        for module in re.findall(r"workflow_scripts/(fairgen/[\w/]+\.py)", inputs[1] if inputs else ""):
+        for module in re.findall(r"workflow_scripts/(evenhand/[\w/]+\.py)", inputs[1] if inputs else ""):
             importers.setdefault(module, set()).add(block.partition(":")[0])
     return importers
 
@@ -194,7 +194,7 @@ def test_an_edited_module_reruns_its_products_and_all_that_follows(
         with subtests.test(module):
             expected = Counter(rule_of[job] for job in reached if rule_of[job] not in idle)
             assert {rule: n for rule, n in jobs_of(output).items() if rule != "probe"} == expected
-    for module in ("fairgen/splits.py", "fairgen/seeds.py", "fairgen/draws.py"):
+    for module in ("evenhand/splits/design.py", "evenhand/workflow/seeds.py", "evenhand/splits/manifests.py"):
         assert {"draw_test", "draw_train"} <= importers[module]
 
 

@@ -1,6 +1,6 @@
 """Seeds belong to a purpose: they differ between purposes and do not move when a purpose is added."""
 
-from fairgen.seeds import derive_seed, generator
+from evenhand.workflow.seeds import derive_seed, generator
 
 
 def test_equal_purposes_share_a_seed_and_others_do_not() -> None:

@@ -10,8 +10,8 @@ import pytest
 from test_report import claims
 
 import show_claims
-from fairgen.claims_text import claims_text
-from fairgen.errors import UserError
+from evenhand.report.claims_text import claims_text
+from evenhand.workflow.errors import UserError
 
 
 def study(folder: Path, synthetic: bool = True) -> Path:

@@ -12,11 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fairgen.design_sizes import describe_design
-from fairgen.draws import TEST_ROLES, hashes_of, read_draw, train_roles, write_draw
-from fairgen.errors import UserError
-from fairgen.seeds import generator
-from fairgen.splits import (
+from evenhand.splits.design import (
     GROUPS,
     Candidates,
     Design,
@@ -28,7 +24,11 @@ from fairgen.splits import (
     feasible_train_size,
     group_counts,
 )
-from fairgen.train_sets import TrainSet
+from evenhand.splits.manifests import TEST_ROLES, hashes_of, read_draw, train_roles, write_draw
+from evenhand.splits.sizes import describe_design
+from evenhand.splits.train_sets import TrainSet
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.seeds import generator
 
 SPLITS = {"label": "type", "light": [1, 2], "dark": [5, 6]}
 TYPES = {"light": "1", "dark": "6", "": "3"}

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 from test_stats_tables import run_stages, write_study
 
-from fairgen.stats.prevalence import condition_mix, mix_claim, prevalence_table
-from fairgen.stats.simulate import Truth, simulate_study
+from evenhand.stats.prevalence import condition_mix, mix_claim, prevalence_table
+from evenhand.stats.simulate import Truth, simulate_study
 
 # (lower end, upper end, centre): intervals that are symmetric about their centre and have a t quantile with R - 1
 # degrees of freedom, so that half of the width at 0.1 is known from that at 0.05. `log`: on the logarithm.

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fairgen.stats.bootstrap import (
+from evenhand.stats.bootstrap import (
     Draws,
     ResampledMeans,
     add_bootstrap,
@@ -18,10 +18,10 @@ from fairgen.stats.bootstrap import (
     draw_images,
     jackknife_se,
 )
-from fairgen.stats.rows import by_model
-from fairgen.stats.simulate import Truth, simulate_study
-from fairgen.stats.strata import adjusted_gaps, resampled_gaps, standard_weights, stratum_sums
-from fairgen.stats.totals import error_totals
+from evenhand.stats.rows import by_model
+from evenhand.stats.simulate import Truth, simulate_study
+from evenhand.stats.strata import adjusted_gaps, resampled_gaps, standard_weights, stratum_sums
+from evenhand.stats.totals import error_totals
 
 SMALL = Truth(n_light=400, n_dark=200, test_size=60, train_size=100, runs=4, condition=0.3, mix=0.8, atlas=0.3)
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from fairgen.stats.calibrate import rates, simulated_outcomes
-from fairgen.stats.simulate import Truth, simulate_study
+from evenhand.stats.calibrate import rates, simulated_outcomes
+from evenhand.stats.simulate import Truth, simulate_study
 
 STATS = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())["stats"] | {"resamples": 100}
 SMALL = Truth(n_light=300, n_dark=150, test_size=80, train_size=60, runs=6)

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from fairgen.errors import UserError
-from fairgen.stats.claims import run_claims
-from fairgen.stats.gaps import gap_table, run_table
-from fairgen.stats.rules import rules_from
-from fairgen.stats.verdicts import verdict_table
+from evenhand.stats.claims import run_claims
+from evenhand.stats.gaps import gap_table, run_table
+from evenhand.stats.rules import rules_from
+from evenhand.stats.verdicts import verdict_table
+from evenhand.workflow.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())["stats"] | {"resamples": 200}

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from scipy.stats import wasserstein_distance
 
-from fairgen.errors import UserError
-from fairgen.stats.colour import colour_run_means, colour_table, describe_samples, sample_table
-from fairgen.stats.gaps import RunTable
-from fairgen.stats.image_claims import colour_claim
-from fairgen.stats.rows import by_model
-from fairgen.stats.rules import Rules
-from fairgen.stats.tone import tone_curves, tone_slopes, tone_totals
-from fairgen.stats.verdicts import verdict_table
+from evenhand.stats.colour import colour_run_means, colour_table, describe_samples, sample_table
+from evenhand.stats.gaps import RunTable
+from evenhand.stats.image_claims import colour_claim
+from evenhand.stats.rows import by_model
+from evenhand.stats.rules import Rules
+from evenhand.stats.tone import tone_curves, tone_slopes, tone_totals
+from evenhand.stats.verdicts import verdict_table
+from evenhand.workflow.errors import UserError
 
 RULES = Rules(0.05, 3, latent_std_margin=0.05, slight=0.25, max_mse=0.07, noticeable=2.3, vanishing=0.05)
 RATIOS = {"A": 0.3, "B": 0.3, "C": 0.3}

@@ -8,23 +8,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fairgen.stats.bootstrap import add_bootstrap, draw_images
-from fairgen.stats.claims import run_claims
-from fairgen.stats.colour import AXES, colour_run_means, colour_table, describe_samples, sample_table
-from fairgen.stats.gaps import gap_table, run_table, size_ratios
-from fairgen.stats.image_claims import adjusted_claim, colour_claim
-from fairgen.stats.models import model_gaps
-from fairgen.stats.pooling import pooled_conditions
-from fairgen.stats.rows import by_model, by_run, distinct_images
-from fairgen.stats.rules import Rules
-from fairgen.stats.strata import adjusted_gaps
-from fairgen.stats.subsets import subset_means, subset_table
-from fairgen.stats.summary import condition_table, headline_table, sort_by_design, summarise
-from fairgen.stats.sweep import sweep_table
-from fairgen.stats.tone import tone_curves, tone_slopes, tone_totals
-from fairgen.stats.totals import error_totals
-from fairgen.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
-from fairgen.stats.verdicts import verdict_table
+from evenhand.stats.bootstrap import add_bootstrap, draw_images
+from evenhand.stats.claims import run_claims
+from evenhand.stats.colour import AXES, colour_run_means, colour_table, describe_samples, sample_table
+from evenhand.stats.gaps import gap_table, run_table, size_ratios
+from evenhand.stats.image_claims import adjusted_claim, colour_claim
+from evenhand.stats.models import model_gaps
+from evenhand.stats.pooling import pooled_conditions
+from evenhand.stats.rows import by_model, by_run, distinct_images
+from evenhand.stats.rules import Rules
+from evenhand.stats.strata import adjusted_gaps
+from evenhand.stats.subsets import subset_means, subset_table
+from evenhand.stats.summary import condition_table, headline_table, sort_by_design, summarise
+from evenhand.stats.sweep import sweep_table
+from evenhand.stats.tone import tone_curves, tone_slopes, tone_totals
+from evenhand.stats.totals import error_totals
+from evenhand.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
+from evenhand.stats.verdicts import verdict_table
 
 RULES = Rules(0.1, 2, 0.05, 0.25, 0.07, 2.3, 0.05)
 MEASURES = ("mse", "mse_unit", "latent_std", "kl", "psnr", "ssim", "mse_over_var", "perceptual")

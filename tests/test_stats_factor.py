@@ -5,9 +5,9 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairgen.splits import Design, TrainSet, feasible_train_size
-from fairgen.stats.gaps import run_table
-from fairgen.stats.subsets import subset_table
+from evenhand.splits.design import Design, TrainSet, feasible_train_size
+from evenhand.stats.gaps import run_table
+from evenhand.stats.subsets import subset_table
 
 
 @given(st.integers(1, 500), st.integers(1, 2000), st.integers(1, 9000), st.integers(1, 9000))

@@ -10,15 +10,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairgen.stats.gaps import RunTable
-from fairgen.stats.image_claims import adjusted_claim
-from fairgen.stats.pooling import pooled_conditions
-from fairgen.stats.rows import by_model
-from fairgen.stats.rules import Rules
-from fairgen.stats.subsets import subset_means, subset_table
-from fairgen.stats.summary import IMAGE_INDEX
-from fairgen.stats.sweep import sweep_table
-from fairgen.stats.verdicts import verdict_table
+from evenhand.stats.gaps import RunTable
+from evenhand.stats.image_claims import adjusted_claim
+from evenhand.stats.pooling import pooled_conditions
+from evenhand.stats.rows import by_model
+from evenhand.stats.rules import Rules
+from evenhand.stats.subsets import subset_means, subset_table
+from evenhand.stats.summary import IMAGE_INDEX
+from evenhand.stats.sweep import sweep_table
+from evenhand.stats.verdicts import verdict_table
 
 RULES = Rules(0.05, 3, latent_std_margin=0.05, slight=0.25, max_mse=0.07, noticeable=2.3, vanishing=0.05)
 RATIOS = {"A": 0.3, "B": 0.3, "C": 0.3}

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 
-from fairgen.stats.mixed import nested_gaps, random_intercept
-from fairgen.stats.models import clustered_ols, model_gaps
-from fairgen.stats.rows import by_model, by_run
-from fairgen.stats.simulate import Truth, simulate_study
-from fairgen.stats.totals import error_totals
+from evenhand.stats.mixed import nested_gaps, random_intercept
+from evenhand.stats.models import clustered_ols, model_gaps
+from evenhand.stats.rows import by_model, by_run
+from evenhand.stats.simulate import Truth, simulate_study
+from evenhand.stats.totals import error_totals
 
 SMALL = Truth(n_light=400, n_dark=200, test_size=60, train_size=100, runs=4, condition=0.3, mix=0.8, atlas=0.3)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
-from fairgen.stats.paired import hedges_dz, overlap_ratio, ratio_interval, run_p_values, run_test, tost_p, wilcoxon_p
+from evenhand.stats.paired import hedges_dz, overlap_ratio, ratio_interval, run_p_values, run_test, tost_p, wilcoxon_p
 
 DARK = np.array([0.062, 0.058, 0.066, 0.061, 0.059, 0.064, 0.060, 0.0635, 0.0612, 0.0577])
 LIGHT = np.array([0.051, 0.052, 0.049, 0.050, 0.0533, 0.0508, 0.0517, 0.0495, 0.0502, 0.0521])

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairgen.errors import UserError
-from fairgen.metadata import assign_group, read_metadata
-from fairgen.stats.prevalence import condition_mix, fst_counts, mix_claim, prevalence_table, total_variation
+from evenhand.data.metadata import assign_group, read_metadata
+from evenhand.stats.prevalence import condition_mix, fst_counts, mix_claim, prevalence_table, total_variation
+from evenhand.workflow.errors import UserError
 
 
 def small_metadata() -> pd.DataFrame:

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairgen.stats import totals
-from fairgen.stats.bootstrap import add_bootstrap, draw_images
-from fairgen.stats.models import clustered_ols
-from fairgen.stats.rows import by_model, distinct_images
-from fairgen.stats.simulate import Truth, simulate_study
-from fairgen.stats.summary import summarise
-from fairgen.stats.tone import tone_totals
-from fairgen.stats.totals import Totals, error_totals
-from fairgen.stats.uncertainty import uncertainty_table
+from evenhand.stats import totals
+from evenhand.stats.bootstrap import add_bootstrap, draw_images
+from evenhand.stats.models import clustered_ols
+from evenhand.stats.rows import by_model, distinct_images
+from evenhand.stats.simulate import Truth, simulate_study
+from evenhand.stats.summary import summarise
+from evenhand.stats.tone import tone_totals
+from evenhand.stats.totals import Totals, error_totals
+from evenhand.stats.uncertainty import uncertainty_table
 
 TRUTH = Truth(n_light=900, n_dark=900, test_size=400, train_size=300, runs=3, shares={"A": 0.0}, condition=0.3)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairgen.errors import UserError
-from fairgen.stats.rows import read_evaluation
-from fairgen.stats.summary import condition_table, headline_table, run_means, summarise
-from fairgen.tables import write_parquet
+from evenhand.stats.rows import read_evaluation
+from evenhand.stats.summary import condition_table, headline_table, run_means, summarise
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.tables import write_parquet
 
 
 def small_rows(run: int, mse: list[float]) -> pd.DataFrame:

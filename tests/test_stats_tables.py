@@ -19,9 +19,9 @@ import measure_colour
 import score_uncertainty
 import summarise_metadata
 import summarise_runs
-from fairgen.stats.rules import rules_from
-from fairgen.stats.simulate import Truth, simulate_study
-from fairgen.tables import write_csv, write_parquet
+from evenhand.stats.rules import rules_from
+from evenhand.stats.simulate import Truth, simulate_study
+from evenhand.workflow.tables import write_csv, write_parquet
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())["stats"] | {"resamples": 200}

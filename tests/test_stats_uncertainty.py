@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from fairgen.stats.rows import by_model
-from fairgen.stats.rules import Rules
-from fairgen.stats.uncertainty import auroc, ensemble_table, score_run, spearman, uncertainty_table, worst_decile
+from evenhand.stats.rows import by_model
+from evenhand.stats.rules import Rules
+from evenhand.stats.uncertainty import auroc, ensemble_table, score_run, spearman, uncertainty_table, worst_decile
 
 RULES = Rules(0.05, 3, latent_std_margin=0.05, slight=0.25, max_mse=0.07, noticeable=2.3, vanishing=0.05)
 RATIOS = {"A": 0.3, "B": 0.3, "C": 0.3}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairgen.errors import UserError
-from fairgen.files import read_rows, row_writer
-from fairgen.tables import TEXT, read_parquet, read_table, write_csv, write_parquet
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.files import read_rows, row_writer
+from evenhand.workflow.tables import TEXT, read_parquet, read_table, write_csv, write_parquet
 
 # Words that pandas, R, YAML or a spreadsheet take for something else, and characters that mean something to CSV.
 WORDS = [

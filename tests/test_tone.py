@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fairgen.decoding import decode_square
-from fairgen.metadata import ROW_COLUMNS
-from fairgen.tone import ita, measure_tone, skin_mask, skin_tone, summarise_tone, to_lab, tone_class
+from evenhand.data.decoding import decode_square
+from evenhand.data.metadata import ROW_COLUMNS
+from evenhand.data.tone import ita, measure_tone, skin_mask, skin_tone, summarise_tone, to_lab, tone_class
 from make_phantom import main as make_phantom
 from measure_tone import main as measure_tone_script
 
@@ -81,7 +81,7 @@ def test_images_without_or_with_little_skin_are_flagged() -> None:
 def test_workers_and_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, (37, 16, 16, 3), np.uint8)
     expected = measure_tone(images, workers=1)
-    monkeypatch.setattr("fairgen.tone.BATCH_BYTES", 3 * images[0].nbytes)
+    monkeypatch.setattr("evenhand.data.tone.BATCH_BYTES", 3 * images[0].nbytes)
     pd.testing.assert_frame_equal(measure_tone(images, workers=3), expected)
 
 

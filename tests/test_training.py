@@ -5,12 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairgen.adam import Adam
-from fairgen.errors import UserError
-from fairgen.model import VAE, Architecture
-from fairgen.perceptual import PerceptualLoss, feature_shapes
-from fairgen.torchvision_import import vgg
-from fairgen.training import (
+from evenhand.models.perceptual import PerceptualLoss, feature_shapes
+from evenhand.models.vae import VAE, Architecture
+from evenhand.models.vgg19 import random_weights
+from evenhand.training.adam import Adam
+from evenhand.training.loop import (
     Recipe,
     draw_epoch,
     loss_terms,
@@ -18,7 +17,8 @@ from fairgen.training import (
     train,
     train_step,
 )
-from fairgen.vgg19 import random_weights
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.torchvision_import import vgg
 
 SMALL = Architecture(width=16, latent_channels=4, deep=False)
 

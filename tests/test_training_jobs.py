@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from training_job import CONFIG, command, kill_after_epoch, write_data
 
-from fairgen.checkpoints import seconds_until_next
-from fairgen.training import LOSS_TERMS
+from evenhand.training.checkpoints import seconds_until_next
+from evenhand.training.loop import LOSS_TERMS
 
 
 @pytest.fixture(scope="module")

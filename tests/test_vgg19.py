@@ -13,8 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fairgen.errors import UserError
-from fairgen.perceptual import (
+from evenhand.models.perceptual import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     VGG19_LAYERS,
@@ -22,8 +21,9 @@ from fairgen.perceptual import (
     feature_shapes,
     load_perceptual_loss,
 )
-from fairgen.torchvision_import import vgg
-from fairgen.vgg19 import URL, checksum_of, fetch_imagenet_weights, random_weights, read_weights
+from evenhand.models.vgg19 import URL, checksum_of, fetch_imagenet_weights, random_weights, read_weights
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.torchvision_import import vgg
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_gradient_flows_to_the_reconstruction_only() -> None:
 
 
 def test_a_batch_taken_in_parts_has_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fairgen.perceptual.IMAGES_AT_A_TIME", 2)
+    monkeypatch.setattr("evenhand.models.perceptual.IMAGES_AT_A_TIME", 2)
     loss = PerceptualLoss(random_weights(0), normalize=False)
     a, b = (torch.rand(5, 3, 32, 32, requires_grad=True) for _ in range(2))
     whole = loss.mean_over_layers(a, b)

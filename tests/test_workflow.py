@@ -107,7 +107,7 @@ def test_new_dates_and_copies_of_results_do_nothing(finished: Path, tmp_path: Pa
 
 
 def test_another_draw_trains_and_evaluates_all_models(study: Path) -> None:
-    module = study / "workflow_scripts" / "fairgen" / "splits.py"
+    module = study / "workflow_scripts" / "evenhand" / "splits" / "design.py"
     old = module.read_text()
     module.write_text(old.replace('design.seed, "test", group, run', 'design.seed, "other test", group, run'))
     assert module.read_text() != old
@@ -183,7 +183,7 @@ def test_an_edited_figure_script_redraws_what_it_draws(study: Path) -> None:
 
 
 def test_an_edited_library_module_reruns_its_importers(study: Path) -> None:
-    module = study / "workflow_scripts" / "fairgen" / "evaluation.py"
+    module = study / "workflow_scripts" / "evenhand" / "evaluation" / "measures.py"
     module.write_text(module.read_text() + "\n# edited\n")
     jobs = planned(study, "--configfile", "tiny.yaml")
     assert jobs["evaluate_vae"] == 6

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from workflow import ROOT, TINY, jobs_of
 
-from fairgen.errors import UserError
-from fairgen.interpreter import command_first, without_shadows
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.interpreter import command_first, without_shadows
 
 BARE_PATH = os.pathsep.join(("/usr/bin", "/bin"))
 

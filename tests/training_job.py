@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fairgen.draws import train_roles, write_draw
-from fairgen.files import write_json
-from fairgen.tables import write_csv
+from evenhand.splits.manifests import train_roles, write_draw
+from evenhand.workflow.files import write_json
+from evenhand.workflow.tables import write_csv
 
 CONFIG = {
     "seed": 1,

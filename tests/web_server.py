@@ -15,8 +15,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from fairgen.download import Job, Outcome, download_images
-from fairgen.web import Policy
+from evenhand.data.download import Job, Outcome, download_images
+from evenhand.data.web import Policy
 
 # Patient enough for the busiest machine, wherever an answer comes. HASTY is for those that never end.
 POLICY = Policy(60.0, read_timeout=60.0, deadline=120.0, attempts=2, backoff=0.01, max_wait=3, max_bytes=50_000)

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Sequence
 
-from fairgen.errors import run
-from fairgen.seeds import generator
-from fairgen.stats.bootstrap import draw_images
-from fairgen.stats.models import model_gaps
-from fairgen.stats.strata import adjusted_gaps
-from fairgen.stats.study import read_clusters, stream, stream_runs, study_parser
-from fairgen.stats.totals import error_totals
-from fairgen.tables import write_csv
+from evenhand.stats.bootstrap import draw_images
+from evenhand.stats.models import model_gaps
+from evenhand.stats.strata import adjusted_gaps
+from evenhand.stats.study import read_clusters, stream, stream_runs, study_parser
+from evenhand.stats.totals import error_totals
+from evenhand.workflow.errors import run
+from evenhand.workflow.seeds import generator
+from evenhand.workflow.tables import write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fairgen.availability import FOUND, require_available
-from fairgen.errors import run
-from fairgen.files import sha256_of, write_json
-from fairgen.tables import as_csv, read_table
+from evenhand.data.availability import FOUND, require_available
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import sha256_of, write_json
+from evenhand.workflow.tables import as_csv, read_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:

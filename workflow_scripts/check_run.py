@@ -7,16 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from fairgen.errors import UserError, run
-from fairgen.files import read_rows, write_text
-from fairgen.held_out import read_cluster_of
-from fairgen.metadata import assign_group
-from fairgen.model import Architecture
-from fairgen.preflight import refuse
-from fairgen.probes.preflight import image_targets
-from fairgen.splits import available, candidates_from, design_from, feasible_train_size
-from fairgen.tables import read_table
-from fairgen.training import Recipe, require_variance
+from evenhand.data.metadata import assign_group
+from evenhand.models.vae import Architecture
+from evenhand.probes.preflight import image_targets
+from evenhand.splits.design import available, candidates_from, design_from, feasible_train_size
+from evenhand.splits.held_out import read_cluster_of
+from evenhand.splits.preflight import refuse
+from evenhand.training.loop import Recipe, require_variance
+from evenhand.workflow.errors import UserError, run
+from evenhand.workflow.files import read_rows, write_text
+from evenhand.workflow.tables import read_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:

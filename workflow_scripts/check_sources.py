@@ -4,10 +4,10 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from fairgen.errors import run
-from fairgen.files import write_text
-from fairgen.preflight import refuse
-from fairgen.probes.preflight import file_mistakes
+from evenhand.probes.preflight import file_mistakes
+from evenhand.splits.preflight import refuse
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import write_text
 
 
 def main(argv: Sequence[str] | None = None) -> None:

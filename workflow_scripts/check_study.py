@@ -7,12 +7,11 @@ from pathlib import Path
 
 import torch
 
-from fairgen.errors import run
-from fairgen.files import write_text
-from fairgen.fonts import uncovered_characters
-from fairgen.metadata import LABELS, assign_group
-from fairgen.model import VAE, Architecture, parameter_count
-from fairgen.preflight import (
+from evenhand.data.metadata import LABELS, assign_group
+from evenhand.figures.fonts import uncovered_characters
+from evenhand.models.vae import VAE, Architecture, parameter_count
+from evenhand.probes.preflight import file_mistakes, image_targets
+from evenhand.splits.preflight import (
     bytes_needed,
     data_mistakes,
     design_mistakes,
@@ -22,8 +21,9 @@ from fairgen.preflight import (
     refuse,
     weight_mistakes,
 )
-from fairgen.probes.preflight import file_mistakes, image_targets
-from fairgen.tables import read_table
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import write_text
+from evenhand.workflow.tables import read_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:

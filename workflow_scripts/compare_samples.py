@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fairgen.errors import run
-from fairgen.progress import track
-from fairgen.stats.colour import describe_samples, sample_table
-from fairgen.stats.gaps import size_ratios
-from fairgen.stats.study import paths_of, study_parser
-from fairgen.tables import read_parquet, read_table, write_csv
+from evenhand.stats.colour import describe_samples, sample_table
+from evenhand.stats.gaps import size_ratios
+from evenhand.stats.study import paths_of, study_parser
+from evenhand.workflow.errors import run
+from evenhand.workflow.progress import track
+from evenhand.workflow.tables import read_parquet, read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

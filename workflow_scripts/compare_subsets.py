@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fairgen.errors import run
-from fairgen.stats.gaps import size_ratios
-from fairgen.stats.study import stream, study_parser
-from fairgen.stats.subsets import subset_means, subset_table
-from fairgen.tables import read_table, write_csv
+from evenhand.stats.gaps import size_ratios
+from evenhand.stats.study import stream, study_parser
+from evenhand.stats.subsets import subset_means, subset_table
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fairgen.availability import count_available, count_statuses
-from fairgen.dataset_card import dataset_card
-from fairgen.errors import run
-from fairgen.metadata import SKIN_TYPE_COLUMNS, assign_group, given_levels, several_sources
-from fairgen.tables import read_table, write_csv
+from evenhand.data.availability import count_available, count_statuses
+from evenhand.data.dataset_card import dataset_card
+from evenhand.data.metadata import SKIN_TYPE_COLUMNS, assign_group, given_levels, several_sources
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,12 +5,20 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.design_sizes import describe_design
-from fairgen.draws import read_draw, train_roles
-from fairgen.errors import run
-from fairgen.files import read_rows
-from fairgen.splits import Drawn, available, candidates_from, design_from, draw_test, draw_train, feasible_train_size
-from fairgen.tables import write_csv
+from evenhand.splits.design import (
+    Drawn,
+    available,
+    candidates_from,
+    design_from,
+    draw_test,
+    draw_train,
+    feasible_train_size,
+)
+from evenhand.splits.manifests import read_draw, train_roles
+from evenhand.splits.sizes import describe_design
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import read_rows
+from evenhand.workflow.tables import write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairgen.download import Job, download_images
-from fairgen.errors import run
-from fairgen.tables import read_table, write_csv
-from fairgen.web import Policy
+from evenhand.data.download import Job, download_images
+from evenhand.data.web import Policy
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from fairgen.availability import FOUND
-from fairgen.devices import add_gpu_options, leased_device, make_deterministic
-from fairgen.errors import UserError, run
-from fairgen.files import write_npz
-from fairgen.images import id_array
-from fairgen.metadata import assign_group
-from fairgen.probes.openclip import embed_images, load_openclip
-from fairgen.seals import seal
-from fairgen.tables import read_table, write_csv
+from evenhand.data.availability import FOUND
+from evenhand.data.images import id_array
+from evenhand.data.metadata import assign_group
+from evenhand.probes.openclip import embed_images, load_openclip
+from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic
+from evenhand.workflow.checksums import seal
+from evenhand.workflow.errors import UserError, run
+from evenhand.workflow.files import write_npz
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

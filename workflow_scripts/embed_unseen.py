@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairgen.availability import FOUND
-from fairgen.devices import add_gpu_options, leased_device, make_deterministic, place
-from fairgen.errors import run
-from fairgen.evaluation import images_at_a_time
-from fairgen.files import write_npz
-from fairgen.held_out import read_cluster_of, seen_in_training, training_images
-from fairgen.images import id_array, read_images
-from fairgen.metadata import assign_group
-from fairgen.progress import track
-from fairgen.seals import seal
-from fairgen.tables import read_table, write_csv
-from fairgen.training import to_unit_range
-from fairgen.weights import load_weights
+from evenhand.data.availability import FOUND
+from evenhand.data.images import id_array, read_images
+from evenhand.data.metadata import assign_group
+from evenhand.evaluation.measures import images_at_a_time
+from evenhand.models.weights import load_weights
+from evenhand.splits.held_out import read_cluster_of, seen_in_training, training_images
+from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
+from evenhand.training.loop import to_unit_range
+from evenhand.workflow.checksums import seal
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import write_npz
+from evenhand.workflow.progress import track
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

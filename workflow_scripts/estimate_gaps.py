@@ -3,14 +3,14 @@
 import json
 from collections.abc import Sequence
 
-from fairgen.errors import run
-from fairgen.seeds import generator
-from fairgen.stats.bootstrap import add_bootstrap, draw_images
-from fairgen.stats.gaps import gap_table, run_table
-from fairgen.stats.rows import distinct_images
-from fairgen.stats.study import read_clusters, stream, study_parser
-from fairgen.stats.summary import GAP_METRICS
-from fairgen.tables import read_table, write_csv
+from evenhand.stats.bootstrap import add_bootstrap, draw_images
+from evenhand.stats.gaps import gap_table, run_table
+from evenhand.stats.rows import distinct_images
+from evenhand.stats.study import read_clusters, stream, study_parser
+from evenhand.stats.summary import GAP_METRICS
+from evenhand.workflow.errors import run
+from evenhand.workflow.seeds import generator
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fairgen.errors import run
-from fairgen.stats.gaps import run_table
-from fairgen.stats.sweep import sweep_table
-from fairgen.tables import read_table, write_csv
+from evenhand.stats.gaps import run_table
+from evenhand.stats.sweep import sweep_table
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

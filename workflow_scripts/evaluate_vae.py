@@ -8,18 +8,18 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fairgen.devices import add_gpu_options, leased_device, make_deterministic, place
-from fairgen.draws import TEST_ROLES, hashes_of, read_draw
-from fairgen.errors import run
-from fairgen.evaluation import evaluate, sample_prior
-from fairgen.files import write_npz
-from fairgen.held_out import read_cluster_of, training_images
-from fairgen.images import id_array, read_images, rows_of
-from fairgen.perceptual import load_perceptual_loss
-from fairgen.seals import seal
-from fairgen.tables import read_table, write_parquet
-from fairgen.tone import measure_tone
-from fairgen.weights import load_weights
+from evenhand.data.images import id_array, read_images, rows_of
+from evenhand.data.tone import measure_tone
+from evenhand.evaluation.measures import evaluate, sample_prior
+from evenhand.models.perceptual import load_perceptual_loss
+from evenhand.models.weights import load_weights
+from evenhand.splits.held_out import read_cluster_of, training_images
+from evenhand.splits.manifests import TEST_ROLES, hashes_of, read_draw
+from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
+from evenhand.workflow.checksums import seal
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import write_npz
+from evenhand.workflow.tables import read_table, write_parquet
 
 LABELS = [
     *("md5hash", "fitzpatrick_scale", "fitzpatrick_centaur"),

@@ -5,12 +5,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.errors import UserError, run
-from fairgen.files import sha256_of
-from fairgen.metadata import SKIN_TYPE_COLUMNS, given_levels, read_metadata, table_format
-from fairgen.seals import seal
-from fairgen.tables import write_csv
-from fairgen.web import fetch_pinned
+from evenhand.data.metadata import SKIN_TYPE_COLUMNS, given_levels, read_metadata, table_format
+from evenhand.data.web import fetch_pinned
+from evenhand.workflow.checksums import seal
+from evenhand.workflow.errors import UserError, run
+from evenhand.workflow.files import sha256_of
+from evenhand.workflow.tables import write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fairgen.duplicate_lists import read_duplicate_list
-from fairgen.duplicate_tables import cluster_table, compare_thresholds, describe_clusters, summarise_clusters
-from fairgen.duplicates import clusters, cosine_links, hash_links, perceptual_hashes, read_embeddings
-from fairgen.errors import run
-from fairgen.metadata import assign_group
-from fairgen.tables import read_table, write_csv
+from evenhand.data.duplicate_lists import read_duplicate_list
+from evenhand.data.duplicate_tables import cluster_table, compare_thresholds, describe_clusters, summarise_clusters
+from evenhand.data.duplicates import clusters, cosine_links, hash_links, perceptual_hashes, read_embeddings
+from evenhand.data.metadata import assign_group
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import read_table, write_csv
 
 THRESHOLDS = (0, 2, 4, 6, 8, 10)
 SIMILARITY = 0.95  # where the configuration leaves it open

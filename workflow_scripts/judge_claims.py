@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fairgen.errors import run
-from fairgen.stats.claims import run_claims
-from fairgen.stats.colour import AXES
-from fairgen.stats.gaps import run_table
-from fairgen.stats.image_claims import adjusted_claim, colour_claim
-from fairgen.stats.prevalence import mix_claim
-from fairgen.stats.rules import rules_from
-from fairgen.stats.verdicts import COLUMNS, verdict_table
-from fairgen.tables import read_table, write_csv
+from evenhand.stats.claims import run_claims
+from evenhand.stats.colour import AXES
+from evenhand.stats.gaps import run_table
+from evenhand.stats.image_claims import adjusted_claim, colour_claim
+from evenhand.stats.prevalence import mix_claim
+from evenhand.stats.rules import rules_from
+from evenhand.stats.verdicts import COLUMNS, verdict_table
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from fairgen.download import is_held
-from fairgen.errors import run
-from fairgen.files import read_rows, row_writer
-from fairgen.image_names import stored_names
-from fairgen.seals import seal
-from fairgen.sources import locate_images, sources_from
-from fairgen.stored import stored_hashes
+from evenhand.data.download import is_held
+from evenhand.data.image_names import stored_names
+from evenhand.data.sources import locate_images, sources_from
+from evenhand.data.stored import stored_hashes
+from evenhand.workflow.checksums import seal
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import read_rows, row_writer
 
 
 def main(argv: Sequence[str] | None = None) -> None:

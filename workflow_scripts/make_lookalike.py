@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fairgen.errors import UserError, run
-from fairgen.files import atomic_path, write_text
-from fairgen.probes.lookalike import make_lookalike
-from fairgen.seals import seal
-from fairgen.seeds import generator
-from fairgen.tables import as_csv
+from evenhand.data.synthetic.embeddings import make_lookalike
+from evenhand.workflow.checksums import seal
+from evenhand.workflow.errors import UserError, run
+from evenhand.workflow.files import atomic_path, write_text
+from evenhand.workflow.seeds import generator
+from evenhand.workflow.tables import as_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

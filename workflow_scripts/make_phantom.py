@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
-from fairgen.errors import UserError, run
-from fairgen.phantom import FST_SHARES, generate, write_zip
-from fairgen.seals import seal
-from fairgen.tables import write_csv
+from evenhand.data.synthetic.phantom import FST_SHARES, generate, write_zip
+from evenhand.workflow.checksums import seal
+from evenhand.workflow.errors import UserError, run
+from evenhand.workflow.tables import write_csv
 
 
 def parse_shares(text: str) -> dict[int, float]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from fairgen.errors import run
-from fairgen.files import write_text
-from fairgen.provenance import origin, read_provenance
-from fairgen.report import FigureItem, TableItem, build_report, describe_table
-from fairgen.report_conditions import availability_counts, name_warnings, not_applicable
-from fairgen.tables import read_table
+from evenhand.report.conditions import availability_counts, name_warnings, not_applicable
+from evenhand.report.page import FigureItem, TableItem, build_report, describe_table
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import write_text
+from evenhand.workflow.provenance import origin, read_provenance
+from evenhand.workflow.tables import read_table
 
 
 def read_figure(svg: Path) -> FigureItem:

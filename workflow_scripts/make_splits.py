@@ -4,11 +4,11 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from fairgen.draws import TEST_ROLES, read_draw, train_roles, write_draw
-from fairgen.errors import run
-from fairgen.files import read_rows
-from fairgen.splits import available, candidates_from, design_from, draw_test, draw_train, feasible_train_size
-from fairgen.train_sets import TrainSet
+from evenhand.splits.design import available, candidates_from, design_from, draw_test, draw_train, feasible_train_size
+from evenhand.splits.manifests import TEST_ROLES, read_draw, train_roles, write_draw
+from evenhand.splits.train_sets import TrainSet
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import read_rows
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from fairgen.errors import run
-from fairgen.stats.colour import colour_run_means, colour_table
-from fairgen.stats.gaps import size_ratios
-from fairgen.stats.study import stream, study_parser
-from fairgen.stats.summary import sort_by_design
-from fairgen.stats.tone import tone_curves, tone_slopes, tone_totals
-from fairgen.tables import read_table, write_csv
+from evenhand.stats.colour import colour_run_means, colour_table
+from evenhand.stats.gaps import size_ratios
+from evenhand.stats.study import stream, study_parser
+from evenhand.stats.summary import sort_by_design
+from evenhand.stats.tone import tone_curves, tone_slopes, tone_totals
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,15 +9,15 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from fairgen.devices import add_gpu_options, leased_device, make_deterministic, place
-from fairgen.draws import TEST_ROLES, hashes_of, read_draw
-from fairgen.ensemble import ensemble_variance
-from fairgen.errors import run
-from fairgen.evaluation import images_at_a_time, reconstruct
-from fairgen.held_out import read_cluster_of, seen_in_training, training_images
-from fairgen.images import read_images, read_names, rows_of
-from fairgen.tables import write_parquet
-from fairgen.weights import load_weights
+from evenhand.data.images import read_images, read_names, rows_of
+from evenhand.evaluation.ensemble import ensemble_variance
+from evenhand.evaluation.measures import images_at_a_time, reconstruct
+from evenhand.models.weights import load_weights
+from evenhand.splits.held_out import read_cluster_of, seen_in_training, training_images
+from evenhand.splits.manifests import TEST_ROLES, hashes_of, read_draw
+from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import write_parquet
 
 
 def main(argv: Sequence[str] | None = None) -> None:

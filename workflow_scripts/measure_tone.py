@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fairgen.errors import run
-from fairgen.metadata import ROW_COLUMNS, SKIN_TYPE_COLUMNS, several_sources
-from fairgen.tables import read_table, write_csv
-from fairgen.tone import measure_tone, summarise_tone, tone_class
+from evenhand.data.metadata import ROW_COLUMNS, SKIN_TYPE_COLUMNS, several_sources
+from evenhand.data.tone import measure_tone, summarise_tone, tone_class
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

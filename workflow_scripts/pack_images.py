@@ -9,16 +9,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fairgen.availability import COLUMNS
-from fairgen.decoding import MAX_PIXELS
-from fairgen.errors import run
-from fairgen.files import move_into_place, read_rows, row_writer
-from fairgen.image_names import stored_names
-from fairgen.metadata import ROW_COLUMNS
-from fairgen.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
-from fairgen.seals import seal
-from fairgen.sources import locate_images, sources_from
-from fairgen.stored import Stored, stored_hashes
+from evenhand.data.availability import COLUMNS
+from evenhand.data.decoding import MAX_PIXELS
+from evenhand.data.image_names import stored_names
+from evenhand.data.metadata import ROW_COLUMNS
+from evenhand.data.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
+from evenhand.data.sources import locate_images, sources_from
+from evenhand.data.stored import Stored, stored_hashes
+from evenhand.workflow.checksums import seal
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import move_into_place, read_rows, row_writer
 
 INDEX_COLUMNS = ["row", *ROW_COLUMNS, "source", "verified", "width", "height"]
 GONE = "it was downloaded, but the file is gone since; fetch it again with snakemake --forcerun list_downloads"

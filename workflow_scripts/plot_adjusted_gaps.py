@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.errors import run
-from fairgen.figures.adjusted import COLUMNS, adjusted_data, adjusted_text, draw_adjusted
-from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
+from evenhand.figures.adjusted import COLUMNS, adjusted_data, adjusted_text, draw_adjusted
+from evenhand.figures.common import figure_parser, group_names, rows_to_draw, write_figure
+from evenhand.workflow.errors import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:

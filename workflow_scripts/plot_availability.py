@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.errors import run
-from fairgen.figures.availability import (
+from evenhand.figures.availability import (
     COLUMNS,
     DESIGN_COLUMNS,
     availability_data,
     availability_text,
     draw_availability,
 )
-from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
+from evenhand.figures.common import figure_parser, group_names, rows_to_draw, write_figure
+from evenhand.workflow.errors import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.errors import run
-from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
-from fairgen.figures.condition_mse import COLUMNS, condition_mse_data, condition_mse_text, draw_condition_mse
+from evenhand.figures.common import figure_parser, group_names, rows_to_draw, write_figure
+from evenhand.figures.condition_mse import COLUMNS, condition_mse_data, condition_mse_text, draw_condition_mse
+from evenhand.workflow.errors import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:

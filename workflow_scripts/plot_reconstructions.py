@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.errors import run
-from fairgen.figures.common import figure_parser, group_names, write_figure
-from fairgen.figures.reconstructions import (
+from evenhand.figures.common import figure_parser, group_names, write_figure
+from evenhand.figures.reconstructions import (
     draw_reconstructions,
     read_examples,
     reconstruction_data,
     reconstruction_text,
 )
-from fairgen.train_sets import read_train_sets
+from evenhand.splits.train_sets import read_train_sets
+from evenhand.workflow.errors import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.errors import run
-from fairgen.figures.common import figure_parser, group_names, rows_to_draw, write_figure
-from fairgen.figures.tone_by_type import COLUMNS, draw_tone_by_type, tone_by_type_data, tone_by_type_text
+from evenhand.figures.common import figure_parser, group_names, rows_to_draw, write_figure
+from evenhand.figures.tone_by_type import COLUMNS, draw_tone_by_type, tone_by_type_data, tone_by_type_text
+from evenhand.workflow.errors import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:

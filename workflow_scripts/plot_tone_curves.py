@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.errors import run
-from fairgen.figures.common import figure_parser, write_figure
-from fairgen.figures.tone import COLUMNS, draw_tone, tone_data, tone_text
-from fairgen.tables import read_table
+from evenhand.figures.common import figure_parser, write_figure
+from evenhand.figures.tone import COLUMNS, draw_tone, tone_data, tone_text
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import read_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairgen.errors import run
-from fairgen.figures.common import figure_parser, rows_to_draw, write_figure
-from fairgen.figures.training_curves import COLUMNS, draw_training, training_data, training_text
-from fairgen.train_sets import read_train_sets
+from evenhand.figures.common import figure_parser, rows_to_draw, write_figure
+from evenhand.figures.training_curves import COLUMNS, draw_training, training_data, training_text
+from evenhand.splits.train_sets import read_train_sets
+from evenhand.workflow.errors import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.errors import run
-from fairgen.figures.common import figure_parser, rows_to_draw, write_figure
-from fairgen.figures.uncertainty import COLUMNS, draw_uncertainty, uncertainty_data, uncertainty_text
+from evenhand.figures.common import figure_parser, rows_to_draw, write_figure
+from evenhand.figures.uncertainty import COLUMNS, draw_uncertainty, uncertainty_data, uncertainty_text
+from evenhand.workflow.errors import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:

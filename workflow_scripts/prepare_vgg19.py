@@ -7,11 +7,11 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from fairgen.errors import run
-from fairgen.files import write_bytes
-from fairgen.seals import seal
-from fairgen.seeds import derive_seed
-from fairgen.vgg19 import fetch_imagenet_weights, random_weights, read_weights
+from evenhand.models.vgg19 import fetch_imagenet_weights, random_weights, read_weights
+from evenhand.workflow.checksums import seal
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import write_bytes
+from evenhand.workflow.seeds import derive_seed
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fairgen.devices import add_gpu_options, choose_precision, leased_device, make_deterministic
-from fairgen.errors import UserError, run
-from fairgen.probes.applicable import applicable_targets
-from fairgen.probes.counts import count_rows
-from fairgen.probes.not_probed import NOT_PROBED_COLUMNS
-from fairgen.probes.protocol import COLUMNS, probe_attribute
-from fairgen.probes.settings import needed_columns, print_choices, protocol_settings, source_spec
-from fairgen.probes.sources import read_source
-from fairgen.tables import write_csv
+from evenhand.probes.applicable import applicable_targets
+from evenhand.probes.counts import count_rows
+from evenhand.probes.not_probed import NOT_PROBED_COLUMNS
+from evenhand.probes.protocol import COLUMNS, probe_attribute
+from evenhand.probes.settings import needed_columns, print_choices, protocol_settings, source_spec
+from evenhand.probes.sources import read_source
+from evenhand.training.devices import add_gpu_options, choose_precision, leased_device, make_deterministic
+from evenhand.workflow.errors import UserError, run
+from evenhand.workflow.tables import write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

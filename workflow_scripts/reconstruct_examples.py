@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairgen.devices import add_gpu_options, leased_device, make_deterministic, place
-from fairgen.errors import run
-from fairgen.evaluation import choose_examples, reconstruct
-from fairgen.files import write_npz
-from fairgen.held_out import read_cluster_of, training_images
-from fairgen.images import id_array, read_images, read_names, rows_of
-from fairgen.tables import read_parquet
-from fairgen.train_sets import read_train_sets
-from fairgen.weights import load_weights
+from evenhand.data.images import id_array, read_images, read_names, rows_of
+from evenhand.evaluation.measures import choose_examples, reconstruct
+from evenhand.models.weights import load_weights
+from evenhand.splits.held_out import read_cluster_of, training_images
+from evenhand.splits.train_sets import read_train_sets
+from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import write_npz
+from evenhand.workflow.tables import read_parquet
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.errors import run
-from fairgen.files import write_json
-from fairgen.provenance import describe_code, hash_files, machine, versions
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import write_json
+from evenhand.workflow.provenance import describe_code, hash_files, machine, versions
 
 
 def main(argv: Sequence[str] | None = None) -> None:

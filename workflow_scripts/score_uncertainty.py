@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairgen.errors import run
-from fairgen.seeds import generator
-from fairgen.stats.gaps import size_ratios
-from fairgen.stats.rows import evaluation_paths, read_evaluations
-from fairgen.stats.study import stream, study_parser
-from fairgen.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
-from fairgen.tables import read_parquet, read_table, write_csv
+from evenhand.stats.gaps import size_ratios
+from evenhand.stats.rows import evaluation_paths, read_evaluations
+from evenhand.stats.study import stream, study_parser
+from evenhand.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
+from evenhand.workflow.errors import run
+from evenhand.workflow.seeds import generator
+from evenhand.workflow.tables import read_parquet, read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

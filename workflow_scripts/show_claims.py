@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairgen.claims_text import claims_text
-from fairgen.errors import UserError, run
-from fairgen.tables import read_table
+from evenhand.report.claims_text import claims_text
+from evenhand.workflow.errors import UserError, run
+from evenhand.workflow.tables import read_table
 
 
 def is_synthetic(results: Path) -> bool:

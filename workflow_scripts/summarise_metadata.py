@@ -4,10 +4,10 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from fairgen.errors import run
-from fairgen.metadata import assign_group
-from fairgen.stats.prevalence import condition_mix, fst_counts, prevalence_table
-from fairgen.tables import read_table, write_csv
+from evenhand.data.metadata import assign_group
+from evenhand.stats.prevalence import condition_mix, fst_counts, prevalence_table
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from fairgen.errors import run
-from fairgen.stats.pooling import pooled_conditions
-from fairgen.stats.study import stream, study_parser
-from fairgen.stats.summary import RUN_METRICS, condition_table, headline_table, summarise
-from fairgen.tables import write_csv
+from evenhand.stats.pooling import pooled_conditions
+from evenhand.stats.study import stream, study_parser
+from evenhand.stats.summary import RUN_METRICS, condition_table, headline_table, summarise
+from evenhand.workflow.errors import run
+from evenhand.workflow.tables import write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:

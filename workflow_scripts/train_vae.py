@@ -15,9 +15,17 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from fairgen.adam import Adam
-from fairgen.checkpoints import History, load_checkpoint, save_checkpoint, seconds_until_next
-from fairgen.devices import (
+from evenhand.data.images import read_images, read_names, rows_of
+from evenhand.models.perceptual import load_perceptual_loss
+from evenhand.models.vae import VAE, Architecture, parameter_count
+from evenhand.models.weights import save_weights
+from evenhand.splits.held_out import sum_of_draw
+from evenhand.splits.manifests import hashes_of, read_draw, train_roles
+from evenhand.training.adam import Adam
+from evenhand.training.cache import code_fingerprint, keep, restore, sole
+from evenhand.training.callbacks import Watch
+from evenhand.training.checkpoints import History, load_checkpoint, save_checkpoint, seconds_until_next
+from evenhand.training.devices import (
     add_gpu_options,
     choose_precision,
     device_reason,
@@ -27,18 +35,10 @@ from fairgen.devices import (
     peak_memory_mb,
     place,
 )
-from fairgen.draws import hashes_of, read_draw, train_roles
-from fairgen.errors import UserError, run
-from fairgen.files import sha256_of, write_json, write_text
-from fairgen.finished import code_fingerprint, keep, restore, sole
-from fairgen.held_out import sum_of_draw
-from fairgen.images import read_images, read_names, rows_of
-from fairgen.model import VAE, Architecture, parameter_count
-from fairgen.perceptual import load_perceptual_loss
-from fairgen.seeds import derive_seed
-from fairgen.training import Recipe, require_variance, train
-from fairgen.watching import Watch
-from fairgen.weights import save_weights
+from evenhand.training.loop import Recipe, require_variance, train
+from evenhand.workflow.errors import UserError, run
+from evenhand.workflow.files import sha256_of, write_json, write_text
+from evenhand.workflow.seeds import derive_seed
 
 
 def main(argv: Sequence[str] | None = None) -> None:

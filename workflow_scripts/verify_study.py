@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairgen.errors import UserError, run
-from fairgen.provenance import describe_code, differences, machine, read_provenance
+from evenhand.workflow.errors import UserError, run
+from evenhand.workflow.provenance import describe_code, differences, machine, read_provenance
 
 
 def main(argv: Sequence[str] | None = None) -> None:

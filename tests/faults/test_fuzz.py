@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_inputs import GOOD_CSV, PAPER, SCHEMA, leaves
 
-from fairgen.config import check_config
-from fairgen.errors import UserError
-from fairgen.metadata import SAFE_ID, read_metadata
-from fairgen.seals import check_seal, seal
+from evenhand.data.metadata import SAFE_ID, read_metadata
+from evenhand.workflow.checksums import check_seal, seal
+from evenhand.workflow.config import check_config
+from evenhand.workflow.errors import UserError
 
 cells = st.text(max_size=12) | st.sampled_from(["", "1", "-1", "0" * 32, '"', ",", "\n", "\x00", "../x", "NaN", "é"])
 tables = st.lists(st.lists(cells, max_size=8).map(",".join), max_size=8).map("\n".join).map(str.encode)

@@ -161,7 +161,7 @@ EMBEDDINGS: dict[str, tuple[str, bytes, str]] = {
 @pytest.mark.parametrize("case", EMBEDDINGS)
 def test_embeddings_that_do_not_fit_are_refused(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import probe_embeddings
-    from fairgen.errors import run
+    from evenhand.workflow.errors import run
 
     suffix, content, words = EMBEDDINGS[case]
     embeddings, metadata = tmp_path / f"embeddings{suffix}", tmp_path / "metadata.csv"

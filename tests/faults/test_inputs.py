@@ -23,10 +23,10 @@ import evaluate_vae
 import fetch_metadata
 import prepare_vgg19
 import train_vae
-from fairgen.config import check_config
-from fairgen.errors import UserError, run
-from fairgen.model import VAE, Architecture
-from fairgen.weights import save_weights
+from evenhand.models.vae import VAE, Architecture
+from evenhand.models.weights import save_weights
+from evenhand.workflow.config import check_config
+from evenhand.workflow.errors import UserError, run
 
 HASHES = [f"{i:032x}" for i in range(6)]
 GOOD = {

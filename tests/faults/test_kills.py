@@ -170,7 +170,7 @@ WRITES = {
 @pytest.mark.parametrize("told", WRITES)
 def test_an_unsafe_write_is_noticed(undisturbed: Path, tmp_path: Path, told: str) -> None:
     (tmp_path / "results").mkdir()
-    (tmp_path / "write.py").write_text(f"import os\nfrom fairgen.files import atomic_path\n{WRITES[told]}\n")
+    (tmp_path / "write.py").write_text(f"import os\nfrom evenhand.workflow.files import atomic_path\n{WRITES[told]}\n")
     library = undisturbed / "workflow_scripts"
     job = Job("write", f"PYTHONPATH={library}:$PYTHONPATH python write.py", ("results/x",), "log", 1)
     strace = [*STRACE, "--output=trace", CALLS] if shutil.which("strace") else []

@@ -44,7 +44,7 @@ def test_a_photograph_is_not_called_damaged_when_memory_is_short(kind: str, tmp_
         (tmp_path / name).write_bytes(photograph(kind, *size))
     done = limited(
         """
-from fairgen.decoding import decode_square
+from evenhand.data.decoding import decode_square
 small, large = (Path(name).read_bytes() for name in sys.argv[1:])
 decode_square(small, 16)  # what is loaded on first use
 for mib in (1, 10, 40, 100, 300):
@@ -72,7 +72,7 @@ def test_packing_without_memory_says_so_and_goes_on_when_there_is_some(tmp_path:
     done = limited(
         """
 import pack_images
-from fairgen.errors import run
+from evenhand.workflow.errors import run
 from PIL import Image
 limit(64)
 run(pack_images.main)

@@ -11,7 +11,7 @@ import pytest
 from stages import full_disk, jobs, may_mount, products, read_only, snakemake_process, start
 from workflow import planned, snakemake
 
-from fairgen.errors import UserError, run
+from evenhand.workflow.errors import UserError, run
 
 # One for each way in which products are written.
 STAGES = ["fetch_metadata", "pack_images", "draw_train", "train_vae", "evaluate_vae", "estimate_gaps", "plot_gaps"]

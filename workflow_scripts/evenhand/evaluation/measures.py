@@ -1,0 +1,175 @@
+"""What is measured on each test image (study, section 3), in fp32."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+from evenhand.evaluation.colour import colour_shift
+from evenhand.models.perceptual import PerceptualLoss
+from evenhand.models.vae import VAE, kl_divergence, reparameterize
+from evenhand.training.loop import to_unit_range
+from evenhand.workflow.progress import track
+from evenhand.workflow.seeds import derive_seed
+
+Pixels = NDArray[np.uint8]
+
+PRIOR_BATCH = 64
+FULL_BATCH_SIDE = 128  # pixels; of larger images a batch holds fewer, so that it takes no more memory
+# Variance of the error of rounding to 256 levels, in [-1, 1]: the least variance an image can be credited with.
+ROUNDING_VARIANCE = (2 / 255) ** 2 / 12
+
+
+def images_at_a_time(batch_size: int, side: int) -> int:
+    """How many images of `side` pixels take the memory of `batch_size` images of 128; at most `batch_size`.
+
+    Not what happens to be free: the same settings then give the same bits.
+    """
+    return max(1, min(batch_size, batch_size * FULL_BATCH_SIDE**2 // side**2))
+
+
+@torch.no_grad()
+def evaluate(
+    model: VAE,
+    images: Pixels,
+    md5hashes: Sequence[str],
+    perceptual: PerceptualLoss,
+    *,
+    samples: int,
+    seed: int,
+    batch_size: int,
+    device: torch.device,
+    workers: int,
+) -> tuple[pd.DataFrame, NDArray[np.float32], Pixels]:
+    """Measure the reconstructions of `images` (n, S, S, 3) from their mean latents, and from sampled ones.
+
+    Args:
+        md5hashes: names of the images; the noise of an image is seeded by its name, so neither order nor
+            batches change a number.
+        perceptual: on the device of the model.
+        samples: latents sampled per image, at least 2.
+        batch_size: images of 128 pixels at a time; fewer of larger ones.
+        workers: threads for the measures computed on the processor; no number depends on it.
+
+    Returns:
+        A table with one row per image, pixels in [-1, 1] unless said otherwise:
+        mse; mse_unit (pixels in [0, 1], a quarter of it); psnr (dB, range 2, at most
+        that of rounding to 256 levels, 59); ssim (Wang et al. 2004);
+        mse_over_var (MSE over the variance around the image's mean colour: 1 for a constant image of that
+        colour); perceptual (distance of VGG19 features); latent_std (mean over latents of exp(logvar / 2));
+        kl (nats, summed over latents); mse_sampled (mean MSE of decodings of sampled latents); decoding_var
+        (variance of these decodings, mean over pixels); and the columns of `evenhand.evaluation.colour`.
+        The latent means, float32 (n, C, H, W). The reconstructions as uint8 (n, S, S, 3).
+    """
+    parts, means, reconstructions = [], [], []
+    batch_size = images_at_a_time(batch_size, images.shape[1])
+    starts = range(0, len(images), batch_size)
+    for first in track(starts, len(starts), "evaluating", "batches"):
+        batch = slice(first, first + batch_size)
+        target = to_unit_range(torch.from_numpy(images[batch]).to(device))
+        mu, logvar = model.encoder(target)
+        reconstruction = model.decoder(mu)
+        columns = pixel_measures(target, reconstruction)
+        columns["perceptual"] = perceptual.distances(reconstruction, target)
+        columns["latent_std"] = torch.exp(0.5 * logvar).mean(dim=(1, 2, 3))
+        columns["kl"] = kl_divergence(mu, logvar).sum(dim=(1, 2, 3))
+        noise = latent_noise(md5hashes[batch], samples, mu.shape[1:], seed)
+        columns |= sampled_measures(model, target, mu, logvar, noise.to(device))
+        table = pd.DataFrame({name: values.cpu().double().numpy() for name, values in columns.items()})
+        table.insert(3, "ssim", similarities(target, reconstruction, workers))
+        parts.append(table)
+        means.append(mu.cpu().numpy())
+        reconstructions.append(to_pixels(reconstruction))
+    pixels = np.concatenate(reconstructions)
+    table = pd.concat(parts, ignore_index=True).join(colour_shift(images, pixels, workers))
+    return table, np.concatenate(means), pixels
+
+
+def pixel_measures(target: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
+    """mse, mse_unit, psnr and mse_over_var of a batch (B, 3, S, S) in [-1, 1]; each (B,)."""
+    mse = (reconstruction - target).square().mean(dim=(1, 2, 3))
+    variance = target.var(dim=(2, 3), correction=0).mean(dim=1)
+    return {
+        "mse": mse,
+        "mse_unit": mse / 4,  # the range [0, 1] is half as wide
+        "psnr": 10 * torch.log10(4 / mse.clamp_min(ROUNDING_VARIANCE)),  # finite for an image without error, too
+        "mse_over_var": mse / variance.clamp_min(ROUNDING_VARIANCE),
+    }
+
+
+def similarities(target: Tensor, reconstruction: Tensor, workers: int) -> list[float]:
+    """SSIM of each image of a batch (B, 3, S, S) in [-1, 1], with the Gaussian window of Wang et al. 2004."""
+    settings = {"data_range": 2.0, "channel_axis": 0}
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    ssim = partial(structural_similarity, **settings, **window)
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(ssim, target.cpu().numpy(), reconstruction.cpu().numpy()))
+
+
+@torch.no_grad()
+def sample_prior(
+    model: VAE, latent_shape: tuple[int, int, int], side: int, n: int, seed: int, device: torch.device
+) -> Pixels:
+    """Decodings of `n` latents from the prior N(0, I), uint8 (n, side, side, 3); the same latents for every model."""
+    z = torch.randn(n, *latent_shape, generator=torch.Generator().manual_seed(derive_seed(seed, "prior")))
+    batches = z.split(images_at_a_time(PRIOR_BATCH, side))
+    return np.concatenate([to_pixels(model.decoder(batch.to(device))) for batch in batches])
+
+
+def latent_noise(md5hashes: Sequence[str], samples: int, shape: Sequence[int], seed: int) -> Tensor:
+    """N(0, 1) noise (samples, B, *shape), seeded by the name of each image."""
+    noise = []
+    for name in md5hashes:
+        random = torch.Generator().manual_seed(derive_seed(seed, "decoding", name))
+        noise.append(torch.randn(samples, *shape, generator=random))
+    return torch.stack(noise, dim=1)
+
+
+def sampled_measures(model: VAE, target: Tensor, mu: Tensor, logvar: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    """mse_sampled and decoding_var of a batch, each (B,), over the leading dimension of `noise`."""
+    decodings = torch.stack([model.decoder(reparameterize(mu, logvar, draw)) for draw in noise])
+    return {
+        "mse_sampled": (decodings - target).square().mean(dim=(0, 2, 3, 4)),
+        "decoding_var": decodings.var(dim=0).mean(dim=(1, 2, 3)),
+    }
+
+
+def to_pixels(images: Tensor) -> Pixels:
+    """Images (B, 3, S, S) in [-1, 1], rounded to uint8 (B, S, S, 3)."""
+    pixels = ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+@torch.no_grad()
+def reconstruct(model: VAE, images: Pixels, device: torch.device) -> Pixels:
+    """Reconstructions of `images` (n, S, S, 3) from their mean latents, rounded to uint8 of the same shape."""
+    target = to_unit_range(torch.from_numpy(images).to(device))
+    return to_pixels(model.decoder(model.encoder(target)[0]))
+
+
+def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
+    """The images that the figures show, chosen by rule: evenly spaced quantiles of error within each group.
+
+    Args:
+        errors: one row per training set and test image of one run: md5hash, group, mse.
+        per_group: images per group, k, at the quantiles 1/(k+1), 2/(k+1), ...: 3 or 7 have median and quartiles.
+
+    Returns:
+        group, quantile, md5hash, mse (mean over the training sets), light before dark, best before worst. The
+        error is averaged over the training sets, so the choice favours none of them. Ties are broken by hash.
+    """
+    means = errors.groupby(["group", "md5hash"], as_index=False)["mse"].mean()
+    parts = []
+    for group in ("light", "dark"):
+        ranked = means[means["group"] == group].sort_values(["mse", "md5hash"], ignore_index=True)
+        k = min(per_group, len(ranked))
+        quantiles = np.arange(1, k + 1) / (k + 1)
+        chosen = ranked.iloc[np.floor(quantiles * len(ranked)).astype(int)]
+        parts.append(chosen.assign(quantile=quantiles)[["group", "quantile", "md5hash", "mse"]])
+    return pd.concat(parts, ignore_index=True)

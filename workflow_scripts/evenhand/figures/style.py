@@ -1,0 +1,131 @@
+"""How every figure looks: colours, sizes, the synthetic mark, and files whose bytes depend on the drawing alone.
+
+Figures are built with `matplotlib.figure.Figure`, never through pyplot: no display, no global list of figures.
+"""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from evenhand.figures.fonts import HOUSE_FONT
+from evenhand.workflow.files import atomic_path
+
+PAGE_WIDTH = 7.0  # inches: the text width of a printed page, so the point sizes below are those a reader sees
+SMALL, NORMAL, LARGE = 8, 9, 10  # points
+
+# Okabe & Ito's palette, distinguishable under every common form of colour blindness.
+ORANGE, BLUE, GREEN, VERMILLION, SKY, PURPLE = "#E69F00", "#0072B2", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+SYNTHETIC = "SYNTHETIC DATA: made by a generator, not measured on patients"
+INK, MUTED, FAINT = "#222222", "#767676", "#C8C8C8"
+
+
+class GroupStyle(NamedTuple):
+    """A test group is told by colour, by marker and by hatch, so that it survives a grey printer."""
+
+    colour: str
+    marker: str
+    hatch: str
+
+
+GROUPS = {"light": GroupStyle(ORANGE, "o", ""), "dark": GroupStyle(BLUE, "s", "////")}
+
+RC = {
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "font.size": NORMAL,
+    "axes.titlesize": NORMAL,
+    "axes.labelsize": NORMAL,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "figure.titlesize": LARGE,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.fonttype": "path",  # letters as shapes: the reader need not have the font
+    "svg.hashsalt": "evenhand",  # element ids from the drawing, not from a random number
+    "path.simplify": False,
+    "savefig.facecolor": "white",
+}
+
+
+@contextmanager
+def house_style(families: Sequence[str] = (HOUSE_FONT,)) -> Iterator[None]:
+    """Matplotlib's defaults plus `RC`, whatever the user's own matplotlibrc says; letters from these fonts."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)  # type: ignore[arg-type]  # the stub lists its keys as literals
+        mpl.rcParams["font.family"] = list(families)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` x `height` inches whose layout leaves room for its labels."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def mark(figure: Figure, *sentences: str) -> None:
+    """Write what must not be overlooked across the top of the figure, in a strip added for it that covers nothing.
+
+    A legend of the figure itself takes the top whatever the layout says, so there the words become its title.
+    """
+    width, height = figure.get_size_inches()
+    lines = [line for words in sentences for line in textwrap.wrap(words, int(13 * width), break_on_hyphens=False)]
+    words = "\n".join(lines)
+    colour = "#A63C00"
+    if figure.legends:
+        legend = figure.legends[0]
+        legend.set_title("\n".join(filter(None, [words, legend.get_title().get_text()])))
+        legend.get_title().set(fontsize=SMALL, fontweight="bold", color=colour)
+        return
+    strip = 0.26 + 0.15 * (len(lines) - 1)  # inches
+    figure.set_size_inches(width, height + strip)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(rect=(0, 0, 1, height / (height + strip)))  # type: ignore[call-arg]
+    top = 1 - 0.3 * 0.26 / (height + strip)
+    figure.text(0.5, top, words, ha="center", va="top", fontsize=SMALL, fontweight="bold", color=colour)
+
+
+def save_figure(figure: Figure, svg: str | Path, png: str | Path, dpi: int) -> None:
+    """Write the figure as SVG and PNG, without date or software version: equal figures give equal bytes."""
+    with atomic_path(svg) as temporary:
+        figure.savefig(temporary, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
+    with atomic_path(png) as temporary:
+        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+
+
+def fst_range(scales: Sequence[int]) -> str:
+    """Fitzpatrick skin types in words, such as "FST 1-2" with an en dash, or "FST 1, 3"."""
+    ordered = sorted(scales)
+    if len(ordered) > 1 and ordered == list(range(ordered[0], ordered[-1] + 1)):
+        return f"FST {ordered[0]}–{ordered[-1]}"  # noqa: RUF001 - a typographer's range
+    return "FST " + ", ".join(map(str, ordered))
+
+
+def percent(share: float) -> str:
+    """A share in percent without needless decimals: 0.5 -> "50 %", 0.125 -> "12.5 %"."""
+    return f"{100 * share:.4g} %"
+
+
+def span(values: Sequence[int]) -> str:
+    """Whole numbers as "500", or "480 to 500" where they differ; thousands with a comma."""
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -1,0 +1,79 @@
+"""Loss and its terms by epoch, a line per model."""
+
+import math
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from evenhand.figures.common import FigureText
+from evenhand.figures.grid import panel_grid
+from evenhand.figures.intervals import ordered_sets, set_colours, set_names
+
+TERMS = {
+    "loss": "loss",
+    "mse": "mean squared error",
+    "kl": "KL divergence\n(mean over latents)",
+    "perceptual": "perceptual",
+}
+COLUMNS = ("epoch", *TERMS)
+# A loss has converged when its mean fall an epoch, over this many last epochs, is less than this part of it.
+LAST_EPOCHS = 3
+CONVERGED = 0.01
+
+
+def training_data(histories: pd.DataFrame) -> pd.DataFrame:
+    """Histories of all models in one order.
+
+    Args:
+        histories: train_set, dark_share, run and `COLUMNS`, one row per model and epoch.
+
+    Returns:
+        The same with position of the training set, by position, run and epoch.
+    """
+    rows = histories.merge(ordered_sets(histories), on=["train_set", "dark_share"], validate="many_to_one")
+    return rows.sort_values(["position", "run", "epoch"], ignore_index=True)
+
+
+def draw_training(data: pd.DataFrame) -> Figure:
+    """One panel per term of the loss, a line per model, coloured by training set."""
+    sets = ordered_sets(data)
+    terms = [term for term in TERMS if data[term].notna().any()]
+    figure, panels, legend = panel_grid(len(terms), 2.1, 2, share=False, legend_rows=math.ceil(len(sets) / 4))
+    marker = "o" if data["epoch"].max() == 1 else "-"
+    # Thousands of outlines would make a file of many megabytes; as a bitmap they look the same.
+    bitmap = len(data[["train_set", "run"]].drop_duplicates()) > 100
+    for axes, term in zip(panels, terms, strict=True):
+        for position, label, colour in zip(sets["position"], set_names(sets), set_colours(len(sets)), strict=True):
+            mine = data[data["position"] == position]
+            for index, (_, rows) in enumerate(mine.groupby("run")):
+                name = label if index == 0 else ""
+                axes.plot(rows["epoch"], rows[term], marker, color=colour, linewidth=1, label=name, rasterized=bitmap)
+        axes.set_ylabel(TERMS[term])
+        axes.set_xlabel("epoch")
+        axes.grid(axis="y")
+        axes.locator_params(axis="x", integer=True)
+    legend.legend(*panels[0].get_legend_handles_labels(), loc="center", ncols=min(len(sets), 4))
+    return figure
+
+
+def training_text(data: pd.DataFrame) -> FigureText:
+    """Title, caption and alternative text; says whether the loss converged, by the rule of `CONVERGED`."""
+    epochs = int(data["epoch"].max())
+    loss = data.pivot_table(index=["train_set", "run"], columns="epoch", values="loss")
+    models = len(loss)
+    if epochs > LAST_EPOCHS:
+        falls = 1 - (loss[epochs] / loss[epochs - LAST_EPOCHS]) ** (1 / LAST_EPOCHS)
+        end = (
+            f" Over the last {LAST_EPOCHS} epochs the loss fell by {100 * falls.mean():.1f} % an epoch on average "
+            f"({100 * falls.min():.1f} to {100 * falls.max():.1f} % by model). By the rule that a converged loss falls "
+            f"by less than {100 * CONVERGED:.0f} % an epoch, {(falls < CONVERGED).sum()} of {models} models have "
+            f"converged by epoch {epochs}."
+        )
+    else:
+        end = f" Too few epochs to tell whether the loss converged (more than {LAST_EPOCHS} are needed)."
+    return FigureText(
+        "Training",
+        f"Loss on the training images and its terms over {epochs} epoch{'s' if epochs > 1 else ''}, one line for each "
+        f"of {models} models.{end} Lines of one colour should lie close together; one that stands out needs a look.",
+        f"Line plots of the loss and its terms by epoch for {models} models.{end}",
+    )

@@ -1,0 +1,160 @@
+"""The perceptual loss: mean squared differences of VGG19 feature maps (Hou et al. 2017; paper v2, eq. 2).
+
+The features are the outputs of all 16 convolutions before their ReLU. The network is frozen, so only the 16
+pairs of weight and bias are kept; they come from `evenhand.models.vgg19` as one safetensors file, and training never
+imports torchvision.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
+
+from evenhand.workflow.errors import UserError
+
+# Output channels of the convolutions of VGG19 (Simonyan and Zisserman 2015, table 1, column E); M: max-pooling.
+VGG19_LAYERS: tuple[int | str, ...] = (
+    *(64, 64, "M"),
+    *(128, 128, "M"),
+    *(256, 256, 256, 256, "M"),
+    *(512, 512, 512, 512, "M"),
+    *(512, 512, 512, 512),
+)
+# Of 4, 8 and 16 images on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (128 px, bf16).
+IMAGES_AT_A_TIME = 8
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def feature_shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the 32 tensors of the feature network: `conv0.weight`, `conv0.bias`, ..."""
+    channels_in, index = 3, 0
+    for layer in VGG19_LAYERS:
+        if isinstance(layer, int):
+            yield f"conv{index}.weight", (layer, channels_in, 3, 3)
+            yield f"conv{index}.bias", (layer,)
+            channels_in, index = layer, index + 1
+
+
+def check_features(tensors: dict[str, Tensor], origin: str) -> None:
+    """Raise a `UserError` unless `tensors` are the 32 tensors of VGG19's convolutions; `origin` names their file."""
+    for name, shape in feature_shapes():
+        found = tuple(tensors[name].shape) if name in tensors else "nothing"
+        if found != shape:
+            raise UserError(
+                f"{origin} does not hold the convolutions of VGG19: expected {name} of shape {shape}, found {found}. "
+                "Delete the file and run the perceptual_features rule again."
+            )
+        if not torch.isfinite(tensors[name].sum()):  # one number: a look at each would take a tenth of a second
+            raise UserError(f"{origin} holds a NaN or an infinite number in {name}. Provide an intact file.")
+
+
+class MeanSquare(torch.autograd.Function):
+    """Mean squared difference in fp32 of two feature maps at any precision, with a gradient for the first.
+
+    Keeps the difference alone, at the precision of the maps: autocast would copy both maps and the gradient to fp32,
+    which for a bf16 network costs more time than anything else but the convolutions.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, found: Tensor, wanted: Tensor) -> Tensor:
+        difference = found - wanted
+        ctx.save_for_backward(difference)
+        return torch.linalg.vector_norm(difference, dtype=torch.float32).square() / difference.numel()
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        (difference,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return difference * (2 / difference.numel() * gradient), None
+
+
+class EarlyGradient(torch.autograd.Function):
+    """A mean over images whose gradient for the first argument is taken at once, a few images at a time.
+
+    What VGG19 keeps for its backward pass is then freed before the next images and before the backward pass of the
+    VAE, which bounds the memory: otherwise the two networks' feature maps of the whole batch are held together.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, wanted: Tensor) -> Tensor:
+        total, gradients = found.new_zeros(()), []
+        # A GPU has the memory, and is faster on many images.
+        chunk = IMAGES_AT_A_TIME if found.device.type == "cpu" else len(found)
+        for part, target in zip(found.split(chunk), wanted.split(chunk), strict=True):
+            with torch.enable_grad():
+                images = part.detach().requires_grad_()
+                share = loss(images, target) * (len(part) / len(found))
+            gradients.extend(torch.autograd.grad(share, images))
+            total += share.detach()
+        ctx.save_for_backward(torch.cat(gradients))
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[None, Tensor, None]:
+        (of_mean,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return None, of_mean * gradient, None
+
+
+class PerceptualLoss(nn.Module):
+    """Mean over the 16 convolutions of the mean squared difference of their outputs."""
+
+    def __init__(self, tensors: dict[str, Tensor], normalize: bool, dtype: torch.dtype = torch.float32) -> None:
+        """`tensors` are named as in `feature_shapes`; `normalize` rescales [-1, 1] images as for ImageNet.
+
+        The network is kept as `dtype`, so that autocast, which keeps no copy of frozen weights, has nothing to cast.
+        """
+        super().__init__()
+        self.normalize = normalize
+        for name, _ in feature_shapes():
+            self.register_buffer(name.replace(".", "_"), tensors[name].to(dtype), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def features(self, x: Tensor) -> Iterator[Tensor]:
+        """The outputs of the 16 convolutions for images (B, 3, S, S) in [-1, 1], from first to last."""
+        if self.normalize:
+            x = ((x + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("std")
+        index = 0
+        for layer in VGG19_LAYERS:
+            if layer == "M":
+                x = F.max_pool2d(x, 2)
+                continue
+            weight, bias = self.get_buffer(f"conv{index}_weight"), self.get_buffer(f"conv{index}_bias")
+            x = F.conv2d(x, weight, bias, padding=1)
+            yield x
+            x = F.relu(x)
+            index += 1
+
+    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch, a scalar. No gradient flows to `target`."""
+        return EarlyGradient.apply(self.mean_over_layers, reconstruction, target)  # type: ignore[no-untyped-call]
+
+    def mean_over_layers(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """The loss as PyTorch's autograd follows it."""
+        # Layer by layer side by side, so that no more than one layer of the target is held.
+        wanted = torch.no_grad()(self.features)(target)
+        pairs = zip(self.features(reconstruction), wanted, strict=True)
+        return torch.stack([MeanSquare.apply(found, layer) for found, layer in pairs]).mean()  # type: ignore[no-untyped-call]
+
+    def distances(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """The loss of each image of a batch, (B,)."""
+        pairs = zip(self.features(reconstruction), self.features(target), strict=True)
+        return torch.stack([(found - expected).square().mean(dim=(1, 2, 3)) for found, expected in pairs]).mean(dim=0)
+
+
+def load_perceptual_loss(path: str | Path, normalize: bool, dtype: torch.dtype = torch.float32) -> PerceptualLoss:
+    """The perceptual loss from the safetensors file that the perceptual_features rule wrote.
+
+    Raises:
+        UserError: the file is not there, is damaged or holds something else.
+    """
+    try:
+        tensors = load_file(path)
+    except Exception as error:  # safetensors raises its own class for a damaged header, OSError for a missing file
+        raise UserError(f"cannot read the VGG19 features {path}: {error}. Delete it and run the rule again.") from error
+    check_features(tensors, str(path))
+    return PerceptualLoss(tensors, normalize, dtype)

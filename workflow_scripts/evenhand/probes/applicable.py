@@ -1,0 +1,100 @@
+"""Which targets of a source can be probed on the data there are, and why the others cannot."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from evenhand.probes.not_probed import NotProbed
+from evenhand.probes.protocol import ProtocolSettings, attribute_folds, check_disease
+from evenhand.probes.settings import target_specs
+from evenhand.probes.targets import Target, TargetSpec, read_target
+from evenhand.workflow.errors import UserError
+
+
+@dataclass(frozen=True)
+class Applicable:
+    """The targets that can be probed, the optional ones that cannot, and what is wrong with the others."""
+
+    attributes: Sequence[Target]
+    diseases: Sequence[Target]
+    left_out: Sequence[NotProbed]
+    mistakes: Sequence[str]
+
+
+def applicable_targets(
+    table: pd.DataFrame,
+    groups: NDArray[np.int64],
+    source: Mapping[str, Any],
+    settings: ProtocolSettings,
+    name: str,
+    elsewhere: Iterable[str] = (),
+) -> Applicable:
+    """Read the targets of a source and try whether its folds can be made.
+
+    Args:
+        table: one row per image.
+        groups: (n,) patient or cluster of each image.
+        source: `attributes` and `diseases` as in the configuration.
+        name: of the source, for messages.
+        elsewhere: columns that the table will have when the source is probed; targets on them are not tried.
+    """
+    left_out: list[NotProbed] = []
+    mistakes: list[str] = []
+
+    def refuse(role: str, entry: Mapping[str, Any], error: UserError, spec: TargetSpec) -> None:
+        if entry.get("optional"):
+            left_out.append(NotProbed(spec.name, role, _reason(table, spec, error)))
+        else:
+            mistakes.append(_with_name(str(error), name))
+
+    def readable(role: str) -> dict[str, tuple[Target, Mapping[str, Any], TargetSpec]]:
+        found = {}
+        for entry, spec in zip(source[role], target_specs(source[role]), strict=True):
+            if not set(spec.columns) & set(elsewhere):
+                try:
+                    found[spec.name] = (read_target(table, spec, name), entry, spec)
+                except UserError as error:
+                    refuse(role.removesuffix("s"), entry, error, spec)
+        return found
+
+    attributes, diseases = readable("attributes"), readable("diseases")
+    folds = {}
+    for target, entry, spec in list(attributes.values()):
+        try:
+            folds[spec.name] = attribute_folds(target, groups, settings)
+        except UserError as error:
+            refuse("attribute", entry, error, spec)
+            del attributes[spec.name]
+    for target, entry, spec in list(diseases.values()):
+        try:
+            for attribute, parts in folds.items():
+                check_disease(attribute, target, parts)
+        except UserError as error:
+            refuse("disease", entry, error, spec)
+            del diseases[spec.name]
+    return Applicable(
+        [target for target, *_ in attributes.values()],
+        [target for target, *_ in diseases.values()],
+        left_out,
+        mistakes,
+    )
+
+
+def _reason(table: pd.DataFrame, spec: TargetSpec, error: UserError) -> str:
+    """Why an optional target is left out: in few words where its column says nothing, else as the error has it."""
+    column = spec.columns[0]
+    if column in table:
+        cells = sorted(set(table[column].dropna().astype(str)) - {""})
+        if not cells:
+            return f"the data have no {column}"
+        if len(cells) == 1:
+            return f"the data hold one {column} ({cells[0]})"
+    return str(error)
+
+
+def _with_name(message: str, name: str) -> str:
+    return message if message.startswith(f"{name}: ") else f"{name}: {message}"

@@ -1,0 +1,148 @@
+"""The networks of one attribute: naming them, training them, keeping their scores."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from evenhand.probes.batched_mlp import MLPSettings, fit_networks
+from evenhand.probes.folds import Fold
+from evenhand.probes.layout import parameter_count
+from evenhand.probes.metrics import score
+from evenhand.probes.networks import Fitted, Floats, Network, Rows, predict
+from evenhand.probes.ranking import kept_after, removed_count
+from evenhand.probes.targets import Target
+from evenhand.workflow.seeds import derive_seed
+
+# Weights and biases of trained networks that wait for their scores: 1 GB.
+HELD_PARAMETERS = 250_000_000
+Removal = Literal["none", "top", "bottom", "random", "reranked", "leace", "shuffled"]
+
+
+@dataclass(frozen=True)
+class FoldInputs:
+    """One fold with what is fitted on its training part."""
+
+    fold: Fold
+    center: Floats
+    inverse_scale: Floats
+    erase: tuple[Floats, Floats] | None
+
+    def standardised(self, matrix: Floats, rows: Rows) -> Floats:
+        """Features of `rows` in units of the training fold's standard deviation."""
+        return (matrix[rows] - self.center) * self.inverse_scale
+
+
+def fit_scaling(rows: Floats) -> tuple[Floats, Floats]:
+    """Mean and inverse standard deviation of each feature over the training fold; a constant feature gets 1."""
+    scaler = StandardScaler().fit(rows)
+    return scaler.mean_.astype(np.float32), (1 / scaler.scale_).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network of the protocol, with what names it in the table."""
+
+    target: int
+    fold: int
+    removal: Removal
+    fraction: float
+    draw: int
+    network: Network
+
+
+class AttributeRun:
+    """The networks of one attribute: makes them, trains them, keeps their scores."""
+
+    def __init__(
+        self, matrix: torch.Tensor, targets: Sequence[Target], diseases: int, mlp: MLPSettings, seed: int
+    ) -> None:
+        self.matrix, self.targets, self.mlp, self.seed = matrix, targets, mlp, seed
+        self.measured = range(1 + diseases)
+        self.inputs: list[FoldInputs] = []
+        self.records: list[dict[str, object]] = []
+
+    def job(
+        self,
+        target: int,
+        fold: int,
+        removal: Removal,
+        fraction: float,
+        draw: int = 0,
+        removed: Sequence[int] | Rows = (),
+    ) -> Job:
+        inputs, known = self.inputs[fold], self.targets[target].known
+        attribute, name = self.targets[0].name, self.targets[target].name
+        network = Network(
+            inputs.fold.train[known[inputs.fold.train]],
+            inputs.fold.valid[known[inputs.fold.valid]],
+            target,
+            inputs.center,
+            inputs.inverse_scale,
+            kept_after(removed, self.matrix.shape[1]),
+            derive_seed(self.seed, "network", attribute, name, fold, removal, f"{fraction:g}", draw),
+            inputs.erase if removal == "leace" else None,
+        )
+        return Job(target, fold, removal, fraction, draw, network)
+
+    def fit(self, jobs: Sequence[Job]) -> list[Fitted]:
+        labels = [target.labels for target in self.targets]
+        fitted = fit_networks(self.matrix, labels, [job.network for job in jobs], self.mlp)
+        for job, result in zip(jobs, fitted, strict=True):
+            test = self.test_rows(job.target, job.fold)
+            logits = predict(self.matrix, job.network, result, test)
+            self.record(job.target, job.fold, "mlp", job.removal, logits, job.fraction, job.draw, result.epochs)
+        return fitted
+
+    def fit_in_parts(self, jobs: Iterable[Job]) -> None:
+        """As `fit`, for scores alone: so many networks are made and kept at a time as HELD_PARAMETERS allow."""
+        one, waiting = parameter_count(self.matrix.shape[1], self.mlp.hidden, 1), iter(jobs)
+        while part := list(islice(waiting, max(1, HELD_PARAMETERS // one))):
+            self.fit(part)
+
+    def test_rows(self, target: int, fold: int) -> Rows:
+        test = self.inputs[fold].fold.test
+        return test[self.targets[target].known[test]]
+
+    def record(
+        self,
+        target: int,
+        fold: int,
+        probe: str,
+        removal: Removal,
+        logits: NDArray[np.floating],
+        fraction: float = 0.0,
+        draw: int = 0,
+        epochs: int = 0,
+    ) -> None:
+        measured, test = self.targets[target], self.test_rows(target, fold)
+        scores = score(measured, test, logits)
+        features = self.matrix.shape[1]
+        self.records.append(
+            {
+                "attribute": self.targets[0].name,
+                "target": measured.name,
+                "role": "disease" if target in self.measured[1:] else "attribute",
+                "kind": measured.kind,
+                "probe": probe,
+                "removal": removal,
+                "fraction": fraction,
+                "removed": removed_count(fraction, features),
+                "features": features,
+                "draw": draw,
+                "fold": fold,
+                "folds": len(self.inputs),
+                "n_train": int(measured.known[self.inputs[fold].fold.fitting].sum()),
+                "n_test": len(test),
+                "classes_scored": scores.scored,
+                "not_scored": "; ".join(scores.unscored),
+                "auc": scores.auc,
+                "macro_f1": scores.macro_f1,
+                "epochs": epochs,
+            }
+        )

@@ -1,0 +1,82 @@
+"""What stands beside the probes' numbers: rows left out by cell and reason, what is not scored or kept together.
+
+The table of counts (`evenhand.probes.counts`) has it all; here it is picked for a number and for the warnings.
+"""
+
+from collections import Counter
+
+import pandas as pd
+
+COLUMNS = ["target", "kind", "class", "n", "column", "cell", "why"]
+ALL = "(all)"  # of rows about the embedding as a whole
+ROWS, GROUPS, LEFT_OUT = "(rows)", "(kept together)", "(left out)"  # instead of a class
+EMPTY, MISSING, UNLISTED = "empty", "listed in missing", "not listed in values"  # why a cell is no label
+MOST_SHOWN = 3  # beside a number
+
+
+def count_warnings(counts: pd.DataFrame) -> list[str]:
+    """For each row of the counts of all sources (COLUMNS and `source`) a sentence if the row bears on the numbers.
+
+    The table of all unlisted cells of a target is the rows themselves: the sentence stands beside the first.
+    """
+    texts, said = [], set()
+    for source, target, name, column, cell, why in counts[
+        ["source", "target", "class", "column", "cell", "why"]
+    ].values:
+        text = ""
+        if why == UNLISTED and (source, target, column) not in said:
+            said.add((source, target, column))
+            text = f"{source}, {target}: cells of {column} that `values` does not list are left out, such as {cell!r}"
+        elif target == ALL and (name == LEFT_OUT or why.startswith("nothing")):
+            text = f"{source}: {why} are left out" if name == LEFT_OUT else f"{source}: kept together is {why}"
+        elif why and name not in (LEFT_OUT, GROUPS):
+            text = f"{source}, {target}: {name} is not scored: {why}"
+        texts.append(text)
+    return texts
+
+
+def beside_the_numbers(untouched: pd.DataFrame, counts: pd.DataFrame) -> dict[str, str]:
+    """What stands beside the scores of one attribute and target of one source, by the names of its columns.
+
+    Args:
+        untouched: its rows of the folds, all runs, before removal.
+        counts: of all sources and runs.
+    """
+    source, train_set, target = untouched[["source", "train_set", "target"]].iloc[0]
+    own = counts[(counts["source"] == source) & (counts["train_set"] == train_set)]
+    about, mine = own[own["target"] == ALL], own[own["target"] == target]
+    scored = untouched.groupby("run")["n_test"].sum()
+    rows = about[about["class"] == ROWS].set_index("run")["n"]
+    left_out = f"{_span(rows - scored)} of {_span(rows)}"
+    cells = mine[mine["class"] == LEFT_OUT]
+    if len(scored) == 1 and len(cells):
+        most = cells.nlargest(MOST_SHOWN, "n")
+        named = [f"{row.column} {row.cell or '(empty)'}: {row.n:,}" for row in most.itertuples()]
+        left_out += f" ({', '.join(named)}{', ...' if len(cells) > MOST_SHOWN else ''})"
+    for reason, part in about[about["class"] == LEFT_OUT].groupby("why"):
+        left_out += f"; {_span(part['n'])} {reason}"
+    return {
+        "Images": _span(scored),
+        "Left out": left_out,
+        "Not scored": "; ".join(_unscored(untouched["not_scored"], mine)),
+        "Kept together": "; ".join(
+            reason if reason.startswith("nothing") else f"{reason} ({_span(part['n'])} groups)"
+            for reason, part in about[about["class"] == GROUPS].groupby("why")
+        ),
+    }
+
+
+def _unscored(found: "pd.Series[str]", mine: pd.DataFrame) -> list[str]:
+    """Each class or label without an AUC in some folds, with the reason or the number of those folds."""
+    folds = Counter(name for names in found for name in names.split("; ") if name)
+    reasons = dict(mine[mine["why"] != ""].set_index("class")["why"])
+    return [
+        f"{name} ({reasons.get(name, 'only one class among its rows')}, in {n} of {len(found)} folds)"
+        for name, n in folds.items()
+    ]
+
+
+def _span(numbers: "pd.Series[int]") -> str:
+    """One number, or the least and the greatest."""
+    low, high = int(numbers.min()), int(numbers.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

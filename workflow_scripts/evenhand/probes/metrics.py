@@ -1,0 +1,56 @@
+"""Scores of a probe on one test fold, from scikit-learn."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, roc_auc_score
+
+from evenhand.probes.targets import Target
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Area under the ROC curve and F1, both macro averages; `scored` is the number of classes the AUC rests on.
+
+    `unscored` names the classes or labels that have none, as all rows where they are known are alike.
+    """
+
+    auc: float
+    macro_f1: float
+    scored: int
+    unscored: tuple[str, ...]
+
+
+def score(target: Target, rows: NDArray[np.int64], logits: NDArray[np.floating]) -> Scores:
+    """Score logits (rows, outputs) against the labels of `rows`.
+
+    Multi-class AUC is the mean over classes of one against the rest; with several labels it is the mean over
+    labels, each on the rows where it is known. A class absent from the fold (or the only one) has no AUC and
+    is left out of the mean, and such a label out of that of F1; NaN when none is left.
+    """
+    truth = target.values[rows]
+    aucs = [_auc(truth[:, column], logits[:, column]) for column in range(truth.shape[1])]
+    scored = [column for column, auc in enumerate(aucs) if not np.isnan(auc)]
+    if target.kind == "multiclass":
+        f1 = f1_score(truth.argmax(1), logits.argmax(1), average="macro", zero_division=0.0)
+    elif target.kind == "binary":
+        f1 = f1_score(truth[:, 0] > 0.5, logits[:, 0] > 0, average="macro", zero_division=0.0)
+    else:
+        f1s = [_label_f1(truth[:, column], logits[:, column]) for column in scored]
+        f1 = np.mean(f1s) if f1s else np.nan
+    unscored = tuple(name for column, name in enumerate(target.outputs) if column not in scored)
+    auc = float(np.mean([aucs[column] for column in scored])) if scored else float("nan")
+    return Scores(auc, float(f1), len(scored), unscored)
+
+
+def _auc(truth: NDArray[np.floating], logits: NDArray[np.floating]) -> float:
+    known = ~np.isnan(truth)
+    if len(np.unique(truth[known])) < 2:
+        return float("nan")
+    return float(roc_auc_score(truth[known], logits[known]))
+
+
+def _label_f1(truth: NDArray[np.floating], logits: NDArray[np.floating]) -> float:
+    known = ~np.isnan(truth)
+    return float(f1_score(truth[known] > 0.5, logits[known] > 0, zero_division=0.0))

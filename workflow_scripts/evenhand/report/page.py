@@ -1,0 +1,257 @@
+"""The report: one HTML page that holds claims, figures, tables, design and conditions, and loads nothing."""
+
+import base64
+import math
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+
+from evenhand.report.conditions import (
+    Availability,
+    design_warnings,
+    run_rows,
+    training_warnings,
+    versions_used,
+)
+from evenhand.workflow.errors import UserError
+
+VERDICTS = ("supported", "contradicted", "inconclusive", "not testable")
+DASH = "–"  # noqa: RUF001 - an empty cell
+MAX_ROWS = 200  # of a table on the page; the download has all
+# Numbers of the paper's figures, by the names they have here.
+PAPER_FIGURES = {
+    "reconstructions_mixed": 1,
+    "fst_counts": 2,
+    "mse_boxes": 3,
+    "reconstructions_light": 4,
+    "reconstructions_dark": 5,
+    "latent_std_boxes": 6,
+    "prevalence": 7,
+    "condition_mse": 8,
+}
+
+
+@dataclass(frozen=True)
+class FigureItem:
+    """A figure as it is embedded: the bytes of its SVG and its words; `pictures` where it shows photographs."""
+
+    name: str
+    svg: bytes
+    title: str
+    caption: str
+    alt: str
+    pictures: bool
+
+
+@dataclass(frozen=True)
+class TableItem:
+    """A table: its CSV as written, the same as a frame, what it holds, and what its columns mean."""
+
+    name: str
+    csv: bytes
+    frame: pd.DataFrame
+    about: str
+    columns: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """The name in words."""
+        return self.name.replace("_", " ").capitalize()
+
+
+def describe_table(
+    name: str, csv: bytes, frame: pd.DataFrame, dictionary: Mapping[str, Mapping[str, str]]
+) -> TableItem:
+    """A table with its words from the data dictionary.
+
+    Args:
+        name: of the table.
+        csv: its file.
+        frame: its rows.
+        dictionary: schemas/tables.yaml: by table, `$about` and a text per column, or None for the text of `$common`;
+            `$other` is about columns that the configuration names.
+
+    Raises:
+        UserError: the dictionary lacks the table or one of its columns.
+    """
+    entry = dictionary.get(name, {})
+    missing = [column for column in ("$about", *frame.columns) if column not in entry and "$other" not in entry]
+    if missing:
+        raise UserError(
+            f"table {name}: expected an entry in the data dictionary with {', '.join(missing)}; found none. "
+            "Describe the table in schemas/tables.yaml."
+        )
+    columns = {
+        column: entry[column] or dictionary["$common"][column] if column in entry else entry["$other"]
+        for column in frame.columns
+    }
+    return TableItem(name, csv, frame, entry["$about"], columns)
+
+
+def number(value: object) -> str:
+    """A table cell as text: four significant digits, thousands with a comma, an en dash for nothing."""
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return DASH
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.4g}"
+    if isinstance(value, int | float) and not math.isinf(value):
+        return f"{int(value):,}"
+    return str(value)
+
+
+def p_value(value: float) -> str:
+    """A p value with two significant digits, "< 0.0001" below that, an en dash where there is none."""
+    if math.isnan(value):
+        return DASH
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Content as a URI that needs no request."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def display_width(svg: bytes) -> int:
+    """Width on the page in CSS pixels: larger than in print, where 8 pt letters are held closer to the eye."""
+    found = re.search(rb'<svg[^>]*? width="([0-9.]+)pt"', svg)
+    if found is None:
+        raise UserError("expected an SVG with its width in points, found none.")
+    return round(float(found[1]) * 4 / 3 * 1.3)
+
+
+def table_warnings(tables: Sequence[TableItem]) -> list[str]:
+    """What the fits behind a table complained of: its column `warnings`, each text once."""
+    found = []
+    for table in tables:
+        if "warnings" in table.frame:
+            texts = table.frame["warnings"].drop_duplicates()
+            found += [f"{table.title}: {text}" for text in texts if text.strip()]
+    return found
+
+
+def claim_rows(claims: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """Claims as the template shows them: numbers as text, the verdict's CSS class, the level of the interval."""
+    rows = []
+    for row in claims.to_dict("records"):
+        interval = DASH
+        if not (math.isnan(row["ci_low"]) or math.isnan(row["ci_high"])):
+            interval = f"{number(row['ci_low'])} to {number(row['ci_high'])} ({100 * row['level']:.3g} %)"
+        rows.append(
+            row
+            | {
+                "verdict_class": row["verdict"].replace(" ", "-"),
+                "estimate": number(row["estimate"]),
+                "interval": interval,
+                "p": p_value(row["p"]),
+                "p_holm": p_value(row["p_holm"]),
+                "n": number(row["n"]),
+                "test": number(row["test"]),
+            }
+        )
+    return rows
+
+
+def build_report(
+    template: Path,
+    config: Mapping[str, Any],
+    synthetic: bool,
+    claims: pd.DataFrame,
+    figures: Sequence[FigureItem],
+    tables: Sequence[TableItem],
+    data_tables: Sequence[TableItem],
+    design: pd.DataFrame,
+    availability: Sequence[Availability],
+    left_out: Sequence[str],
+    records: Sequence[Mapping[str, Any]],
+    origin: Mapping[str, str],
+    remarks: Sequence[str] = (),
+) -> str:
+    """The page as HTML text; equal inputs give equal text.
+
+    Args:
+        template: the Jinja2 template; everything it prints is escaped.
+        config: the whole configuration; `report.patient_images: false` leaves out every figure with pictures.
+        synthetic: whether the images come from the generator.
+        claims: tables/claims.csv.
+        figures: in the order of the page.
+        tables: results, in the order of the page.
+        data_tables: what the section on the data shows, in its order.
+        design: tables/design.csv.
+        availability: from `availability_counts`.
+        left_out: from `not_applicable`.
+        records: the run.json of every model; without any the page is about given embeddings alone.
+        origin: from `evenhand.workflow.provenance`; empty without a record.
+        remarks: further warnings, such as those about names.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number}
+    shown = [figure for figure in figures if config["report"]["patient_images"] or not figure.pictures]
+    verdicts = {name: int((claims["verdict"] == name).sum()) for name in VERDICTS}
+    return environment.get_template(template.name).render(
+        study=config["study"],
+        synthetic=synthetic,
+        patient_images=config["report"]["patient_images"],
+        claims=claim_rows(claims),
+        verdicts=verdicts,
+        figures=[
+            {
+                "name": figure.name,
+                "title": figure.title,
+                "paper": PAPER_FIGURES.get(figure.name),
+                "caption": figure.caption,
+                "alt": figure.alt,
+                "uri": data_uri("image/svg+xml", figure.svg),
+                "width": display_width(figure.svg),
+            }
+            for figure in shown
+        ],
+        figure_names={figure.name for figure in shown},
+        tables=[_shown(table) for table in tables],
+        data_tables=[_shown(table) for table in data_tables],
+        table_names={table.name for table in [*tables, *data_tables]},
+        max_rows=MAX_ROWS,
+        dash=DASH,
+        design=design.to_dict("records"),
+        availability=availability,
+        runs=run_rows(records),
+        versions=versions_used(records),
+        origin=origin,
+        warnings=[
+            *remarks,
+            *(design_warnings(config, design, availability) if records else []),
+            *(training_warnings(config, records) if records else []),
+            *left_out,
+            *table_warnings(tables),
+        ],
+        config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+    )
+
+
+def _shown(table: TableItem) -> dict[str, Any]:
+    """What the template shows of a table."""
+    return {
+        "name": table.name,
+        "title": table.title,
+        "about": table.about,
+        "columns": list(table.columns.items()),
+        "rows": table.frame.head(MAX_ROWS).to_dict("split")["data"],
+        "numeric": [
+            pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in table.frame.dtypes
+        ],
+        "total": len(table.frame),
+        "uri": data_uri("text/csv", table.csv),
+    }

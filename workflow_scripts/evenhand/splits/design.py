@@ -1,0 +1,208 @@
+"""The experimental design: which images each run trains on and tests on (paper v2, section 3.4).
+
+Without pandas, whose import would take longer than a draw.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evenhand.splits.train_sets import TrainSet, train_sets_from
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.seeds import generator
+
+GROUPS = ("light", "dark")
+Drawn = dict[str, list[str]]  # hashes of the drawn images of each group; in a training set some may be there twice
+
+
+@dataclass(frozen=True)
+class Design:
+    """What the configuration asks for; sizes in images."""
+
+    seed: int
+    test_size: int
+    train_size: int
+    min_train_size: int
+    replacement: bool
+    train_sets: tuple[TrainSet, ...] = ()
+
+
+class Candidates(NamedTuple):
+    """The images of one group that may be drawn, sorted by hash: hashes (n,) and the cluster of each (n,).
+
+    Clusters are numbers; an image without near-duplicates is a cluster of one.
+    """
+
+    hashes: NDArray[np.str_]
+    clusters: NDArray[np.int64]
+
+
+def design_from(seed: int, splits: Mapping[str, Any]) -> Design:
+    """The design that the `splits` block of a configuration describes; its training sets may be left out."""
+    return Design(
+        seed=seed,
+        test_size=splits["test_size"],
+        train_size=splits["train_size"],
+        min_train_size=splits["min_train_size"],
+        replacement=splits["replacement"],
+        train_sets=train_sets_from(splits.get("train_sets", ())),
+    )
+
+
+def candidates_from(
+    images: Iterable[Mapping[str, str]],
+    splits: Mapping[str, Any],
+    clusters: Iterable[Mapping[str, str]] | None = None,
+) -> dict[str, Candidates]:
+    """The images that are in a group.
+
+    Args:
+        images: rows of data/metadata.csv or data/images.csv, in any order.
+        splits: the `splits` block: label (the column of the skin type), light and dark (the types of each group).
+        clusters: rows of data/duplicates.csv. Images in a cluster that holds both groups are left out: whether the
+            photograph shows light or dark skin is not known (study, section 8). None: every image is its own cluster.
+    """
+    group_of_type = {str(skin_type): group for group in GROUPS for skin_type in splits[group]}
+    group_of = {row["md5hash"]: group_of_type.get(row[splits["label"]]) for row in images}
+    cluster_of = {row["md5hash"]: f"cluster {row['cluster']}" for row in clusters or ()}
+    groups_of_cluster: dict[str, set[str]] = {}
+    for name, group in group_of.items():
+        if group:
+            groups_of_cluster.setdefault(cluster_of.get(name, name), set()).add(group)
+    found = {}
+    for group in GROUPS:
+        # Sorted by hash, so that the order of the metadata rows does not matter.
+        hashes = sorted(
+            name
+            for name, its_group in group_of.items()
+            if its_group == group and len(groups_of_cluster[cluster_of.get(name, name)]) == 1
+        )
+        numbers: dict[str, int] = {}
+        clustered = [numbers.setdefault(cluster_of.get(name, name), len(numbers)) for name in hashes]
+        found[group] = Candidates(np.array(hashes, dtype=str), np.array(clustered, dtype=np.int64))
+    return found
+
+
+def available(candidates: Mapping[str, Candidates]) -> dict[str, int]:
+    """The number of images of each group."""
+    return {group: len(candidates[group].hashes) for group in GROUPS}
+
+
+def group_counts(dark_share: float, size: int) -> dict[str, int]:
+    """Images of each group in a training set of `size`; a half image goes to the dark group."""
+    dark = math.floor(dark_share * size + 0.5)
+    return {"light": size - dark, "dark": dark}
+
+
+def feasible_train_size(design: Design, available: Mapping[str, int]) -> int:
+    """The common size of all training sets: `design.train_size`, or the smaller group's images beside its test set.
+
+    All sets shrink together, since a comparison between sets of different size would mix composition with
+    amount of data; and by a rule that does not ask which sets are in the design, so that adding one leaves
+    the others as they are. `available` counts the images of each group.
+
+    Raises:
+        UserError: a group cannot fill its test set and the smallest training set allowed.
+    """
+    needed = design.test_size + design.min_train_size
+    short = [f"{group}: needed {needed}, found {available[group]}" for group in GROUPS if available[group] < needed]
+    if short:
+        raise UserError(
+            f"too few images for the design ({'; '.join(short)}). Needed in each group: {design.test_size} for its "
+            f"test set (splits.test_size) and {design.min_train_size} to train on (splits.min_train_size), out of the "
+            "rows with a usable photograph."
+        )
+    return min(design.train_size, *(available[group] - design.test_size for group in GROUPS))
+
+
+def draw_test(candidates: Mapping[str, Candidates], design: Design, run: int) -> Drawn:
+    """Draw the two test sets of a run, `design.test_size` different images each, in the order of their hashes.
+
+    Whole clusters are drawn. The draw is seeded by (seed, "test", group, run).
+    """
+    drawn = {}
+    for group in GROUPS:
+        hashes, clusters = candidates[group]
+        chosen = _whole_clusters(clusters, design.test_size, design.seed, "test", group, run)
+        drawn[group] = hashes[chosen].tolist()
+    return drawn
+
+
+def draw_train(
+    candidates: Mapping[str, Candidates],
+    design: Design,
+    run: int,
+    train_set: TrainSet,
+    size: int,
+    test: Drawn,
+) -> Drawn:
+    """Draw a training set of a run from the images that neither are in its test sets nor share a cluster with them.
+
+    Without replacement no image is twice in it. Training sets are drawn independently of each other and may share
+    images: each draw is seeded by (seed, "train", name, group, run).
+
+    Args:
+        size: images in the set, from `feasible_train_size`.
+        test: the test sets of the run, from `draw_test`.
+
+    Raises:
+        UserError: the test sets are not of this design.
+    """
+    drawn = {}
+    for group, count in group_counts(train_set.dark_share, size).items():
+        hashes, clusters = candidates[group]
+        in_test = np.isin(hashes, test[group])
+        if len(test[group]) != design.test_size or in_test.sum() != design.test_size:
+            raise UserError(
+                f"run {run}: expected a test set of {design.test_size} different {group} images, all among the "
+                f"{len(hashes)} that may be drawn; found {len(test[group])}, of which {int(in_test.sum())} are. It "
+                "was drawn from other images or for another design."
+            )
+        pool = hashes[~np.isin(clusters, clusters[in_test])]
+        purpose = ("train", train_set.name, group, run)
+        if design.replacement:
+            chosen = _bootstrapped(len(pool), count, design.seed, *purpose)
+        else:
+            chosen = _shuffled(len(pool), design.seed, *purpose)[:count]
+        drawn[group] = pool[np.sort(chosen)].tolist()
+    return drawn
+
+
+def _whole_clusters(clusters: NDArray[np.int64], size: int, seed: int, *purpose: str | int) -> NDArray[np.bool_]:
+    """Which images are drawn when whole clusters are taken in random order, skipping those that are too large.
+
+    Args:
+        clusters: number of the cluster of each image, (n,); singletons are clusters of one.
+        size: images to draw.
+
+    Raises:
+        UserError: no such selection has exactly `size` images.
+    """
+    sizes = np.bincount(clusters)
+    missing = size
+    drawn = np.zeros(len(sizes), dtype=bool)
+    for cluster in _shuffled(len(sizes), seed, *purpose):
+        if sizes[cluster] <= missing:
+            drawn[cluster] = True
+            missing -= int(sizes[cluster])
+    if missing:
+        raise UserError(
+            f"cannot fill a test set of {size} images with whole clusters of near-duplicates ({purpose[1]}, run "
+            f"{purpose[2]}): {missing} are missing after all clusters that fit. The largest of {len(sizes)} has "
+            f"{sizes.max()} images, and {int((sizes == 1).sum())} images are in none (data/duplicates.csv)."
+        )
+    return drawn[clusters]
+
+
+def _shuffled(n: int, seed: int, *purpose: str | int) -> NDArray[np.int64]:
+    """A permutation of 0..n-1. Sorting uniform numbers keeps it the same for every NumPy version."""
+    return np.argsort(generator(seed, *purpose).random(n), kind="stable")
+
+
+def _bootstrapped(n: int, count: int, seed: int, *purpose: str | int) -> NDArray[np.int64]:
+    """`count` indices from 0..n-1, drawn with replacement."""
+    return np.floor(generator(seed, *purpose).random(count) * n).astype(np.int64)

@@ -1,0 +1,133 @@
+"""What can be known to be wrong with a study before its first expensive job, from its configuration and its table."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from evenhand.data.metadata import assign_group, is_given, not_md5
+from evenhand.splits.design import GROUPS, available, candidates_from, design_from, feasible_train_size
+from evenhand.workflow.errors import UserError
+
+PHOTOGRAPH_BYTES = 70_000  # the mean of 95 originals
+VGG19_BYTES = 575_000_000
+MARGIN = 1.1  # tables, figures and logs
+
+
+def data_mistakes(metadata: pd.DataFrame, data: Mapping[str, Any]) -> Iterator[str]:
+    """Sources that are not there, and ids or addresses that the table does not have.
+
+    Args:
+        metadata: data/metadata.csv.
+        data: the block `data` of the configuration.
+    """
+    names = not_md5(metadata["md5hash"])
+    for source in data["sources"]:
+        if "urls" in source:
+            if not is_given(metadata["url"]).any():
+                yield "data.sources: {urls: true} asks for the URLs of the table; found none in any row"
+            elif len(names):
+                yield (
+                    f"data.sources: {{urls: true}}: a downloaded file is believed when its MD5 is the id; found "
+                    f"{len(names):,} ids that are no MD5, such as {names.iloc[0]!r}. Files fetched by hand are named "
+                    "as {folder: PATH, verify: false}"
+                )
+            continue
+        path = source.get("folder") or source["archive"]
+        if not Path(path).exists():
+            kind = "folder" if "folder" in source else "zip or tar archive"
+            yield f"data.sources: expected a {kind} at {path}; nothing is there"
+        elif source.get("verify", True) and len(names):
+            yield (
+                f"data.sources: {path}: verify (the default) compares the MD5 of a file with its id; found "
+                f"{len(names):,} ids that are no MD5, such as {names.iloc[0]!r}. With verify: false the names of the "
+                "files are trusted"
+            )
+
+
+def design_mistakes(metadata: pd.DataFrame, seed: int, splits: Mapping[str, Any]) -> Iterator[str]:
+    """Whether the table has the images that the test and training sets need, if every photograph is there."""
+    kinds = metadata[splits["label"]]
+    found = ", ".join(f"{kind}: {n:,}" for kind, n in kinds.value_counts().sort_index().items())
+    images = metadata.assign(group=assign_group(kinds, splits["light"], splits["dark"]))
+    empty = [group for group in GROUPS if not (images["group"] == group).any()]
+    for group in empty:
+        yield (
+            f"splits.{group}: expected rows with a skin type of {splits[group]} in {splits['label']}; found none. "
+            f"Rows by type: {found} (-1: none given)"
+        )
+    if not empty:
+        try:
+            rows = (
+                {"md5hash": name, splits["label"]: str(kind)}
+                for name, kind in zip(metadata["md5hash"], kinds, strict=True)
+            )
+            feasible_train_size(design_from(seed, splits), available(candidates_from(rows, splits)))
+        except UserError as error:
+            yield f"{error} Rows of the table by skin type: {found} (-1: none given)."
+
+
+def weight_mistakes(loss: Mapping[str, Any]) -> Iterator[str]:
+    """Whether a VGG19 given by its path is there."""
+    weights = loss["perceptual_weights"]
+    if weights not in ("imagenet", "random") and not Path(weights).is_file():
+        yield f"loss.perceptual_weights: expected imagenet, random or a file; {weights} is none"
+
+
+def device_mistakes(config: Mapping[str, Any], cuda: bool) -> Iterator[str]:
+    """Devices that were asked for and that this machine, which runs the jobs, does not have."""
+    asked = [block for block in ("train", "evaluate", "probe") if config[block]["device"] == "cuda"]
+    if asked and not cuda:
+        yield f"{', '.join(f'{block}.device' for block in asked)}: cuda; PyTorch finds no usable GPU on this machine"
+
+
+def bytes_needed(config: Mapping[str, Any], metadata: pd.DataFrame, parameters: int, downloads: Path) -> dict[str, int]:
+    """About how much a study will write, by what it is.
+
+    Args:
+        config: the whole configuration.
+        metadata: data/metadata.csv.
+        parameters: weights of one model.
+        downloads: the folder of downloaded files; what is in it is not fetched again.
+    """
+    data, splits = config["data"], config["splits"]
+    models = splits["runs"] * len(splits["train_sets"])
+    needed = {
+        "packed images": len(metadata) * 3 * data["image_size"] ** 2,
+        "weights of all models": models * 4 * parameters,
+        # Weights and two moments of Adam of the trainings under way, at least one.
+        "checkpoints": 3 * 4 * parameters,
+    }
+    if data["synthetic"] is None and any("urls" in source for source in data["sources"]):
+        there = len(list((downloads / "images").glob("*.jpg"))) if (downloads / "images").is_dir() else 0
+        needed["downloads"] = max(0, int(is_given(metadata["url"]).sum()) - there) * PHOTOGRAPH_BYTES
+    if config["loss"]["perceptual_weights"] == "imagenet" and not list(downloads.glob("vgg19-*.pth")):
+        needed["VGG19"] = VGG19_BYTES
+    return needed
+
+
+def disk_mistakes(needed: Mapping[str, int], results: Path, free: int) -> Iterator[str]:
+    """Whether there is room for it all, beside what the study has written already."""
+    written = sum(path.stat().st_size for path in results.rglob("*") if path.is_file()) if results.is_dir() else 0
+    wanted = int(MARGIN * sum(needed.values())) - written
+    if wanted > free:
+        parts = ", ".join(f"{what} {size / 1e9:.1f}" for what, size in needed.items())
+        yield (
+            f"disk: the study needs about {wanted / 1e9:.1f} GB more in {results} (GB: {parts}); {free / 1e9:.1f} GB "
+            "are free"
+        )
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of a folder that need not be there yet."""
+    while not folder.is_dir():
+        folder = folder.absolute().parent
+    return shutil.disk_usage(folder).free
+
+
+def refuse(mistakes: Sequence[str], what: str) -> None:
+    """Raise a `UserError` that lists all mistakes, if there are any."""
+    if mistakes:
+        raise UserError("\n  ".join([f"{what}:", *mistakes]))

@@ -1,0 +1,289 @@
+"""The paper's claims that rest on run means (C1 to C7 and C10), each as the contrasts that must hold.
+
+Training sets are addressed by their share of dark images: A is 0, B is 0.5, C is 1.
+"""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from evenhand.stats.gaps import SHARES, RunTable, named_sets
+from evenhand.stats.paired import ratio_interval
+from evenhand.stats.rules import Rules
+from evenhand.stats.sweep import slopes_per_run
+from evenhand.stats.verdicts import Case, Step, all_of, number
+
+CORRECTED_T = "paired t over runs, Nadeau-Bengio variance, two-sided"
+MEASURES = {"mse": "MSE", "latent_std": "latent standard deviation"}
+
+
+def run_claims(table: RunTable, gaps: pd.DataFrame, rules: Rules) -> list[Case]:
+    """C1 to C7 and C10 as cases to be judged, in this order.
+
+    Args:
+        table: run means of mse and latent_std.
+        gaps: tables/gaps.csv; C2 is one of its tests and takes its Holm-adjusted p from there.
+        rules: the declared rules.
+    """
+    return [
+        _c1(table, rules),
+        _c2(table, rules, gaps),
+        _c3(table, rules),
+        _c4(table, rules),
+        _c5(table, rules),
+        _c6(table, rules),
+        _c7(table, rules),
+        _c10(table, rules),
+    ]
+
+
+def _c1(table: RunTable, rules: Rules) -> Case:
+    case = Case(
+        claim="C1",
+        statement="Dark MSE falls and light MSE rises from A to B to C",
+        source="v2 4.1",
+        test=CORRECTED_T + ", all steps",
+        rule=rules.all_steps(4),
+        table="runs",
+        figure="mse_boxes",
+    )
+    shares = sorted(set(table.shares.values()))
+    if len(shares) >= 3 and shares != sorted(SHARES.values()):
+        steps = tuple(_trend(table, "mse", (group,), sign) for group, sign in (("dark", -1), ("light", +1)))
+        facts = f"Over {len(shares)} dark shares the trends of the mean MSE are " + " and ".join(
+            f"{number(step.test.mean)} per unit of dark share ({group})"
+            for group, step in zip(("dark", "light"), steps, strict=True)
+        )
+        trend_test = "least-squares slope per run, t over runs, Nadeau-Bengio variance, two-sided, both slopes"
+        return replace(case, facts=facts + ".", clauses=all_of(*steps), test=trend_test, rule=rules.all_steps(2))
+    names, reason = named_sets(table, "A", "B", "C")
+    if reason:
+        return replace(case, reason=reason)
+    ratio = table.test_train_ratio(*names)
+    steps = tuple(
+        Step(
+            f"{group} MSE under {second} minus under {first}",
+            table.values["mse"][second, group] - table.values["mse"][first, group],
+            sign,
+            ratio,
+        )
+        for group, sign in (("dark", -1), ("light", +1))
+        for first, second in pairwise(names)
+    )
+    facts = "; ".join(
+        f"{group} images " + ", ".join(f"{number(table.values['mse'][name, group].mean())} ({name})" for name in names)
+        for group in ("dark", "light")
+    )
+    return replace(case, facts=f"Mean MSE of {facts}.", clauses=all_of(*steps))
+
+
+def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
+    case = Case(
+        claim="C2",
+        statement="With equal representation (B) dark MSE is higher than light MSE",
+        source="v1, v2 4.2",
+        test=CORRECTED_T,
+        rule=rules.one_step(),
+        table="gaps",
+        figure="mse_boxes",
+    )
+    names, reason = named_sets(table, "B")
+    if reason:
+        return replace(case, reason=reason)
+    (b,) = names
+    p_holm = gaps.loc[(gaps["train_set"] == b) & (gaps["metric"] == "mse"), "p_holm"].iloc[0]
+    return replace(
+        case,
+        facts=_compared(table, rules, "With equal representation", (b, "dark"), (b, "light")),
+        clauses=all_of(
+            Step(f"MSE gap under {b} (dark minus light)", table.gap("mse", b), +1, table.test_train_ratio(b))
+        ),
+        rule=case.rule if np.isnan(p_holm) else case.rule + " (p adjusted within the family of the gap table)",
+        p_holm=float(p_holm),
+    )
+
+
+def _c3(table: RunTable, rules: Rules) -> Case:
+    case = Case(
+        claim="C3",
+        statement="Worst case: dark under A has higher MSE than light under C",
+        source="v2 4.2",
+        test=CORRECTED_T,
+        rule=rules.one_step(),
+        table="runs",
+        figure="mse_boxes",
+    )
+    names, reason = named_sets(table, "A", "C")
+    if reason:
+        return replace(case, reason=reason)
+    a, c = names
+    mse = table.values["mse"]
+    step = Step(
+        f"dark MSE under {a} minus light MSE under {c}",
+        mse[a, "dark"] - mse[c, "light"],
+        +1,
+        table.test_train_ratio(*names),
+    )
+    return replace(case, facts=_compared(table, rules, "Worst cases", (a, "dark"), (c, "light")), clauses=all_of(step))
+
+
+def _c4(table: RunTable, rules: Rules) -> Case:
+    case = Case(
+        claim="C4",
+        statement="Best case: dark under C has slightly higher MSE than light under A",
+        source="v2 4.2",
+        test=CORRECTED_T + ", both steps",
+        rule=f'{rules.all_steps(2)} ("slightly": at most {rules.slight:.0%} higher)',
+        table="runs",
+        figure="mse_boxes",
+    )
+    names, reason = named_sets(table, "A", "C")
+    if reason:
+        return replace(case, reason=reason)
+    a, c = names
+    dark, light = table.values["mse"][c, "dark"], table.values["mse"][a, "light"]
+    ratio = table.test_train_ratio(*names)
+    steps = (
+        Step(f"dark MSE under {c} minus light MSE under {a}", dark - light, +1, ratio),
+        Step(
+            f"dark MSE under {c} minus {1 + rules.slight:g} times light MSE under {a}",
+            dark - (1 + rules.slight) * light,
+            -1,
+            ratio,
+        ),
+    )
+    return replace(case, facts=_compared(table, rules, "Best cases", (c, "dark"), (a, "light")), clauses=all_of(*steps))
+
+
+def _c5(table: RunTable, rules: Rules) -> Case:
+    case = Case(
+        claim="C5",
+        statement="Under C the gap reverses and is smaller in size than under A",
+        source="v1",
+        test=CORRECTED_T + ", both steps",
+        rule=rules.all_steps(2),
+        table="gaps",
+        figure="mse_boxes",
+    )
+    names, reason = named_sets(table, "A", "C")
+    if reason:
+        return replace(case, reason=reason)
+    a, c = names
+    gap_a, gap_c = table.gap("mse", a), table.gap("mse", c)
+    steps = (
+        Step(f"MSE gap under {c} (dark minus light)", gap_c, -1, table.test_train_ratio(c)),
+        # With a negative gap under C, a positive sum says that the gap under A is positive and the larger one.
+        Step(f"MSE gap under {a} plus MSE gap under {c}", gap_a + gap_c, +1, table.test_train_ratio(*names)),
+    )
+    facts = f"The MSE gap (dark minus light) is {number(gap_a.mean())} under {a} and {number(gap_c.mean())} under {c}."
+    return replace(case, facts=facts, clauses=all_of(*steps))
+
+
+def _c6(table: RunTable, rules: Rules) -> Case:
+    case = Case(
+        claim="C6",
+        statement="The latent standard deviation does not differ between the test groups",
+        source="v1, v2 4.3",
+        test="two one-sided t over runs in every training set, Nadeau-Bengio variance",
+        rule=(
+            f"supported: in every training set the gap lies within {rules.latent_std_margin:.0%} of the light mean, "
+            f"Holm-adjusted p of the weakest at most {rules.alpha:g}; contradicted: in one it lies outside, "
+            f"Bonferroni- and Holm-adjusted p at most {rules.alpha:g}; else inconclusive"
+        ),
+        table="gaps",
+        figure="latent_std_boxes",
+        equivalence=True,
+    )
+    std = table.values["latent_std"]
+    steps = []
+    for name in table.shares:
+        margin = rules.latent_std_margin * abs(std[name, "light"].mean())
+        for sign in (+1, -1):
+            steps.append(
+                Step(
+                    f"latent standard deviation gap under {name} (bound {number(-sign * margin)})",
+                    table.gap("latent_std", name),
+                    sign,
+                    table.test_train_ratio(name),
+                    null=-sign * margin,
+                )
+            )
+    ratios = ", ".join(f"{_ratio(std[name, 'dark'], std[name, 'light']):.3f} ({name})" for name in table.shares)
+    facts = f"The mean latent standard deviation of dark images over that of light images is {ratios}."
+    return replace(case, facts=facts, clauses=all_of(*steps))
+
+
+def _c7(table: RunTable, rules: Rules) -> Case:
+    case = Case(
+        claim="C7",
+        statement="The latent standard deviation falls as the dark share of the training set rises",
+        source="v2 4.3",
+        test="least-squares slope per run, t over runs, Nadeau-Bengio variance, two-sided",
+        rule=rules.one_step(),
+        table="runs",
+        figure="latent_std_boxes",
+    )
+    if len(set(table.shares.values())) < 2:
+        return replace(case, reason="a trend needs training sets with at least two different dark shares")
+    means = ", ".join(
+        f"{number(np.mean([table.values['latent_std'][name, group].mean() for group in ('light', 'dark')]))} ({name})"
+        for name in table.shares
+    )
+    step = _trend(table, "latent_std", ("light", "dark"), -1)
+    return replace(case, facts=f"The mean latent standard deviation over both groups is {means}.", clauses=all_of(step))
+
+
+def _c10(table: RunTable, rules: Rules) -> Case:
+    cells = table.values["mse"]
+    (worst_set, worst_group), worst = max(
+        ((cell, float(values.mean())) for cell, values in cells.items()), key=lambda cell: cell[1]
+    )
+    below = sum(values.mean() < rules.max_mse for values in cells.values())
+    return Case(
+        claim="C10",
+        statement=f"The mean MSE is below {rules.max_mse:g} (pixels in [-1, 1])",
+        source="v1, v2 4",
+        facts=(
+            f"{below} of {len(cells)} means (training set by test group) are below {rules.max_mse:g}; the highest is "
+            f"{number(worst)}, {worst_group} images under {worst_set}."
+        ),
+        clauses=all_of(
+            Step(
+                "mean MSE over training sets and test groups",
+                np.mean(np.stack(list(cells.values())), axis=0),
+                -1,
+                table.test_train_ratio(*table.shares),
+                null=rules.max_mse,
+            )
+        ),
+        test="t over runs against the bound, Nadeau-Bengio variance, two-sided",
+        rule=rules.one_step(),
+        table="headline",
+        figure="mse_boxes",
+    )
+
+
+def _compared(table: RunTable, rules: Rules, opening: str, first: tuple[str, str], second: tuple[str, str]) -> str:
+    """The ratio of two mean MSEs in words, with its interval where there is one."""
+    x, y = table.values["mse"][first], table.values["mse"][second]
+    if y.mean() == 0:
+        return f"{opening}: the mean MSE of {second[1]} images under {second[0]} is 0, which has no ratio."
+    low, high = ratio_interval(x, y, table.test_train_ratio(first[0], second[0]), 1 - rules.alpha)
+    interval = "" if np.isnan(low) else f" ({100 * (1 - rules.alpha):g} % interval {low:.2f} to {high:.2f})"
+    return (
+        f"{opening}: the mean MSE of {first[1]} images under {first[0]} is {x.mean() / y.mean():.2f} times{interval} "
+        f"that of {second[1]} images under {second[0]} ({number(x.mean())} against {number(y.mean())})."
+    )
+
+
+def _ratio(x: np.ndarray, y: np.ndarray) -> float:
+    """The ratio of two means, NaN where the second is 0."""
+    return float(x.mean() / y.mean()) if y.mean() else float("nan")
+
+
+def _trend(table: RunTable, metric: str, groups: tuple[str, ...], sign: int) -> Step:
+    which = " and ".join(groups)
+    name = f"change of the mean {MEASURES[metric]} of {which} images from a dark share of 0 to 1"
+    return Step(name, slopes_per_run(table, metric, groups), sign, table.test_train_ratio(*table.shares))

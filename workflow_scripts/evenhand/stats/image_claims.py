@@ -1,0 +1,120 @@
+"""The claims that rest on colours (C9) and on the gap at equal condition mix (C11)."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from evenhand.stats.colour import AXES
+from evenhand.stats.gaps import RunTable, named_sets
+from evenhand.stats.rules import Rules
+from evenhand.stats.verdicts import Case, Evidence, Step, all_of, number
+
+AXIS_NAMES = {"dl": "L*", "da": "a*", "db": "b*"}
+
+
+def colour_claim(table: RunTable | None, rules: Rules) -> Case:
+    """C9: between A and C the colour of dark reconstructions changes and that of light ones does not.
+
+    "Changes": in L*, a* or b* the mean shift (reconstruction minus input) differs between the models by more than
+    what a viewer notices; "does not": by less, in all three.
+
+    Args:
+        table: run means of dl, da and db, or None where colour was not measured.
+        rules: the declared rules.
+    """
+    bound = f"{rules.noticeable:g} CIELAB units"
+    case = Case(
+        claim="C9",
+        statement="Reconstructions of dark skin change colour with the training set, those of light skin do not",
+        source="v1, v2 4.2",
+        test="change of the mean colour shift from A to C per run, one-sided t, Nadeau-Bengio variance",
+        rule=(
+            f"supported: dark images change by more than {bound} in L*, a* or b* (Bonferroni) and light images by "
+            f"less in all three, Holm-adjusted p at most {rules.alpha:g}; contradicted: light images change by more, "
+            "or dark ones by less in all three, p likewise; else inconclusive"
+        ),
+        table="colour",
+        figure="colour_shift",
+        equivalence=True,
+    )
+    if table is None:
+        return replace(case, reason="the colours of the reconstructions were not measured")
+    names, reason = named_sets(table, "A", "C")
+    if reason:
+        return replace(case, reason=reason)
+    a, c = names
+    for name in names:
+        for group in ("dark", "light"):
+            lost = int(np.isnan([table.values[axis][name, group] for axis in AXES]).any(axis=0).sum())
+            if lost:
+                reason = f"in {lost} of {len(table.runs)} runs no skin was found on any {group} test image under {name}"
+                return replace(case, reason=reason)
+
+    def step(group: str, axis: str, sign: int, null: float) -> Step:
+        change = table.values[axis][c, group] - table.values[axis][a, group]
+        name = f"change of {AXIS_NAMES[axis]} of {group} reconstructions from {a} to {c} (bound {number(null)})"
+        return Step(name, change, sign, table.test_train_ratio(a, c), null)
+
+    limit = rules.noticeable
+    dark = tuple(step("dark", axis, sign, sign * limit) for axis in AXES for sign in (+1, -1))
+    light = all_of(*(step("light", axis, -sign, sign * limit) for axis in AXES for sign in (+1, -1)))
+    changes = {
+        group: ", ".join(
+            f"{AXIS_NAMES[axis]} {(table.values[axis][c, group] - table.values[axis][a, group]).mean():+.2f}"
+            for axis in AXES
+        )
+        for group in ("dark", "light")
+    }
+    facts = f"From {a} to {c} the mean colour of reconstructions changes by {changes['dark']} (dark) and "
+    return replace(case, facts=f"{facts}{changes['light']} (light).", clauses=(dark, *light))
+
+
+def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Case:
+    """C11: with equal representation (B) dark MSE stays higher when the condition mix is held fixed.
+
+    Args:
+        table: run means, for the training sets of the design.
+        adjusted: tables/adjusted.csv.
+        rules: the declared rules.
+    """
+    case = Case(
+        claim="C11",
+        statement="The gap does not vanish when the condition mix is held fixed",
+        source="v2 5.2, posed as a question",
+        test="bootstrap over images, jackknife over runs, of the gap standardised over condition",
+        rule=(
+            f"supported: the standardised gap under B is positive, Holm-adjusted p at most {rules.alpha:g}; "
+            f"contradicted: it is negative, or lies within {rules.vanishing:.0%} of the light mean, Bonferroni- and "
+            f"Holm-adjusted p at most {rules.alpha:g}; else inconclusive"
+        ),
+        table="adjusted",
+        figure="adjusted_gaps",
+    )
+    names, reason = named_sets(table, "B")
+    if reason:
+        return replace(case, reason=reason)
+    rows = adjusted[adjusted["train_set"] == names[0]].set_index("adjustment").to_dict("index")
+    row, crude = rows["condition"], rows["none"]
+    if np.isnan(row["gap"]):
+        return replace(case, reason="no condition has enough test images of both groups (stats.min_images)")
+    if np.isnan(row["p"]):
+        return replace(case, reason=str(row["note"]))
+    gap, p = float(row["gap"]), float(row["p"])
+    opposite = p if gap < 0 else 1.0
+    evidence = Evidence(
+        name="MSE gap under B at equal condition mix",
+        estimate=gap,
+        low=float(row["ci_low"]),
+        high=float(row["ci_high"]),
+        level=1 - rules.alpha,
+        p_for=p if gap > 0 else 1.0,
+        p_against=min(1.0, 2 * min(opposite, float(row["p_vanish"]))),
+        n=int(row["n_runs"]),
+    )
+    facts = (
+        f"With equal representation the MSE gap is {number(crude['gap'])}; with the mix of the {row['n_strata']} "
+        f"conditions that both groups have held fixed it is {number(gap)} ({row['coverage']:.0%} of the test images; "
+        f"unadjusted on the same images {number(row['crude_gap'])})."
+    )
+    return replace(case, facts=facts, evidence=evidence)

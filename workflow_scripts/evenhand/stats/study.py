@@ -1,0 +1,50 @@
+"""What the scripts that read all evaluations have in common."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from evenhand.splits.train_sets import read_train_sets
+from evenhand.stats.rows import evaluation_paths, read_evaluations
+from evenhand.workflow.progress import track
+from evenhand.workflow.tables import read_table
+
+
+def study_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that name the evaluations of a study."""
+    parser = argparse.ArgumentParser(description=description)
+    # The folder, not the files: three thousand paths do not fit on a command line.
+    parser.add_argument("--evaluations", required=True, help="folder with <train_set>/run<run>/evaluation.parquet")
+    parser.add_argument("--train-sets", required=True, type=read_train_sets, help="settings/train_sets.json")
+    parser.add_argument("--runs", required=True, type=int, help="number of runs, counted from 0")
+    return parser
+
+
+def paths_of(args: argparse.Namespace) -> list[Path]:
+    """The evaluations that `args` names."""
+    return evaluation_paths(args.evaluations, [train_set.name for train_set in args.train_sets], args.runs)
+
+
+def stream(
+    args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = (), partial: Sequence[str] = ()
+) -> Iterator[pd.DataFrame]:
+    """The evaluations that `args` names, one after the other, with progress on stderr: memory holds one of them."""
+    paths = paths_of(args)
+    return read_evaluations(track(paths, len(paths), "reading", "models"), metrics, labels, partial)
+
+
+def stream_runs(args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
+    """The evaluations of all training sets in one table, one run after the other."""
+    paths = paths_of(args)
+    for run in track(range(args.runs), args.runs, "reading", "runs"):
+        yield pd.concat(read_evaluations(paths[run :: args.runs], metrics, labels), ignore_index=True)
+
+
+def read_clusters(path: str | None) -> dict[str, str] | None:
+    """Duplicate cluster of each image that is in one with others, from data/duplicates.csv; None without a file."""
+    if path is None:
+        return None
+    table = read_table(path)
+    return dict(zip(table["md5hash"], "cluster " + table["cluster"], strict=True))

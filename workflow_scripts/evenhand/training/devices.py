@@ -1,0 +1,160 @@
+"""Choice of device and arithmetic, and what was chosen in words for the record of a run."""
+
+import argparse
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from evenhand.training.gpu_lease import lease, lock_folder, visible_devices
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.memory import peak_resident_mb
+
+ModuleType = TypeVar("ModuleType", bound=torch.nn.Module)
+
+
+def add_gpu_options(parser: argparse.ArgumentParser) -> None:
+    """What a script that uses `leased_device` is told about GPUs."""
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs that Snakemake counts for this job")
+    parser.add_argument("--gpu-slots", type=int, default=1, help="jobs that share one GPU")
+
+
+@contextmanager
+def leased_device(wanted: str, slots_per_device: int, work: str = "working", gpus: int = 0) -> Iterator[torch.device]:
+    """The device of a job while it lasts: `auto` takes CUDA where there is one. What was chosen and why is printed.
+
+    Each visible GPU serves `slots_per_device` jobs at a time, on a workstation and in a Slurm allocation of several;
+    of one device alone Slurm has given it to this job.
+
+    Args:
+        work: what the job does, for the line that is printed: `training`.
+        gpus: how many GPUs Snakemake counts for the job.
+
+    Raises:
+        UserError: `cuda` was asked for and there is none.
+    """
+    if wanted == "cpu" or not torch.cuda.is_available():
+        reason = device_reason(wanted, torch.device("cpu"))
+        if wanted == "cuda":
+            raise UserError(f"device: cuda was asked for, but {reason}; device: auto takes what there is")
+        held = held_gpus(gpus)
+        unused = f"; the job holds a GPU ({held}) and does not use it" if held else ""
+        kind = "warning: " if held else "note: " if wanted == "auto" else ""
+        print(f"{kind}{work} on cpu: {reason}{unused}", flush=True)
+        yield torch.device("cpu")
+        return
+    names = identities(torch.cuda.device_count())
+    if len(names) == 1 and "SLURM_JOB_ID" in os.environ:
+        print(f"{work} on cuda:0 ({names[0]}, given by Slurm)", flush=True)
+        yield torch.device("cuda", 0)
+        return
+    with lease(names, slots_per_device, lock_folder()) as position:
+        print(f"{work} on cuda:{position} ({names[position]}, one of {len(names)})", flush=True)
+        torch.cuda.set_device(position)
+        yield torch.device("cuda", position)
+        torch.cuda.empty_cache()  # the next job needs the memory, too
+
+
+def device_reason(wanted: str, device: torch.device) -> str:
+    """Why a job runs on `device`, in words: it was asked for, or what PyTorch says of CUDA."""
+    if wanted == "cpu":
+        return "asked for"
+    if device.type == "cuda":
+        return "PyTorch finds a CUDA device"
+    try:
+        torch.cuda.init()
+        answer = "it counts none"
+    except (AssertionError, RuntimeError) as error:  # a CPU build; no driver, one that is too old, no device
+        answer = str(error).splitlines()[0]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
+    return f"PyTorch finds no CUDA device: {answer} (torch {torch.__version__}, CUDA_VISIBLE_DEVICES={visible})"
+
+
+def held_gpus(gpus: int) -> str:
+    """What says that this job holds a GPU: Snakemake's count, Slurm or CUDA_VISIBLE_DEVICES; "" when nothing does."""
+    if gpus:
+        return f"gpu={gpus}"
+    for name in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE", "CUDA_VISIBLE_DEVICES"):
+        value = os.environ.get(name, "")
+        if value not in ("", "0" if name == "SLURM_GPUS_ON_NODE" else "-1", "NoDevFiles"):
+            return f"{name}={value}"
+    return ""
+
+
+def identities(count: int) -> list[str]:
+    """A name for each visible GPU, the same in every process on this machine, whatever it calls the device itself.
+
+    That is the UUID. Parts of a GPU (MIG) may share it and are told apart by their own, in CUDA_VISIBLE_DEVICES. Where
+    PyTorch tells none, as old versions do, a GPU is known by how it is spelled there.
+    """
+    spelled = visible_devices(count)
+    found = [_identity(position, name) for position, name in enumerate(spelled)]
+    return found if len(set(found)) == len(found) else spelled
+
+
+def _identity(position: int, spelled: str) -> str:
+    if spelled.startswith("MIG-"):
+        return spelled
+    try:
+        uuid = str(torch.cuda.get_device_properties(position).uuid)
+    except (AssertionError, AttributeError, RuntimeError):
+        return spelled
+    return f"GPU-{uuid.removeprefix('GPU-')}"
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """`auto` becomes bf16 where the hardware multiplies bfloat16 natively, else fp32; that is printed."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = _cpu_has_native_bf16()
+    chosen, multiplies = ("bf16", "multiplies") if native else ("fp32", "does not multiply")
+    print(f"precision: auto is {chosen}, since this {device.type} {multiplies} bfloat16 natively", flush=True)
+    return chosen
+
+
+def _cpu_has_native_bf16() -> bool:
+    """Whether the processor has bfloat16 instructions (AVX-512 BF16 or AMX); without them bf16 is slower than fp32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return " avx512_bf16" in flags or " amx_bf16" in flags
+
+
+def place(module: ModuleType, device: torch.device) -> ModuleType:
+    """`module` on `device`, its convolution weights with channels last in memory."""
+    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def make_deterministic(deterministic: bool = True) -> None:
+    """Ask PyTorch for algorithms that give the same bits on every run; call it before anything is on the GPU.
+
+    Otherwise cuDNN tries its algorithms and takes the fastest. The network's operations on a CPU give the same bits
+    either way. In both cases fp32 means fp32: without TF32, which rounds the factors of a product to 10 bits.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = not deterministic
+    # cuBLAS reads this when it starts, and is deterministic only with a fixed workspace.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # What torch.use_deterministic_algorithms does, without importing PyTorch's compiler, which takes seconds.
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    # Filling new memory with NaN unmasks code that reads it unwritten, at the price of one more pass over it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def hardware(device: torch.device) -> dict[str, str | int]:
+    """Device name, processor and thread count for the record of a run."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"device": device.type, "device_name": name, "threads": torch.get_num_threads()}
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory of this process in MiB: on the GPU when there is one, else resident."""
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_resident_mb()

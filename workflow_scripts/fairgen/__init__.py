@@ -1,1 +1,0 @@
-"""fairgen: the library behind the workflow (plain functions, typed arguments, no Snakemake, no global state)."""
