@@ -15,6 +15,8 @@ from evenhand.workflow.patterns import numbers_below
 from evenhand.probes.configuration import with_text_cells
 from evenhand.workflow.study_progress import follow_study
 
+with open(ROOT / "schemas" / "tables.yaml", encoding="utf-8") as dictionary:
+    TABLES = yaml.load(dictionary, yaml.CSafeLoader)  # ten times as fast as the one in Python
 TRAIN_SETS = [train_set["name"] for train_set in config["splits"]["train_sets"]]
 # The clusters of near-duplicates, where they decide on the draws.
 ISOLATED = "<results>/data/duplicates.csv" if config["splits"]["leakage"] == "isolate" else []
@@ -43,14 +45,14 @@ def script(name):
     return source(f"workflow_scripts/{name}")
 
 
-def imports(name):
+def imports(name, *modules):
     """The library modules that script `name` imports, directly or not, read from its import statements.
 
     They are inputs of the rule, so an edit reruns exactly the rules whose scripts import the edited module. Import
-    statements inside functions count as well.
+    statements inside functions count as well. `modules` are those that the script loads by name.
     """
-    found = set()
-    queue = [SCRIPTS / name]
+    found = {SCRIPTS / module for module in modules}
+    queue = [SCRIPTS / name, *found]
     while queue:
         for module in imported_modules(queue.pop(), SCRIPTS):
             if module not in found:
@@ -74,14 +76,23 @@ def train_json():
     return json.dumps(training_settings(config), sort_keys=True)
 
 
-def table(name, label, category="Results"):
-    """The table `name` as an output, shown in Snakemake's report as `label`."""
+def table(name):
+    """The table `name` as an output, shown in Snakemake's report as schemas/tables.yaml says."""
+    entry = TABLES[name]
+    path = f"<results>/tables/{name}.csv"
+    if "$label" not in entry:
+        return path
     return report(
-        f"<results>/tables/{name}.csv",
-        caption=f"../report/{name}.rst",
-        category=category,
-        labels={"table": label},
+        path,
+        caption="../report/table.rst",
+        category=entry["$category"],
+        labels={"table": entry["$label"], "about": entry["$about"]},
     )
+
+
+def tables_of(page):
+    """The tables on a page or in a part of it, in its order."""
+    return [name for name, entry in TABLES.items() if entry.get("$page") == page]
 
 
 def growing(amount):

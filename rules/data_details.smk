@@ -17,18 +17,8 @@ rule find_duplicates:
         given=GIVEN_DUPLICATES,
     output:
         duplicates="<results>/data/duplicates.csv",
-        clusters=report(
-            "<results>/tables/duplicate_clusters.csv",
-            caption="../report/duplicate_clusters.rst",
-            category="Data",
-            labels={"table": "clusters of near-duplicates"},
-        ),
-        thresholds=report(
-            "<results>/tables/duplicates_by_threshold.csv",
-            caption="../report/duplicates_by_threshold.rst",
-            category="Data",
-            labels={"table": "near-duplicates by threshold"},
-        ),
+        clusters=table("duplicate_clusters"),
+        thresholds=table("duplicates_by_threshold"),
         summary="<results>/tables/duplicates.csv",
     log:
         "<logs>/find_duplicates.log",
@@ -62,12 +52,7 @@ rule measure_tone:
         index=ancient("<results>/data/images.csv"),
     output:
         tone="<results>/data/tone.csv",
-        by_type=report(
-            "<results>/tables/tone_by_type.csv",
-            caption="../report/tone_by_type.rst",
-            category="Data",
-            labels={"table": "apparent tone by skin type"},
-        ),
+        by_type=table("tone_by_type"),
         by_atlas="<results>/tables/tone_by_atlas.csv",
     log:
         "<logs>/measure_tone.log",
@@ -96,19 +81,9 @@ rule describe_data:
         duplicates="<results>/data/duplicates.csv",
         tone="<results>/data/tone.csv",
     output:
-        counts=report(
-            "<results>/tables/availability.csv",
-            caption="../report/availability.rst",
-            category="Data",
-            labels={"table": "available photographs"},
-        ),
+        counts=table("availability"),
         statuses="<results>/tables/availability_by_status.csv",
-        card=report(
-            "<results>/tables/dataset_card.csv",
-            caption="../report/dataset_card.rst",
-            category="Data",
-            labels={"table": "dataset card"},
-        ),
+        card=table("dataset_card"),
     log:
         "<logs>/describe_data.log",
     benchmark:

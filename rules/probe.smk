@@ -219,21 +219,11 @@ rule summarise_probes:
         folds="<results>/tables/probe_folds.csv",
         counts="<results>/tables/probe_counts.csv",
         left_out="<results>/tables/probe_left_out.csv",
-        poster=report(
-            "<results>/tables/probe_poster.csv",
-            caption="../report/probe_poster.rst",
-            category="Probes",
-            labels={"table": "AUC by share of features removed"},
-        ),
+        poster=table("probe_poster"),
         curves="<results>/tables/probe_curves.csv",
         tests="<results>/tables/probe_tests.csv",
         sets="<results>/tables/probe_sets.csv",
-        claims=report(
-            "<results>/tables/probe_claims.csv",
-            caption="../report/probe_claims.rst",
-            category="Claims",
-            labels={"table": "verdicts on the poster"},
-        ),
+        claims=table("probe_claims"),
     log:
         "<logs>/summarise_probes.log",
     benchmark:
@@ -252,39 +242,3 @@ rule summarise_probes:
         " --folds {output.folds:q} --counts {output.counts:q} --left-out {output.left_out:q} --poster {output.poster:q}"
         " --curves {output.curves:q} --tests {output.tests:q} --sets {output.sets:q} --claims {output.claims:q}"
         " > {log:q} 2>&1"
-
-
-rule plot_probe_curves:
-    input:
-        script=script("plot_probe_curves.py"),
-        lib=imports("plot_probe_curves.py"),
-        table="<results>/tables/probe_curves.csv",
-    output:
-        svg=report(
-            "<results>/figures/probe_curves.svg",
-            caption="../report/figure_probe_curves.rst",
-            category="Figures",
-            subcategory="Probes",
-            labels={"figure": "AUC by share of features removed"},
-        ),
-        png="<results>/figures/probe_curves.png",
-        text="<results>/figures/probe_curves.json",
-    log:
-        "<logs>/plot_probe_curves.log",
-    benchmark:
-        "<benchmarks>/plot_probe_curves.tsv"
-    localrule: True
-    conda:
-        environment("base")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
-    params:
-        dpi=config["figures"]["dpi"],
-        synthetic=(
-            "--synthetic" if config["data"]["synthetic"] or config["probe"]["lookalike"] else ""
-        ),
-    shell:
-        "python -u {input.script:q} --table {input.table:q} --dpi {params.dpi} {params.synthetic}"
-        " --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"

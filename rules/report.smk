@@ -1,43 +1,9 @@
 # One self-contained page, and what Snakemake's own report (--report) opens with: report/workflow.rst.
 
-# In the order of the page. Figures come from rules/figures.smk.
-REPORT_TABLES = [
-    "headline",
-    "gaps",
-    "adjusted",
-    "models",
-    "subsets",
-    "sweep",
-    "uncertainty",
-    "colour",
-    "tone_curves",
-    "tone_slopes",
-    "samples",
-    "runs",
-    "colour_runs",
-    "pooled_conditions",
-    "conditions",
-    "condition_mix",
-    "fst_counts",
-    "prevalence",
-]
-# In the section on the data.
-DATA_TABLES = [
-    "dataset_card",
-    "availability",
-    "availability_by_status",
-    "duplicates",
-    "duplicate_clusters",
-    "duplicates_by_threshold",
-    "tone_by_type",
-    "tone_by_atlas",
-]
-PROBE_PAGE = [
-    f"probe_{table}" for table in ["poster", "sets", "tests", "curves", "counts", "left_out"]
-]
+REPORT_TABLES = tables_of("results")
 CLAIMS = ["claims"]
 if config["report"]["probes"]:
-    REPORT_TABLES += PROBE_PAGE
+    REPORT_TABLES += tables_of("probes")
     CLAIMS.append("probe_claims")
 
 
@@ -54,10 +20,10 @@ rule report_page:
         sums="<results>/data/packed.sha256",
         claims=expand("<results>/tables/{table}.csv", table=CLAIMS),
         design="<results>/tables/design.csv",
-        figures=expand("<results>/figures/{figure}.svg", figure=FIGURES),
-        words=expand("<results>/figures/{figure}.json", figure=FIGURES),
+        figures=expand("<results>/figures/{figure.name}.svg", figure=FIGURES),
+        words=expand("<results>/figures/{figure.name}.json", figure=FIGURES),
         tables=expand("<results>/tables/{table}.csv", table=REPORT_TABLES),
-        data_tables=expand("<results>/tables/{table}.csv", table=DATA_TABLES),
+        data_tables=expand("<results>/tables/{table}.csv", table=tables_of("data")),
         runs=expand("<results>/runs/{train_set}/run{run}/run.json", train_set=TRAIN_SETS, run=RUNS),
     output:
         "<results>/report.html",
@@ -92,7 +58,7 @@ rule probe_page:
         claims="<results>/tables/probe_claims.csv",
         figures="<results>/figures/probe_curves.svg",
         words="<results>/figures/probe_curves.json",
-        tables=expand("<results>/tables/{table}.csv", table=PROBE_PAGE),
+        tables=expand("<results>/tables/{table}.csv", table=tables_of("probes")),
     output:
         "<results>/probes.html",
     log:

@@ -21,7 +21,8 @@ rule record_provenance:
         features=ancient("<results>/perceptual/vgg19.safetensors"),
         features_sum="<results>/perceptual/vgg19.sha256",
         tables=expand(
-            "<results>/tables/{table}.csv", table=["design", *CLAIMS, *REPORT_TABLES, *DATA_TABLES]
+            "<results>/tables/{table}.csv",
+            table=["design", *CLAIMS, *REPORT_TABLES, *tables_of("data")],
         ),
         # Evaluations come from the weights, manifests and records of their trainings, which are recorded with them.
         evaluations=EVALUATIONS,

@@ -108,12 +108,7 @@ rule describe_design:
             kind=["csv", "sha256"],
         ),
     output:
-        report(
-            "<results>/tables/design.csv",
-            caption="../report/design.rst",
-            category="Design",
-            labels={"table": "sizes of the training sets"},
-        ),
+        table("design"),
     log:
         "<logs>/describe_design.log",
     benchmark:

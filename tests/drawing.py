@@ -3,29 +3,22 @@
 import json
 from collections import defaultdict
 from pathlib import Path
-from types import ModuleType
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 
+import draw_figure
 from evenhand.figures.common import GroupNames
+from evenhand.figures.registry import declared_figures
 from evenhand.figures.style import GROUPS
 
 NAMES = GroupNames("light skin", "dark skin")
-SCRIPTS = {
-    "fst_counts": ("plot_fst_counts", "fst_counts.csv", []),
-    "prevalence": ("plot_prevalence", "prevalence.csv", []),
-    "mse_boxes": ("plot_group_boxes", "runs.csv", ["--metric", "mse"]),
-    "latent_std_boxes": ("plot_group_boxes", "runs.csv", ["--metric", "latent_std"]),
-    "condition_mse": ("plot_condition_mse", "pooled_conditions.csv", []),
-    "gaps": ("plot_gaps", "gaps.csv", []),
-    "adjusted_gaps": ("plot_adjusted_gaps", "adjusted.csv", []),
-    "uncertainty": ("plot_uncertainty", "uncertainty.csv", []),
-    "colour_shift": ("plot_colour_shift", "colour.csv", []),
-    "tone_curves": ("plot_tone_curves", "tone_curves.csv", []),
-    "samples": ("plot_samples", "samples.csv", []),
-    "sweep": ("plot_sweep", "runs.csv", ["--trends", "sweep.csv"]),
+# Those drawn from tables that `write_tables` makes up.
+FROM_TABLES = {
+    figure.name: figure.files
+    for figure in declared_figures()
+    if not {"examples", "histories", "availability", "tone_by_type", "probe_curves"} & {*figure.files}
 }
 
 
@@ -111,11 +104,21 @@ def examples(sets: int, k: int = 2) -> dict[str, np.ndarray]:
     return arrays
 
 
-def draw(script: str, folder: Path, name: str, *options: str) -> dict[str, object]:
-    module: ModuleType = __import__(script)
-    outputs = ["--svg", folder / f"{name}.svg", "--png", folder / f"{name}.png", "--text", folder / f"{name}.json"]
-    module.main([*map(str, outputs), "--dpi", "60", *options])
-    return json.loads((folder / f"{name}.json").read_text())
+def draw(figure: str, folder: Path, *files: Path, synthetic: bool = False, runs: int = 1) -> dict[str, object]:
+    """Draw a figure into `folder`, where its histories are, too; its words."""
+    outputs = [
+        "--svg",
+        folder / f"{figure}.svg",
+        "--png",
+        folder / f"{figure}.png",
+        "--text",
+        folder / f"{figure}.json",
+    ]
+    settings = {"rare_below": 10, "label_conditions": 3, "runs": runs}
+    config = {"light": [1, 2], "dark": [5, 6], "synthetic": synthetic, "dpi": 60, "settings": settings}
+    options = ["--files", *files, "--models", folder, "--config", json.dumps(config), *outputs]
+    draw_figure.main(["--figure", figure, *map(str, options)])
+    return json.loads((folder / f"{figure}.json").read_text())
 
 
 def letters_in_points(svg: Path) -> list[float]:

@@ -80,10 +80,9 @@ def test_the_words_on_availability_count_what_is_there() -> None:
 @pytest.mark.parametrize(("sets", "found"), [(1, 12), (11, 0), (3, 1)])
 @pytest.mark.parametrize("label", ["fitzpatrick_scale", "fitzpatrick_centaur"])
 def test_availability_draws(sets: int, found: int, label: str, tmp_path: Path) -> None:
-    write_csv(counts(found, label), tmp_path / "table.csv")
+    write_csv(counts(found, label), tmp_path / "availability.csv")
     write_csv(sizes(sets), tmp_path / "design.csv")
-    options = ["--table", str(tmp_path / "table.csv"), "--design", str(tmp_path / "design.csv"), "--synthetic"]
-    text = draw("plot_availability", tmp_path, "availability", *options)
+    text = draw("availability", tmp_path, tmp_path / "availability.csv", tmp_path / "design.csv", synthetic=True)
     assert str(text["caption"]).startswith("Synthetic data.")
     assert min(letters_in_points(tmp_path / "availability.svg")) >= SMALL - 1e-6
     with Image.open(tmp_path / "availability.png") as image:
@@ -121,7 +120,7 @@ def test_the_words_on_tone_count_what_was_left_out() -> None:
 def test_tone_draws_with_and_without_any_skin(few: bool, tmp_path: Path) -> None:
     table = tones()
     table["few_skin"] |= few
-    write_csv(summarise_tone(table, "fitzpatrick_scale"), tmp_path / "table.csv")
-    text = draw("plot_tone_by_type", tmp_path, "tone", "--table", str(tmp_path / "table.csv"))
+    write_csv(summarise_tone(table, "fitzpatrick_scale"), tmp_path / "tone_by_type.csv")
+    text = draw("tone_by_type", tmp_path, tmp_path / "tone_by_type.csv")
     assert ("of 0 photographs" in str(text["caption"])) == few
-    assert min(letters_in_points(tmp_path / "tone.svg")) >= SMALL - 1e-6
+    assert min(letters_in_points(tmp_path / "tone_by_type.svg")) >= SMALL - 1e-6

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import SCRIPTS, design, draw, examples, letters_in_points, write_tables
+from drawing import FROM_TABLES, design, draw, examples, letters_in_points, write_tables
 from matplotlib.text import Text
 from PIL import Image
 
@@ -25,12 +25,10 @@ COUNT = r"n = [\d,]*\d|\d (?:(?:\w+|and [\d,]+) ){0,3}(?:test )?(?:images|models
 
 
 @pytest.mark.parametrize(("sets", "runs"), [(1, 1), (11, 5)])
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", FROM_TABLES)
 def test_every_figure_draws(name: str, sets: int, runs: int, tmp_path: Path) -> None:
     write_tables(tmp_path, sets, runs)
-    script, table, options = SCRIPTS[name]
-    options = [str(tmp_path / option) if option.endswith(".csv") else option for option in options]
-    text = draw(script, tmp_path, name, "--table", str(tmp_path / table), "--synthetic", *options)
+    text = draw(name, tmp_path, *(tmp_path / f"{table}.csv" for table in FROM_TABLES[name]), synthetic=True)
     assert set(text) == {"title", "caption", "alt", "pictures"}
     assert text["pictures"] is False
     assert text["caption"].startswith("Synthetic data.")
@@ -46,52 +44,51 @@ def test_every_figure_draws(name: str, sets: int, runs: int, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["mse_boxes", "condition_mse", "prevalence"])
 def test_equal_figures_are_equal_bytes(name: str, tmp_path: Path) -> None:
-    script, table, options = SCRIPTS[name]
+    table = f"{FROM_TABLES[name][0]}.csv"
     for folder in (tmp_path / "first", tmp_path / "second"):
         folder.mkdir()
         write_tables(folder, 3, 6)
         if folder.name == "second":  # the order of rows means nothing
             shuffled = pd.read_csv(folder / table).sample(frac=1, random_state=1)
             shuffled.to_csv(folder / table, index=False)
-        draw(script, folder, name, "--table", str(folder / table), *options)
+        draw(name, folder, folder / table)
     for kind in ("svg", "png", "json"):
         assert (tmp_path / f"first/{name}.{kind}").read_bytes() == (tmp_path / f"second/{name}.{kind}").read_bytes()
 
 
-def train_sets(folder: Path, sets: list[tuple[str, float]]) -> str:
+def train_sets(folder: Path, sets: list[tuple[str, float]]) -> Path:
     """The file that names the training sets."""
     entries = [{"name": name, "dark_share": share} for name, share in sets]
     (folder / "train_sets.json").write_text(json.dumps(entries))
-    return str(folder / "train_sets.json")
+    return folder / "train_sets.json"
 
 
 @pytest.mark.parametrize("sets", [1, 3, 11])
 def test_reconstructions_draw(sets: int, tmp_path: Path) -> None:
     np.savez(tmp_path / "examples.npz", **examples(sets))
-    options = ["--examples", str(tmp_path / "examples.npz"), "--groups", "light", "dark"]
-    options += ["--train-sets", train_sets(tmp_path, design(sets))]
-    text = draw("plot_reconstructions", tmp_path, "pictures", *options)
-    assert text["pictures"] is True
-    assert "photographs of patients" in text["caption"]
-    assert (
-        "photographs of patients" not in draw("plot_reconstructions", tmp_path, "x", *options, "--synthetic")["caption"]
-    )
+    files = [tmp_path / "examples.npz", train_sets(tmp_path, design(sets))]
+    for name in ("reconstructions_mixed", "reconstructions_light", "reconstructions_dark"):
+        text = draw(name, tmp_path, *files)
+        assert text["pictures"] is True
+        assert "photographs of patients" in text["caption"]
+        assert ("training sets " in text["caption"]) == (name != "reconstructions_mixed" and sets > 1)
+    assert "photographs of patients" not in draw("reconstructions_mixed", tmp_path, *files, synthetic=True)["caption"]
 
 
 def test_training_curves_draw(tmp_path: Path) -> None:
-    options = ["--models", str(tmp_path), "--train-sets", train_sets(tmp_path, [("A", 0.5)]), "--runs", "2"]
+    files = train_sets(tmp_path, [("A", 0.5)])
     for epochs, verdict in ((3, "Too few epochs to tell"), (4, "fell by 25.0 % an epoch on average (0.0 to 50.0 %")):
         for run, factor in enumerate((0.5, 1.0)):  # one that halves every epoch, one that stays
             folder = tmp_path / "A" / f"run{run}"
             folder.mkdir(parents=True, exist_ok=True)
             history = pd.DataFrame({"epoch": range(1, epochs + 1), "mse": 1.0, "kl": 1.0, "perceptual": np.nan})
             history.assign(loss=2 * factor ** history["epoch"]).to_csv(folder / "history.csv", index=False)
-        text = draw("plot_training_curves", tmp_path, "x", *options)
+        text = draw("training_curves", tmp_path, files, runs=2)
         assert "2 models" in text["caption"]
         assert verdict in text["caption"]
     assert "1 of 2 models have converged by epoch 4" in text["caption"]
     assert re.search(COUNT, text["caption"])
-    assert "<image" not in (tmp_path / "x.svg").read_text()
+    assert "<image" not in (tmp_path / "training_curves.svg").read_text()
 
 
 def test_labels_stay_inside_and_apart() -> None:

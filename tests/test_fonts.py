@@ -61,9 +61,11 @@ def draw(folder: Path, names: list[str]) -> str:
     """Draw the figure in a process that finds the fonts in `folder`/fonts; its caption."""
     write_csv(prevalence(names), folder / "prevalence.csv")
     outputs = [part for kind in ("svg", "png") for part in (f"--{kind}", str(folder / f"x.{kind}"))]
-    command = [sys.executable, str(SCRIPTS / "plot_prevalence.py"), "--table", str(folder / "prevalence.csv"), *outputs]
+    config = {"light": [1], "dark": [6], "synthetic": False, "dpi": 200, "settings": {"label_conditions": 3}}
+    command = [sys.executable, str(SCRIPTS / "draw_figure.py"), "--figure", "prevalence", *outputs]
+    command += ["--files", str(folder / "prevalence.csv"), "--models", str(folder), "--config", json.dumps(config)]
     done = subprocess.run(
-        [*command, "--text", str(folder / "x.json"), "--label-count", "3"],
+        [*command, "--text", str(folder / "x.json")],
         env=os.environ | {"XDG_DATA_HOME": str(folder)},
         capture_output=True,
         text=True,

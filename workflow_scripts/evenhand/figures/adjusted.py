@@ -3,15 +3,30 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.grid import panel_grid
 from evenhand.figures.intervals import draw_intervals, ordered_sets, set_names
 from evenhand.figures.style import FAINT, INK, MUTED, PURPLE, SMALL, percent, span
+
+FIGURES: Declared = {
+    "adjusted_gaps": {
+        "place": 40,
+        "label": "gap with conditions or atlases held fixed",
+        "section": "Results",
+        "files": ["adjusted"],
+    }
+}
 
 COLUMNS = (
     *("train_set", "dark_share", "adjustment", "n_strata", "coverage", "gap", "ci_low", "ci_high", "crude_gap"),
     *("n_runs", "n_light", "n_dark"),
 )
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    data = adjusted_data(given.table("adjusted", COLUMNS))
+    return Drawing(adjusted_text(data, given.groups), lambda: draw_adjusted(data))
 
 
 def adjusted_data(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,8 +5,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.style import BLUE, FAINT, GREEN, GROUPS, INK, MUTED, PAGE_WIDTH, SMALL, new_figure, percent, span
+
+FIGURES: Declared = {
+    "availability": {
+        "place": 130,
+        "label": "available photographs",
+        "section": "Data",
+        "files": ["availability", "design"],
+    }
+}
 
 COLUMNS = ("by", "value", "n", "ok", "share_ok", "reasons")
 DESIGN_COLUMNS = ("train_set", "dark_share", "planned", "drawn")
@@ -17,6 +26,15 @@ SECTIONS = {
     "atlas": "atlas",
     "three_partition_label": "class",
 }
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    bars, conditions = availability_data(given.table("availability", COLUMNS))
+    design = given.table("design", DESIGN_COLUMNS)
+    return Drawing(
+        availability_text(bars, conditions, design, given.groups), lambda: draw_availability(bars, conditions, design)
+    )
 
 
 def availability_data(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

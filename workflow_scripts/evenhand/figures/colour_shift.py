@@ -3,10 +3,19 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.grid import panel_grid
 from evenhand.figures.intervals import draw_intervals, ordered_sets, set_axis, set_names
 from evenhand.figures.style import GROUPS, MUTED
+
+FIGURES: Declared = {
+    "colour_shift": {
+        "place": 70,
+        "label": "colour shift of reconstructions",
+        "section": "Results",
+        "files": ["colour"],
+    }
+}
 
 COLUMNS = (
     *("train_set", "dark_share", "group", "quantity", "estimate", "ci_low", "ci_high"),
@@ -19,6 +28,12 @@ QUANTITIES = {
     "ita_shift": "ITA, degrees\n(below 0: darker)",
     "ciede2000": "difference CIEDE2000\n(0: same colour)",
 }
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    data = colour_data(given.table("colour", COLUMNS))
+    return Drawing(colour_text(data, given.groups), lambda: draw_colour(data, given.groups))
 
 
 def colour_data(table: pd.DataFrame) -> pd.DataFrame:

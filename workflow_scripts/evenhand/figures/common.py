@@ -1,9 +1,9 @@
-"""What every figure script shares: reading a table, command-line options, and the three files it writes."""
+"""What all figures share: what they are drawn from, and the three files in which they end."""
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,6 +14,9 @@ from evenhand.figures.style import SYNTHETIC, fst_range, house_style, mark, save
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import write_json
 from evenhand.workflow.tables import read_table
+
+# What a module declares of its figures: `evenhand.figures.registry`.
+Declared = dict[str, dict[str, Any]]
 
 
 class FigureText(NamedTuple):
@@ -35,6 +38,45 @@ class GroupNames(NamedTuple):
     dark: str
 
 
+class Drawing(NamedTuple):
+    """A figure before it is drawn, which may happen more than once: words, and a function that draws."""
+
+    text: FigureText
+    draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the figure `name` is drawn from.
+
+    Attributes:
+        name: of its declaration.
+        files: by the names of its declaration.
+        models: folder of <train_set>/run<r>/history.csv.
+        light: Fitzpatrick types of the light group.
+        dark: ... of the dark group.
+        settings: the ones that it declares.
+        synthetic: whether anything in it is made up by a generator.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+    models: Path
+    light: Sequence[int]
+    dark: Sequence[int]
+    settings: Mapping[str, Any]
+    synthetic: bool
+
+    @property
+    def groups(self) -> GroupNames:
+        """How the groups are called."""
+        return GroupNames(f"light skin ({fst_range(self.light)})", f"dark skin ({fst_range(self.dark)})")
+
+    def table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+        """Columns of the declared table of that name; `UserError` as `rows_to_draw`."""
+        return rows_to_draw(self.files[name], columns)
+
+
 def rows_to_draw(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     """The columns of a table that has at least one row.
 
@@ -47,44 +89,27 @@ def rows_to_draw(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def figure_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options of every figure script: outputs, resolution, synthetic mark, the groups' skin types."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--svg", required=True, type=Path, help="vector output")
-    parser.add_argument("--png", required=True, type=Path, help="bitmap output")
-    parser.add_argument("--text", required=True, type=Path, help="title, caption and alternative text, as JSON")
-    parser.add_argument("--dpi", type=int, default=200, help="pixels per inch of the PNG")
-    parser.add_argument("--synthetic", action="store_true", help="mark the figure and its caption as synthetic")
-    parser.add_argument("--light", type=int, nargs="+", default=[1, 2], help="Fitzpatrick types of the light group")
-    parser.add_argument("--dark", type=int, nargs="+", default=[5, 6], help="Fitzpatrick types of the dark group")
-    return parser
-
-
-def group_names(options: argparse.Namespace) -> GroupNames:
-    """The groups' names from the parsed `--light` and `--dark`."""
-    return GroupNames(f"light skin ({fst_range(options.light)})", f"dark skin ({fst_range(options.dark)})")
-
-
-def write_figure(draw: Callable[[], Figure], text: FigureText, options: argparse.Namespace) -> None:
+def write_figure(drawing: Drawing, synthetic: bool, svg: Path, png: Path, words: Path, dpi: int) -> None:
     """Draw in the house style and write the SVG, the PNG and the text that go with it.
 
     Where names need other fonts, the caption says which were taken; figure and caption say which characters none has.
     """
-    figure, fonts = _draw_with_fonts(draw)
-    marks = [SYNTHETIC] if options.synthetic else []
+    figure, fonts = _draw_with_fonts(drawing.draw)
+    text = drawing.text
+    marks = [SYNTHETIC] if synthetic else []
     if fonts.uncovered:
         marks.append(uncovered_words(fonts.uncovered, shapes=False))
     with house_style(fonts.families):
         if marks:
             mark(figure, *marks)
-        save_figure(figure, options.svg, options.png, options.dpi)
-    if options.synthetic:
+        save_figure(figure, svg, png, dpi)
+    if synthetic:
         text = text._replace(caption=f"Synthetic data. {text.caption}", alt=f"Synthetic data. {text.alt}")
     remarks = describe_fonts(fonts)
     if remarks:
-        print(f"{options.svg}: {remarks}")
+        print(f"{svg}: {remarks}")
         text = text._replace(caption=f"{text.caption} {remarks}")
-    write_json(text._asdict(), options.text)
+    write_json(text._asdict(), words)
 
 
 def _draw_with_fonts(draw: Callable[[], Figure]) -> tuple[Figure, Fonts]:

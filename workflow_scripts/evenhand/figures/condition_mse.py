@@ -6,13 +6,35 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.grid import panel_grid
 from evenhand.figures.intervals import ordered_sets, set_names
 from evenhand.figures.labels import label_points
 from evenhand.figures.style import BLUE, FAINT, MUTED, SKY, percent
 
+FIGURES: Declared = {
+    "condition_mse": {
+        "place": 50,
+        "label": "8 reconstruction error per condition",
+        "section": "Results",
+        "files": ["pooled_conditions"],
+        "settings": ["rare_below", "label_conditions"],
+    }
+}
+
 COLUMNS = ("train_set", "dark_share", "label", "group", "n_images", "raw", "estimate", "ci_low", "ci_high")
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    rare, count = given.settings["rare_below"], given.settings["label_conditions"]
+    table = given.table("pooled_conditions", COLUMNS)
+    data = condition_mse_data(table, rare)
+    one_group_only = table["label"].nunique() - data["label"].nunique()
+    return Drawing(
+        condition_mse_text(data, given.groups, rare, one_group_only),
+        lambda: draw_condition_mse(data, given.groups, rare, count),
+    )
 
 
 def condition_mse_data(table: pd.DataFrame, rare_below: int) -> pd.DataFrame:

@@ -3,11 +3,21 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.style import FAINT, GROUPS, INK, PAGE_WIDTH, SMALL, new_figure
+
+FIGURES: Declared = {
+    "fst_counts": {"place": 110, "label": "2 images by skin type", "section": "Data", "files": ["fst_counts"]}
+}
 
 COLUMNS = ("fitzpatrick_scale", "group", "n")
 SCALES = (-1, 1, 2, 3, 4, 5, 6)
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    data = fst_count_data(given.table("fst_counts", COLUMNS))
+    return Drawing(fst_count_text(data, given.groups), lambda: draw_fst_counts(data, given.groups))
 
 
 def fst_count_data(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,15 +7,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.group_boxes import METRICS
 from evenhand.figures.intervals import draw_intervals, ordered_sets, set_axis, set_names
 from evenhand.figures.style import FAINT, INK, MUTED, PAGE_WIDTH, PURPLE, new_figure, percent
+
+FIGURES: Declared = {"gaps": {"place": 20, "label": "gap between the groups", "section": "Results", "files": ["gaps"]}}
 
 COLUMNS = (
     *("train_set", "dark_share", "metric", "n_runs", "n_test", "ratio", "gap", "ci_low", "ci_high"),
     *("naive_low", "naive_high", "margin", "shared", "shared_low", "shared_high"),
 )
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    data = gap_data(given.table("gaps", COLUMNS))
+    return Drawing(gap_text(data, given.groups), lambda: draw_gaps(data))
 
 
 def gap_data(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,15 +4,39 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.intervals import ordered_sets, set_axis, set_names
 from evenhand.figures.style import GROUPS, INK, PAGE_WIDTH, SMALL, new_figure, span
+
+FIGURES: Declared = {
+    "mse_boxes": {
+        "place": 10,
+        "label": "3 reconstruction error",
+        "section": "Results",
+        "files": ["runs"],
+        "metric": "mse",
+    },
+    "latent_std_boxes": {
+        "place": 80,
+        "label": "6 latent standard deviation",
+        "section": "Results",
+        "files": ["runs"],
+        "metric": "latent_std",
+    },
+}
 
 METRICS = {
     "mse": ("Reconstruction error", "mean squared error (pixels in [−1, 1])"),  # noqa: RUF001
     "latent_std": ("Latent standard deviation", "mean standard deviation of the latents"),
 }
 COLUMNS = ("train_set", "dark_share", "run", "group", "n_images")
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    metric = FIGURES[given.name]["metric"]
+    data = group_box_data(given.table("runs", [*COLUMNS, metric]), metric)
+    return Drawing(group_box_text(data, metric, given.groups), lambda: draw_group_boxes(data, metric, given.groups))
 
 
 def group_box_data(table: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -4,12 +4,29 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.labels import label_points
 from evenhand.figures.style import BLUE, MUTED, PAGE_WIDTH, new_figure
 
+FIGURES: Declared = {
+    "prevalence": {
+        "place": 120,
+        "label": "7 condition prevalence",
+        "section": "Data",
+        "files": ["prevalence"],
+        "settings": ["label_conditions"],
+    }
+}
+
 COLUMNS = ("level", "condition", "n_light", "n_dark", "share_light", "share_dark")
 LEVELS = ("three", "nine", "fine")
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    count = given.settings["label_conditions"]
+    data = prevalence_data(given.table("prevalence", COLUMNS))
+    return Drawing(prevalence_text(data, given.groups), lambda: draw_prevalence(data, given.groups, count))
 
 
 def prevalence_data(table: pd.DataFrame) -> pd.DataFrame:

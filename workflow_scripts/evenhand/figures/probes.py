@@ -5,8 +5,17 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText
+from evenhand.figures.common import Declared, Drawing, FigureText, Given
 from evenhand.figures.style import BLUE, FAINT, GREEN, INK, MUTED, NORMAL, ORANGE, PAGE_WIDTH, VERMILLION, new_figure
+
+FIGURES: Declared = {
+    "probe_curves": {
+        "place": 160,
+        "label": "AUC by share of features removed",
+        "section": "Probes",
+        "files": ["probe_curves"],
+    }
+}
 
 ROW = ["dataset", "model", "train_set"]
 COLUMNS = (
@@ -22,6 +31,12 @@ LINES = {
 }
 MOST_NUMBERS = 6  # panels whose numbers a caption lists; the text for who cannot see has all
 CAVEAT = "A probe shows that an attribute can be decoded, not that a model uses it."
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    data = probe_data(given.table("probe_curves", COLUMNS))
+    return Drawing(probe_text(data), lambda: draw_probe_curves(data))
 
 
 def probe_data(curves: pd.DataFrame) -> pd.DataFrame:

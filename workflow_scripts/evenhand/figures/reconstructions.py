@@ -8,9 +8,35 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.style import GROUPS, PAGE_WIDTH, SMALL, new_figure, percent
+from evenhand.splits.train_sets import read_train_sets
 from evenhand.workflow.errors import UserError
+
+FIGURES: Declared = {
+    "reconstructions_mixed": {
+        "place": 170,
+        "label": "1 reconstructions, balanced training set",
+        "section": "Pictures",
+        "files": ["examples", "train_sets"],
+        "groups": ["light", "dark"],
+        "balanced": True,
+    },
+    "reconstructions_light": {
+        "place": 180,
+        "label": "4 reconstructions of light skin",
+        "section": "Pictures",
+        "files": ["examples", "train_sets"],
+        "groups": ["light"],
+    },
+    "reconstructions_dark": {
+        "place": 190,
+        "label": "5 reconstructions of dark skin",
+        "section": "Pictures",
+        "files": ["examples", "train_sets"],
+        "groups": ["dark"],
+    },
+}
 
 Pictures = npt.NDArray[np.uint8]
 
@@ -28,6 +54,18 @@ class Panel(NamedTuple):
 
     rows: list[ImageRow]
     quantiles: dict[str, list[float]]
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files; of the training set whose mix is closest to half and half, or of all of them."""
+    declared = FIGURES[given.name]
+    shares = dict(read_train_sets(given.files["train_sets"]))
+    if declared.get("balanced"):
+        name = min(shares, key=lambda name: (abs(shares[name] - 0.5), name))
+        shares = {name: shares[name]}
+    panel = reconstruction_data(read_examples(given.files["examples"]), declared["groups"], shares)
+    text = reconstruction_text(panel, given.groups, given.synthetic)
+    return Drawing(text, lambda: draw_reconstructions(panel, given.groups))
 
 
 def read_examples(path: str | Path) -> dict[str, npt.NDArray[np.generic]]:

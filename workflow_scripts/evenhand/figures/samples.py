@@ -3,10 +3,14 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText
+from evenhand.figures.common import Declared, Drawing, FigureText, Given
 from evenhand.figures.grid import panel_grid
 from evenhand.figures.intervals import draw_intervals, ordered_sets, set_axis, set_names
 from evenhand.figures.style import GREEN, MUTED, PURPLE, SKY
+
+FIGURES: Declared = {
+    "samples": {"place": 100, "label": "tone of generated images", "section": "Results", "files": ["samples"]}
+}
 
 COLUMNS = ("train_set", "dark_share", "source", "quantity", "estimate", "ci_low", "ci_high", "n_runs", "n_images")
 QUANTITIES = {
@@ -20,6 +24,12 @@ SOURCE_NAMES = {
     "posterior": "reconstructed test images (half dark)",
 }
 SOURCES = {"training": (MUTED, "D"), "prior": (PURPLE, "o"), "posterior": (GREEN, "^")}
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    data = sample_data(given.table("samples", COLUMNS))
+    return Drawing(sample_text(data), lambda: draw_samples(data))
 
 
 def sample_data(table: pd.DataFrame) -> pd.DataFrame:

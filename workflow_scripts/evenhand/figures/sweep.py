@@ -3,12 +3,25 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.group_boxes import METRICS
 from evenhand.figures.style import FAINT, GROUPS, INK, MUTED, PAGE_WIDTH, new_figure, percent, span
 
+FIGURES: Declared = {
+    "sweep": {"place": 30, "label": "error against the dark share", "section": "Results", "files": ["runs", "sweep"]}
+}
+
 COLUMNS = ("quantity", "metric", "estimate", "ci_low", "ci_high", "note")
 METRIC = "mse"
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    runs = given.table("runs", ["train_set", "dark_share", "run", "group", "n_images", METRIC])
+    trends = given.table("sweep", COLUMNS)
+    trends = trends[trends["metric"] == METRIC]
+    data = sweep_data(runs)
+    return Drawing(sweep_text(data, trends, given.groups), lambda: draw_sweep(data, runs, trends, given.groups))
 
 
 def sweep_data(runs: pd.DataFrame) -> pd.DataFrame:

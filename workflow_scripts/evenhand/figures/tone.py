@@ -3,12 +3,28 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText
+from evenhand.figures.common import Declared, Drawing, FigureText, Given
 from evenhand.figures.group_boxes import METRICS
 from evenhand.figures.intervals import ordered_sets, set_colours, set_names
 from evenhand.figures.style import PAGE_WIDTH, new_figure
+from evenhand.workflow.tables import read_table
+
+FIGURES: Declared = {
+    "tone_curves": {
+        "place": 60,
+        "label": "error against apparent tone",
+        "section": "Results",
+        "files": ["tone_curves"],
+    }
+}
 
 COLUMNS = ("train_set", "dark_share", "ita", "mse", "ci_low", "ci_high", "n_images", "n_no_skin", "warnings")
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    data = tone_data(read_table(given.files["tone_curves"], COLUMNS))
+    return Drawing(tone_text(data), lambda: draw_tone(data))
 
 
 def tone_data(table: pd.DataFrame) -> pd.DataFrame:

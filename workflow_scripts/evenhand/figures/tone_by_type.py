@@ -1,17 +1,34 @@
 """Apparent skin tone of the photographs against the skin type that annotators gave them."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from evenhand.data.tone import CLASSES
-from evenhand.figures.common import FigureText, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.style import FAINT, GROUPS, INK, MUTED, PAGE_WIDTH, SMALL, new_figure
+
+FIGURES: Declared = {
+    "tone_by_type": {
+        "place": 140,
+        "label": "apparent tone by skin type",
+        "section": "Data",
+        "files": ["tone_by_type"],
+    }
+}
 
 QUANTILES = ("ita_05", "ita_25", "ita_50", "ita_75", "ita_95")
 COLUMNS = ("fitzpatrick_scale", "n", "n_few_skin", *QUANTILES)
 
 
-def tone_by_type_data(table: pd.DataFrame, light: list[int], dark: list[int]) -> pd.DataFrame:
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    data = tone_by_type_data(given.table("tone_by_type", COLUMNS), given.light, given.dark)
+    return Drawing(tone_by_type_text(data, given.groups), lambda: draw_tone_by_type(data))
+
+
+def tone_by_type_data(table: pd.DataFrame, light: Sequence[int], dark: Sequence[int]) -> pd.DataFrame:
     """The rows, missing types first, with their group (`light`, `dark` or empty).
 
     Args:

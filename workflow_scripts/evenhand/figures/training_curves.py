@@ -5,9 +5,20 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, rows_to_draw
 from evenhand.figures.grid import panel_grid
 from evenhand.figures.intervals import ordered_sets, set_colours, set_names
+from evenhand.splits.train_sets import read_train_sets
+
+FIGURES: Declared = {
+    "training_curves": {
+        "place": 150,
+        "label": "loss by epoch",
+        "section": "Training",
+        "files": ["train_sets", "histories"],
+        "settings": ["runs"],
+    }
+}
 
 TERMS = {
     "loss": "loss",
@@ -19,6 +30,19 @@ COLUMNS = ("epoch", *TERMS)
 # A loss has converged when its mean fall an epoch, over this many last epochs, is less than this part of it.
 LAST_EPOCHS = 3
 CONVERGED = 0.01
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    histories = [
+        rows_to_draw(given.models / name / f"run{number}" / "history.csv", COLUMNS).assign(
+            train_set=name, dark_share=share, run=number
+        )
+        for name, share in read_train_sets(given.files["train_sets"])
+        for number in range(given.settings["runs"])
+    ]
+    data = training_data(pd.concat(histories, ignore_index=True))
+    return Drawing(training_text(data), lambda: draw_training(data))
 
 
 def training_data(histories: pd.DataFrame) -> pd.DataFrame:

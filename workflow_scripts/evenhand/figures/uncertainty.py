@@ -5,10 +5,19 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import FigureText
+from evenhand.figures.common import Declared, Drawing, FigureText, Given
 from evenhand.figures.grid import panel_grid
 from evenhand.figures.intervals import MARKERS, draw_intervals, ordered_sets, set_colours, set_names
 from evenhand.figures.style import MUTED, span
+
+FIGURES: Declared = {
+    "uncertainty": {
+        "place": 90,
+        "label": "uncertainty as a warning sign",
+        "section": "Results",
+        "files": ["uncertainty"],
+    }
+}
 
 COLUMNS = (
     *("train_set", "dark_share", "score", "statistic", "target"),
@@ -25,6 +34,12 @@ PANELS = (
     (("worst decile",), "flags the tenth of images\nwith the highest error"),
     (("group not in the training set", "dark group"), "flags the group that is not\nin the training set*"),
 )
+
+
+def drawing(given: Given) -> Drawing:
+    """The figure from its files."""
+    data = uncertainty_data(given.table("uncertainty", COLUMNS))
+    return Drawing(uncertainty_text(data), lambda: draw_uncertainty(data))
 
 
 def uncertainty_data(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,13 +8,14 @@ import pandas as pd
 
 from evenhand.splits.train_sets import read_train_sets
 from evenhand.stats.rows import evaluation_paths, read_evaluations
+from evenhand.workflow.arguments import table_parser
 from evenhand.workflow.progress import track
 from evenhand.workflow.tables import read_table
 
 
-def study_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that name the evaluations of a study."""
-    parser = argparse.ArgumentParser(description=description)
+def study_parser(description: str | None, config: str) -> argparse.ArgumentParser:
+    """`table_parser` with the options that name the evaluations of a study."""
+    parser = table_parser(description, config)
     # The folder, not the files: three thousand paths do not fit on a command line.
     parser.add_argument("--evaluations", required=True, help="folder with <train_set>/run<run>/evaluation.parquet")
     parser.add_argument("--train-sets", required=True, type=read_train_sets, help="settings/train_sets.json")
@@ -42,7 +43,7 @@ def stream_runs(args: argparse.Namespace, metrics: Sequence[str], labels: Sequen
         yield pd.concat(read_evaluations(paths[run :: args.runs], metrics, labels), ignore_index=True)
 
 
-def read_clusters(path: str | None) -> dict[str, str] | None:
+def read_clusters(path: Path | None) -> dict[str, str] | None:
     """Duplicate cluster of each image that is in one with others, from data/duplicates.csv; None without a file."""
     if path is None:
         return None
