@@ -19,7 +19,7 @@ from evenhand.probes.targets import TargetSpec, count_classes, read_target
 from evenhand.splits.design import Design, candidates_from, draw_test, draw_train
 from evenhand.splits.manifests import read_draw, train_roles, write_draw
 from evenhand.splits.sizes import describe_design
-from evenhand.splits.train_sets import TrainSet
+from evenhand.splits.groups import TrainSet
 from evenhand.stats.bootstrap import draw_images
 from evenhand.stats.models import model_gaps
 from evenhand.stats.pooling import pooled_conditions

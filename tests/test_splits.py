@@ -26,7 +26,7 @@ from evenhand.splits.design import (
 )
 from evenhand.splits.manifests import TEST_ROLES, hashes_of, read_draw, train_roles, write_draw
 from evenhand.splits.sizes import describe_design
-from evenhand.splits.train_sets import TrainSet
+from evenhand.splits.groups import TrainSet
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import generator
 

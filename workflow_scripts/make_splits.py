@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evenhand.splits.design import available, candidates_from, design_from, draw_test, draw_train, feasible_train_size
 from evenhand.splits.manifests import TEST_ROLES, read_draw, train_roles, write_draw
-from evenhand.splits.train_sets import TrainSet
+from evenhand.splits.groups import TrainSet
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import read_rows
 

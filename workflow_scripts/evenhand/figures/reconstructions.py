@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
 from evenhand.figures.style import GROUPS, PAGE_WIDTH, SMALL, new_figure, percent
-from evenhand.splits.train_sets import read_train_sets
+from evenhand.splits.groups import read_train_sets
 from evenhand.workflow.errors import UserError
 
 FIGURES: Declared = {

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, rows_to_draw
 from evenhand.figures.grid import panel_grid
 from evenhand.figures.intervals import ordered_sets, set_colours, set_names
-from evenhand.splits.train_sets import read_train_sets
+from evenhand.splits.groups import read_train_sets
 
 FIGURES: Declared = {
     "training_curves": {

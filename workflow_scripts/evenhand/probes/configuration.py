@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
-from evenhand.probes.cells import in_both, listed_twice
+from evenhand.data.cells import in_both, listed_twice
 
 GENERATED = re.compile(r"results/[^/]+/lookalike/")  # files of probe.lookalike
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evenhand.probes.cells import Key, cell_key, cell_number
+from evenhand.data.cells import Key, cell_key, cell_number
 from evenhand.probes.left_out import EMPTY, MISSING, UNLISTED
 from evenhand.probes.networks import Labels
 from evenhand.workflow.errors import UserError

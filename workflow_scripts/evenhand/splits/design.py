@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evenhand.splits.train_sets import TrainSet, train_sets_from
+from evenhand.splits.groups import TrainSet, train_sets_from
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import generator
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from evenhand.splits.train_sets import read_train_sets
+from evenhand.splits.groups import read_train_sets
 from evenhand.stats.rows import evaluation_paths, read_evaluations
 from evenhand.workflow.arguments import table_parser
 from evenhand.workflow.progress import track
