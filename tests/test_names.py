@@ -17,9 +17,9 @@ from evenhand.probes.claims import probe_claims
 from evenhand.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
 from evenhand.probes.targets import TargetSpec, count_classes, read_target
 from evenhand.splits.design import Design, candidates_from, draw_test, draw_train
+from evenhand.splits.groups import TrainSet
 from evenhand.splits.manifests import read_draw, train_roles, write_draw
 from evenhand.splits.sizes import describe_design
-from evenhand.splits.groups import TrainSet
 from evenhand.stats.bootstrap import draw_images
 from evenhand.stats.models import model_gaps
 from evenhand.stats.pooling import pooled_conditions

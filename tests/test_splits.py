@@ -24,9 +24,9 @@ from evenhand.splits.design import (
     feasible_train_size,
     group_counts,
 )
+from evenhand.splits.groups import TrainSet
 from evenhand.splits.manifests import TEST_ROLES, hashes_of, read_draw, train_roles, write_draw
 from evenhand.splits.sizes import describe_design
-from evenhand.splits.groups import TrainSet
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import generator
 

@@ -29,15 +29,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     config, splits, probe = args.config, args.config["splits"], args.config["probe"]
+    design = design_from(config["seed"], splits)
     images, tested = read_table(args.images), read_table(args.test)["md5hash"]
-    images["group"] = assign_group(images[splits["label"]], splits["light"], splits["dark"])
+    images["group"] = assign_group(images, design.groups)
     cluster_of = read_cluster_of(args.duplicates)
     # An image that is not listed is a cluster by itself.
     images["cluster"] = [f"cluster {cluster_of[name]}" if name in cluster_of else name for name in images["md5hash"]]
     mistakes: list[str] = []
     clusters = read_rows(args.duplicates) if args.duplicates else None
-    counts = available(candidates_from(read_rows(args.images), splits, clusters))
-    size = feasible_train_size(design_from(config["seed"], splits), counts)
+    counts = available(candidates_from(read_rows(args.images), design.groups, clusters))
+    size = feasible_train_size(design, counts)
     recipe = Recipe.from_config(config["train"], config["loss"])
     try:
         require_variance(Architecture.from_config(config["model"]), recipe, config["data"]["image_size"], size)

@@ -11,6 +11,7 @@ from evenhand.data.metadata import LABELS, assign_group
 from evenhand.figures.fonts import uncovered_characters
 from evenhand.models.vae import VAE, Architecture, parameter_count
 from evenhand.probes.preflight import file_mistakes, image_targets
+from evenhand.splits.groups import groups_from
 from evenhand.splits.preflight import (
     bytes_needed,
     data_mistakes,
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"warning: no installed font has {', '.join(map(repr, bare[:10]))}; figures will show {len(bare)} as boxes"
         )
     if config["report"]["probes"]:
-        images = metadata.assign(group=assign_group(metadata[splits["label"]], splits["light"], splits["dark"]))
+        images = metadata.assign(group=assign_group(metadata, groups_from(splits["groups"])))
         for source in probe["sources"]:
             if source["kind"] != "file":
                 rows = images if source.get("images") == "unseen" else images[images["group"] != ""]

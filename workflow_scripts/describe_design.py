@@ -14,7 +14,7 @@ from evenhand.splits.design import (
     draw_train,
     feasible_train_size,
 )
-from evenhand.splits.manifests import read_draw, train_roles
+from evenhand.splits.manifests import read_draw
 from evenhand.splits.sizes import describe_design
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import read_rows
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = json.loads(args.design.read_text("utf-8"))
     splits = config["splits"]
     design = design_from(config["seed"], splits)
-    candidates = candidates_from(read_rows(args.metadata), splits)
+    candidates = candidates_from(read_rows(args.metadata), design.groups)
     planned_size = feasible_train_size(design, available(candidates))
     draws: dict[str, list[Drawn]] = {train_set.name: [] for train_set in design.train_sets}
     for number in range(splits["runs"]):
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for train_set in design.train_sets:
             if args.splits:
                 path = args.splits / f"run{number}" / f"train_{train_set.name}.csv"
-                drawn = read_draw(path, number, train_roles(train_set.name))
+                drawn = read_draw(path, number, train_set.name)
             else:
                 drawn = draw_train(candidates, design, number, train_set, planned_size, test)
             draws[train_set.name].append(drawn)

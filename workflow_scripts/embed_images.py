@@ -1,6 +1,7 @@
-"""Embed the packed images of both groups with an open_clip model."""
+"""Embed the packed images of all groups with an open_clip model."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from evenhand.data.availability import FOUND
 from evenhand.data.images import id_array
 from evenhand.data.metadata import assign_group
 from evenhand.probes.openclip import embed_images, load_openclip
+from evenhand.splits.groups import groups_from
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic
 from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import UserError, run
@@ -19,13 +21,9 @@ from evenhand.workflow.tables import read_table, write_csv
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="name that open_clip knows")
     parser.add_argument("--images", required=True, type=Path, help="data/images.npy")
     parser.add_argument("--index", required=True, type=Path, help="data/images.csv")
-    parser.add_argument("--label", required=True, help="column of the skin type")
-    parser.add_argument("--light", required=True, type=int, nargs="+", help="skin types of the light group")
-    parser.add_argument("--dark", required=True, type=int, nargs="+", help="skin types of the dark group")
-    parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: model (of open_clip), groups, device")
     add_gpu_options(parser)
     parser.add_argument("--embeddings", required=True, type=Path, help="NPZ to write")
     parser.add_argument("--metadata", required=True, help="CSV to write: the rows of the index with their group")
@@ -34,13 +32,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     make_deterministic()
     index = read_table(args.index).drop(columns=FOUND)
-    group = assign_group(index[args.label], args.light, args.dark)
+    group = assign_group(index, groups_from(args.config["groups"]))
     table = index.assign(group=group)[group != ""]
     if table.empty:
-        raise UserError(f"{args.index}: no image has one of the skin types {args.light + args.dark} in {args.label}")
-    model, preprocess = load_openclip(args.model)
+        raise UserError(f"{args.index}: expected images of the groups of splits.groups, found none.")
+    model, preprocess = load_openclip(args.config["model"])
     images = np.load(args.images, mmap_mode="r")
-    with leased_device(args.device, args.gpu_slots, "embedding", args.gpus) as device:
+    with leased_device(args.config["device"], args.gpu_slots, "embedding", args.gpus) as device:
         embedding = embed_images(model, preprocess, images, table["row"].to_numpy(dtype=np.int64), device)
     write_npz({"md5hash": id_array(table["md5hash"]), "embedding": embedding}, args.embeddings)
     write_csv(table, args.metadata)

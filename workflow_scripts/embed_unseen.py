@@ -1,6 +1,7 @@
 """Embed every packed photograph that a trained VAE has not seen: its latent means, of images beyond the test sets."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from evenhand.data.images import id_array, read_images
 from evenhand.data.metadata import assign_group
 from evenhand.evaluation.measures import images_at_a_time
 from evenhand.models.weights import load_weights
+from evenhand.splits.groups import groups_from
 from evenhand.splits.held_out import read_cluster_of, seen_in_training, training_images
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.training.loop import to_unit_range
@@ -31,12 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--clusters", help="data/duplicates.csv: near-duplicates of training images count as seen")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--run", required=True, type=int)
-    parser.add_argument("--label", required=True, help="column of the skin type")
-    parser.add_argument("--light", required=True, type=int, nargs="+", help="skin types of the light group")
-    parser.add_argument("--dark", required=True, type=int, nargs="+", help="skin types of the dark group")
-    parser.add_argument("--latents", choices=["pooled", "full"], default="pooled", help="means over space, or all")
-    parser.add_argument("--batch-size", type=int, default=64, help="images of 128 pixels at a time")
-    parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: groups, latents, batch_size, device")
     parser.add_argument("--threads", type=int, default=1)
     add_gpu_options(parser)
     parser.add_argument("--embeddings", required=True, help="output: npz of latent means")
@@ -46,24 +43,26 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(args.threads)
     make_deterministic()
+    config = args.config
+    groups = groups_from(config["groups"])
     model, _ = load_weights(args.model)
     trained_on = training_images(args.model, args.training, args.train_set, args.run)
     index = read_table(args.index).drop(columns=FOUND)
     seen = np.array(seen_in_training(index["md5hash"], trained_on, read_cluster_of(args.clusters)))
     table = index[~seen]
     rows = np.flatnonzero(~seen)
-    with leased_device(args.device, args.gpu_slots, "embedding", args.gpus) as device, torch.inference_mode():
+    with leased_device(config["device"], args.gpu_slots, "embedding", args.gpus) as device, torch.inference_mode():
         place(model, device)
-        size = images_at_a_time(args.batch_size, np.load(args.images, mmap_mode="r").shape[1])
+        size = images_at_a_time(config["batch_size"], np.load(args.images, mmap_mode="r").shape[1])
         starts = range(0, len(rows), size)
         parts = []
         for first in track(starts, len(starts), "embedding", "batches"):
             images = torch.from_numpy(read_images(args.images, rows[first : first + size])).to(device)
             means = model.encoder(to_unit_range(images))[0]
-            parts.append((means.mean(dim=(2, 3)) if args.latents == "pooled" else means).cpu().numpy())
-    array = "mu_pooled" if args.latents == "pooled" else "mu"  # as evaluate_vae.py calls them
+            parts.append((means.mean(dim=(2, 3)) if config["latents"] == "pooled" else means).cpu().numpy())
+    array = "mu_pooled" if config["latents"] == "pooled" else "mu"  # as evaluate_vae.py calls them
     write_npz({"md5hash": id_array(table["md5hash"]), array: np.concatenate(parts)}, args.embeddings)
-    write_csv(table.assign(group=assign_group(table[args.label], args.light, args.dark)), args.metadata)
+    write_csv(table.assign(group=assign_group(table, groups)), args.metadata)
     seal([args.embeddings, args.metadata], args.sums)
     print(f"{len(rows)} of {len(index)} packed images, {int(seen.sum())} were in the training set {args.train_set}")
 

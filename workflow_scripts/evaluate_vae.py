@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -14,7 +15,7 @@ from evenhand.evaluation.measures import evaluate, sample_prior
 from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.weights import load_weights
 from evenhand.splits.held_out import read_cluster_of, training_images
-from evenhand.splits.manifests import TEST_ROLES, hashes_of, read_draw
+from evenhand.splits.manifests import hashes_of, read_draw
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import run
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_deterministic()
     config = args.config["evaluate"]
     model, architecture = load_weights(args.model)
-    drawn = read_draw(args.test, args.run, TEST_ROLES)
+    drawn = read_draw(args.test, args.run, None)
     test = hashes_of(drawn)
     trained_on = training_images(
         args.model, args.training, args.train_set, args.run, test, read_cluster_of(args.clusters)
@@ -60,13 +61,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     table = index.loc[rows, LABELS].reset_index(drop=True)
     table.insert(0, "train_set", args.train_set)
-    table.insert(1, "dark_share", args.dark_share)
+    table.insert(1, "compared_share", args.config["compared_share"])
     table.insert(2, "run", args.run)
     table.insert(3, "group", [group for group, names in drawn.items() for _ in names])
     write_parquet(table.join(measured), args.evaluation)
     embeddings = {
         "md5hash": id_array(table["md5hash"]),
-        "group": table["group"].to_numpy().astype("U5"),
+        "group": np.array(table["group"], dtype=str),
         "mu_pooled": means.mean(axis=(2, 3)),
     }
     if config["full_latents"]:
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     samples = pd.concat(tones, ignore_index=True)
     samples["ita"] = samples["ita"].where(~samples["few_skin"])
-    of_model = {"train_set": args.train_set, "dark_share": args.dark_share, "run": args.run}
+    of_model = {"train_set": args.train_set, "compared_share": args.config["compared_share"], "run": args.run}
     write_parquet(samples.assign(**of_model)[[*of_model, "source", "skin_share", "ita"]], args.samples)
     seal([args.evaluation, args.embeddings, args.samples], args.sums)
     print(table.join(measured).groupby("group")[["mse", "latent_std", "kl"]].mean().to_string())
@@ -95,9 +96,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--clusters", help="data/duplicates.csv: no near-duplicate of a test image may be trained on")
     parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
     parser.add_argument("--train-set", required=True)
-    parser.add_argument("--dark-share", required=True, type=float)
     parser.add_argument("--run", required=True, type=int)
-    parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks loss, evaluate")
+    parser.add_argument(
+        "--config",
+        required=True,
+        type=json.loads,
+        help="JSON: seed, loss, evaluate, compared_share",
+    )
     parser.add_argument("--threads", type=int, default=1)
     add_gpu_options(parser)
     parser.add_argument("--evaluation", required=True, help="output: Parquet, one row per test image")

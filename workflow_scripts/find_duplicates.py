@@ -11,6 +11,7 @@ from evenhand.data.duplicate_lists import read_duplicate_list
 from evenhand.data.duplicate_tables import cluster_table, compare_thresholds, describe_clusters, summarise_clusters
 from evenhand.data.duplicates import clusters, cosine_links, hash_links, perceptual_hashes, read_embeddings
 from evenhand.data.metadata import assign_group
+from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 
@@ -22,19 +23,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
-    parser.add_argument("--settings", required=True, type=json.loads, help="JSON: the block data.duplicates")
-    parser.add_argument("--label", required=True, help="column of skin types that decides on the group")
-    parser.add_argument("--light", required=True, type=int, nargs="+", help="skin types of the light group")
-    parser.add_argument("--dark", required=True, type=int, nargs="+", help="skin types of the dark group")
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: duplicates (of data) and groups")
     parser.add_argument("--duplicates", required=True, help="output CSV: md5hash, cluster, size")
     parser.add_argument("--clusters", required=True, help="output CSV: one row per cluster")
     parser.add_argument("--thresholds", required=True, help="output CSV: one row per threshold")
     parser.add_argument("--summary", required=True, help="output CSV: one row")
     args = parser.parse_args(argv)
 
-    settings = args.settings
+    settings = args.config["duplicates"]
     index = read_table(args.index)
-    index["group"] = assign_group(index[args.label], args.light, args.dark)
+    index["group"] = assign_group(index, groups_from(args.config["groups"]))
     hashes = index["md5hash"].tolist()
     codes = perceptual_hashes(np.load(args.images, mmap_mode="r"), settings["mirrored"])
     thresholds = sorted({*THRESHOLDS, settings["threshold"]})

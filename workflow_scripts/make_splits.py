@@ -5,8 +5,8 @@ import json
 from collections.abc import Sequence
 
 from evenhand.splits.design import available, candidates_from, design_from, draw_test, draw_train, feasible_train_size
-from evenhand.splits.manifests import TEST_ROLES, read_draw, train_roles, write_draw
 from evenhand.splits.groups import TrainSet
+from evenhand.splits.manifests import read_draw, write_draw
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import read_rows
 
@@ -15,31 +15,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", required=True, help="data/images.csv: the images that are there")
     parser.add_argument("--duplicates", help="data/duplicates.csv, with splits.leakage: isolate")
-    parser.add_argument("--config", required=True, type=json.loads, help='JSON: {"seed": ..., "splits": {...}}')
+    parser.add_argument(
+        "--config", required=True, type=json.loads, help="JSON: seed, splits, mix (of the training set)"
+    )
     parser.add_argument("--run", required=True, type=int)
     parser.add_argument("--train-set", help="name of the training set to draw; none: draw the test sets")
-    parser.add_argument("--dark-share", type=float, help="its fraction of dark images")
     parser.add_argument("--test", help="manifest of the test sets of the run, for a training set")
     parser.add_argument("--output", required=True, help="CSV: run, role, group, md5hash; its sum is put beside it")
     args = parser.parse_args(argv)
 
     design = design_from(args.config["seed"], args.config["splits"])
     clusters = read_rows(args.duplicates) if args.duplicates else None
-    candidates = candidates_from(read_rows(args.images), args.config["splits"], clusters)
+    candidates = candidates_from(read_rows(args.images), design.groups, clusters)
     counts = available(candidates)
     size = feasible_train_size(design, counts)
     if args.duplicates:
-        found = sum(available(candidates_from(read_rows(args.images), args.config["splits"])).values())
-        print(f"{found - sum(counts.values())} images dropped: their near-duplicates are in the other group")
-    print(f"run {args.run}: {counts['light']} light and {counts['dark']} dark images available")
+        found = sum(available(candidates_from(read_rows(args.images), design.groups)).values())
+        print(f"{found - sum(counts.values())} images dropped: their near-duplicates are in another group")
+    print(f"run {args.run}: images available: {', '.join(f'{group} {n}' for group, n in counts.items())}")
     print(f"training sets of {size} images (requested: {design.train_size}), test sets of {design.test_size}")
     if args.train_set is None:
-        write_draw(draw_test(candidates, design, args.run), args.run, TEST_ROLES, args.output)
+        write_draw(draw_test(candidates, design, args.run), args.run, None, args.output)
     else:
-        test = read_draw(args.test, args.run, TEST_ROLES)
-        train_set = TrainSet(args.train_set, args.dark_share)
+        test = read_draw(args.test, args.run, None)
+        train_set = TrainSet(args.train_set, args.config["mix"])
         drawn = draw_train(candidates, design, args.run, train_set, size, test)
-        write_draw(drawn, args.run, train_roles(args.train_set), args.output)
+        write_draw(drawn, args.run, args.train_set, args.output)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Reconstruct the test images of one run under the models of every run, and measure how much these differ."""
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from evenhand.evaluation.ensemble import ensemble_variance
 from evenhand.evaluation.measures import images_at_a_time, reconstruct
 from evenhand.models.weights import load_weights
 from evenhand.splits.held_out import read_cluster_of, seen_in_training, training_images
-from evenhand.splits.manifests import TEST_ROLES, hashes_of, read_draw
+from evenhand.splits.manifests import hashes_of, read_draw
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import write_parquet
@@ -24,13 +25,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", required=True, type=Path, help="folder of run<r>/model.safetensors")
     parser.add_argument("--splits", required=True, type=Path, help="folder of run<r>/test.csv and train_<set>.csv")
-    parser.add_argument("--runs", required=True, type=int, help="number of runs")
     parser.add_argument("--clusters", help="data/duplicates.csv: near-duplicates of training images count as seen")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu"])
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: runs, batch_size, device")
     parser.add_argument("--threads", type=int, default=1)
     add_gpu_options(parser)
     parser.add_argument("--output", required=True, help="Parquet: md5hash, group, n_models, ensemble_var")
@@ -38,26 +37,27 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(args.threads)
     make_deterministic()
-    drawn = read_draw(args.splits / "run0" / "test.csv", 0, TEST_ROLES)
-    groups = [group for group, names in drawn.items() for _ in names]
-    test = pd.DataFrame({"md5hash": hashes_of(drawn), "group": groups})
+    config = args.config
+    drawn = read_draw(args.splits / "run0" / "test.csv", 0, None)
+    group = [group for group, images in drawn.items() for _ in images]
+    test = pd.DataFrame({"md5hash": hashes_of(drawn), "group": group})
     cluster_of = read_cluster_of(args.clusters)
     images = read_images(args.images, rows_of(test["md5hash"], read_names(args.index)))
 
     def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], list[bool]]]:
-        for number in range(args.runs):
+        for number in range(config["runs"]):
             path = args.models / f"run{number}" / "model.safetensors"
             manifest = args.splits / f"run{number}" / f"train_{args.train_set}.csv"
             # The model of the same run has seen none of the images.
             own_test = test["md5hash"].tolist() if number == 0 else ()
             trained_on = training_images(path, manifest, args.train_set, number, own_test, cluster_of)
             model = place(load_weights(path)[0], device)
-            size = images_at_a_time(args.batch_size, images.shape[1])
+            size = images_at_a_time(config["batch_size"], images.shape[1])
             starts = range(0, len(images), size)
             parts = [reconstruct(model, images[start : start + size], device) for start in starts]
             yield np.concatenate(parts), seen_in_training(test["md5hash"], trained_on, cluster_of)
 
-    with leased_device(args.device, args.gpu_slots, "reconstructing", args.gpus) as device:
+    with leased_device(config["device"], args.gpu_slots, "reconstructing", args.gpus) as device:
         table = ensemble_variance(test, images.shape, models(device))
     print(table.groupby("group")[["n_models", "ensemble_var"]].mean().to_string())
     write_parquet(table, args.output)

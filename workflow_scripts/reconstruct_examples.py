@@ -1,16 +1,18 @@
 """Reconstruct a few test images of one run, chosen by their error, under every training set."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from evenhand.data.images import id_array, read_images, read_names, rows_of
 from evenhand.evaluation.measures import choose_examples, reconstruct
 from evenhand.models.weights import load_weights
-from evenhand.splits.held_out import read_cluster_of, training_images
 from evenhand.splits.groups import read_train_sets
+from evenhand.splits.held_out import read_cluster_of, training_images
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_npz
@@ -25,8 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--clusters", help="data/duplicates.csv: no near-duplicate of an example may be trained on")
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
-    parser.add_argument("--per-group", required=True, type=int, help="images of each group")
-    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu"])
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: examples (of each group), device")
     add_gpu_options(parser)
     parser.add_argument("--output", required=True, help="npz: md5hash, group, quantile, input, ...")
     args = parser.parse_args(argv)
@@ -35,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     folders = {train_set.name: args.models / train_set.name / "run0" for train_set in args.train_sets}
     evaluations = [folder / "evaluation.parquet" for folder in folders.values()]
     errors = pd.concat([read_parquet(path, ["md5hash", "group", "mse"]) for path in evaluations], ignore_index=True)
-    examples = choose_examples(errors, args.per_group)
+    examples = choose_examples(errors, args.config["examples"])
     images = read_images(args.images, rows_of(examples["md5hash"], read_names(args.index)))
     shown, cluster_of = examples["md5hash"].tolist(), read_cluster_of(args.clusters)
     reconstructions = {}
-    with leased_device(args.device, args.gpu_slots, "reconstructing", args.gpus) as device:
+    with leased_device(args.config["device"], args.gpu_slots, "reconstructing", args.gpus) as device:
         for name, folder in folders.items():
             path = folder / "model.safetensors"
             training_images(path, args.splits / "run0" / f"train_{name}.csv", name, 0, shown, cluster_of)
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             reconstructions[f"reconstruction_{name}"] = reconstruct(model, images, device)
     labels = {
         "md5hash": id_array(examples["md5hash"]),
-        "group": examples["group"].to_numpy().astype("U5"),
+        "group": np.array(examples["group"], dtype=str),
         "quantile": examples["quantile"].to_numpy(),
     }
     write_npz(labels | {"input": images} | reconstructions, args.output)

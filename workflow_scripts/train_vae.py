@@ -20,7 +20,7 @@ from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.vae import VAE, Architecture, parameter_count
 from evenhand.models.weights import save_weights
 from evenhand.splits.held_out import sum_of_draw
-from evenhand.splits.manifests import hashes_of, read_draw, train_roles
+from evenhand.splits.manifests import hashes_of, read_draw
 from evenhand.training.adam import Adam
 from evenhand.training.cache import code_fingerprint, keep, restore, sole
 from evenhand.training.callbacks import Watch
@@ -56,7 +56,7 @@ def train_one(args: argparse.Namespace) -> None:
     wanted = config["train"]["threads"]
     if args.threads != wanted:
         print(f"threads: {args.threads}, not the {wanted} of train.threads: Snakemake has given so many (--cores)")
-    hashes = hashes_of(read_draw(args.manifest, args.run, train_roles(args.train_set)))
+    hashes = hashes_of(read_draw(args.manifest, args.run, args.train_set))
     images = read_images(args.images, rows_of(hashes, read_names(args.index)))
 
     seed = derive_seed(config["seed"], "train", args.train_set, args.run)

@@ -1,10 +1,11 @@
 """Which photographs are there, which are not and why, and whether that is enough for the study."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 import pandas as pd
 
 from evenhand.data.metadata import ROW_COLUMNS, assign_group
+from evenhand.splits.groups import Group
 from evenhand.workflow.errors import UserError
 
 COLUMNS = [*ROW_COLUMNS, "status", "source", "verified", "detail"]
@@ -12,21 +13,20 @@ COLUMNS = [*ROW_COLUMNS, "status", "source", "verified", "detail"]
 FOUND = ["source", "verified"]
 
 
-def require_available(
-    availability: pd.DataFrame, skin_types: str, light: Collection[int], dark: Collection[int], minimum: float
-) -> None:
-    """Raise a `UserError` when less than the share `minimum` of the light or of the dark images is there.
+def require_available(availability: pd.DataFrame, groups: Sequence[Group], minimum: float) -> None:
+    """Raise a `UserError` when less than the share `minimum` of the images of a group is there.
 
     Args:
-        availability: one row per metadata row, with `status` and the column `skin_types`.
-        skin_types: name of the column that decides on the group.
-        light: skin types of the light group.
-        dark: skin types of the dark group.
+        availability: one row per metadata row, with `status` and the columns that decide on the groups.
+        groups: of the study.
         minimum: in [0, 1], for each group.
     """
-    group = assign_group(availability[skin_types], light, dark)
+    group = assign_group(availability, groups)
     there = availability["status"].eq("ok").groupby(group).agg(["sum", "size"])
-    counts = {name: (int(there["sum"].get(name, 0)), int(there["size"].get(name, 0))) for name in ["light", "dark"]}
+    counts = {
+        name: (int(there["sum"].get(name, 0)), int(there["size"].get(name, 0)))
+        for name in [group.name for group in groups]
+    }
     if all(total and found / total >= minimum for found, total in counts.values()):
         return
     lost = availability[(group != "") & (availability["status"] != "ok")]

@@ -1,5 +1,6 @@
 """What the clusters of near-duplicates say about the data, and what each threshold would have found."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,16 +25,16 @@ def describe_clusters(images: pd.DataFrame) -> pd.DataFrame:
         images: one row per image: md5hash, cluster, group, atlas and the three levels of labels.
 
     Returns:
-        cluster, size, light, dark (images in each group), across_groups, conflicting_labels (of the finest
+        cluster, size, groups (images in each, in words), across_groups, conflicting_labels (of the finest
         level), conflicting_three (of the coarsest), across_atlases, labels (distinct, joined by " | "). The column of a
         level that the data do not have is empty, and so is that of the atlases where there is one source.
     """
     shared = images[images.groupby("cluster")["md5hash"].transform("size") > 1]
     by_cluster = shared.groupby("cluster")
     table = pd.DataFrame({"size": by_cluster.size()})
-    for group in ["light", "dark"]:
-        table[group] = (shared["group"] == group).groupby(shared["cluster"]).sum()
-    table["across_groups"] = (table["light"] > 0) & (table["dark"] > 0)
+    grouped = shared.loc[shared["group"] != "", ["cluster", "group"]].groupby("cluster")["group"]
+    table["groups"] = grouped.agg(_counted).reindex(table.index).fillna("")
+    table["across_groups"] = grouped.nunique().reindex(table.index).fillna(0) > 1
     table["conflicting_labels"] = by_cluster["label"].nunique() > 1
     coarsest, sources = "three_partition_label" in given_levels(images), several_sources(images["atlas"])
     table["conflicting_three"] = by_cluster["three_partition_label"].nunique() > 1 if coarsest else None
@@ -99,6 +100,11 @@ def compare_thresholds(images: pd.DataFrame, links: Links, thresholds: Sequence[
         )
         before = threshold
     return pd.DataFrame(rows)
+
+
+def _counted(names: "pd.Series[str]") -> str:
+    """Each name with how often it is there, such as "dark 1, light 2"."""
+    return ", ".join(f"{name} {n}" for name, n in sorted(Counter(names).items()))
 
 
 def _share(values: npt.NDArray[np.bool_]) -> float:

@@ -1,7 +1,7 @@
 """The annotation table: whatever its columns and codes are called, checked, one row per image."""
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 
 from evenhand.data.foreign_tables import read_foreign
 from evenhand.data.headers import MissingColumnsError
+from evenhand.splits.groups import Group, columns_of, group_of
 from evenhand.workflow.errors import UserError
 
 SKIN_TYPE_COLUMNS = ["fitzpatrick_scale", "fitzpatrick_centaur"]
@@ -143,10 +144,25 @@ def alike(labels: pd.Series) -> list[list[str]]:
     return [same.tolist() for _, same in names.groupby(folded) if len(same) > 1]
 
 
-def assign_group(skin_type: pd.Series, light: Collection[int], dark: Collection[int]) -> pd.Series:
-    """The group of each skin type: "light", "dark", or "" for the types in neither (those are left out)."""
-    groups = dict.fromkeys(light, "light") | dict.fromkeys(dark, "dark")
-    return skin_type.map(groups).fillna("").rename("group")
+def assign_group(table: pd.DataFrame, groups: Sequence[Group]) -> "pd.Series[str]":
+    """The name of the group of each row, "" for rows in none (those are left out).
+
+    Raises:
+        UserError: a column that decides on the groups is absent, or a row is in two groups.
+    """
+    columns = columns_of(groups)
+    absent = [column for column in columns if column not in table]
+    if absent:
+        raise UserError(
+            f"splits.groups: expected the column{'s' if len(absent) > 1 else ''} {', '.join(absent)} in the table; "
+            f"found {', '.join(table.columns)}."
+        )
+    cells = table[columns].astype(str)
+    # Each combination of cells once: there are few of them.
+    found = {key: group_of(dict(zip(columns, key, strict=True)), groups)
+             for key in cells.drop_duplicates().itertuples(index=False, name=None)}  # fmt: skip
+    names = [found[key] for key in cells.itertuples(index=False, name=None)]
+    return pd.Series(names, index=table.index, dtype=str, name="group")
 
 
 def atlas_of(url: str) -> str:

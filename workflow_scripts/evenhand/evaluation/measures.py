@@ -161,12 +161,13 @@ def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
         per_group: images per group, k, at the quantiles 1/(k+1), 2/(k+1), ...: 3 or 7 have median and quartiles.
 
     Returns:
-        group, quantile, md5hash, mse (mean over the training sets), light before dark, best before worst. The
-        error is averaged over the training sets, so the choice favours none of them. Ties are broken by hash.
+        group, quantile, md5hash, mse (mean over the training sets): groups in the order of the errors, best before
+        worst. The error is averaged over the training sets, so the choice favours none of them. Ties are broken by
+        hash.
     """
     means = errors.groupby(["group", "md5hash"], as_index=False)["mse"].mean()
     parts = []
-    for group in ("light", "dark"):
+    for group in errors["group"].unique():
         ranked = means[means["group"] == group].sort_values(["mse", "md5hash"], ignore_index=True)
         k = min(per_group, len(ranked))
         quantiles = np.arange(1, k + 1) / (k + 1)

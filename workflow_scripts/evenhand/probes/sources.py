@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evenhand.data.foreign_tables import read_foreign
 from evenhand.data.cells import NO_NAME
+from evenhand.data.foreign_tables import read_foreign
 from evenhand.probes.embeddings import Embeddings, read_embeddings
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import read_table

@@ -4,18 +4,17 @@ Without pandas, whose import would take longer than a draw.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evenhand.splits.groups import TrainSet, train_sets_from
+from evenhand.splits.groups import Group, TrainSet, group_of, groups_from, train_sets_from
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import generator
 
-GROUPS = ("light", "dark")
 Drawn = dict[str, list[str]]  # hashes of the drawn images of each group; in a training set some may be there twice
 
 
@@ -24,6 +23,7 @@ class Design:
     """What the configuration asks for; sizes in images."""
 
     seed: int
+    groups: tuple[Group, ...]
     test_size: int
     train_size: int
     min_train_size: int
@@ -45,6 +45,7 @@ def design_from(seed: int, splits: Mapping[str, Any]) -> Design:
     """The design that the `splits` block of a configuration describes; its training sets may be left out."""
     return Design(
         seed=seed,
+        groups=groups_from(splits["groups"]),
         test_size=splits["test_size"],
         train_size=splits["train_size"],
         min_train_size=splits["min_train_size"],
@@ -55,30 +56,29 @@ def design_from(seed: int, splits: Mapping[str, Any]) -> Design:
 
 def candidates_from(
     images: Iterable[Mapping[str, str]],
-    splits: Mapping[str, Any],
+    groups: Sequence[Group],
     clusters: Iterable[Mapping[str, str]] | None = None,
 ) -> dict[str, Candidates]:
-    """The images that are in a group.
+    """The images that are in a group, by its name.
 
     Args:
         images: rows of data/metadata.csv or data/images.csv, in any order.
-        splits: the `splits` block: label (the column of the skin type), light and dark (the types of each group).
-        clusters: rows of data/duplicates.csv. Images in a cluster that holds both groups are left out: whether the
-            photograph shows light or dark skin is not known (study, section 8). None: every image is its own cluster.
+        groups: of the study.
+        clusters: rows of data/duplicates.csv. Images in a cluster that holds several groups are left out: to which of
+            them the photograph belongs is not known (study, section 8). None: every image is its own cluster.
     """
-    group_of_type = {str(skin_type): group for group in GROUPS for skin_type in splits[group]}
-    group_of = {row["md5hash"]: group_of_type.get(row[splits["label"]]) for row in images}
+    found_in = {row["md5hash"]: group_of(row, groups) for row in images}
     cluster_of = {row["md5hash"]: f"cluster {row['cluster']}" for row in clusters or ()}
     groups_of_cluster: dict[str, set[str]] = {}
-    for name, group in group_of.items():
+    for name, group in found_in.items():
         if group:
             groups_of_cluster.setdefault(cluster_of.get(name, name), set()).add(group)
     found = {}
-    for group in GROUPS:
+    for group in (group.name for group in groups):
         # Sorted by hash, so that the order of the metadata rows does not matter.
         hashes = sorted(
             name
-            for name, its_group in group_of.items()
+            for name, its_group in found_in.items()
             if its_group == group and len(groups_of_cluster[cluster_of.get(name, name)]) == 1
         )
         numbers: dict[str, int] = {}
@@ -89,17 +89,24 @@ def candidates_from(
 
 def available(candidates: Mapping[str, Candidates]) -> dict[str, int]:
     """The number of images of each group."""
-    return {group: len(candidates[group].hashes) for group in GROUPS}
+    return {group: len(images.hashes) for group, images in candidates.items()}
 
 
-def group_counts(dark_share: float, size: int) -> dict[str, int]:
-    """Images of each group in a training set of `size`; a half image goes to the dark group."""
-    dark = math.floor(dark_share * size + 0.5)
-    return {"light": size - dark, "dark": dark}
+def group_counts(mix: Mapping[str, float], size: int, groups: Sequence[str]) -> dict[str, int]:
+    """Images of each group in a training set of `size`, in all exactly so many; a half image goes to the later group.
+
+    What is rounded are the sums from the last group to each, so none is off by more than one.
+    """
+    counts, before, share = {}, 0, 0.0
+    for group in reversed(groups):
+        share += mix.get(group, 0.0)
+        until = size if group == groups[0] else min(size, math.floor(share * size + 0.5))
+        counts[group], before = until - before, until
+    return {group: counts[group] for group in groups}
 
 
 def feasible_train_size(design: Design, available: Mapping[str, int]) -> int:
-    """The common size of all training sets: `design.train_size`, or the smaller group's images beside its test set.
+    """The common size of all training sets: `design.train_size`, or the smallest group's images beside its test set.
 
     All sets shrink together, since a comparison between sets of different size would mix composition with
     amount of data; and by a rule that does not ask which sets are in the design, so that adding one leaves
@@ -108,24 +115,24 @@ def feasible_train_size(design: Design, available: Mapping[str, int]) -> int:
     Raises:
         UserError: a group cannot fill its test set and the smallest training set allowed.
     """
-    needed = design.test_size + design.min_train_size
-    short = [f"{group}: needed {needed}, found {available[group]}" for group in GROUPS if available[group] < needed]
+    needed = {g.name: design.test_size + (0 if g.test_only else design.min_train_size) for g in design.groups}
+    short = [f"{name}: needed {n}, found {available[name]}" for name, n in needed.items() if available[name] < n]
     if short:
         raise UserError(
             f"too few images for the design ({'; '.join(short)}). Needed in each group: {design.test_size} for its "
             f"test set (splits.test_size) and {design.min_train_size} to train on (splits.min_train_size), out of the "
             "rows with a usable photograph."
         )
-    return min(design.train_size, *(available[group] - design.test_size for group in GROUPS))
+    return min(design.train_size, *(available[g.name] - design.test_size for g in design.groups if not g.test_only))
 
 
 def draw_test(candidates: Mapping[str, Candidates], design: Design, run: int) -> Drawn:
-    """Draw the two test sets of a run, `design.test_size` different images each, in the order of their hashes.
+    """Draw the test sets of a run: `design.test_size` different images of each group, in the order of their hashes.
 
     Whole clusters are drawn. The draw is seeded by (seed, "test", group, run).
     """
     drawn = {}
-    for group in GROUPS:
+    for group in candidates:
         hashes, clusters = candidates[group]
         chosen = _whole_clusters(clusters, design.test_size, design.seed, "test", group, run)
         drawn[group] = hashes[chosen].tolist()
@@ -153,7 +160,7 @@ def draw_train(
         UserError: the test sets are not of this design.
     """
     drawn = {}
-    for group, count in group_counts(train_set.dark_share, size).items():
+    for group, count in group_counts(train_set.mix, size, list(candidates)).items():
         hashes, clusters = candidates[group]
         in_test = np.isin(hashes, test[group])
         if len(test[group]) != design.test_size or in_test.sum() != design.test_size:

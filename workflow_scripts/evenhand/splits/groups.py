@@ -36,11 +36,13 @@ class Group:
         name: in tables, paths and running text, such as `dark`.
         title: in full, such as "dark skin (FST 5 to 6)".
         where: by column of the table.
+        test_only: no training set holds images of it.
     """
 
     name: str
     title: str
     where: Mapping[str, frozenset[Key] | Range]
+    test_only: bool = False
 
     def has(self, row: Mapping[str, str]) -> bool:
         """Whether the image of that row is in the group."""
@@ -59,9 +61,14 @@ class TrainSet(NamedTuple):
 
 
 def groups_from(entries: Sequence[Mapping[str, Any]]) -> tuple[Group, ...]:
-    """The entries of `splits.groups`: name, title and where (column to a list of values, or {from, to})."""
+    """The entries of `splits.groups`: name, title, where (column to a list of values, or {from, to}) and test_only."""
     return tuple(
-        Group(entry["name"], entry["title"], {column: _allowed(given) for column, given in entry["where"].items()})
+        Group(
+            entry["name"],
+            entry["title"],
+            {column: _allowed(given) for column, given in entry["where"].items()},
+            entry.get("test_only", False),
+        )
         for entry in entries
     )
 

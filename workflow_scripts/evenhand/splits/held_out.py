@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from evenhand.splits.manifests import hashes_of, read_draw, train_roles
+from evenhand.splits.manifests import hashes_of, read_draw
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows, sha256_of
 
@@ -54,7 +54,7 @@ def training_images(
         UserError: the record is of another model, training set or draw, or a test image was trained on.
     """
     record = _read_record(model.with_name("run.json"))
-    drawn = hashes_of(read_draw(manifest, run, train_roles(train_set)))
+    drawn = hashes_of(read_draw(manifest, run, train_set))
     expectations = [
         ("training set", train_set, record["train_set"]),
         ("run", run, record["run"]),

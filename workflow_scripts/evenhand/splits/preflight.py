@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from evenhand.data.metadata import assign_group, is_given, not_md5
-from evenhand.splits.design import GROUPS, available, candidates_from, design_from, feasible_train_size
+from evenhand.splits.design import design_from, feasible_train_size
+from evenhand.splits.groups import columns_of
 from evenhand.workflow.errors import UserError
 
 PHOTOGRAPH_BYTES = 70_000  # the mean of 95 originals
@@ -49,24 +50,29 @@ def data_mistakes(metadata: pd.DataFrame, data: Mapping[str, Any]) -> Iterator[s
 
 def design_mistakes(metadata: pd.DataFrame, seed: int, splits: Mapping[str, Any]) -> Iterator[str]:
     """Whether the table has the images that the test and training sets need, if every photograph is there."""
-    kinds = metadata[splits["label"]]
-    found = ", ".join(f"{kind}: {n:,}" for kind, n in kinds.value_counts().sort_index().items())
-    images = metadata.assign(group=assign_group(kinds, splits["light"], splits["dark"]))
-    empty = [group for group in GROUPS if not (images["group"] == group).any()]
-    for group in empty:
-        yield (
-            f"splits.{group}: expected rows with a skin type of {splits[group]} in {splits['label']}; found none. "
-            f"Rows by type: {found} (-1: none given)"
-        )
-    if not empty:
-        try:
-            rows = (
-                {"md5hash": name, splits["label"]: str(kind)}
-                for name, kind in zip(metadata["md5hash"], kinds, strict=True)
-            )
-            feasible_train_size(design_from(seed, splits), available(candidates_from(rows, splits)))
-        except UserError as error:
-            yield f"{error} Rows of the table by skin type: {found} (-1: none given)."
+    design = design_from(seed, splits)
+    try:
+        counts = assign_group(metadata, design.groups).value_counts()
+    except UserError as error:
+        yield str(error)
+        return
+    found = "; ".join(cells_of(metadata, column) for column in columns_of(design.groups))
+    for entry in splits["groups"]:
+        if entry["name"] not in counts:
+            where = f"splits.groups: {entry['name']}"
+            yield f"{where}: expected rows with {entry['where']}; found none. Rows by cell: {found}"
+    try:
+        feasible_train_size(design, {group.name: int(counts.get(group.name, 0)) for group in design.groups})
+    except UserError as error:
+        yield f"{error} Rows of the table by cell: {found}."
+
+
+def cells_of(table: pd.DataFrame, column: str, most: int = 12) -> str:
+    """What a column holds and how often, such as "sex 'F' 120, 'M' 80", the commonest first."""
+    counts = table[column].astype(str).value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    named = ", ".join(f"{cell!r} {n:,}" for cell, n in counts.head(most).items())
+    rest = f" and {len(counts) - most:,} other cells" if len(counts) > most else ""
+    return f"{column} {named}{rest}"
 
 
 def weight_mistakes(loss: Mapping[str, Any]) -> Iterator[str]:

@@ -17,25 +17,25 @@ def describe_design(design: Design, planned_size: int, draws: Mapping[str, Seque
         draws: for each training set what was drawn for it, in each run.
 
     Returns:
-        train_set, dark_share, requested, planned, drawn (images per set), light, dark (of the drawn),
-        distinct (different images per set, mean over runs), shared (fraction of a set's images that another
-        run's set of the same name also holds, mean over pairs of runs; empty for one run), test_size (per
-        group), n_runs.
+        train_set, compared_share and reference_share (of the second and of the first group), requested, planned, drawn
+        (images per set), mix (those of each group in words), distinct (different images per set, mean over runs),
+        shared (fraction of a set's images that another run's set of the same name also holds, mean over pairs of runs;
+        empty for one run), test_size (per group), n_runs.
     """
     rows = []
     for train_set in design.train_sets:
         drawn = draws[train_set.name]
-        light, dark = (len(drawn[0][group]) for group in ("light", "dark"))
-        distinct = [{*run["light"], *run["dark"]} for run in drawn]
+        counts = {group.name: len(drawn[0].get(group.name, ())) for group in design.groups}
+        distinct = [{name for names in run.values() for name in names} for run in drawn]
         rows.append(
             {
                 "train_set": train_set.name,
-                "dark_share": train_set.dark_share,
+                "compared_share": train_set.share(design.groups[1].name),
+                "reference_share": train_set.share(design.groups[0].name),
                 "requested": design.train_size,
                 "planned": planned_size,
-                "drawn": light + dark,
-                "light": light,
-                "dark": dark,
+                "drawn": sum(counts.values()),
+                "mix": ", ".join(f"{group} {n}" for group, n in counts.items()),
                 "distinct": np.mean([len(members) for members in distinct]),
                 "shared": _mean_overlap(distinct),
                 "test_size": design.test_size,

@@ -96,9 +96,7 @@ def contradictions(config: dict[str, Any]) -> Iterator[str]:
     names = [train_set["name"] for train_set in splits["train_sets"]]
     if len(set(names)) < len(names):
         yield f"splits.train_sets: every name may appear once; found {', '.join(names)}"
-    both = sorted(set(splits["light"]) & set(splits["dark"]))
-    if both:
-        yield f"splits.light, splits.dark: skin types {both} are in both groups"
+    yield from _group_contradictions(splits)
     if splits["min_train_size"] > splits["train_size"]:
         yield (
             f"splits.min_train_size: {splits['min_train_size']} is larger than splits.train_size "
@@ -112,6 +110,30 @@ def contradictions(config: dict[str, Any]) -> Iterator[str]:
         )
     yield from _data_contradictions(config["data"])
     yield from probe_contradictions(config["probe"])
+
+
+def _group_contradictions(splits: dict[str, Any]) -> Iterator[str]:
+    names = [group["name"] for group in splits["groups"]]
+    if len(set(names)) < len(names):
+        yield f"splits.groups: every name may appear once; found {', '.join(names)}"
+    for group in splits["groups"][:2]:
+        if group.get("test_only"):
+            yield f"splits.groups: {group['name']}: test_only: the first two groups are trained on"
+    trained = [group["name"] for group in splits["groups"] if not group.get("test_only")]
+    for entry in splits["train_sets"]:
+        unknown = [name for name in entry["mix"] if name not in trained]
+        if unknown:
+            yield (
+                f"splits.train_sets: {entry['name']}: mix: expected groups to train on ({', '.join(trained)}); found "
+                f"{', '.join(unknown)}"
+            )
+        total = sum(entry["mix"].values())
+        if not math.isclose(total, 1, abs_tol=1e-9):
+            yield f"splits.train_sets: {entry['name']}: mix: expected fractions that add up to 1; found {total:g}"
+    for group in splits["groups"]:
+        for column, cells in group["where"].items():
+            if isinstance(cells, dict) and cells.get("from", -math.inf) > cells.get("to", math.inf):
+                yield f"splits.groups: {group['name']}: {column}: from {cells['from']} is larger than to {cells['to']}"
 
 
 def _data_contradictions(data: dict[str, Any]) -> Iterator[str]:

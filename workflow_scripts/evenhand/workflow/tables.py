@@ -25,7 +25,21 @@ TEXT = frozenset(
         *("cluster", "detail", "role", "source", "status", "tone_class"),
         *("conflict", "duplicate_of", "variant"),  # of generated photographs
         # results
-        *("adjustment", "boot_covers", "condition", "covers", "group", "metric", "model", "note", "quantity", "score"),
+        *(
+            "adjustment",
+            "boot_covers",
+            "compared",
+            "condition",
+            "covers",
+            "group",
+            "groups",
+            "mix",
+            "metric",
+            "model",
+            "note",
+            "quantity",
+            "score",
+        ),
         *("statistic", "subset", "target", "train_set", "warnings"),
         *("by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "table", "test", "verdict"),
