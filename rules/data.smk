@@ -274,15 +274,16 @@ rule check_images:
         mem_mb=1000,
         runtime=10,
     params:
-        label=config["splits"]["label"],
-        light=config["splits"]["light"],
-        dark=config["splits"]["dark"],
-        min_available=config["data"]["min_available"],
-        synthetic="--synthetic" if SYNTHETIC else "",
+        config=json.dumps(
+            {
+                "groups": GROUPS,
+                "min_available": config["data"]["min_available"],
+                "synthetic": bool(SYNTHETIC),
+            }
+        ),
     shell:
         "python -u {input.script:q} --availability {input.availability:q} --images {input.images:q}"
-        " --index {input.index:q} --label {params.label} --light {params.light} --dark {params.dark}"
-        " --min-available {params.min_available} {params.synthetic} --output {output:q} > {log:q} 2>&1"
+        " --index {input.index:q} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule data:

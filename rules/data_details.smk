@@ -31,14 +31,13 @@ rule find_duplicates:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=json.dumps(config["data"]["duplicates"], sort_keys=True),
+        config=json.dumps(
+            {"duplicates": config["data"]["duplicates"], "groups": GROUPS}, sort_keys=True
+        ),
         given=content_of(GIVEN_DUPLICATES),
-        label=config["splits"]["label"],
-        light=config["splits"]["light"],
-        dark=config["splits"]["dark"],
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q}"
-        " --settings {params.settings:q} --label {params.label} --light {params.light} --dark {params.dark}"
+        " --config {params.config:q}"
         " --duplicates {output.duplicates:q} --clusters {output.clusters:q}"
         " --thresholds {output.thresholds:q} --summary {output.summary:q} > {log:q} 2>&1"
 
@@ -96,10 +95,8 @@ rule describe_data:
         mem_mb=1000,
         runtime=10,
     params:
-        label=config["splits"]["label"],
-        light=config["splits"]["light"],
-        dark=config["splits"]["dark"],
+        config=json.dumps({"groups": GROUPS}),
     shell:
         "python -u {input.script:q} --availability {input.availability:q} --duplicates {input.duplicates:q}"
-        " --tone {input.tone:q} --label {params.label} --light {params.light} --dark {params.dark}"
+        " --tone {input.tone:q} --config {params.config:q}"
         " --counts {output.counts:q} --statuses {output.statuses:q} --card {output.card:q} > {log:q} 2>&1"

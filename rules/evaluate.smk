@@ -1,4 +1,22 @@
-# Each model on the two test sets of its run, and a few reconstructions to look at.
+# Evaluation. Needs models, their training manifests and the test manifests; makes the per-image tables of each model, a
+# few reconstructions to look at, and how far the models of all runs differ.
+from evenhand.probes.members import full_latents, of_unseen_images
+
+FULL_LATENTS = any(
+    full_latents(entry) and not of_unseen_images(entry) for entry in config["probe"]["sources"]
+)
+
+
+def evaluate_config(train_set):
+    """What decides on the measures of a test image, as JSON text."""
+    keys = ("batch_size", "samples", "prior_samples", "device")
+    evaluate = {key: config["evaluate"][key] for key in keys} | {"full_latents": FULL_LATENTS}
+    loss = {"perceptual_normalize": config["loss"]["perceptual_normalize"]}
+    share = MIXES[train_set].get(GROUPS[1]["name"], 0.0)
+    return json.dumps(
+        {"seed": config["seed"], "loss": loss, "evaluate": evaluate, "compared_share": share},
+        sort_keys=True,
+    )
 
 
 rule evaluate_vae:
@@ -36,13 +54,12 @@ rule evaluate_vae:
         mem_mb=growing(6000),
         runtime=growing(30),
     params:
-        config=evaluate_json(),
-        dark_share=lambda wildcards: dark_share(wildcards.train_set),
+        config=lambda wildcards: evaluate_config(wildcards.train_set),
         clusters=clusters_option,
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --test {input.test:q} --training {input.manifest:q} {params.clusters} --features {input.features:q}"
-        " --train-set {wildcards.train_set:q} --dark-share {params.dark_share} --run {wildcards.run} --config {params.config:q} --threads {threads}"
+        " --train-set {wildcards.train_set:q} --run {wildcards.run} --config {params.config:q} --threads {threads}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
         " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q}"
         " --sums {output.sums:q} > {log:q} 2>&1"
@@ -87,12 +104,11 @@ rule reconstruct_examples:
         models=lambda wildcards, input: Path(input.trainings[0]).parents[2],
         splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
         clusters=clusters_option,
-        per_group=config["evaluate"]["examples"],
-        device=config["evaluate"]["device"],
+        config=json.dumps({key: config["evaluate"][key] for key in ("examples", "device")}),
     shell:
         "python -u {input.script:q} --train-sets {input.train_sets:q} --models {params.models:q}"
         " --splits {params.splits:q} {params.clusters} --images {input.images:q} --index {input.index:q}"
-        " --per-group {params.per_group} --device {params.device}"
+        " --config {params.config:q}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 
 
@@ -139,14 +155,15 @@ rule measure_ensemble:
     params:
         models=lambda wildcards, input: Path(input.trainings[0]).parents[1],
         splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
-        runs=len(RUNS),
         clusters=clusters_option,
-        batch_size=config["evaluate"]["batch_size"],
-        device=config["evaluate"]["device"],
+        config=json.dumps(
+            {"runs": len(RUNS)}
+            | {key: config["evaluate"][key] for key in ("batch_size", "device")}
+        ),
     shell:
         "python -u {input.script:q} --models {params.models:q} --splits {params.splits:q}"
-        " --runs {params.runs} {params.clusters} --train-set {wildcards.train_set:q} --images {input.images:q} --index {input.index:q}"
-        " --batch-size {params.batch_size} --device {params.device} --threads {threads}"
+        " {params.clusters} --train-set {wildcards.train_set:q} --images {input.images:q} --index {input.index:q}"
+        " --config {params.config:q} --threads {threads}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 
 

@@ -27,8 +27,7 @@ def figure_config(figure):
     settings = config["figures"] | {"runs": len(RUNS)}
     return json.dumps(
         {
-            "light": config["splits"]["light"],
-            "dark": config["splits"]["dark"],
+            "groups": GROUPS,
             "synthetic": any(made_up),
             "dpi": config["figures"]["dpi"],
             "settings": {key: settings[key] for key in figure.settings},

@@ -1,30 +1,46 @@
-# What the embeddings give away. One job per embedding; the tables collect them all.
+# Probes: what the embeddings give away. Needs the embeddings of the evaluations, of other models or in files of the user;
+# makes one job per embedding, and tables, verdicts and a page that collect them all.
+import re
 
-# One entry per embedding: its name here, and what the tables call it.
-EMBEDDINGS = list(probe_members().values())
+from evenhand.probes.members import lookalike_sums, member_pattern, members_of, of_unseen_images
+
+SOURCES_TO_PROBE = config["probe"]["sources"]
+EMBEDDINGS = members_of(SOURCES_TO_PROBE, TRAIN_SETS, len(RUNS))
 OPENCLIP = {
-    entry["name"]: entry["model"]
-    for entry in config["probe"]["sources"]
-    if entry["kind"] == "openclip"
+    entry["name"]: entry["model"] for entry in SOURCES_TO_PROBE if entry["kind"] == "openclip"
 }
-UNSEEN = {entry["name"]: entry for entry in config["probe"]["sources"] if of_unseen_images(entry)}
+UNSEEN = {entry["name"]: entry for entry in SOURCES_TO_PROBE if of_unseen_images(entry)}
 PROBE_DESIGN = (
-    ["<results>/tables/design.csv"] if any(entry["train_set"] for entry in EMBEDDINGS) else []
+    ["<results>/tables/design.csv"] if any(e.train_set for e in EMBEDDINGS.values()) else []
 )
 # The folder and not the files: their paths would not fit on a command line.
 PROBE_OPTIONS = f"--folder results/{config['study']}/probes"
 # Embeddings given as files that this workflow makes itself.
 LOOKALIKES = [
     entry[part]
-    for entry in config["probe"]["sources"]
+    for entry in SOURCES_TO_PROBE
     if entry["kind"] == "file" and config["probe"]["lookalike"]
     for part in ("embeddings", "metadata")
 ]
+PROBE_RULES = {
+    "fractions": config["probe"]["fractions"],
+    "margin": config["probe"]["margin"],
+    "controls": sorted(
+        {
+            target["name"]
+            for entry in SOURCES_TO_PROBE
+            for target in entry["attributes"]
+            if target.get("control")
+        }
+    ),
+    "alpha": config["stats"]["alpha"],
+    "min_runs": config["stats"]["min_runs"],
+}
 PROBE_TABLES = ["folds", "counts", "left_out", "poster", "curves", "tests", "sets", "claims"]
 
 
 wildcard_constraints:
-    member="|".join(member_pattern(entry) for entry in config["probe"]["sources"]) or "none",
+    member=member_pattern(SOURCES_TO_PROBE, TRAIN_SETS, len(RUNS)) or "none",
     unseen="|".join(re.escape(name) for name in UNSEEN) or "none",
 
 
@@ -87,14 +103,15 @@ rule embed_images:
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
-        model=lambda wildcards: OPENCLIP[wildcards.openclip],
-        label=config["splits"]["label"],
-        light=config["splits"]["light"],
-        dark=config["splits"]["dark"],
-        device=config["probe"]["device"],
+        config=lambda wildcards: json.dumps(
+            {
+                "model": OPENCLIP[wildcards.openclip],
+                "groups": GROUPS,
+                "device": config["probe"]["device"],
+            }
+        ),
     shell:
-        "python -u {input.script:q} --model {params.model:q} --images {input.images:q} --index {input.index:q}"
-        " --label {params.label} --light {params.light} --dark {params.dark} --device {params.device}"
+        "python -u {input.script:q} --config {params.config:q} --images {input.images:q} --index {input.index:q}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --embeddings {output.embeddings:q} --metadata {output.metadata:q}"
         " --sums {output.sums:q} > {log:q} 2>&1"
 
@@ -128,18 +145,18 @@ rule embed_unseen:
         mem_mb=growing(6000),
         runtime=growing(60),
     params:
-        latents=lambda wildcards: UNSEEN[wildcards.unseen].get("latents", "pooled"),
-        label=config["splits"]["label"],
-        light=config["splits"]["light"],
-        dark=config["splits"]["dark"],
-        batch_size=config["evaluate"]["batch_size"],
-        device=config["evaluate"]["device"],
+        config=lambda wildcards: json.dumps(
+            {
+                "groups": GROUPS,
+                "latents": UNSEEN[wildcards.unseen].get("latents", "pooled"),
+                **{key: config["evaluate"][key] for key in ("batch_size", "device")},
+            }
+        ),
         clusters=clusters_option,
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
-        " --training {input.manifest:q} {params.clusters} --train-set {wildcards.train_set:q} --run {wildcards.run} --label {params.label}"
-        " --light {params.light} --dark {params.dark} --latents {params.latents:q} --batch-size {params.batch_size}"
-        " --device {params.device} --threads {threads} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
+        " --training {input.manifest:q} {params.clusters} --train-set {wildcards.train_set:q} --run {wildcards.run}"
+        " --config {params.config:q} --threads {threads} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
         " --embeddings {output.embeddings:q} --metadata {output.metadata:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
@@ -168,6 +185,39 @@ rule check_sources:
         "python -u {params.script:q} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
 
 
+def probe_inputs(wildcards):
+    """Embeddings and metadata of one embedding to probe."""
+    member = EMBEDDINGS[wildcards.member]
+    entry = member.entry
+    if entry["kind"] == "file":
+        return {
+            "embeddings": ancient(entry["embeddings"]),
+            "metadata": ancient(entry["metadata"]),
+            "sums": lookalike_sums(entry, config["probe"], config["study"]) or [],
+            "checked": "<results>/checks/sources.txt",
+        }
+    if entry["kind"] == "openclip" or of_unseen_images(entry):
+        folder = f"<results>/probes/{member.name}"
+        metadata, sums = "metadata.csv", "embeddings.sha256"
+    else:
+        folder = f"<results>/runs/{member.train_set}/run{member.run}"
+        metadata, sums = "evaluation.parquet", "evaluation.sha256"
+    return {
+        "embeddings": ancient(f"{folder}/embeddings.npz"),
+        "metadata": ancient(f"{folder}/{metadata}"),
+        "sums": f"{folder}/{sums}",
+        "clusters": "<results>/data/duplicates.csv",
+    }
+
+
+def given_embeddings(wildcards):
+    """The content of the files of the user that hold an embedding and its metadata."""
+    entry = EMBEDDINGS[wildcards.member].entry
+    if entry["kind"] != "file" or lookalike_sums(entry, config["probe"], config["study"]):
+        return []
+    return content_of([entry["embeddings"], entry["metadata"]])
+
+
 rule probe_embeddings:
     input:
         unpack(probe_inputs),
@@ -190,8 +240,10 @@ rule probe_embeddings:
         mem_mb=growing(6000),
         runtime=growing(240),
     params:
-        config=lambda wildcards: probe_json(wildcards.member),
-        given=lambda wildcards: given_embeddings(wildcards.member),
+        config=lambda wildcards: json.dumps(
+            EMBEDDINGS[wildcards.member].settings(config["seed"], config["probe"]), sort_keys=True
+        ),
+        given=given_embeddings,
         clusters=clusters_option,
     shell:
         "python -u {input.script:q} --name {wildcards.member} --embeddings {input.embeddings:q}"
@@ -204,15 +256,9 @@ rule summarise_probes:
     input:
         script=script("summarise_probes.py"),
         lib=imports("summarise_probes.py"),
-        folds=expand(
-            "<results>/probes/{member}/folds.csv", member=[e["member"] for e in EMBEDDINGS]
-        ),
-        counts=expand(
-            "<results>/probes/{member}/counts.csv", member=[e["member"] for e in EMBEDDINGS]
-        ),
-        left_out=expand(
-            "<results>/probes/{member}/left_out.csv", member=[e["member"] for e in EMBEDDINGS]
-        ),
+        folds=expand("<results>/probes/{member}/folds.csv", member=list(EMBEDDINGS)),
+        counts=expand("<results>/probes/{member}/counts.csv", member=list(EMBEDDINGS)),
+        left_out=expand("<results>/probes/{member}/left_out.csv", member=list(EMBEDDINGS)),
         design=PROBE_DESIGN,
         settings="<results>/settings/probes.json",
     output:

@@ -4,7 +4,13 @@
 SETTINGS = {
     "design": as_json("seed", "splits"),
     "train_sets": json.dumps(config["splits"]["train_sets"]),
-    "probes": probes_json(),
+    "probes": json.dumps(
+        {
+            "embeddings": [member.described(config["study"]) for member in EMBEDDINGS.values()],
+            "rules": PROBE_RULES,
+        },
+        sort_keys=True,
+    ),
     "study": json.dumps(config),
 }
 

@@ -25,7 +25,7 @@ rule draw_test:
         mem_mb=1000,
         runtime=5,
     params:
-        config=design_json(),
+        config=design_config(),
         duplicates=duplicates_option,
     shell:
         "python -u {input.script:q} --images {input.images:q} {params.duplicates} --config {params.config:q}"
@@ -57,12 +57,11 @@ rule draw_train:
         mem_mb=1000,
         runtime=5,
     params:
-        config=design_json(),
-        dark_share=lambda wildcards: dark_share(wildcards.train_set),
+        config=lambda wildcards: design_config(wildcards.train_set),
         duplicates=duplicates_option,
     shell:
         "python -u {input.script:q} --images {input.images:q} {params.duplicates} --config {params.config:q}"
-        " --run {wildcards.run} --train-set {wildcards.train_set:q} --dark-share {params.dark_share}"
+        " --run {wildcards.run} --train-set {wildcards.train_set:q}"
         " --test {input.test:q} --output {output.manifest:q} > {log:q} 2>&1"
 
 

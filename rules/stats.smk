@@ -31,8 +31,7 @@ SUMMARIES = {
     "summarise_metadata": Summary(
         ["fst_counts", "prevalence", "condition_mix"],
         ["<results>/data/metadata.csv"],
-        {"seed": config["seed"], **{key: STATS[key] for key in ("resamples", "alpha")}}
-        | {key: config["splits"][key] for key in ("label", "light", "dark")},
+        {"seed": config["seed"], **{key: STATS[key] for key in ("resamples", "alpha")}},
         None,
     ),
     "summarise_runs": Summary(
@@ -60,7 +59,7 @@ SUMMARIES = {
     "compare_subsets": Summary(
         ["subsets"],
         ["design"],
-        {"stats": STATS} | {key: config["splits"][key] for key in ("light", "dark")},
+        {"stats": STATS},
     ),
     "measure_colour": Summary(
         ["colour_runs", "colour", "tone_curves", "tone_slopes"], ["design"], {"stats": STATS}
@@ -118,7 +117,7 @@ for name, summary in SUMMARIES.items():
         params:
             read=lambda wildcards, input: "--read" if input.read else "",
             study="" if summary.others is None else EVALUATION_OPTIONS,
-            config=json.dumps(summary.config, sort_keys=True),
+            config=json.dumps(summary.config | {"groups": GROUPS}, sort_keys=True),
         shell:
             "python -u {input.script:q} {params.study} {params.read} {input.read:q}"
             " --config {params.config:q} --write {output:q} > {log:q} 2>&1"
