@@ -64,9 +64,9 @@ rule measure_tone:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        label=config["splits"]["label"],
+        config=json.dumps({"groups": GROUPS}),
     shell:
-        "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --label {params.label}"
+        "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --config {params.config:q}"
         " --workers {threads} --tone {output.tone:q} --by-type {output.by_type:q} --by-atlas {output.by_atlas:q}"
         " > {log:q} 2>&1"
 

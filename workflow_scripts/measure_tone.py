@@ -1,14 +1,16 @@
 """Measure the apparent skin tone of every photograph."""
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from evenhand.data.metadata import ROW_COLUMNS, SKIN_TYPE_COLUMNS, several_sources
+from evenhand.data.metadata import ROW_COLUMNS, several_sources, skin_type_column
 from evenhand.data.tone import measure_tone, summarise_tone, tone_class
+from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 
@@ -17,22 +19,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
-    parser.add_argument("--label", required=True, choices=SKIN_TYPE_COLUMNS, help="column that decides on the group")
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: groups")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--tone", required=True, help="output CSV: one row per image")
     parser.add_argument("--by-type", required=True, help="output CSV: ITA by Fitzpatrick skin type")
     parser.add_argument("--by-atlas", required=True, help="output CSV: ITA by source atlas")
     args = parser.parse_args(argv)
 
+    label = skin_type_column(groups_from(args.config["groups"]))
     index = read_table(args.index, ROW_COLUMNS)
     tone = pd.concat([index, measure_tone(np.load(args.images, mmap_mode="r"), args.workers)], axis=1)
     tone["tone_class"] = tone_class(tone["ita"])
     write_csv(tone, args.tone)
-    write_csv(summarise_tone(tone.assign(fitzpatrick_scale=tone[args.label]), "fitzpatrick_scale"), args.by_type)
+    write_csv(summarise_tone(tone.assign(fitzpatrick_scale=tone[label]), "fitzpatrick_scale"), args.by_type)
     by_atlas = summarise_tone(tone, "atlas")
     write_csv(by_atlas if several_sources(tone["atlas"]) else by_atlas.head(0), args.by_atlas)
-    labelled = tone[(tone[args.label] > 0) & ~tone["few_skin"]]
-    correlation = labelled[args.label].corr(labelled["ita"], method="spearman")
+    labelled = tone[(tone[label] > 0) & ~tone["few_skin"]]
+    correlation = labelled[label].corr(labelled["ita"], method="spearman")
     print(
         f"{len(tone)} images, {int(tone['few_skin'].sum())} with few skin pixels; Spearman(FST, ITA) {correlation:.2f}"
     )

@@ -165,6 +165,11 @@ def assign_group(table: pd.DataFrame, groups: Sequence[Group]) -> "pd.Series[str
     return pd.Series(names, index=table.index, dtype=str, name="group")
 
 
+def skin_type_column(groups: Sequence[Group]) -> str:
+    """The column of skin types that decides on the groups, or the first of them where none does."""
+    return next((column for column in columns_of(groups) if column in SKIN_TYPE_COLUMNS), SKIN_TYPE_COLUMNS[0])
+
+
 def atlas_of(url: str) -> str:
     """The picture atlas a URL points to: `dermaamin`, `atlasdermatologico` or `unknown`."""
     try:
