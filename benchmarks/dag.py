@@ -189,7 +189,10 @@ def compare(folder: Path, runs: int, shares: int) -> dict[str, float]:
     evenhand.mkdir()
     for part in ["Snakefile", "rules", "schemas", "workflow_scripts", "envs", "report"]:
         (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, evenhand / part)
-    sets = [{"name": f"d{share:02d}", "dark_share": share / max(shares - 1, 1)} for share in range(shares)]
+    sets = [
+        {"name": f"d{share:02d}", "mix": {"light": 1 - share / max(shares - 1, 1), "dark": share / max(shares - 1, 1)}}
+        for share in range(shares)
+    ]
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["study"] = "scale"
     config["splits"].update(runs=runs, train_sets=sets)

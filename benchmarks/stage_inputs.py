@@ -17,10 +17,11 @@ from study_options import ROOT
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 from evenhand.models.vgg19 import random_weights
-from evenhand.splits.design import GROUPS, Drawn
-from evenhand.splits.manifests import TEST_ROLES, train_roles, write_draw
+from evenhand.splits.design import Drawn
+from evenhand.splits.manifests import write_draw
 
 SCRIPTS = ROOT / "workflow_scripts"
+GROUPS = ("light", "dark")
 LABELS = "fitzpatrick_scale,fitzpatrick_centaur,label,nine_partition_label,three_partition_label,atlas"
 
 
@@ -30,9 +31,9 @@ def write_inputs(folder: Path, pixels: NDArray[np.uint8], train: int) -> None:
     np.save(folder / "images.npy", pixels)
     index = [f"{row},{name},1,1,a,b,c,d" for row, name in enumerate(names)]
     (folder / "images.csv").write_text("\n".join([f"row,md5hash,{LABELS}", *index, ""]))
-    write_draw(by_turns(names[:train]), 0, train_roles("A"), folder / "train_A.csv")
+    write_draw(by_turns(names[:train]), 0, "A", folder / "train_A.csv")
     if names[train:]:
-        write_draw(by_turns(names[train:]), 0, TEST_ROLES, folder / "test.csv")
+        write_draw(by_turns(names[train:]), 0, None, folder / "test.csv")
     (folder / "images.json").write_text('{"synthetic": true}')
     save_file(random_weights(0), folder / "vgg19.safetensors")
 
@@ -67,10 +68,10 @@ def evaluation_options(folder: Path, output: Path, config: dict[str, Any], threa
     files = {"model": "model.safetensors", "evaluation": "evaluation.parquet", "embeddings": "embeddings.npz"}
     named = [part for option, name in files.items() for part in (f"--{option}", str(output / name))]
     settings = {key: config[key] for key in ("seed", "loss")}
-    settings["evaluate"] = config["evaluate"] | {"full_latents": True}
+    settings |= {"evaluate": config["evaluate"] | {"full_latents": True}, "compared_share": 0.5}
     return [
         *common_options(folder, threads, slots), *named, "--samples", f"{output}/samples.parquet",
-        "--test", f"{folder}/test.csv", "--training", f"{folder}/train_A.csv", "--dark-share", "0.5",
+        "--test", f"{folder}/test.csv", "--training", f"{folder}/train_A.csv",
         "--config", json.dumps(settings),
     ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import yaml
+from paper import mix
 from workflow import TINY
 
 STAGES = ["data", "splits", "train", "evaluate", "stats", "figures", "probe", "report"]
@@ -46,7 +47,7 @@ LOCAL["data"] |= {
     "duplicates": {"embeddings": "embeddings.npz"},
 }
 
-SETS = [{"name": name, "dark_share": share} for name, share in [("A", 0.0), ("B", 0.5), ("C", 1.0), ("D", 0.25)]]
+SETS = [{"name": name, "mix": mix(share)} for name, share in [("A", 0.0), ("B", 0.5), ("C", 1.0), ("D", 0.25)]]
 
 # Another value for each key of the schema.
 VALUES: dict[str, Any] = {

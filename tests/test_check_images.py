@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 from packing_study import PHOTOGRAPHS, Study, folder_of
+from paper import LIGHT_DARK
 
 from check_images import main as check_images
 from evenhand.workflow.errors import UserError
 
 
-def record(study: Study, *more: str, minimum: float = 0.0) -> dict[str, object]:
+def record(study: Study, synthetic: bool = False, minimum: float = 0.0) -> dict[str, object]:
     options = {"--availability": "availability.csv", "--images": "images.npy", "--index": "images.csv"}
     options |= {"--output": "images.json"}
     paths = [text for option, name in options.items() for text in (option, str(study.path / name))]
-    groups = ["--label", "fitzpatrick_scale", "--light", "1", "2", "--dark", "5", "6"]
-    check_images([*paths, *groups, "--min-available", str(minimum), *more])
+    config = {"groups": LIGHT_DARK, "min_available": minimum, "synthetic": synthetic}
+    check_images([*paths, "--config", json.dumps(config)])
     result: dict[str, object] = json.loads((study.path / "images.json").read_text())
     return result
 
@@ -30,7 +31,7 @@ def test_the_record_changes_with_pixels_and_labels_but_not_with_where_images_wer
     assert record(here) == record(there)
     assert record(here)["n"] == 4
     assert record(here)["synthetic"] is False
-    assert record(here, "--synthetic")["synthetic"] is True
+    assert record(here, synthetic=True)["synthetic"] is True
     relabelled = (there.path / "images.csv").read_text().replace(",1,1,x", ",2,1,x", 1)
     (there.path / "images.csv").write_text(relabelled)
     assert record(here)["sha256"] == record(there)["sha256"]

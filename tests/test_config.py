@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paper import LIGHT_DARK
 
 from evenhand.probes.configuration import with_text_cells
 from evenhand.workflow.config import check_config, read_as_yaml
@@ -60,7 +61,8 @@ def test_the_schema_closes_and_describes_everything() -> None:
         types = node.get("type", [])
         if "object" in ([types] if isinstance(types, str) else types):
             # Other keys are refused, or they are the user's own and the schema says what each may hold.
-            assert node.get("additionalProperties") is False or "type" in node["additionalProperties"], path
+            others = node.get("additionalProperties")
+            assert others is False or {"type", "oneOf"} & set(others), path
         for name, child in node.get("properties", {}).items():
             assert child.get("description"), f"{path}.{name}"
             walk(child, f"{path}.{name}")
@@ -84,6 +86,9 @@ def test_a_mistyped_key_is_refused(key: str) -> None:
         check_config(config, SCHEMA)
 
 
+THIRD = {"name": "middle", "title": "FST 3-4", "where": {"fitzpatrick_scale": [3, 4]}}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -93,11 +98,20 @@ def test_a_mistyped_key_is_refused(key: str) -> None:
         ("data.image_size", 100, r"data\.image_size, model\.multipliers: 100 pixels cannot be halved 4 times"),
         ("model.multipliers", [1], r"model\.multipliers: \[1\] is too short"),
         ("model.multipliers", [1] * 7, r"model\.multipliers: \[1, 1, 1, 1, 1, 1, 1\] is too long"),
-        ("splits.light", [0], r"splits\.light\.0: 0 is less than the minimum"),
-        ("splits.dark", [2, 5], r"skin types \[2\] are in both groups"),
-        ("splits.train_sets", [{"name": "A", "dark_share": 2}], r"splits\.train_sets\.0\.dark_share: 2 is greater"),
-        ("splits.train_sets", [{"name": "A", "dark_share": 0}] * 2, r"every name may appear once; found A, A"),
-        ("splits.train_sets", [{"name": "a/b", "dark_share": 0}], r"splits\.train_sets\.0\.name: 'a/b' does not match"),
+        ("splits.groups", LIGHT_DARK[:1], r"splits\.groups: \[.*\] is too short"),
+        ("splits.groups", [LIGHT_DARK[0]] * 2, r"splits\.groups: every name may appear once; found light, light"),
+        ("splits.groups", [*LIGHT_DARK, THIRD | {"where": {}}], r"splits\.groups\.2\.where: .* enough properties"),
+        (
+            "splits.groups",
+            [*LIGHT_DARK, THIRD | {"where": {"age": {"from": 9, "to": 3}}}],
+            "from 9 is larger than to 3",
+        ),
+        ("splits.groups", [LIGHT_DARK[0] | {"test_only": True}, LIGHT_DARK[1]], r"light: test_only: the first two"),
+        ("splits.train_sets", [{"name": "A", "mix": {"light": 2}}], r"splits\.train_sets\.0\.mix\.light: 2 is greater"),
+        ("splits.train_sets", [{"name": "A", "mix": {"light": 0.9}}], r"A: mix: .* add up to 1; found 0\.9"),
+        ("splits.train_sets", [{"name": "A", "mix": {"grey": 1}}], r"groups to train on \(light, dark\); found grey"),
+        ("splits.train_sets", [{"name": "A", "mix": {"light": 1}}] * 2, r"every name may appear once; found A, A"),
+        ("splits.train_sets", [{"name": "a/b", "mix": {"light": 1}}], r"splits\.train_sets\.0\.name: 'a/b' does not"),
         ("splits.min_train_size", 2000, r"splits\.min_train_size: 2000 is larger than splits\.train_size"),
         ("study", "../elsewhere", r"study: '\.\./elsewhere' does not match"),
         ("model.norm", "layer", r"model\.norm: 'layer' is not one of"),
@@ -110,7 +124,11 @@ def test_a_mistyped_key_is_refused(key: str) -> None:
             7,
             r"study: 7 is not of type 'string' \(YAML reads words such as no, null, 1\.0 and 007 as text only in",
         ),
-        ("splits.train_sets", [{"name": False, "dark_share": 0}], r"name: False is not of type 'string' \(YAML reads"),
+        (
+            "splits.train_sets",
+            [{"name": False, "mix": {"light": 1}}],
+            r"name: False is not of type 'string' \(YAML reads",
+        ),
         ("loss.perceptual_weights", "a\nb", r"loss\.perceptual_weights: 'a\\nb' holds a control character"),
         ("loss.perceptual_weights", "a\ud800", r"holds a control character"),
         ("data.sources", [], r"data\.metadata, data\.sources: both are needed"),

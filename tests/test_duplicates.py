@@ -192,7 +192,7 @@ def test_clusters_tell_what_they_mix() -> None:
     images = table_of_images().assign(cluster=["a", "a", "b", "b", "c", "d"])
     described = describe_clusters(images).set_index("cluster")
     assert described.index.tolist() == ["a", "b"]
-    assert described.loc["a", ["light", "dark"]].tolist() == [1, 1]
+    assert described.loc["a", "groups"] == "dark 1, light 1"
     assert described["across_groups"].tolist() == [True, False]
     assert described["conflicting_labels"].tolist() == [False, True]
     assert described["conflicting_three"].tolist() == [False, True]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evenhand.splits.held_out import read_cluster_of, seen_in_training, sum_of_draw, training_images
-from evenhand.splits.manifests import train_roles, write_draw
+from evenhand.splits.manifests import write_draw
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import sha256_of, write_json
 
@@ -21,7 +21,7 @@ def model(tmp_path: Path) -> Path:
     path.write_bytes(b"weights")
     record = {"train_set": "B", "run": 1, "manifest_sha256": sum_of_draw(HASHES), "model_sha256": sha256_of(path)}
     write_json(record, tmp_path / "run.json")
-    write_draw(DRAWN, 1, train_roles("B"), tmp_path / "train_B.csv")
+    write_draw(DRAWN, 1, "B", tmp_path / "train_B.csv")
     return path
 
 
@@ -36,7 +36,7 @@ def test_the_images_of_its_draw_come_back_in_order(model: Path) -> None:
 
 def test_a_changed_draw_is_refused_with_both_sums(model: Path) -> None:
     changed = {"light": ["b", "a"], "dark": ["c", "c"]}  # another order trains another model
-    write_draw(changed, 1, train_roles("B"), model.with_name("train_B.csv"))
+    write_draw(changed, 1, "B", model.with_name("train_B.csv"))
     with pytest.raises(UserError, match=f"expected {sum_of_draw(['b', 'a', 'c', 'c'])}, found {sum_of_draw(HASHES)}"):
         check(model, ["x"])
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from paper import LIGHT_DARK
 
 import evenhand
 from evenhand.data.metadata import COLUMNS
@@ -42,9 +43,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(stage: str, packed: Path, output: Path) -> list[str]:
     options = ["--images", str(packed / "images.npy"), "--index", str(packed / "images.csv")]
-    options += ["--label", "fitzpatrick_scale"]
-    if stage == "find_duplicates":
-        options += ["--settings", json.dumps(DUPLICATES), "--light", "1", "2", "--dark", "5", "6"]
+    options += ["--config", json.dumps({"duplicates": DUPLICATES, "groups": LIGHT_DARK})]
     outputs = [text for name in STAGES[stage] for text in (f"--{name}", str(output / f"{name}.csv"))]
     # Says when the imports are done, so that the kill meets the work.
     code = f"import sys, {stage}; print('ready', flush=True); {stage}.main(sys.argv[1:])"

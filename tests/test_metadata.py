@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from paper import GROUPS
 
 from evenhand.data.metadata import COLUMNS, alike, assign_group, atlas_of, given_levels, read_metadata, table_format
 from evenhand.workflow.errors import UserError
@@ -167,8 +168,8 @@ def test_a_path_to_nothing_is_named(tmp_path: Path) -> None:
 
 
 def test_groups_are_the_listed_types_and_nothing_else() -> None:
-    types = pd.Series([-1, 1, 2, 3, 4, 5, 6])
-    assert assign_group(types, [1, 2], [5, 6]).tolist() == ["", "light", "light", "", "", "dark", "dark"]
+    table = pd.DataFrame({"fitzpatrick_scale": [-1, 1, 2, 3, 4, 5, 6]})
+    assert assign_group(table, GROUPS).tolist() == ["", "light", "light", "", "", "dark", "dark"]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_the_published_table_has_its_published_counts() -> None:
     result = read_metadata(os.environ["FITZ_METADATA"])
     counts = result["fitzpatrick_scale"].value_counts().to_dict()
     assert counts == {-1: 565, 1: 2947, 2: 4808, 3: 3308, 4: 2781, 5: 1533, 6: 635}
-    group = assign_group(result["fitzpatrick_scale"], [1, 2], [5, 6])
+    group = assign_group(result, GROUPS)
     other = (result["atlas"] == "atlasdermatologico").groupby(group).mean()
     assert other["light"] == pytest.approx(0.106, abs=5e-4)
     assert other["dark"] == pytest.approx(0.387, abs=5e-4)

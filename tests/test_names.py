@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paper import mix
 
 from evenhand.data.availability import count_available
 from evenhand.data.duplicate_tables import describe_clusters
@@ -17,8 +18,8 @@ from evenhand.probes.claims import probe_claims
 from evenhand.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
 from evenhand.probes.targets import TargetSpec, count_classes, read_target
 from evenhand.splits.design import Design, candidates_from, draw_test, draw_train
-from evenhand.splits.groups import TrainSet
-from evenhand.splits.manifests import read_draw, train_roles, write_draw
+from evenhand.splits.groups import TrainSet, groups_from
+from evenhand.splits.manifests import read_draw, write_draw
 from evenhand.splits.sizes import describe_design
 from evenhand.stats.bootstrap import draw_images
 from evenhand.stats.models import model_gaps
@@ -64,24 +65,27 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
 
     metadata, images = read_table(folder / "metadata.csv"), read_table(folder / "images.csv")
     found = {"metadata": metadata, "images": images.drop(columns=["row", "status"])}
-    group = assign_group(metadata["fitzpatrick_scale"], [1], [6])
+    entries = [
+        {"name": name, "title": name, "where": {"fitzpatrick_scale": [kind]}}
+        for name, kind in (("light", 1), ("dark", 6))
+    ]
+    groups = groups_from(entries)
+    group = assign_group(metadata, groups)
     found["prevalence"] = prevalence_table(metadata, group)
     found["availability"] = pd.concat([count_available(images, level) for level in LABELS])
     pairs = images.assign(group=group, cluster=[hashes[number // 4 * 4] for number in range(48)])
     found["duplicate_clusters"] = describe_clusters(pairs)
 
-    design = Design(
-        1, 6, 8, 2, False, tuple(TrainSet(name, share) for name, share in zip(sets, (0.5, 1.0), strict=True))
-    )
-    splits = {"label": "fitzpatrick_scale", "light": [1], "dark": [6]}
-    candidates = candidates_from(read_rows(folder / "images.csv"), splits)
+    named = tuple(TrainSet(name, mix(share)) for name, share in zip(sets, (0.5, 1.0), strict=True))
+    design = Design(1, groups, 6, 8, 2, False, named)
+    candidates = candidates_from(read_rows(folder / "images.csv"), groups)
     draws: dict[str, list[dict[str, list[str]]]] = {name: [] for name in sets}
     for run in range(2):
         test = draw_test(candidates, design, run)
         for which in design.train_sets:
-            path, roles = folder / "train.csv", train_roles(which.name)
-            write_draw(draw_train(candidates, design, run, which, 8, test), run, roles, path)
-            draws[which.name].append(read_draw(path, run, roles))
+            path = folder / "train.csv"
+            write_draw(draw_train(candidates, design, run, which, 8, test), run, which.name, path)
+            draws[which.name].append(read_draw(path, run, which.name))
     found["design"] = describe_design(design, 8, draws)
 
     rng = np.random.default_rng(0)
@@ -89,7 +93,7 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
     for name, share in zip(sets, (0.5, 1.0), strict=True):
         for run in range(2):
             rows = images[["md5hash", *LABELS, "atlas", "fitzpatrick_scale", "fitzpatrick_centaur"]].assign(group=group)
-            rows = rows.assign(train_set=name, dark_share=share, run=run)
+            rows = rows.assign(train_set=name, compared_share=share, run=run)
             for metric in RUN_METRICS:
                 rows[metric] = rng.uniform(1, 2, len(rows))
             write_parquet(rows, folder / "evaluation.parquet")

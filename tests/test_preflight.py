@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from paper import LIGHT_DARK
 from workflow import ROOT, TINY
 
 from check_run import main as check_run
@@ -74,7 +75,7 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
     ]
     config = study(
         data={"sources": [{"folder": "nowhere"}, {"archive": __file__}, {"urls": True}]},
-        splits={"test_size": 100, "dark": [6]},
+        splits={"test_size": 100, "groups": [LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"fitzpatrick_scale": [6]}}]},
         loss={"perceptual_weights": "weights.pth"},
         probe={"sources": [{"name": "vae", "kind": "vae", "attributes": attributes, "diseases": []}]},
     )
@@ -85,7 +86,7 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
         "120 ids that are no MD5, such as 'image 0'. With verify: false",
         "{urls: true} asks for the URLs of the table; found none",
         "light: needed 108, found 40; dark: needed 108, found 20",
-        "1: 20, 2: 20, 3: 20",
+        "fitzpatrick_scale '1' 20, '2' 20, '3' 20",
         "weights.pth is none",
         "vae: sex needs the column 'sex'",
         "vae: atlas: no row has the class 'a'",
@@ -96,7 +97,8 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
 
 def test_a_group_without_rows_is_named_with_the_types_there_are(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"splits\.dark: expected rows with a skin type of \[5, 6\].*Rows by type: 1: 120"
+        UserError,
+        match=r"splits\.groups: dark: expected rows with \{'fitzpatrick_scale': \[5, 6\]\}.*by cell: .*'1' 120",
     ):
         check(tmp_path, study(), table(fitzpatrick_scale=1))
 

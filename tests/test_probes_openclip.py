@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from paper import LIGHT_DARK
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -75,8 +76,8 @@ def test_the_embedding_is_that_of_the_images_of_both_groups(tiny_model: str, tmp
     paths = {name: str(tmp_path / name) for name in ("images.npy", "images.csv", "embeddings.npz", "metadata.csv")}
     main(
         [
-            *("--model", tiny_model, "--images", paths["images.npy"], "--index", paths["images.csv"]),
-            *("--label", "fitzpatrick_scale", "--light", "1", "2", "--dark", "5", "6", "--device", "cpu"),
+            *("--images", paths["images.npy"], "--index", paths["images.csv"]),
+            *("--config", json.dumps({"model": tiny_model, "groups": LIGHT_DARK, "device": "cpu"})),
             *("--embeddings", paths["embeddings.npz"], "--metadata", paths["metadata.csv"]),
         ]
     )

@@ -1,11 +1,13 @@
 """Embeddings of all photographs that a model was not trained on, beside those of its test sets."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from paper import LIGHT_DARK
 from workflow import snakemake
 
 from embed_unseen import main
@@ -13,15 +15,17 @@ from embed_unseen import main
 TONE = {"name": "tone", "kind": "binary", "columns": ["group"], "values": {"light": "light", "dark": "dark"}}
 
 
-def embed(results: Path, out: Path, *options: str) -> tuple[pd.DataFrame, "np.lib.npyio.NpzFile"]:
+def embed(
+    results: Path, out: Path, batch_size: int = 64, latents: str = "pooled"
+) -> tuple[pd.DataFrame, "np.lib.npyio.NpzFile"]:
     """Metadata and arrays of the images unseen by set B of the first run."""
+    config = {"groups": LIGHT_DARK, "latents": latents, "batch_size": batch_size, "device": "cpu"}
     main(
         [
             *("--model", str(results / "runs/B/run0/model.safetensors")),
             *("--images", str(results / "data/images.npy"), "--index", str(results / "data/images.csv")),
             *("--training", str(results / "splits/run0/train_B.csv"), "--train-set", "B", "--run", "0"),
-            *("--label", "fitzpatrick_scale"),
-            *("--light", "1", "2", "--dark", "5", "6", "--device", "cpu", *options),
+            *("--config", json.dumps(config)),
             *("--embeddings", str(out / "embeddings.npz"), "--metadata", str(out / "metadata.csv")),
         ]
     )
@@ -32,7 +36,7 @@ def test_every_image_outside_the_training_set_is_embedded_and_the_tests_as_in_th
     finished: Path, tmp_path: Path
 ) -> None:
     results = finished / "results" / "tiny"
-    table, arrays = embed(results, tmp_path, "--batch-size", "7")
+    table, arrays = embed(results, tmp_path, batch_size=7)
     index = pd.read_csv(results / "data/images.csv")
     trained = set(pd.read_csv(results / "splits/run0/train_B.csv")["md5hash"])
     assert trained <= set(index["md5hash"])
@@ -51,7 +55,7 @@ def test_all_latents_are_those_whose_means_are_the_pooled_ones(finished: Path, t
     results = finished / "results" / "tiny"
     _, pooled = embed(results, tmp_path)
     means = pooled["mu_pooled"]
-    _, arrays = embed(results, tmp_path, "--latents", "full")
+    _, arrays = embed(results, tmp_path, latents="full")
     np.testing.assert_allclose(arrays["mu"].mean(axis=(2, 3)), means, rtol=1e-5, atol=1e-6)
 
 
@@ -73,7 +77,7 @@ def test_a_source_of_unseen_images_is_planned_with_the_models_own_rule(repositor
     (repository / "rest.yaml").write_text(yaml.safe_dump(overlay))
     options = ["--configfile", "tiny.yaml", "rest.yaml", "--dry-run", "--printshellcmds"]
     plan = snakemake(repository, "results/tiny/probes/rest.A.run0/folds.csv", *options)
-    assert "--latents full" in plan
+    assert '"latents": "full"' in plan
     assert ("--clusters results/tiny/data/duplicates.csv --train-set A" in plan) == (leakage == "isolate")
     assert '"array": "mu"' in plan
     assert "rule evaluate_vae" not in plan

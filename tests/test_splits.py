@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -11,9 +12,9 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from paper import GROUPS, LIGHT_DARK, PAPER_SETS, mix
 
 from evenhand.splits.design import (
-    GROUPS,
     Candidates,
     Design,
     Drawn,
@@ -24,25 +25,23 @@ from evenhand.splits.design import (
     feasible_train_size,
     group_counts,
 )
-from evenhand.splits.groups import TrainSet
-from evenhand.splits.manifests import TEST_ROLES, hashes_of, read_draw, train_roles, write_draw
+from evenhand.splits.groups import TrainSet, group_of, groups_from
+from evenhand.splits.manifests import hashes_of, read_draw, write_draw
 from evenhand.splits.sizes import describe_design
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import generator
 
-SPLITS = {"label": "type", "light": [1, 2], "dark": [5, 6]}
+NAMES = ["light", "dark"]
 TYPES = {"light": "1", "dark": "6", "": "3"}
-
-PAPER_SETS = (TrainSet("A", 0.0), TrainSet("B", 0.5), TrainSet("C", 1.0))
 
 
 def images(light: int, dark: int) -> list[dict[str, str]]:
     groups = ["light"] * light + ["dark"] * dark + [""] * 3
-    return [{"md5hash": f"{index:032x}", "type": TYPES[group]} for index, group in enumerate(groups)]
+    return [{"md5hash": f"{index:032x}", "fitzpatrick_scale": TYPES[group]} for index, group in enumerate(groups)]
 
 
 def candidates(light: int, dark: int) -> dict[str, Candidates]:
-    return candidates_from(images(light, dark), SPLITS)
+    return candidates_from(images(light, dark), GROUPS)
 
 
 def draw_run(found: dict[str, Candidates], asked: Design, run: int, size: int) -> tuple[Drawn, dict[str, Drawn]]:
@@ -54,15 +53,13 @@ def draw_run(found: dict[str, Candidates], asked: Design, run: int, size: int) -
 def design(
     *, test_size: int = 5, train_size: int = 20, replacement: bool = False, sets: tuple[TrainSet, ...] = PAPER_SETS
 ) -> Design:
-    return Design(
-        seed=1, test_size=test_size, train_size=train_size, min_train_size=2, replacement=replacement, train_sets=sets
-    )
+    return Design(1, GROUPS, test_size, train_size, 2, replacement, sets)
 
 
 designs = st.builds(
     lambda light, dark, test_size, train_size, share, run: (
         images(light, dark),
-        design(test_size=test_size, train_size=train_size, sets=(*PAPER_SETS, TrainSet("D", share))),
+        design(test_size=test_size, train_size=train_size, sets=(*PAPER_SETS, TrainSet("D", mix(share)))),
         run,
     ),
     light=st.integers(10, 60),
@@ -78,19 +75,19 @@ designs = st.builds(
 @settings(max_examples=150, deadline=None)
 def test_draw_invariants(case: tuple[list[dict[str, str]], Design, int]) -> None:
     table, asked, run = case
-    found = candidates_from(table, SPLITS)
+    found = candidates_from(table, GROUPS)
     size = feasible_train_size(asked, available(found))
     test, training = draw_run(found, asked, run, size)
-    of_group = {group: {row["md5hash"] for row in table if row["type"] == TYPES[group]} for group in GROUPS}
-    for group in GROUPS:
+    of_group = {group: {row["md5hash"] for row in table if row["fitzpatrick_scale"] == TYPES[group]} for group in NAMES}
+    for group in NAMES:
         assert len(set(test[group])) == len(test[group]) == asked.test_size
         assert set(test[group]) <= of_group[group]
     for train_set in asked.train_sets:
         drawn = training[train_set.name]
         assert not set(hashes_of(drawn)) & set(hashes_of(test))
         assert len(hashes_of(drawn)) == len(set(hashes_of(drawn))) == size
-        assert all(set(drawn[group]) <= of_group[group] for group in GROUPS)
-        assert abs(len(drawn["dark"]) - train_set.dark_share * size) <= 0.5
+        assert all(set(drawn[group]) <= of_group[group] for group in NAMES)
+        assert abs(len(drawn["dark"]) - train_set.share("dark") * size) <= 0.5
 
 
 @given(designs, st.randoms(use_true_random=False))
@@ -98,7 +95,7 @@ def test_draw_invariants(case: tuple[list[dict[str, str]], Design, int]) -> None
 def test_order_of_the_images_does_not_matter(case: tuple[list[dict[str, str]], Design, int], random: Random) -> None:
     table, asked, run = case
     shuffled = random.sample(table, len(table))
-    one, other = candidates_from(table, SPLITS), candidates_from(shuffled, SPLITS)
+    one, other = candidates_from(table, GROUPS), candidates_from(shuffled, GROUPS)
     size = feasible_train_size(asked, available(one))
     assert draw_run(one, asked, run, size) == draw_run(other, asked, run, size)
 
@@ -108,7 +105,7 @@ def test_a_draw_is_the_smallest_of_seeded_numbers() -> None:
     found, asked = candidates(60, 40), design()
     test, training = draw_run(found, asked, 3, 20)
     for group, n in (("light", 60), ("dark", 40)):
-        names = sorted(row["md5hash"] for row in images(60, 40) if row["type"] == TYPES[group])
+        names = sorted(row["md5hash"] for row in images(60, 40) if row["fitzpatrick_scale"] == TYPES[group])
         assert len(names) == n
         numbers = generator(asked.seed, "test", group, 3).random(n)
         assert test[group] == [names[i] for i in sorted(np.argsort(numbers)[: asked.test_size])]
@@ -121,8 +118,45 @@ def test_the_papers_sizes() -> None:
     # 7,755 light and 2,168 dark images; 2,168 - 500 = 1,668 (study, section 1).
     asked = design(test_size=500, train_size=1668)
     assert feasible_train_size(asked, {"light": 7755, "dark": 2168}) == 1668
-    assert group_counts(0.5, 1668) == {"light": 834, "dark": 834}
-    assert group_counts(0.5, 5) == {"light": 2, "dark": 3}
+    assert group_counts(mix(0.5), 1668, NAMES) == {"light": 834, "dark": 834}
+    assert group_counts(mix(0.5), 5, NAMES) == {"light": 2, "dark": 3}
+
+
+@given(st.lists(st.integers(0, 20), min_size=2, max_size=5).filter(any), st.integers(1, 5000))
+def test_counts_add_up_and_none_is_off_by_more_than_one(parts: list[int], size: int) -> None:
+    names = [f"group {number}" for number in range(len(parts))]
+    shares = {name: part / sum(parts) for name, part in zip(names, parts, strict=True)}
+    counts = group_counts(shares, size, names)
+    assert list(counts) == names
+    assert sum(counts.values()) == size
+    assert all(abs(counts[name] - share * size) < 1 + 1e-6 for name, share in shares.items())
+    assert all(counts[name] == 0 for name, share in shares.items() if share == 0)
+
+
+def test_a_group_is_of_cells_and_of_ranges_and_no_image_is_in_two() -> None:
+    entries = [
+        {"name": "women", "title": "women under 40", "where": {"sex": ["F", True], "age": {"to": 39}}},
+        {"name": "men", "title": "men", "where": {"sex": ["M"]}},
+        {"name": "old", "title": "60 and older", "where": {"age": {"from": 60}}},
+    ]
+    groups = groups_from(entries)
+    rows = [("F", "39"), (" F ", "39.0"), ("yes", "-3"), ("F", "40"), ("F", ""), ("M", "59"), ("X", "60"), ("X", "6e1")]
+    found = [group_of({"sex": sex, "age": age}, groups) for sex, age in rows]
+    assert found == ["women", "women", "women", "", "", "men", "old", "old"]
+    with pytest.raises(UserError, match="an image with sex 'M', age '61' is in men and in old"):
+        group_of({"sex": "M", "age": "61"}, groups)
+
+
+def test_a_group_that_is_only_tested_does_not_bound_the_training_sets() -> None:
+    third = {"name": "middle", "title": "FST 3-4", "where": {"fitzpatrick_scale": [3, 4]}}
+    counts = {"light": 60, "dark": 40, "middle": 6}
+    for test_only, expected in ((True, 20), (False, None)):
+        asked = replace(design(), groups=groups_from([*LIGHT_DARK, third | {"test_only": test_only}]))
+        if expected:
+            assert feasible_train_size(asked, counts) == expected
+        else:
+            with pytest.raises(UserError, match="middle: needed 7, found 6"):
+                feasible_train_size(asked, counts)
 
 
 def test_all_sets_shrink_together() -> None:
@@ -143,7 +177,7 @@ def test_runs_differ_and_sets_do_not_interfere() -> None:
     found = candidates(60, 40)
     first, training = draw_run(found, design(), 0, 20)
     assert first != draw_test(found, design(), 1)
-    more = design(sets=(TrainSet("Z", 0.3), *PAPER_SETS))
+    more = design(sets=(TrainSet("Z", mix(0.3)), *PAPER_SETS))
     assert draw_run(found, more, 0, 20)[1]["B"] == training["B"]
 
 
@@ -172,14 +206,14 @@ def test_no_cluster_is_on_both_sides(
     labels = np.repeat(np.arange(len(sizes)), sizes)[: len(table)].astype(str).tolist()
     random.shuffle(labels)  # so that some clusters hold both groups
     cluster_of = {row["md5hash"]: label for row, label in zip(table, labels, strict=True)}
-    found = candidates_from(table, SPLITS, [{"md5hash": name, "cluster": label} for name, label in cluster_of.items()])
+    found = candidates_from(table, GROUPS, [{"md5hash": name, "cluster": label} for name, label in cluster_of.items()])
     groups: dict[str, set[str]] = {}
     for row in table[: light + dark]:
-        groups.setdefault(cluster_of[row["md5hash"]], set()).add(row["type"])
+        groups.setdefault(cluster_of[row["md5hash"]], set()).add(row["fitzpatrick_scale"])
     kept = {row["md5hash"] for row in table[: light + dark] if len(groups[cluster_of[row["md5hash"]]]) == 1}
-    assert {name for group in GROUPS for name in found[group].hashes.tolist()} == kept
+    assert {name for group in NAMES for name in found[group].hashes.tolist()} == kept
     # Images without duplicates can complete any test set; with too few of them it may be an error (below).
-    alone = [int((np.bincount(found[group].clusters) == 1).sum()) for group in GROUPS]
+    alone = [int((np.bincount(found[group].clusters) == 1).sum()) for group in NAMES]
     assume(min(alone) >= asked.test_size + asked.min_train_size)
     test, training = draw_run(found, asked, run, feasible_train_size(asked, available(found)))
     in_test = {cluster_of[name] for name in hashes_of(test)}
@@ -191,7 +225,7 @@ def test_no_cluster_is_on_both_sides(
 
 
 def test_without_duplicates_isolation_changes_nothing() -> None:
-    isolated = candidates_from(images(60, 40), SPLITS, [])
+    isolated = candidates_from(images(60, 40), GROUPS, [])
     assert draw_run(candidates(60, 40), design(), 0, 20) == draw_run(isolated, design(), 0, 20)
 
 
@@ -202,7 +236,7 @@ def test_clusters_too_large_for_a_test_set_are_an_error() -> None:
         UserError,
         match=r"a test set of 5 images .*: 5 are missing after all clusters that fit\. The largest of 10 has 6 images",
     ):
-        draw_test(candidates_from(table, SPLITS, clusters), design(), 0)
+        draw_test(candidates_from(table, GROUPS, clusters), design(), 0)
 
 
 def test_bootstrap_has_the_expected_number_of_distinct_images() -> None:
@@ -217,7 +251,7 @@ def test_sizes_of_the_design() -> None:
     runs = [draw_run(candidates(60, 15), design(), run, 10)[1] for run in range(3)]
     draws = {entry.name: [training[entry.name] for training in runs] for entry in PAPER_SETS}
     sizes = describe_design(design(), 15, draws).set_index("train_set")
-    assert sizes.loc["B", ["requested", "planned", "drawn", "light", "dark"]].tolist() == [20, 15, 10, 5, 5]
+    assert sizes.loc["B", ["requested", "planned", "drawn", "mix"]].tolist() == [20, 15, 10, "light 5, dark 5"]
     pairs = [
         len(set(hashes_of(draws["C"][one])) & set(hashes_of(draws["C"][other]))) / 10
         for one, other in [(0, 1), (0, 2), (1, 2)]
@@ -228,29 +262,29 @@ def test_sizes_of_the_design() -> None:
 
 def test_a_manifest_holds_its_draw_and_no_other_run_or_role(tmp_path: Path) -> None:
     drawn = draw_test(candidates(60, 40), design(), 0)
-    write_draw(drawn, 3, TEST_ROLES, tmp_path / "test.csv")
-    assert read_draw(tmp_path / "test.csv", 3, TEST_ROLES) == drawn
+    write_draw(drawn, 3, None, tmp_path / "test.csv")
+    assert read_draw(tmp_path / "test.csv", 3, None) == drawn
     table = pd.read_csv(tmp_path / "test.csv", dtype=str)
     assert table.columns.tolist() == ["run", "role", "group", "md5hash"]
     assert set(table["role"]) == {"test_light", "test_dark"}
-    for run, roles in ((2, TEST_ROLES), (3, train_roles("A"))):
+    for run, train_set in ((2, None), (3, "A")):
         with pytest.raises(UserError, match="manifest of something else"):
-            read_draw(tmp_path / "test.csv", run, roles)
+            read_draw(tmp_path / "test.csv", run, train_set)
 
 
 def test_the_script_draws_what_the_library_draws(tmp_path: Path) -> None:
     script = Path(__file__).parents[1] / "workflow_scripts" / "make_splits.py"
-    table = pd.DataFrame(images(60, 40)).rename(columns={"type": "fitzpatrick_scale"})
+    table = pd.DataFrame(images(60, 40))
     table.to_csv(tmp_path / "images.csv", index=False)
-    splits = {"label": "fitzpatrick_scale", "light": [1, 2], "dark": [5, 6], "test_size": 5, "train_size": 20}
-    config = json.dumps({"seed": 1, "splits": splits | {"min_train_size": 2, "replacement": False}})
+    splits = {"groups": LIGHT_DARK, "test_size": 5, "train_size": 20, "min_train_size": 2, "replacement": False}
+    config = json.dumps({"seed": 1, "splits": splits, "mix": mix(0.5)})
     options = ["--images", str(tmp_path / "images.csv"), "--config", config, "--run", "3"]
-    of_set = ["--train-set", "B", "--dark-share", "0.5", "--test", str(tmp_path / "test.csv")]
+    of_set = ["--train-set", "B", "--test", str(tmp_path / "test.csv")]
     for name, more in (("test.csv", []), ("train_B.csv", of_set)):
         subprocess.run([sys.executable, script, *options, *more, "--output", tmp_path / name], check=True)
     test, training = draw_run(candidates(60, 40), design(), 3, 20)
-    assert read_draw(tmp_path / "test.csv", 3, TEST_ROLES) == test
-    assert read_draw(tmp_path / "train_B.csv", 3, train_roles("B")) == training["B"]
+    assert read_draw(tmp_path / "test.csv", 3, None) == test
+    assert read_draw(tmp_path / "train_B.csv", 3, "B") == training["B"]
     # A test set edited by hand is noticed before anything is drawn beside it.
     (tmp_path / "test.csv").write_text((tmp_path / "test.csv").read_text().replace("00000", "11111", 1))
     command = [sys.executable, script, *options, *of_set, "--output", tmp_path / "again.csv"]

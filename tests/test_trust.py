@@ -114,7 +114,7 @@ def test_what_reaches_a_shell_is_quoted_or_cannot_hold_a_command() -> None:
         for character in " ;&|<>()$`\\\"'*?[]#~=%!{}\n/":
             assert not re.search(entry["pattern"], f"a{character}b"), (entry, character)
             assert not re.search(entry["pattern"], f"a{character}"), (entry, character)
-    for block, key in [("data", "icc"), ("splits", "label"), ("evaluate", "device"), ("probe", "device")]:
+    for block, key in [("data", "icc"), ("evaluate", "device"), ("probe", "device")]:
         entry = schema[block]["properties"][key]
         words = entry.get("enum") or whole["$defs"][entry["$ref"].rsplit("/", 1)[1]]["enum"]
         assert all(re.fullmatch("[a-z_]+", word) for word in words)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from paper import mix
 from workflow import overlay, planned, snakemake
 
 
@@ -151,7 +152,7 @@ def test_another_run_trains_its_own_models_only(study: Path) -> None:
 
 
 def test_another_training_set_trains_its_own_models_only(study: Path) -> None:
-    sets = [{"name": name, "dark_share": share} for name, share in [("A", 0.0), ("B", 0.5), ("C", 1.0), ("D", 0.25)]]
+    sets = [{"name": name, "mix": mix(share)} for name, share in [("A", 0.0), ("B", 0.5), ("C", 1.0), ("D", 0.25)]]
     overlay(study, splits={"train_sets": sets})
     jobs = planned(study, "--configfile", "tiny.yaml")
     assert jobs["train_vae"] == jobs["evaluate_vae"] == jobs["draw_train"] == 2

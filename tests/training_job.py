@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from evenhand.splits.manifests import train_roles, write_draw
+from evenhand.splits.manifests import write_draw
 from evenhand.workflow.files import write_json
 from evenhand.workflow.tables import write_csv
 
@@ -30,7 +30,7 @@ def write_data(folder: Path, n: int = 64) -> Path:
     hashes = [f"{index:032x}" for index in range(n)]
     write_csv(pd.DataFrame({"row": range(n), "md5hash": hashes}), folder / "images.csv")
     write_json({"n": n, "side": 32, "sha256": "0" * 64, "synthetic": True}, folder / "images.json")
-    write_draw({"light": hashes, "dark": []}, 0, train_roles("A"), folder / "manifest.csv")
+    write_draw({"light": hashes, "dark": []}, 0, "A", folder / "manifest.csv")
     return folder
 
 

@@ -279,7 +279,7 @@ def test_weights_that_are_none_are_refused_and_never_executed(
     path.write_bytes(weights(case, tmp_path))
     names = ("images", "index", "test", "training", "features", "evaluation", "embeddings", "samples")
     options = [part for name in names for part in (f"--{name}", str(tmp_path / name))]
-    options += ["--train-set", "A", "--dark-share", "0", "--run", "0", "--model", str(path)]
+    options += ["--train-set", "A", "--run", "0", "--model", str(path)]
     options += ["--config", json.dumps({"evaluate": {}})]
     text = message(lambda: evaluate_vae.main(options), capsys)
     assert "does not hold the weights of a trained VAE" in text

@@ -1,4 +1,4 @@
-"""The embeddings that a study probes: each source is one, or one per training set and run. The rule files import this."""
+"""The embeddings that a study probes: a source is one, or one per training set and run. The rule files import this."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from evenhand.workflow.patterns import numbers_below
 
 @dataclass(frozen=True)
 class Member:
-    """An embedding: its name in paths, its entry of `probe.sources`, and the model that it is of (of files: "" and 0)."""
+    """An embedding: its name in paths, its entry of `probe.sources`, and the model that it is of (else "" and 0)."""
 
     name: str
     entry: Mapping[str, Any]

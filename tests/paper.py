@@ -1,0 +1,19 @@
+"""The paper's groups and training sets, as its configuration has them; for tests."""
+
+from typing import Any
+
+from evenhand.splits.groups import Group, TrainSet, groups_from
+
+LIGHT_DARK: list[dict[str, Any]] = [
+    {"name": "light", "title": "light skin (FST 1–2)", "where": {"fitzpatrick_scale": [1, 2]}},  # noqa: RUF001
+    {"name": "dark", "title": "dark skin (FST 5–6)", "where": {"fitzpatrick_scale": [5, 6]}},  # noqa: RUF001
+]
+GROUPS: tuple[Group, ...] = groups_from(LIGHT_DARK)
+
+
+def mix(dark: float) -> dict[str, float]:
+    """Of a training set with that fraction of dark images."""
+    return {name: share for name, share in (("light", 1 - dark), ("dark", dark)) if share}
+
+
+PAPER_SETS = (TrainSet("A", mix(0.0)), TrainSet("B", mix(0.5)), TrainSet("C", mix(1.0)))
