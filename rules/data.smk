@@ -4,19 +4,25 @@
 
 from evenhand.workflow.contents import images_sum
 
+
+def as_list(given):
+    """One value or several as a list of them."""
+    return [given] if isinstance(given, str) else given or []
+
+
 SYNTHETIC = config["data"]["synthetic"]
 DOWNLOADS = "results/downloads"
 DATA = f"results/{config['study']}/data"
 # What a killed run goes on from; deleted when the photographs are packed.
 PACKING = f"{DATA}/.packing"
 if SYNTHETIC:
-    METADATA = f"{DATA}/phantom/metadata.csv"
-    METADATA_SHA256 = "none"
+    # The generator writes a table as Fitzpatrick17k's.
+    TABLES_OF_DATA = [f"{DATA}/phantom/metadata.csv"]
     SOURCES = [{"archive": f"{DATA}/phantom/images.zip"}]
 else:
-    METADATA = config["data"]["metadata"]
-    METADATA_SHA256 = config["data"]["metadata_sha256"] or "none"
+    TABLES_OF_DATA = as_list(config["data"]["metadata"])
     SOURCES = config["data"]["sources"]
+DATASET = "fitzpatrick17k" if SYNTHETIC else config["data"]["dataset"]
 # The whole set of shards, whether or not there is something to download: wildcards are closed.
 SHARDS = [str(shard) for shard in range(config["data"]["download"]["shards"])]
 USES_URLS = any("urls" in entry for entry in SOURCES)
@@ -28,7 +34,8 @@ ARCHIVE_CONTENTS = [] if SYNTHETIC else content_of(ARCHIVES)
 FOLDERS = [
     images_sum(entry["folder"], MEMORY_OF_CONTENTS) for entry in SOURCES if "folder" in entry
 ]
-METADATA_IS_LOCAL = not METADATA.startswith(("http://", "https://"))
+REMOTE_TABLES = [path for path in TABLES_OF_DATA if path.startswith(("http://", "https://"))]
+LOCAL_TABLES = [path for path in TABLES_OF_DATA if path not in REMOTE_TABLES]
 
 
 wildcard_constraints:
@@ -68,8 +75,10 @@ rule make_phantom:
 rule fetch_metadata:
     input:
         script=script("fetch_metadata.py"),
-        lib=imports("fetch_metadata.py"),
-        table=ancient(METADATA) if METADATA_IS_LOCAL else [],
+        lib=imports(
+            "fetch_metadata.py", *([f"evenhand/data/datasets/{DATASET}.py"] if DATASET else [])
+        ),
+        tables=[ancient(path) for path in LOCAL_TABLES],
         sums=ARCHIVE_SUMS,
     output:
         metadata="<results>/data/metadata.csv",
@@ -78,7 +87,7 @@ rule fetch_metadata:
         "<logs>/fetch_metadata.log",
     benchmark:
         "<benchmarks>/fetch_metadata.tsv"
-    retries: 0 if METADATA_IS_LOCAL else 2
+    retries: 2 if REMOTE_TABLES else 0
     localrule: True
     conda:
         environment("base")
@@ -86,22 +95,25 @@ rule fetch_metadata:
     resources:
         mem_mb=1000,
         runtime=10,
-        http=0 if METADATA_IS_LOCAL else 1,
+        http=1 if REMOTE_TABLES else 0,
     params:
-        # A path is the rule's input, a URL its parameter.
-        source=lambda wildcards, input: input.table or METADATA,
-        # What follows from an input does not count as a change: another URL has to be seen.
-        url="" if METADATA_IS_LOCAL else METADATA,
-        sha256=METADATA_SHA256,
-        given=content_of([METADATA]) if METADATA_IS_LOCAL and not SYNTHETIC else [],
-        columns=json.dumps(config["data"]["columns"]),
-        skin_types=json.dumps(
-            {str(cell): kind for cell, kind in config["data"]["skin_types"].items()}
+        # Paths are inputs as well; what follows from an input does not count as a change, and another URL has to be seen.
+        tables=TABLES_OF_DATA,
+        given=[] if SYNTHETIC else content_of(LOCAL_TABLES),
+        config=json.dumps(
+            {
+                "sha256": as_list(config["data"]["metadata_sha256"]),
+                "dataset": DATASET,
+                **{key: config["data"][key] for key in ("columns", "join")},
+                "skin_types": {
+                    str(cell): kind for cell, kind in config["data"]["skin_types"].items()
+                },
+            },
+            sort_keys=True,
         ),
         downloads=DOWNLOADS,
     shell:
-        "python -u {input.script:q} --source {params.source:q} --sha256 {params.sha256:q}"
-        " --columns {params.columns:q} --skin-types {params.skin_types:q}"
+        "python -u {input.script:q} --tables {params.tables:q} --config {params.config:q}"
         " --downloads {params.downloads:q} --output {output.metadata:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 

@@ -11,7 +11,7 @@ from evenhand.data.availability import FOUND, require_available
 from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import sha256_of, write_json
-from evenhand.workflow.tables import as_csv, read_table
+from evenhand.workflow.tables import as_csv, read_image_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,11 +23,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON: number, size and sums of the images")
     args = parser.parse_args(argv)
 
-    availability = read_table(args.availability)
+    availability = read_image_table(args.availability)
     require_available(availability, groups_from(args.config["groups"]), args.config["min_available"])
     images = np.load(args.images, mmap_mode="r")
     # Everything that a later stage reads: which image is in which row, its labels and size.
-    rows = read_table(args.index).drop(columns=FOUND)
+    rows = read_image_table(args.index).drop(columns=FOUND)
     record = {
         "n": images.shape[0],
         "side": images.shape[1],

@@ -16,7 +16,7 @@ from evenhand.splits.preflight import refuse
 from evenhand.training.loop import Recipe, require_variance
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.files import read_rows, write_text
-from evenhand.workflow.tables import read_table
+from evenhand.workflow.tables import read_image_table, read_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     config, splits, probe = args.config, args.config["splits"], args.config["probe"]
     design = design_from(config["seed"], splits)
-    images, tested = read_table(args.images), read_table(args.test)["md5hash"]
+    images, tested = read_image_table(args.images), read_table(args.test)["md5hash"]
     images["group"] = assign_group(images, design.groups)
     cluster_of = read_cluster_of(args.duplicates)
     # An image that is not listed is a cluster by itself.

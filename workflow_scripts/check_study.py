@@ -24,7 +24,7 @@ from evenhand.splits.preflight import (
 )
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_text
-from evenhand.workflow.tables import read_table
+from evenhand.workflow.tables import read_image_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     config, splits, probe = args.config, args.config["splits"], args.config["probe"]
-    metadata = read_table(args.metadata)
+    metadata = read_image_table(args.metadata)
     mistakes = [*design_mistakes(metadata, config["seed"], splits), *weight_mistakes(config["loss"])]
     if config["data"]["synthetic"] is None:
         mistakes += data_mistakes(metadata, config["data"])

@@ -16,7 +16,7 @@ from evenhand.training.devices import add_gpu_options, leased_device, make_deter
 from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.files import write_npz
-from evenhand.workflow.tables import read_table, write_csv
+from evenhand.workflow.tables import read_image_table, write_image_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     make_deterministic()
-    index = read_table(args.index).drop(columns=FOUND)
+    index = read_image_table(args.index).drop(columns=FOUND)
     group = assign_group(index, groups_from(args.config["groups"]))
     table = index.assign(group=group)[group != ""]
     if table.empty:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with leased_device(args.config["device"], args.gpu_slots, "embedding", args.gpus) as device:
         embedding = embed_images(model, preprocess, images, table["row"].to_numpy(dtype=np.int64), device)
     write_npz({"md5hash": id_array(table["md5hash"]), "embedding": embedding}, args.embeddings)
-    write_csv(table, args.metadata)
+    write_image_table(table, args.metadata)
     seal([args.embeddings, args.metadata], args.sums)
 
 

@@ -21,7 +21,7 @@ from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_npz
 from evenhand.workflow.progress import track
-from evenhand.workflow.tables import read_table, write_csv
+from evenhand.workflow.tables import read_image_table, write_image_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     groups = groups_from(config["groups"])
     model, _ = load_weights(args.model)
     trained_on = training_images(args.model, args.training, args.train_set, args.run)
-    index = read_table(args.index).drop(columns=FOUND)
+    index = read_image_table(args.index).drop(columns=FOUND)
     seen = np.array(seen_in_training(index["md5hash"], trained_on, read_cluster_of(args.clusters)))
     table = index[~seen]
     rows = np.flatnonzero(~seen)
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             parts.append((means.mean(dim=(2, 3)) if config["latents"] == "pooled" else means).cpu().numpy())
     array = "mu_pooled" if config["latents"] == "pooled" else "mu"  # as evaluate_vae.py calls them
     write_npz({"md5hash": id_array(table["md5hash"]), array: np.concatenate(parts)}, args.embeddings)
-    write_csv(table.assign(group=assign_group(table, groups)), args.metadata)
+    write_image_table(table.assign(group=assign_group(table, groups)), args.metadata)
     seal([args.embeddings, args.metadata], args.sums)
     print(f"{len(rows)} of {len(index)} packed images, {int(seen.sum())} were in the training set {args.train_set}")
 

@@ -20,7 +20,7 @@ from evenhand.training.devices import add_gpu_options, leased_device, make_deter
 from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_npz
-from evenhand.workflow.tables import read_table, write_parquet
+from evenhand.workflow.tables import read_image_table, write_parquet
 
 LABELS = [
     *("md5hash", "fitzpatrick_scale", "fitzpatrick_centaur"),
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     trained_on = training_images(
         args.model, args.training, args.train_set, args.run, test, read_cluster_of(args.clusters)
     )
-    index = read_table(args.index)
+    index = read_image_table(args.index)
     rows = rows_of(test, index["md5hash"])
     images = read_images(args.images, rows)
     perceptual = load_perceptual_loss(args.features, args.config["loss"]["perceptual_normalize"])

@@ -13,7 +13,7 @@ from evenhand.data.duplicates import clusters, cosine_links, hash_links, percept
 from evenhand.data.metadata import assign_group
 from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import run
-from evenhand.workflow.tables import read_table, write_csv
+from evenhand.workflow.tables import read_image_table, write_csv
 
 THRESHOLDS = (0, 2, 4, 6, 8, 10)
 SIMILARITY = 0.95  # where the configuration leaves it open
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     settings = args.config["duplicates"]
-    index = read_table(args.index)
+    index = read_image_table(args.index)
     index["group"] = assign_group(index, groups_from(args.config["groups"]))
     hashes = index["md5hash"].tolist()
     codes = perceptual_hashes(np.load(args.images, mmap_mode="r"), settings["mirrored"])

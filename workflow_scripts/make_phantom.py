@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from evenhand.data.synthetic.phantom import FST_SHARES, generate, write_zip
 from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.tables import write_csv
+from evenhand.workflow.tables import write_csv, write_image_table
 
 
 def parse_shares(text: str) -> dict[int, float]:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         fst_shares=parse_shares(options.fst_shares),
     )
     write_zip(phantom.files, options.images)
-    write_csv(phantom.metadata, options.metadata)
+    write_image_table(phantom.metadata, options.metadata)
     if options.truth:
         write_csv(phantom.truth, options.truth)
     seal([options.images, options.metadata], options.sums)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from evenhand.data.metadata import ROW_COLUMNS, several_sources, skin_type_column
+from evenhand.data.metadata import SKIN_TYPE_COLUMNS, several_sources, skin_type_column
 from evenhand.data.tone import measure_tone, summarise_tone, tone_class
 from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import run
-from evenhand.workflow.tables import read_table, write_csv
+from evenhand.workflow.tables import read_image_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     label = skin_type_column(groups_from(args.config["groups"]))
-    index = read_table(args.index, ROW_COLUMNS)
+    index = read_image_table(args.index, ["md5hash", *SKIN_TYPE_COLUMNS, "atlas"])
     tone = pd.concat([index, measure_tone(np.load(args.images, mmap_mode="r"), args.workers)], axis=1)
     tone["tone_class"] = tone_class(tone["ita"])
     write_csv(tone, args.tone)

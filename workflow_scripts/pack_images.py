@@ -9,18 +9,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evenhand.data.availability import COLUMNS
 from evenhand.data.decoding import MAX_PIXELS
 from evenhand.data.image_names import stored_names
-from evenhand.data.metadata import ROW_COLUMNS
+from evenhand.data.metadata import SOUGHT
 from evenhand.data.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.data.stored import Stored, stored_hashes
 from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import move_into_place, read_rows, row_writer
+from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer
 
-INDEX_COLUMNS = ["row", *ROW_COLUMNS, "source", "verified", "width", "height"]
 GONE = "it was downloaded, but the file is gone since; fetch it again with snakemake --forcerun list_downloads"
 
 
@@ -62,7 +60,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     shards = [args.download_status / f"shard{number}.csv" for number in range(args.shards)]
     downloads = Stored(_read_downloads(shards), Download)
     counts: Counter[str] = Counter()
-    with row_writer(args.index, INDEX_COLUMNS) as write_index, row_writer(args.availability, COLUMNS) as write:
+    told = [column for column in read_header(args.metadata) if column not in SOUGHT]
+    index_columns = ["row", *told, "source", "verified", "width", "height"]
+    columns = [*told, "status", "source", "verified", "detail"]
+    with row_writer(args.index, index_columns) as write_index, row_writer(args.availability, columns) as write:
         for row, found in zip(read_rows(args.metadata), read_outcomes(args.work), strict=True):
             outcome = _explained(found, downloads.get(row["md5hash"]))
             described = row | outcome._asdict()

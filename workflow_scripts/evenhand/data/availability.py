@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evenhand.data.metadata import ROW_COLUMNS, assign_group
+from evenhand.data.metadata import assign_group
 from evenhand.splits.groups import Group
 from evenhand.workflow.errors import UserError
 
-COLUMNS = [*ROW_COLUMNS, "status", "source", "verified", "detail"]
 # Where an image of data/images.csv was found: no reason to do anything again, so no later stage reads it.
 FOUND = ["source", "verified"]
 

@@ -5,20 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pandas as pd
 
-from evenhand.data.foreign_tables import read_foreign
-from evenhand.data.headers import MissingColumnsError
+from evenhand.data.cells import NO_NAME
 from evenhand.splits.groups import Group, columns_of, group_of
 from evenhand.workflow.errors import UserError
 
 SKIN_TYPE_COLUMNS = ["fitzpatrick_scale", "fitzpatrick_centaur"]
 LABELS = ["label", "nine_partition_label", "three_partition_label"]  # conditions, from fine to coarse
-COLUMNS = ["md5hash", *SKIN_TYPE_COLUMNS, *LABELS, "qc", "url", "atlas"]
-# What an image's row in a later table says about it.
-ROW_COLUMNS = [column for column in COLUMNS if column not in ("qc", "url")]
+# What every table of images has; `file` only where the format names it.
+COLUMNS = ["md5hash", "patient", *SKIN_TYPE_COLUMNS, *LABELS, "atlas", "url"]
+# What of them later tables need not know.
+SOUGHT = ["url", "file"]
+# What later tables add to the rows of images: no column of the user may be called so.
+ADDED = ["row", "status", "source", "verified", "width", "height", "detail", "group", "cluster", "file"]
 # Characters that no name or address holds: control characters, also those that a wrong encoding leaves.
 CONTROL = r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]"
 MD5 = "[0-9a-f]{32}"
@@ -26,95 +27,75 @@ MD5 = "[0-9a-f]{32}"
 SAFE_ID = r"(?!\.)[^/\\\x00-\x1f\x7f]{1,100}"
 MISSING_TYPE = -1  # the published table's code for "no skin type given"
 UNKNOWN_SOURCE = "unknown"
-ATLASES = {"dermaamin.com": "dermaamin", "atlasdermatologico.com.br": "atlasdermatologico"}
 
 
 @dataclass(frozen=True)
 class TableFormat:
-    """What a table calls its columns, and how it codes skin types.
+    """What a table calls its columns ("": it has no such column), and how it codes skin types.
 
-    `columns` are the names of data.columns; those that it leaves out are called as in Fitzpatrick17k, where the table
-    has them. `codes` maps cells to types from 1 to 6; empty: the cells are these numbers, and -1 is missing.
-    `missing` are cells that mean missing, beside empty ones.
+    `conditions` are one to three levels, from fine to coarse. `codes` maps cells to types from 1 to 6; empty: the cells
+    are these numbers, and -1 is missing. `missing` are cells that mean missing, beside empty ones.
     """
 
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    id: str
+    conditions: tuple[str, ...]
+    file: str = ""
+    url: str = ""
+    patient: str = ""
+    source: str = ""
+    skin_type: str = ""
+    second_skin_type: str = ""
     codes: Mapping[str, int] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
-    def name(self, key: str) -> str:
-        """The table's name for one of the columns in `_FITZPATRICK17K`."""
-        return str(self.columns.get(key, _FITZPATRICK17K[key]))
-
-    @property
-    def conditions(self) -> list[str]:
-        """The table's names for its levels of conditions, from fine to coarse."""
-        return list(self.columns.get("conditions", LABELS))
-
     @property
     def needed(self) -> list[str]:
-        """The columns that must be there: those that every study needs and those that were named."""
-        named = [key for key in _FITZPATRICK17K if key in ("id", "skin_type") or key in self.columns]
-        return list(dict.fromkeys([*(self.name(key) for key in named), *self.conditions]))
+        """The columns that must be there."""
+        names = [self.id, self.file, self.url, self.patient, self.source, self.skin_type, self.second_skin_type]
+        return list(dict.fromkeys(name for name in [*names, *self.conditions] if name))
 
 
-_FITZPATRICK17K = {
-    "id": "md5hash",
-    "skin_type": "fitzpatrick_scale",
-    "second_skin_type": "fitzpatrick_centaur",
-    "url": "url",
-    "file": "",
-    "source": "",
-}
-
-
-def table_format(columns: Mapping[str, Any], skin_types: Mapping[str, Any]) -> TableFormat:
-    """The format that the blocks data.columns and data.skin_types of a configuration describe."""
+def skin_codes(skin_types: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields `codes` and `missing` of a format, from the block data.skin_types of a configuration."""
     codes = {_plain(cell): kind for cell, kind in skin_types.items() if cell != "missing"}
-    return TableFormat(columns, codes, tuple(_plain(cell) for cell in skin_types.get("missing", ())))
+    return {"codes": codes, "missing": tuple(_plain(cell) for cell in skin_types.get("missing", ()))}
 
 
-def read_metadata(path: str | Path, form: TableFormat | None = None) -> pd.DataFrame:
-    """Read and check an annotation table.
+def image_table(raw: pd.DataFrame, form: TableFormat, path: str | Path) -> pd.DataFrame:
+    """The table of images that all later stages know, from the text cells of one of any form.
 
-    Columns that are absent and were not named are filled: the second skin type with -1, `qc` and `url` with empty
-    text; of one or two levels of conditions the coarser ones stay empty. Other columns are left out.
+    Args:
+        raw: cells as text; the index says where a row is, for messages.
+        form: what its columns are called.
+        path: of the table, for messages.
 
     Returns:
-        One row per image in the order of the file, columns as in `COLUMNS`, and `file` if the format names it; skin
-        types are integers, -1 (missing) or 1 to 6; `atlas` is the source that the format names or comes from the host
-        of the URL, `unknown` without either.
+        One row per image in the same order: `COLUMNS`, `file` if the format names it, and every other column under its
+        own name, as text. Skin types are integers, -1 (missing) or 1 to 6; coarser levels of conditions that the table
+        does not have are empty, and so is the patient of a table without; without a source it is `unknown`.
 
     Raises:
-        UserError: see `read_foreign`; or a value is not what it should be; names the column and line.
+        UserError: a value is not what it should be; names the column and line.
     """
-    form = form or TableFormat()
-    try:
-        brought = read_foreign(path, form.needed)
-    except MissingColumnsError as error:
-        raise UserError(
-            f"{error}. data.columns says what a table calls its columns, such as {{id: DDI_ID}}."
-        ) from error
-    print(f"{path}: {brought.found}")
-    raw = brought.cells
-    table = pd.DataFrame({"md5hash": _ids(raw[form.name("id")], path)})
-    for column, key in zip(SKIN_TYPE_COLUMNS, ("skin_type", "second_skin_type"), strict=True):
-        there = form.name(key) in raw.columns
-        table[column] = _skin_types(raw[form.name(key)], form, path) if there else MISSING_TYPE
+    table = pd.DataFrame({"md5hash": _ids(raw[form.id], path)})
+    table["patient"] = _patients(raw[form.patient], path) if form.patient else ""
+    for column, name in zip(SKIN_TYPE_COLUMNS, (form.skin_type, form.second_skin_type), strict=True):
+        table[column] = _skin_types(raw[name], form, path) if name else MISSING_TYPE
     table[LABELS] = ""
     for column, name in zip(LABELS, form.conditions, strict=False):
         table[column] = _labels(raw[name], path)
-    for column, name in (("qc", "qc"), ("url", form.name("url"))):
-        # A line break in a cell would be one in the tables written from this one.
-        table[column] = raw[name].str.replace(CONTROL, " ", regex=True).str.strip() if name in raw.columns else ""
-    if "source" in form.columns:
-        table["atlas"] = _sources(raw[form.name("source")], path)
-    else:
-        table["atlas"] = table["url"].map(atlas_of)
-    if "file" not in form.columns:
-        return table[COLUMNS].reset_index(drop=True)
-    table["file"] = _files(raw[form.name("file")], path)
-    return table[[*COLUMNS, "file"]].reset_index(drop=True)
+    table["atlas"] = _sources(raw[form.source], path) if form.source else UNKNOWN_SOURCE
+    table["url"] = _plain_line(raw[form.url]) if form.url else ""
+    if form.file:
+        table["file"] = _files(raw[form.file], path)
+    taken = {*table, *ADDED}
+    hidden = [name for name in raw if name in taken and name not in form.needed]
+    if hidden:
+        print(
+            f"{path}: not kept, as the workflow's own tables have columns of that name: {', '.join(map(str, hidden))}"
+        )
+    others = {name: _plain_line(raw[name]) for name in raw if name not in taken}
+    return pd.concat([table, pd.DataFrame(others, index=raw.index)], axis=1).reset_index(drop=True)
 
 
 def is_given(cells: "pd.Series[str]") -> "pd.Series[bool]":
@@ -155,7 +136,7 @@ def assign_group(table: pd.DataFrame, groups: Sequence[Group]) -> "pd.Series[str
     if absent:
         raise UserError(
             f"splits.groups: expected the column{'s' if len(absent) > 1 else ''} {', '.join(absent)} in the table; "
-            f"found {', '.join(table.columns)}."
+            f"found {', '.join(map(str, table.columns))}."
         )
     cells = table[columns].astype(str)
     # Each combination of cells once: there are few of them.
@@ -168,15 +149,6 @@ def assign_group(table: pd.DataFrame, groups: Sequence[Group]) -> "pd.Series[str
 def skin_type_column(groups: Sequence[Group]) -> str:
     """The column of skin types that decides on the groups, or the first of them where none does."""
     return next((column for column in columns_of(groups) if column in SKIN_TYPE_COLUMNS), SKIN_TYPE_COLUMNS[0])
-
-
-def atlas_of(url: str) -> str:
-    """The picture atlas a URL points to: `dermaamin`, `atlasdermatologico` or `unknown`."""
-    try:
-        host = (urlsplit(url).hostname or "").removeprefix("www.")
-    except ValueError:  # such as an unclosed bracket in the host
-        host = ""
-    return ATLASES.get(host, "unknown")
 
 
 def _ids(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":
@@ -241,6 +213,21 @@ def _sources(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":
     names = column.str.strip()
     _reject(column, names.str.contains(CONTROL, regex=True), "the name of a source", path)
     return names.replace("", UNKNOWN_SOURCE)
+
+
+def _patients(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":
+    """Patients by name; cells that name nobody are empty: each of these images is taken for a patient of its own."""
+    names = column.str.strip()
+    _reject(column, names.str.contains(CONTROL, regex=True), "the name of a patient", path)
+    nobody = names.str.lower().isin(NO_NAME)
+    if nobody.any():
+        print(f"{path}: {int(nobody.sum()):,} rows name no patient in {column.name}: each is taken for one of its own")
+    return names.mask(nobody, "")
+
+
+def _plain_line(column: "pd.Series[str]") -> "pd.Series[str]":
+    """Cells of one line: a line break in a cell would be one in the tables written from this one."""
+    return column.str.replace(CONTROL, " ", regex=True).str.strip()
 
 
 def _files(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":

@@ -8,6 +8,7 @@ from typing import Any, cast
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from evenhand.data.datasets import adapter_names
 from evenhand.probes.configuration import probe_contradictions
 from evenhand.workflow.errors import UserError
 
@@ -140,11 +141,15 @@ def _data_contradictions(data: dict[str, Any]) -> Iterator[str]:
     if data["synthetic"] is None:
         if not (data["metadata"] and data["sources"]):
             yield "data.metadata, data.sources: both are needed unless data.synthetic is set"
+        else:
+            yield from _table_contradictions(data)
     else:
-        for key in ("metadata", "metadata_sha256", "columns", "skin_types", "sources"):
+        for key in ("metadata", "metadata_sha256", "join", "columns", "skin_types", "sources"):
             if data[key]:
                 empty = {"columns": "{}", "skin_types": "{}", "sources": "[]"}.get(key, "null")
                 yield f"data.{key}: has no effect beside data.synthetic, which replaces it; expected {empty}"
+    if not data["skin"] and (data["skin_types"] or {"skin_type", "second_skin_type"} & set(data["columns"])):
+        yield "data.skin: false; data.skin_types and the columns of skin types have no effect beside it"
     duplicates = data["duplicates"]
     if duplicates["similarity"] is not None and duplicates["embeddings"] is None:
         yield "data.duplicates.similarity: has no effect without data.duplicates.embeddings; expected null"
@@ -159,6 +164,26 @@ def _data_contradictions(data: dict[str, Any]) -> Iterator[str]:
     missing = {str(cell) for cell in data["skin_types"].get("missing", ())}
     if missing & set(codes):
         yield f"data.skin_types: {', '.join(sorted(missing & set(codes)))} stands for a type and for missing"
+
+
+def _table_contradictions(data: dict[str, Any]) -> Iterator[str]:
+    paths, sums = (
+        [given] if isinstance(given, str) else given or [] for given in (data["metadata"], data["metadata_sha256"])
+    )
+    if data["dataset"]:
+        known = adapter_names()
+        if data["dataset"] not in known:
+            yield f"data.dataset: expected {', '.join(known)} or null; found {data['dataset']}"
+        if data["join"]:
+            yield "data.join: has no effect beside data.dataset, which knows how its tables belong together"
+    else:
+        absent = [key for key in ("id", "conditions") if key not in data["columns"]]
+        if absent:
+            yield f"data.columns: expected {' and '.join(absent)}, as there is no data.dataset that knows the table"
+        if (len(paths) > 1) != bool(data["join"]):
+            yield "data.join: several tables are joined by a column, and one table is not"
+    if sums and len(sums) != len(paths):
+        yield f"data.metadata_sha256: expected a sum for each of the {len(paths)} tables; found {len(sums)}"
 
 
 def _typed(value: Any) -> Any:  # noqa: ANN401 (any YAML value)

@@ -88,6 +88,12 @@ def write_json(value: object, path: str | Path) -> None:
     write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", path)
 
 
+def read_header(path: str | Path) -> list[str]:
+    """The columns of a CSV table in the form of `workflow.tables`."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return next(csv.reader(file), [])
+
+
 def read_rows(path: str | Path, delimiter: str = ",") -> Iterator[dict[str, str]]:
     """The rows of a CSV table that one of these functions wrote, as text, without holding more than one."""
     csv.field_size_limit(2**31 - 1)  # the module's own would refuse a long remark

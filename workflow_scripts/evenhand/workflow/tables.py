@@ -7,7 +7,7 @@ that needs rows of text alone, without pandas, takes `evenhand.workflow.files.re
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -20,8 +20,7 @@ from evenhand.workflow.files import atomic_path, write_text
 TEXT = frozenset(
     {
         # images
-        *("md5hash", "label", "nine_partition_label", "three_partition_label", "atlas", "qc", "url", "url_alphanum"),
-        "file",
+        *("md5hash", "patient", "label", "nine_partition_label", "three_partition_label", "atlas", "url", "file"),
         *("cluster", "detail", "role", "source", "status", "tone_class"),
         *("conflict", "duplicate_of", "variant"),  # of generated photographs
         # results
@@ -54,6 +53,21 @@ NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float")  # as pandas
 LEVEL = "level"
 
 
+# The columns of numbers in tables of images; all others of these hold text, those of the user as well.
+IMAGE_NUMBERS = frozenset({"row", "fitzpatrick_scale", "fitzpatrick_centaur", "width", "height", "verified"})
+
+
+def read_image_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """As `read_table`, of a table with the user's own columns, which hold text: metadata, availability, images."""
+    return _read(path, columns, lambda name: name not in IMAGE_NUMBERS)
+
+
+def write_image_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table for `read_image_table`."""
+    _check_kinds(table, lambda name: name not in IMAGE_NUMBERS)
+    write_text(as_csv(table), path)
+
+
 def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """A CSV table of an earlier stage.
 
@@ -64,14 +78,18 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
     Raises:
         UserError: a column is absent, or a cell of a column of numbers holds something else.
     """
+    return _read(path, columns, _holds_text)
+
+
+def _read(path: str | Path, columns: Sequence[str] | None, holds_text: Callable[[str], bool]) -> pd.DataFrame:
     with open(path, encoding="utf-8", newline="") as file:
         found = next(csv.reader(file), [])
     wanted = _present(path, found, columns)
-    numbers = [name for name in wanted if not _holds_text(name)]
+    numbers = [name for name in wanted if not holds_text(name)]
     table = pd.read_csv(
         path,
         usecols=wanted,
-        dtype={name: str for name in wanted if _holds_text(name)},
+        dtype={name: str for name in wanted if holds_text(name)},
         keep_default_na=False,
         # As a number "nan" has one meaning only; it is how Python writes it.
         na_values={name: ["", "nan"] for name in numbers},
@@ -90,7 +108,7 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     Raises:
         ValueError: a column in `TEXT` holds something other than text, or another column text.
     """
-    _check_kinds(table)
+    _check_kinds(table, _holds_text)
     write_text(as_csv(table), path)
 
 
@@ -118,7 +136,7 @@ def write_parquet(table: pd.DataFrame, path: str | Path) -> None:
     Raises:
         ValueError: as for `write_csv`, or a text is missing.
     """
-    _check_kinds(table)
+    _check_kinds(table, _holds_text)
     missing = [name for name in table if _holds_text(str(name)) and table[name].isna().any()]
     if missing:
         raise ValueError(f"expected text in every row of {', '.join(map(str, missing))}; some are missing")
@@ -151,11 +169,11 @@ def _numbers(cells: "pd.Series[str]", path: str | Path) -> "pd.Series[float]":
     return numbers.astype(float)
 
 
-def _check_kinds(table: pd.DataFrame) -> None:
+def _check_kinds(table: pd.DataFrame, holds_text: Callable[[str], bool]) -> None:
     wrong = []
     for name, cells in table.items():
         kind = pd.api.types.infer_dtype(cells, skipna=True)
-        right = kind == "string" if _holds_text(str(name)) else kind in NUMBERS
+        right = kind == "string" if holds_text(str(name)) else kind in NUMBERS
         if not right and name != LEVEL and not cells.isna().all():
             wrong.append(f"{name} ({kind})")
     if wrong:

@@ -1,0 +1,37 @@
+"""Fitzpatrick17k (Groh et al. 2021): one CSV of 16,577 photographs from two online atlases, each with its MD5 and URL.
+
+Quirks: -1 is a missing skin type; the atlas is in the host of the URL; 41 rows have no URL.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from evenhand.data.metadata import TableFormat
+
+FORMAT = TableFormat(
+    id="md5hash",
+    conditions=("label", "nine_partition_label", "three_partition_label"),
+    url="url",
+    source="atlas",
+    skin_type="fitzpatrick_scale",
+    second_skin_type="fitzpatrick_centaur",
+)
+TABLES = {"table": [name for name in FORMAT.needed if name != "atlas"]}
+ATLASES = {"dermaamin.com": "dermaamin", "atlasdermatologico.com.br": "atlasdermatologico"}
+
+
+def prepare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The published table with the atlas of each row."""
+    cells = tables["table"]
+    return cells.assign(atlas=cells["url"].map(atlas_of))
+
+
+def atlas_of(url: str) -> str:
+    """The picture atlas a URL points to: `dermaamin`, `atlasdermatologico` or `unknown`."""
+    try:
+        host = (urlsplit(url).hostname or "").removeprefix("www.")
+    except ValueError:  # such as an unclosed bracket in the host
+        host = ""
+    return ATLASES.get(host, "unknown")
