@@ -17,8 +17,6 @@ with open(ROOT / "schemas" / "tables.yaml", encoding="utf-8") as dictionary:
 GROUPS = config["splits"]["groups"]
 MIXES = {entry["name"]: entry["mix"] for entry in config["splits"]["train_sets"]}
 TRAIN_SETS = list(MIXES)
-# The clusters of near-duplicates, where they decide on the draws.
-ISOLATED = "<results>/data/duplicates.csv" if config["splits"]["leakage"] == "isolate" else []
 MEMORY_OF_CONTENTS = Path("results") / ".contents.json"
 RUNS = [str(run) for run in range(config["splits"]["runs"])]
 
@@ -115,16 +113,6 @@ def design_config(train_set=None):
     }
     mix = {"mix": MIXES[train_set]} if train_set else {}
     return json.dumps({"seed": config["seed"], "splits": splits} | mix, sort_keys=True)
-
-
-def duplicates_option(wildcards, input):
-    """The option of a script that draws or checks, as `clusters_option`."""
-    return f"--duplicates {input.duplicates}" if input.duplicates else ""
-
-
-def clusters_option(wildcards, input):
-    """The option of a script that names the clusters of near-duplicates, where the job takes them."""
-    return f"--clusters {input.clusters}" if input.get("clusters") else ""
 
 
 def say_bounds(workflow):

@@ -35,7 +35,8 @@ rule evaluate_vae:
         test_sum="<results>/splits/run{run}/test.sha256",
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
-        clusters=ISOLATED,
+        clusters=ancient("<results>/data/isolated.csv"),
+        clusters_sum="<results>/data/isolated.sha256",
     output:
         evaluation="<results>/runs/{train_set}/run{run}/evaluation.parquet",
         embeddings="<results>/runs/{train_set}/run{run}/embeddings.npz",
@@ -55,10 +56,9 @@ rule evaluate_vae:
         runtime=growing(30),
     params:
         config=lambda wildcards: evaluate_config(wildcards.train_set),
-        clusters=clusters_option,
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
-        " --test {input.test:q} --training {input.manifest:q} {params.clusters} --features {input.features:q}"
+        " --test {input.test:q} --training {input.manifest:q} --clusters {input.clusters:q} --features {input.features:q}"
         " --train-set {wildcards.train_set:q} --run {wildcards.run} --config {params.config:q} --threads {threads}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
         " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q}"
@@ -82,7 +82,8 @@ rule reconstruct_examples:
             train_set=TRAIN_SETS,
             kind=["csv", "sha256"],
         ),
-        clusters=ISOLATED,
+        clusters=ancient("<results>/data/isolated.csv"),
+        clusters_sum="<results>/data/isolated.sha256",
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
@@ -103,11 +104,10 @@ rule reconstruct_examples:
     params:
         models=lambda wildcards, input: Path(input.trainings[0]).parents[2],
         splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
-        clusters=clusters_option,
         config=json.dumps({key: config["evaluate"][key] for key in ("examples", "device")}),
     shell:
         "python -u {input.script:q} --train-sets {input.train_sets:q} --models {params.models:q}"
-        " --splits {params.splits:q} {params.clusters} --images {input.images:q} --index {input.index:q}"
+        " --splits {params.splits:q} --clusters {input.clusters:q} --images {input.images:q} --index {input.index:q}"
         " --config {params.config:q}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 
@@ -134,7 +134,8 @@ rule measure_ensemble:
             kind=["csv", "sha256"],
             allow_missing=True,
         ),
-        clusters=ISOLATED,
+        clusters=ancient("<results>/data/isolated.csv"),
+        clusters_sum="<results>/data/isolated.sha256",
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
@@ -155,14 +156,13 @@ rule measure_ensemble:
     params:
         models=lambda wildcards, input: Path(input.trainings[0]).parents[1],
         splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
-        clusters=clusters_option,
         config=json.dumps(
             {"runs": len(RUNS)}
             | {key: config["evaluate"][key] for key in ("batch_size", "device")}
         ),
     shell:
         "python -u {input.script:q} --models {params.models:q} --splits {params.splits:q}"
-        " {params.clusters} --train-set {wildcards.train_set:q} --images {input.images:q} --index {input.index:q}"
+        " --clusters {input.clusters:q} --train-set {wildcards.train_set:q} --images {input.images:q} --index {input.index:q}"
         " --config {params.config:q} --threads {threads}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 

@@ -127,7 +127,8 @@ rule embed_unseen:
         index=ancient("<results>/data/images.csv"),
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
-        clusters=ISOLATED,
+        clusters=ancient("<results>/data/isolated.csv"),
+        clusters_sum="<results>/data/isolated.sha256",
     output:
         embeddings="<results>/probes/{unseen}.{train_set}.run{run}/embeddings.npz",
         metadata="<results>/probes/{unseen}.{train_set}.run{run}/metadata.csv",
@@ -152,10 +153,9 @@ rule embed_unseen:
                 **{key: config["evaluate"][key] for key in ("batch_size", "device")},
             }
         ),
-        clusters=clusters_option,
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
-        " --training {input.manifest:q} {params.clusters} --train-set {wildcards.train_set:q} --run {wildcards.run}"
+        " --training {input.manifest:q} --clusters {input.clusters:q} --train-set {wildcards.train_set:q} --run {wildcards.run}"
         " --config {params.config:q} --threads {threads} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
         " --embeddings {output.embeddings:q} --metadata {output.metadata:q} --sums {output.sums:q} > {log:q} 2>&1"
 
@@ -206,7 +206,8 @@ def probe_inputs(wildcards):
         "embeddings": ancient(f"{folder}/embeddings.npz"),
         "metadata": ancient(f"{folder}/{metadata}"),
         "sums": f"{folder}/{sums}",
-        "clusters": "<results>/data/duplicates.csv",
+        "clusters": ancient("<results>/data/together.csv"),
+        "clusters_sum": "<results>/data/together.sha256",
     }
 
 
@@ -244,7 +245,9 @@ rule probe_embeddings:
             EMBEDDINGS[wildcards.member].settings(config["seed"], config["probe"]), sort_keys=True
         ),
         given=given_embeddings,
-        clusters=clusters_option,
+        clusters=lambda wildcards, input: (
+            f"--clusters {input.clusters}" if input.get("clusters") else ""
+        ),
     shell:
         "python -u {input.script:q} --name {wildcards.member} --embeddings {input.embeddings:q}"
         " --metadata {input.metadata:q} {params.clusters} --config {params.config:q} --threads {threads}"

@@ -1,5 +1,68 @@
-# The draws: for each run a manifest of its two test sets and one for each training set, from the images that are there;
-# and the sizes that this gives. Manifests are inputs compared by content: another draw trains and evaluates anew.
+# Splits. Needs the images that are there; makes a manifest of the test sets and of each training set, for every run.
+
+# Whether the images of a patient stay on one side, by splits.leakage.
+PATIENTS = {
+    "auto": "auto",
+    "none": "apart",
+    "duplicates": "apart",
+    "patients": "together",
+    "both": "together",
+}
+
+
+# What may not be on both sides of training and test. One job says so for the draws, another (below) for the folds of the
+# probes and for the bootstrap, in which patients and near-duplicates are always kept together.
+rule isolate_images:
+    input:
+        script=script("isolate_images.py"),
+        lib=imports("isolate_images.py"),
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.csv"),
+        duplicates=(
+            "<results>/data/duplicates.csv"
+            if config["splits"]["leakage"] in ("duplicates", "both")
+            else []
+        ),
+    output:
+        clusters="<results>/data/isolated.csv",
+        sums="<results>/data/isolated.sha256",
+    log:
+        "<logs>/isolate_images.log",
+    benchmark:
+        "<benchmarks>/isolate_images.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        duplicates=lambda wildcards, input: "--duplicates" if input.duplicates else "",
+        patients=PATIENTS[config["splits"]["leakage"]],
+    shell:
+        "python -u {input.script:q} --images {input.images:q} {params.duplicates} {input.duplicates:q}"
+        " --patients {params.patients} --output {output.clusters:q} --sums {output.sums:q} > {log:q} 2>&1"
+
+
+use rule isolate_images as keep_together with:
+    input:
+        script=script("isolate_images.py"),
+        lib=imports("isolate_images.py"),
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.csv"),
+        duplicates="<results>/data/duplicates.csv",
+    output:
+        clusters="<results>/data/together.csv",
+        sums="<results>/data/together.sha256",
+    log:
+        "<logs>/keep_together.log",
+    benchmark:
+        "<benchmarks>/keep_together.tsv"
+    localrule: True
+    params:
+        duplicates="--duplicates",
+        patients="auto",
 
 
 rule draw_test:
@@ -9,7 +72,8 @@ rule draw_test:
         # Small and compared by content: packing the same images again draws nothing anew.
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
-        duplicates=ISOLATED,
+        clusters=ancient("<results>/data/isolated.csv"),
+        clusters_sum="<results>/data/isolated.sha256",
     output:
         manifest="<results>/splits/run{run}/test.csv",
         sum="<results>/splits/run{run}/test.sha256",
@@ -26,9 +90,8 @@ rule draw_test:
         runtime=5,
     params:
         config=design_config(),
-        duplicates=duplicates_option,
     shell:
-        "python -u {input.script:q} --images {input.images:q} {params.duplicates} --config {params.config:q}"
+        "python -u {input.script:q} --images {input.images:q} --clusters {input.clusters:q} --config {params.config:q}"
         " --run {wildcards.run} --output {output.manifest:q} > {log:q} 2>&1"
 
 
@@ -39,7 +102,8 @@ rule draw_train:
         lib=imports("make_splits.py"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
-        duplicates=ISOLATED,
+        clusters=ancient("<results>/data/isolated.csv"),
+        clusters_sum="<results>/data/isolated.sha256",
         test="<results>/splits/run{run}/test.csv",
         test_sum="<results>/splits/run{run}/test.sha256",
     output:
@@ -58,9 +122,8 @@ rule draw_train:
         runtime=5,
     params:
         config=lambda wildcards: design_config(wildcards.train_set),
-        duplicates=duplicates_option,
     shell:
-        "python -u {input.script:q} --images {input.images:q} {params.duplicates} --config {params.config:q}"
+        "python -u {input.script:q} --images {input.images:q} --clusters {input.clusters:q} --config {params.config:q}"
         " --run {wildcards.run} --train-set {wildcards.train_set:q}"
         " --test {input.test:q} --output {output.manifest:q} > {log:q} 2>&1"
 
@@ -70,7 +133,8 @@ rule check_run:
     input:
         images=ancient("<results>/data/images.csv"),
         test="<results>/splits/run{run}/test.csv",
-        duplicates=ISOLATED,
+        clusters=ancient("<results>/data/isolated.csv"),
+        clusters_sum="<results>/data/isolated.sha256",
     output:
         "<results>/checks/run{run}.txt",
     log:
@@ -87,9 +151,8 @@ rule check_run:
     params:
         script=lambda wildcards, input: script("check_run.py"),
         config=lambda wildcards, input: json.dumps(config),
-        duplicates=duplicates_option,
     shell:
-        "python -u {params.script:q} --images {input.images:q} --test {input.test:q} {params.duplicates}"
+        "python -u {params.script:q} --images {input.images:q} --test {input.test:q} --clusters {input.clusters:q}"
         " --config {params.config:q} --output {output:q} > {log:q} 2>&1"
 
 

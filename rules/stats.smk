@@ -41,12 +41,12 @@ SUMMARIES = {
     ),
     "estimate_gaps": Summary(
         ["gaps"],
-        ["runs", "design", "<results>/data/duplicates.csv"],
+        ["runs", "design", "<results>/data/together.csv"],
         {"seed": config["seed"], "stats": STATS},
     ),
     "adjust_gaps": Summary(
         ["adjusted", "models"],
-        ["<results>/data/duplicates.csv"],
+        ["<results>/data/together.csv"],
         {"seed": config["seed"], "stats": STATS},
         minutes=60,
     ),
@@ -85,7 +85,7 @@ SUMMARIES = {
 def read_by(summary):
     """The files that a summary reads; large ones are compared by their sum."""
     paths = [name if "/" in name else f"<results>/tables/{name}.csv" for name in summary.reads]
-    return [ancient(path) if path == "<results>/data/metadata.csv" else path for path in paths]
+    return [ancient(path) if "/data/" in path else path for path in paths]
 
 
 for name, summary in SUMMARIES.items():
@@ -97,7 +97,7 @@ for name, summary in SUMMARIES.items():
             script=script(f"{name}.py"),
             lib=imports(f"{name}.py"),
             read=read_by(summary),
-            sums="<results>/data/metadata.sha256" if name == "summarise_metadata" else [],
+            sums=[path.replace(".csv", ".sha256") for path in summary.reads if "/data/" in path],
             evaluations=[] if summary.others is None else EVALUATIONS,
             train_sets=[] if summary.others is None else TRAIN_SETS_FILE,
             others=summary.others or [],

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", required=True, help="data/images.csv: the images that are there")
     parser.add_argument("--test", required=True, help="splits/run<r>/test.csv")
-    parser.add_argument("--duplicates", help="data/duplicates.csv, with splits.leakage: isolate")
+    parser.add_argument("--clusters", required=True, help="data/isolated.csv: images that stay on one side")
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: the whole configuration")
     parser.add_argument("--output", required=True, help="text file to write when nothing is wrong")
     args = parser.parse_args(argv)
@@ -32,12 +32,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     design = design_from(config["seed"], splits)
     images, tested = read_image_table(args.images), read_table(args.test)["md5hash"]
     images["group"] = assign_group(images, design.groups)
-    cluster_of = read_cluster_of(args.duplicates)
-    # An image that is not listed is a cluster by itself.
-    images["cluster"] = [f"cluster {cluster_of[name]}" if name in cluster_of else name for name in images["md5hash"]]
+    cluster_of = read_cluster_of(args.clusters)
+    images["cluster"] = images["md5hash"].map(cluster_of)
     mistakes: list[str] = []
-    clusters = read_rows(args.duplicates) if args.duplicates else None
-    counts = available(candidates_from(read_rows(args.images), design.groups, clusters))
+    counts = available(candidates_from(read_rows(args.images), design.groups, read_rows(args.clusters)))
     size = feasible_train_size(design, counts)
     recipe = Recipe.from_config(config["train"], config["loss"])
     try:

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
     parser.add_argument("--training", required=True, type=Path, help="splits/run<r>/train_<set>.csv")
-    parser.add_argument("--clusters", help="data/duplicates.csv: near-duplicates of training images count as seen")
+    parser.add_argument("--clusters", help="data/isolated.csv: the clusters of training images count as seen")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--run", required=True, type=int)
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: groups, latents, batch_size, device")

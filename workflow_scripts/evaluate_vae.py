@@ -93,7 +93,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--index", required=True, help="data/images.csv")
     parser.add_argument("--test", required=True, help="splits/run<r>/test.csv")
     parser.add_argument("--training", required=True, type=Path, help="splits/run<r>/train_<set>.csv")
-    parser.add_argument("--clusters", help="data/duplicates.csv: no near-duplicate of a test image may be trained on")
+    parser.add_argument("--clusters", help="data/isolated.csv: none of the cluster of a test image may be trained on")
     parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--run", required=True, type=int)

@@ -14,7 +14,7 @@ from evenhand.workflow.files import read_rows
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", required=True, help="data/images.csv: the images that are there")
-    parser.add_argument("--duplicates", help="data/duplicates.csv, with splits.leakage: isolate")
+    parser.add_argument("--clusters", required=True, help="data/isolated.csv: images that stay on one side")
     parser.add_argument(
         "--config", required=True, type=json.loads, help="JSON: seed, splits, mix (of the training set)"
     )
@@ -25,13 +25,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     design = design_from(args.config["seed"], args.config["splits"])
-    clusters = read_rows(args.duplicates) if args.duplicates else None
-    candidates = candidates_from(read_rows(args.images), design.groups, clusters)
+    candidates = candidates_from(read_rows(args.images), design.groups, read_rows(args.clusters))
     counts = available(candidates)
     size = feasible_train_size(design, counts)
-    if args.duplicates:
-        found = sum(available(candidates_from(read_rows(args.images), design.groups)).values())
-        print(f"{found - sum(counts.values())} images dropped: their near-duplicates are in another group")
+    dropped = sum(available(candidates_from(read_rows(args.images), design.groups)).values()) - sum(counts.values())
+    if dropped:
+        print(f"{dropped} images left out: others of their patient, or their near-duplicates, are in another group")
     print(f"run {args.run}: images available: {', '.join(f'{group} {n}' for group, n in counts.items())}")
     print(f"training sets of {size} images (requested: {design.train_size}), test sets of {design.test_size}")
     if args.train_set is None:

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", required=True, type=Path, help="folder of run<r>/model.safetensors")
     parser.add_argument("--splits", required=True, type=Path, help="folder of run<r>/test.csv and train_<set>.csv")
-    parser.add_argument("--clusters", help="data/duplicates.csv: near-duplicates of training images count as seen")
+    parser.add_argument("--clusters", help="data/isolated.csv: the clusters of training images count as seen")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")

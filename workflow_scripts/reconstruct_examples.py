@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--train-sets", required=True, type=read_train_sets, help="settings/train_sets.json")
     parser.add_argument("--models", required=True, type=Path, help="folder of <set>/run0/model.safetensors")
     parser.add_argument("--splits", required=True, type=Path, help="folder of run0/train_<set>.csv")
-    parser.add_argument("--clusters", help="data/duplicates.csv: no near-duplicate of an example may be trained on")
+    parser.add_argument("--clusters", help="data/isolated.csv: none of the cluster of an example may be trained on")
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: examples (of each group), device")

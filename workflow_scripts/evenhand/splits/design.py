@@ -64,8 +64,9 @@ def candidates_from(
     Args:
         images: rows of data/metadata.csv or data/images.csv, in any order.
         groups: of the study.
-        clusters: rows of data/duplicates.csv. Images in a cluster that holds several groups are left out: to which of
-            them the photograph belongs is not known (study, section 8). None: every image is its own cluster.
+        clusters: rows of data/isolated.csv, each image with its cluster. Images in a cluster that holds several groups
+            are left out: to which of them a near-duplicate belongs is not known (study, section 8), and a patient in
+            two groups would be on both sides. None: every image is its own cluster.
     """
     found_in = {row["md5hash"]: group_of(row, groups) for row in images}
     cluster_of = {row["md5hash"]: f"cluster {row['cluster']}" for row in clusters or ()}
@@ -198,9 +199,9 @@ def _whole_clusters(clusters: NDArray[np.int64], size: int, seed: int, *purpose:
             missing -= int(sizes[cluster])
     if missing:
         raise UserError(
-            f"cannot fill a test set of {size} images with whole clusters of near-duplicates ({purpose[1]}, run "
+            f"cannot fill a test set of {size} images with whole clusters ({purpose[1]}, run "
             f"{purpose[2]}): {missing} are missing after all clusters that fit. The largest of {len(sizes)} has "
-            f"{sizes.max()} images, and {int((sizes == 1).sum())} images are in none (data/duplicates.csv)."
+            f"{sizes.max()} images, and {int((sizes == 1).sum())} images are by themselves (data/isolated.csv: images of a patient, near-duplicates)."
         )
     return drawn[clusters]
 

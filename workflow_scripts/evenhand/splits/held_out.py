@@ -21,14 +21,14 @@ def sum_of_draw(md5hashes: Iterable[str]) -> str:
 
 
 def read_cluster_of(path: str | Path | None) -> dict[str, str]:
-    """The cluster of each image that data/duplicates.csv lists; of none without a file."""
+    """The cluster of each image that data/isolated.csv lists; of none without a file."""
     return {row["md5hash"]: row["cluster"] for row in read_rows(path)} if path else {}
 
 
 def seen_in_training(
     md5hashes: Iterable[str], trained_on: Collection[str], cluster_of: Mapping[str, str]
 ) -> list[bool]:
-    """Whether each image, or one of its cluster of near-duplicates, is in `trained_on`."""
+    """Whether each image, or one of its cluster, is in `trained_on`."""
     trained = set(trained_on)
     clusters = {cluster_of[name] for name in trained if name in cluster_of}
     return [name in trained or cluster_of.get(name) in clusters for name in md5hashes]
@@ -48,7 +48,7 @@ def training_images(
         model: model.safetensors, with run.json beside it.
         manifest: splits/run<r>/train_<train_set>.csv.
         test: hashes of the images that it is to be scored on.
-        cluster_of: clusters of near-duplicates; where they count as one image (splits.leakage: isolate).
+        cluster_of: clusters that stay on one side (splits.leakage).
 
     Raises:
         UserError: the record is of another model, training set or draw, or a test image was trained on.
@@ -77,7 +77,7 @@ def training_images(
         same = len(set(overlap) & set(drawn))
         raise UserError(
             f"{model}: expected test images that it was not trained on; of {len(test)}, {same} are among its training "
-            f"images in {manifest} and {len(overlap) - same} are near-duplicates of such, for example {overlap[0]}. "
+            f"images in {manifest} and {len(overlap) - same} are of the same patient or near-duplicates, such as {overlap[0]}. "
             f"{KEEP}"
         )
     return drawn
