@@ -198,11 +198,15 @@ def probe_inputs(wildcards):
         }
     if entry["kind"] == "openclip" or of_unseen_images(entry):
         folder = f"<results>/probes/{member.name}"
-        metadata, sums = "metadata.csv", "embeddings.sha256"
+        metadata, sums, index = "metadata.csv", "embeddings.sha256", {}
     else:
         folder = f"<results>/runs/{member.train_set}/run{member.run}"
         metadata, sums = "evaluation.parquet", "evaluation.sha256"
-    return {
+        index = {
+            "index": ancient("<results>/data/images.csv"),
+            "record": "<results>/data/images.json",
+        }
+    return index | {
         "embeddings": ancient(f"{folder}/embeddings.npz"),
         "metadata": ancient(f"{folder}/{metadata}"),
         "sums": f"{folder}/{sums}",
@@ -245,12 +249,12 @@ rule probe_embeddings:
             EMBEDDINGS[wildcards.member].settings(config["seed"], config["probe"]), sort_keys=True
         ),
         given=given_embeddings,
-        clusters=lambda wildcards, input: (
-            f"--clusters {input.clusters}" if input.get("clusters") else ""
+        images=lambda wildcards, input: " ".join(
+            f"--{name} {input.get(name)}" for name in ("clusters", "index") if input.get(name)
         ),
     shell:
         "python -u {input.script:q} --name {wildcards.member} --embeddings {input.embeddings:q}"
-        " --metadata {input.metadata:q} {params.clusters} --config {params.config:q} --threads {threads}"
+        " --metadata {input.metadata:q} {params.images} --config {params.config:q} --threads {threads}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --folds {output.folds:q} --counts {output.counts:q}"
         " --left-out {output.left_out:q} > {log:q} 2>&1"
 

@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", required=True, help="name of the source, for messages")
     parser.add_argument("--embeddings", required=True, type=Path, help=".npy, .npz or .parquet")
     parser.add_argument("--metadata", required=True, type=Path, help="CSV, Parquet or .xlsx, one row per image")
-    parser.add_argument("--clusters", type=Path, help="CSV of id and cluster: near-duplicates stay in one fold")
+    parser.add_argument("--clusters", type=Path, help="data/together.csv: images of a cluster stay in one fold")
+    parser.add_argument("--index", type=Path, help="data/images.csv: further columns of the images")
     parser.add_argument(
         "--config", required=True, type=json.loads, help='JSON: {"seed": ..., "probe": {...}, "source": {...}}'
     )
@@ -40,7 +41,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     probe, entry = args.config["probe"], args.config["source"]
     source = read_source(
-        args.name, args.embeddings, args.metadata, source_spec(entry), needed_columns(entry), clusters=args.clusters
+        args.name,
+        args.embeddings,
+        args.metadata,
+        source_spec(entry),
+        needed_columns(entry),
+        clusters=args.clusters,
+        index=args.index,
     )
     planned = protocol_settings(probe, args.config["seed"], len(source.matrix), "fp32")
     found = applicable_targets(source.table, source.groups, entry, planned, args.name)

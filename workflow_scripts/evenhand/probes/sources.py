@@ -13,6 +13,7 @@ from evenhand.data.cells import NO_NAME
 from evenhand.data.foreign_tables import read_foreign
 from evenhand.probes.embeddings import Embeddings, read_embeddings
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.files import read_rows
 from evenhand.workflow.tables import read_table
 
 # How a spreadsheet shows a long number, having lost its last digits.
@@ -61,6 +62,7 @@ def read_source(
     spec: SourceSpec,
     columns: Sequence[str] = (),
     clusters: Path | None = None,
+    index: Path | None = None,
 ) -> Source:
     """Read and check an embedding and its metadata.
 
@@ -68,15 +70,20 @@ def read_source(
         embeddings: see `read_embeddings`.
         metadata: see `read_foreign`; one row per image.
         columns: of the metadata that the targets need.
-        clusters: CSV with the id column and a column `cluster`; images in one cluster are one group.
+        clusters: data/together.csv; images in one cluster are one group.
+        index: data/images.csv, whose columns are beside those of the metadata.
 
     Raises:
         UserError: a file or column is missing, shapes or ids do not fit, ids repeat, an image has no group, or a
             feature is not finite or constant.
     """
     needed = dict.fromkeys(column for column in (spec.id, spec.group, *columns) if column)
-    brought = read_foreign(metadata, list(needed))
-    table = brought.cells
+    if index is None:
+        brought = read_foreign(metadata, list(needed))
+        table = brought.cells
+    else:
+        brought = read_foreign(metadata, [spec.id] if spec.id else [])
+        table = _with_index(brought.cells, str(spec.id), index, list(needed), name)
     vectors = read_embeddings(embeddings, name, spec.id, spec.ids, spec.array)
     both = [column for column in vectors.columns if column in table]
     if both:
@@ -92,10 +99,24 @@ def read_source(
         found = read_table(clusters).set_index("md5hash")["cluster"]
         cluster = table[spec.id].map(found)
         labels = labels.where(cluster.isna(), "cluster " + cluster.astype(str))
-        kept_together = "near-duplicates; which images are of one patient is not known"
+        kept_together = "near-duplicates, and images of one patient where the table names patients"
     groups = pd.factorize(labels, sort=True)[0].astype(np.int64)
     read = (f"{metadata}: {brought.found}", f"{embeddings}: {vectors.found}")
     return Source(name, matrix, groups, table, unmatched, kept_together, read)
+
+
+def _with_index(table: pd.DataFrame, id_column: str, index: Path, needed: Sequence[str], name: str) -> pd.DataFrame:
+    """The rows with the other columns that the index has of their images."""
+    more = pd.DataFrame(read_rows(index)).set_index(id_column)
+    others = [column for column in more if column not in table]
+    joined = table.join(more[others], on=id_column)
+    absent = [column for column in needed if column not in joined]
+    if absent:
+        raise UserError(
+            f"{name}: expected the columns {', '.join(absent)} in the table of images; found "
+            f"{', '.join(map(str, more.columns))}"
+        )
+    return joined
 
 
 def _paired(

@@ -201,7 +201,8 @@ def _whole_clusters(clusters: NDArray[np.int64], size: int, seed: int, *purpose:
         raise UserError(
             f"cannot fill a test set of {size} images with whole clusters ({purpose[1]}, run "
             f"{purpose[2]}): {missing} are missing after all clusters that fit. The largest of {len(sizes)} has "
-            f"{sizes.max()} images, and {int((sizes == 1).sum())} images are by themselves (data/isolated.csv: images of a patient, near-duplicates)."
+            f"{sizes.max()} images, and {int((sizes == 1).sum())} images are by themselves "
+            "(data/isolated.csv)."
         )
     return drawn[clusters]
 
