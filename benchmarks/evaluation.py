@@ -54,7 +54,7 @@ def main() -> None:
     def test() -> None:
         evaluate(
             trainer.model.eval(), pixels, [str(i) for i in range(n)], perceptual, seed=0,
-            samples=config["evaluate"]["samples"], batch_size=n, device=device, workers=args.threads,
+            samples=config["evaluate"]["samples"], batch_size=n, device=device, workers=args.threads, skin=True,
         )  # fmt: skip
 
     def prior() -> None:

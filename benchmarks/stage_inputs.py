@@ -68,7 +68,7 @@ def evaluation_options(folder: Path, output: Path, config: dict[str, Any], threa
     files = {"model": "model.safetensors", "evaluation": "evaluation.parquet", "embeddings": "embeddings.npz"}
     named = [part for option, name in files.items() for part in (f"--{option}", str(output / name))]
     settings = {key: config[key] for key in ("seed", "loss")}
-    settings |= {"evaluate": config["evaluate"] | {"full_latents": True}, "compared_share": 0.5}
+    settings |= {"evaluate": config["evaluate"] | {"full_latents": True}, "compared_share": 0.5, "skin": True}
     return [
         *common_options(folder, threads, slots), *named, "--samples", f"{output}/samples.parquet",
         "--test", f"{folder}/test.csv", "--training", f"{folder}/train_A.csv",

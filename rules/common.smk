@@ -89,7 +89,12 @@ def table(name):
 
 def tables_of(page):
     """The tables on a page or in a part of it, in its order."""
-    return [name for name, entry in TABLES.items() if entry.get("$page") == page]
+    return [name for name, entry in TABLES.items() if entry.get("$page") == page and is_made(name)]
+
+
+def is_made(name):
+    """Whether the study has the table: those on skin are left out where the images show something else."""
+    return config["data"]["skin"] or "skin" not in TABLES[name].get("$needs", ())
 
 
 def growing(amount):

@@ -14,7 +14,8 @@ def evaluate_config(train_set):
     loss = {"perceptual_normalize": config["loss"]["perceptual_normalize"]}
     share = MIXES[train_set].get(GROUPS[1]["name"], 0.0)
     return json.dumps(
-        {"seed": config["seed"], "loss": loss, "evaluate": evaluate, "compared_share": share},
+        {"seed": config["seed"], "loss": loss, "evaluate": evaluate, "compared_share": share}
+        | {"skin": config["data"]["skin"]},
         sort_keys=True,
     )
 

@@ -84,11 +84,17 @@ SUMMARIES = {
 
 def read_by(summary):
     """The files that a summary reads; large ones are compared by their sum."""
-    paths = [name if "/" in name else f"<results>/tables/{name}.csv" for name in summary.reads]
+    paths = [
+        name if "/" in name else f"<results>/tables/{name}.csv"
+        for name in summary.reads
+        if "/" in name or is_made(name)
+    ]
     return [ancient(path) if "/data/" in path else path for path in paths]
 
 
 for name, summary in SUMMARIES.items():
+    if not any(map(is_made, summary.writes)):
+        continue
 
     rule:
         name:
@@ -102,7 +108,7 @@ for name, summary in SUMMARIES.items():
             train_sets=[] if summary.others is None else TRAIN_SETS_FILE,
             others=summary.others or [],
         output:
-            [table(made) for made in summary.writes],
+            [table(made) for made in summary.writes if is_made(made)],
         log:
             f"<logs>/{name}.log",
         benchmark:

@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             batch_size=config["batch_size"],
             device=device,
             workers=args.threads,
+            skin=args.config["skin"],
         )
         side = images.shape[1]
         latent_shape = architecture.latent_shape(side)
@@ -73,13 +74,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     if config["full_latents"]:
         embeddings["mu"] = means
     write_npz(embeddings, args.embeddings)
-    training = read_images(args.images, rows_of(trained_on, index["md5hash"]))
-    tones = [
-        measure_tone(pixels, args.threads).assign(source=source)
-        for source, pixels in (("training", training), ("posterior", reconstructions), ("prior", prior))
-    ]
-    samples = pd.concat(tones, ignore_index=True)
-    samples["ita"] = samples["ita"].where(~samples["few_skin"])
+    if args.config["skin"]:
+        training = read_images(args.images, rows_of(trained_on, index["md5hash"]))
+        tones = [
+            measure_tone(pixels, args.threads).assign(source=source)
+            for source, pixels in (("training", training), ("posterior", reconstructions), ("prior", prior))
+        ]
+        samples = pd.concat(tones, ignore_index=True)
+    else:  # nothing is measured on generated images yet that needs no skin
+        samples = pd.DataFrame(columns=["skin_share", "ita", "few_skin", "source"])
+    samples["ita"] = samples["ita"].where(~samples["few_skin"].astype(bool))
     of_model = {"train_set": args.train_set, "compared_share": args.config["compared_share"], "run": args.run}
     write_parquet(samples.assign(**of_model)[[*of_model, "source", "skin_share", "ita"]], args.samples)
     seal([args.evaluation, args.embeddings, args.samples], args.sums)
@@ -101,7 +105,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--config",
         required=True,
         type=json.loads,
-        help="JSON: seed, loss, evaluate, compared_share",
+        help="JSON: seed, loss, evaluate, compared_share, skin",
     )
     parser.add_argument("--threads", type=int, default=1)
     add_gpu_options(parser)

@@ -46,6 +46,7 @@ def evaluate(
     batch_size: int,
     device: torch.device,
     workers: int,
+    skin: bool,
 ) -> tuple[pd.DataFrame, NDArray[np.float32], Pixels]:
     """Measure the reconstructions of `images` (n, S, S, 3) from their mean latents, and from sampled ones.
 
@@ -56,6 +57,7 @@ def evaluate(
         samples: latents sampled per image, at least 2.
         batch_size: images of 128 pixels at a time; fewer of larger ones.
         workers: threads for the measures computed on the processor; no number depends on it.
+        skin: whether the images show skin, whose colour is measured.
 
     Returns:
         A table with one row per image, pixels in [-1, 1] unless said otherwise:
@@ -64,7 +66,7 @@ def evaluate(
         mse_over_var (MSE over the variance around the image's mean colour: 1 for a constant image of that
         colour); perceptual (distance of VGG19 features); latent_std (mean over latents of exp(logvar / 2));
         kl (nats, summed over latents); mse_sampled (mean MSE of decodings of sampled latents); decoding_var
-        (variance of these decodings, mean over pixels); and the columns of `evenhand.evaluation.colour`.
+        (variance of these decodings, mean over pixels); of skin also the columns of `evenhand.evaluation.colour`.
         The latent means, float32 (n, C, H, W). The reconstructions as uint8 (n, S, S, 3).
     """
     parts, means, reconstructions = [], [], []
@@ -87,7 +89,9 @@ def evaluate(
         means.append(mu.cpu().numpy())
         reconstructions.append(to_pixels(reconstruction))
     pixels = np.concatenate(reconstructions)
-    table = pd.concat(parts, ignore_index=True).join(colour_shift(images, pixels, workers))
+    table = pd.concat(parts, ignore_index=True)
+    if skin:
+        table = table.join(colour_shift(images, pixels, workers))
     return table, np.concatenate(means), pixels
 
 
