@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from paper import read_fitzpatrick17k
 
 from describe_data import main as describe_data
 from evenhand.data.availability import count_available, count_statuses, require_available
-from evenhand.data.metadata import read_metadata
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import write_csv
 
@@ -102,7 +102,7 @@ def test_the_card_counts_each_group_and_all_rows(tmp_path: Path) -> None:
 
 @pytest.mark.skipif("FITZ_METADATA" not in os.environ, reason="FITZ_METADATA (path of the real table) is not set")
 def test_the_card_of_the_real_metadata_has_the_known_shares(tmp_path: Path) -> None:
-    frame = read_metadata(os.environ["FITZ_METADATA"]).assign(status="missing", source="", verified=False)
+    frame = read_fitzpatrick17k(os.environ["FITZ_METADATA"]).assign(status="missing", source="", verified=False)
     nothing = pd.DataFrame({"md5hash": pd.Series(dtype="str"), "cluster": pd.Series(dtype="str"), "size": []})
     describe(tmp_path, frame, nothing, pd.DataFrame({"md5hash": [], "ita": [], "few_skin": []}, dtype="str"))
     card = pd.read_csv(tmp_path / "card.csv").set_index(["item", "unit"])[["light", "dark", "all"]]

@@ -1,14 +1,18 @@
 """The annotation table: what is accepted, what is filled in, what is refused and with which words."""
 
 import csv
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-from paper import GROUPS
+from paper import GROUPS, read_fitzpatrick17k
 
-from evenhand.data.metadata import COLUMNS, alike, assign_group, atlas_of, given_levels, read_metadata, table_format
+from evenhand.data.datasets.fitzpatrick17k import atlas_of
+from evenhand.data.metadata import COLUMNS, alike, assign_group, given_levels
+from evenhand.data.tables import read_images
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows
 from fetch_metadata import main as fetch_metadata
@@ -36,9 +40,19 @@ def written(frame: pd.DataFrame, tmp_path: Path) -> Path:
     return path
 
 
+def fetch(source: Path, output: Path, sha256: list[str] | None = None) -> None:
+    config = {"sha256": sha256 or [], "dataset": "fitzpatrick17k", "columns": {}, "skin_types": {}, "join": None}
+    fetch_metadata(["--tables", str(source), "--config", json.dumps(config), "--output", str(output)])
+
+
+def plain(path: Path, columns: dict[str, Any], skin_types: dict[Any, Any] | None = None) -> pd.DataFrame:
+    """A table of no known data set."""
+    return read_fitzpatrick17k(path, dataset=None, columns=columns, skin_types=skin_types or {})
+
+
 def test_a_good_table_is_kept_in_order_with_its_atlas(tmp_path: Path) -> None:
-    result = read_metadata(written(table(), tmp_path))
-    assert list(result.columns) == COLUMNS
+    result = read_fitzpatrick17k(written(table(), tmp_path))
+    assert list(result.columns) == [*COLUMNS, "qc"]
     assert result["md5hash"].tolist() == HASHES
     assert result["fitzpatrick_scale"].tolist() == [1, 2, 5, 6, -1, 3]
     assert result["fitzpatrick_centaur"].tolist() == [1, 3, 5, 6, -1, -1]
@@ -48,36 +62,36 @@ def test_a_good_table_is_kept_in_order_with_its_atlas(tmp_path: Path) -> None:
 def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
     # "nan" and "NA" are names like any other, not missing values.
     path = written(table(label=["NA", "nan", "None", "a, b", 'c "d"', "é"]), tmp_path)
-    fetch_metadata(["--source", str(path), "--sha256", "none", "--output", str(tmp_path / "out.csv")])
-    assert list(read_rows(tmp_path / "out.csv")) == read_metadata(path).astype(str).to_dict("records")
+    fetch(path, tmp_path / "out.csv")
+    assert list(read_rows(tmp_path / "out.csv")) == read_fitzpatrick17k(path).astype(str).to_dict("records")
 
 
 def test_a_line_break_in_a_cell_breaks_no_row(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     frame = table(qc=["two\r\nlines", *[""] * 5], url=["http://x/a\rb.jpg", *[""] * 5])
     frame.to_csv(path, index=False, quoting=csv.QUOTE_ALL)
-    fetch_metadata(["--source", str(path), "--sha256", "none", "--output", str(tmp_path / "out.csv")])
+    fetch(path, tmp_path / "out.csv")
     rows = list(read_rows(tmp_path / "out.csv"))
     assert [row["md5hash"] for row in rows] == HASHES
     assert (rows[0]["qc"], rows[0]["url"]) == ("two  lines", "http://x/a b.jpg")
 
 
 def test_optional_columns_are_filled(tmp_path: Path) -> None:
-    result = read_metadata(written(table().drop(columns=["fitzpatrick_centaur", "qc", "url"]), tmp_path))
+    result = read_fitzpatrick17k(written(table().drop(columns=["fitzpatrick_centaur", "url"]), tmp_path))
     assert set(result["fitzpatrick_centaur"]) == {-1}
-    assert set(result["qc"]) == set(result["url"]) == {""}
+    assert set(result["url"]) == {""}
     assert set(result["atlas"]) == {"unknown"}
 
 
 def test_whole_numbers_written_as_decimals_are_skin_types(tmp_path: Path) -> None:
     frame = table(fitzpatrick_scale=["1.0", "2.0", "-1.0", "", "6", "5"])
-    assert read_metadata(written(frame, tmp_path))["fitzpatrick_scale"].tolist() == [1, 2, -1, -1, 6, 5]
+    assert read_fitzpatrick17k(written(frame, tmp_path))["fitzpatrick_scale"].tolist() == [1, 2, -1, -1, 6, 5]
 
 
 def test_capital_hashes_are_lowered_and_said(tmp_path: Path) -> None:
     frame = table(md5hash=["A" * 32, *HASHES[1:]])
     with pytest.warns(UserWarning, match="1 values of md5hash have capitals"):
-        assert read_metadata(written(frame, tmp_path))["md5hash"][0] == "a" * 32
+        assert read_fitzpatrick17k(written(frame, tmp_path))["md5hash"][0] == "a" * 32
 
 
 @pytest.mark.parametrize(
@@ -105,66 +119,66 @@ def test_a_wrong_value_is_named_with_column_and_line(
     tmp_path: Path, column: str, values: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        read_metadata(written(table(**{column: values}), tmp_path))
+        read_fitzpatrick17k(written(table(**{column: values}), tmp_path))
 
 
 def test_capitals_do_not_hide_a_second_row_of_an_image(tmp_path: Path) -> None:
     frame = table(md5hash=["a" * 32, "A" * 32, *HASHES[2:]])
     with pytest.warns(UserWarning, match="capitals"), pytest.raises(UserError, match="every id once"):
-        read_metadata(written(frame, tmp_path))
+        read_fitzpatrick17k(written(frame, tmp_path))
 
 
 def test_names_that_differ_in_case_are_kept_apart_and_said(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="column label: 'Acne', 'acne' differ in case or blanks alone; kept apart"):
-        result = read_metadata(written(table(label=["acne", "Acne", *["NA"] * 4]), tmp_path))
+        result = read_fitzpatrick17k(written(table(label=["acne", "Acne", *["NA"] * 4]), tmp_path))
     assert result["label"].tolist() == ["acne", "Acne", *["NA"] * 4]
     assert alike(pd.Series(["a  b", "A b", "c", "e\u0301"])) == [["A b", "a  b"]]
 
 
 def test_missing_columns_and_empty_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"missing: md5hash, label; found \(first line, separated by comma\): 'fitz"):
-        read_metadata(written(table().drop(columns=["md5hash", "label"]), tmp_path))
+        read_fitzpatrick17k(written(table().drop(columns=["md5hash", "label"]), tmp_path))
     with pytest.raises(UserError, match="no rows"):
-        read_metadata(written(table().head(0), tmp_path))
+        read_fitzpatrick17k(written(table().head(0), tmp_path))
     (tmp_path / "empty.csv").write_bytes(b"")
     with pytest.raises(UserError, match="expected a table; the file is empty"):
-        read_metadata(tmp_path / "empty.csv")
+        read_fitzpatrick17k(tmp_path / "empty.csv")
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
     with pytest.raises(UserError, match="expected UTF-8 or Windows-1252; found 0x80"):
-        read_metadata(tmp_path / "binary.csv")
+        read_fitzpatrick17k(tmp_path / "binary.csv")
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_a_table_from_a_spreadsheet_is_the_same_table(
     tmp_path: Path, separator: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    expected = read_metadata(written(table(), tmp_path))
+    expected = read_fitzpatrick17k(written(table(), tmp_path))
     table().to_csv(tmp_path / "other.csv", sep=separator, index=False, encoding="utf-16")
     table().to_excel(tmp_path / "sheet.xlsx", index=False)
     for name in ("other.csv", "sheet.xlsx"):
-        pd.testing.assert_frame_equal(read_metadata(tmp_path / name), expected)
+        pd.testing.assert_frame_equal(read_fitzpatrick17k(tmp_path / name), expected)
     assert "UTF-16, 6 rows" in capsys.readouterr().out
 
 
 def test_the_line_of_a_wrong_value_is_the_one_in_the_file(tmp_path: Path) -> None:
     frame = table(qc=["two\nlines", *[""] * 5], fitzpatrick_scale=["1", "9", *["1"] * 4])
     with pytest.raises(UserError, match=r"'9' in 1 row .*line 4"):
-        read_metadata(written(frame, tmp_path))
+        read_fitzpatrick17k(written(frame, tmp_path))
     frame.to_parquet(tmp_path / "table.parquet")
     with pytest.raises(UserError, match=r"'9' in 1 row .*row 2"):
-        read_metadata(tmp_path / "table.parquet")
+        read_fitzpatrick17k(tmp_path / "table.parquet")
 
 
 def test_a_pin_that_does_not_fit_stops_and_says_both_sums(tmp_path: Path) -> None:
     path = written(table(), tmp_path)
     with pytest.raises(UserError, match=f"expected SHA-256 {'0' * 64}; found [0-9a-f]{{64}}"):
-        fetch_metadata(["--source", str(path), "--sha256", "0" * 64, "--output", str(tmp_path / "out.csv")])
+        fetch(path, tmp_path / "out.csv", ["0" * 64])
     assert not (tmp_path / "out.csv").exists()
 
 
 def test_a_path_to_nothing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
-        fetch_metadata(["--source", str(tmp_path / "x.csv"), "--sha256", "none", "--output", str(tmp_path / "o")])
+        fetch(tmp_path / "x.csv", tmp_path / "o")
 
 
 def test_groups_are_the_listed_types_and_nothing_else() -> None:
@@ -188,7 +202,7 @@ def test_the_atlas_is_that_of_the_host(url: str, atlas: str) -> None:
 
 @pytest.mark.skipif("FITZ_METADATA" not in os.environ, reason="FITZ_METADATA (path of fitzpatrick17k.csv) is not set")
 def test_the_published_table_has_its_published_counts() -> None:
-    result = read_metadata(os.environ["FITZ_METADATA"])
+    result = read_fitzpatrick17k(os.environ["FITZ_METADATA"])
     counts = result["fitzpatrick_scale"].value_counts().to_dict()
     assert counts == {-1: 565, 1: 2947, 2: 4808, 3: 3308, 4: 2781, 5: 1533, 6: 635}
     group = assign_group(result, GROUPS)
@@ -213,12 +227,14 @@ DDI_COLUMNS = {"id": "DDI_ID", "skin_type": "skin_tone", "conditions": ["disease
 
 
 def test_a_table_with_other_columns_and_codes_is_read_as_it_is(tmp_path: Path) -> None:
-    form = table_format(
+    result = plain(
+        written(DDI, tmp_path),
         DDI_COLUMNS | {"file": "DDI_file", "source": "clinic", "conditions": ["disease", "malignant"]},
         {12: 1, "34": 3, "56": 5, "missing": ["n/a"]},
     )
-    result = read_metadata(written(DDI, tmp_path), form)
-    assert list(result.columns) == [*COLUMNS, "file"]
+    # Every column of the table is kept under its own name as well.
+    assert list(result.columns) == [*COLUMNS, "file", *DDI.columns]
+    assert result["skin_tone"].tolist() == DDI["skin_tone"].tolist()
     assert result["md5hash"].tolist() == ["1", "2", "3", "4"]
     assert result["fitzpatrick_scale"].tolist() == [1, 3, 5, -1]
     assert set(result["fitzpatrick_centaur"]) == {-1}
@@ -231,18 +247,18 @@ def test_a_table_with_other_columns_and_codes_is_read_as_it_is(tmp_path: Path) -
 def test_a_code_that_is_not_mapped_is_refused_with_counts_and_lines(tmp_path: Path) -> None:
     path = written(DDI, tmp_path)
     with pytest.raises(UserError, match=r"skin_tone: expected 12, 56 or an empty cell; found '34.0' in 1 row .*line 3"):
-        read_metadata(path, table_format(DDI_COLUMNS, {"12": 1, "56": 5, "missing": []}))
+        plain(path, DDI_COLUMNS, {"12": 1, "56": 5, "missing": []})
     # With codes, 1 to 6 do not mean themselves: in another coding they may stand for something else.
     scin = written(table(fitzpatrick_scale=["FST1", "FST1", "FST5", "FST6", "2", ""]), tmp_path)
     with pytest.raises(UserError, match=r"found '2' in 1 row \(the first is line 6\)"):
-        read_metadata(scin, table_format({}, {f"FST{kind}": kind for kind in range(1, 7)}))
+        read_fitzpatrick17k(scin, skin_types={f"FST{kind}": kind for kind in range(1, 7)})
     with pytest.raises(UserError, match=r"found 'FST1' in 2 rows .*line 2\), 'FST5' in 1 row"):
-        read_metadata(scin)
+        read_fitzpatrick17k(scin)
 
 
 def test_types_as_numbers_with_a_word_for_missing_need_no_codes(tmp_path: Path) -> None:
     path = written(table(fitzpatrick_scale=["1", "NA", "5", "6", "-1", "3"]), tmp_path)
-    found = read_metadata(path, table_format({}, {"missing": ["NA"]}))
+    found = read_fitzpatrick17k(path, skin_types={"missing": ["NA"]})
     assert found["fitzpatrick_scale"].tolist() == [1, -1, 5, 6, -1, 3]
 
 
@@ -250,14 +266,44 @@ def test_a_column_that_was_named_and_is_not_there_is_refused(tmp_path: Path) -> 
     path = written(DDI, tmp_path)
     for key, name in [("url", "link"), ("file", "name"), ("second_skin_type", "other"), ("source", "site")]:
         with pytest.raises(UserError, match=rf"missing: {name}; found .*'DDI_ID'.*data\.columns"):
-            read_metadata(path, table_format(DDI_COLUMNS | {key: name}, {}))
+            plain(path, DDI_COLUMNS | {key: name})
 
 
 @pytest.mark.parametrize("wrong", [".hidden", "a/b", "a\\b", "x" * 101, " "])
 def test_an_id_that_cannot_be_a_file_name_is_refused(tmp_path: Path, wrong: str) -> None:
     path = written(DDI.assign(DDI_ID=["1", wrong, "3", "4"]), tmp_path)
     with pytest.raises(UserError, match=r"DDI_ID: expected an id that can be a file name.*line 3"):
-        read_metadata(path, table_format(DDI_COLUMNS, {}))
+        plain(path, DDI_COLUMNS)
     path = written(DDI.assign(DDI_ID=["A", "b", "a", "4"]), tmp_path)
     with pytest.raises(UserError, match="every id once, capitals or not; found 'a' in line 4"):
-        read_metadata(path, table_format(DDI_COLUMNS, {}))
+        plain(path, DDI_COLUMNS)
+
+
+def test_patients_are_names_and_who_is_not_named_is_by_oneself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = DDI.assign(who=["7", " 007 ", "n/a", ""], source="x", status="y")
+    result = plain(
+        written(given, tmp_path), DDI_COLUMNS | {"patient": "who"}, {12: 1, 34: 3, 56: 5, "missing": ["n/a"]}
+    )
+    assert result["patient"].tolist() == ["7", "007", "", ""]
+    said = capsys.readouterr().out
+    assert "2 rows name no patient in who: each is taken for one of its own" in said
+    assert "not kept, as the workflow's tables have columns of that name: source, status" in said
+
+
+def test_tables_are_joined_by_a_column_and_what_has_no_partner_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    DDI[["DDI_ID", "skin_tone", "disease"]].to_csv(tmp_path / "images.csv", index=False)
+    people = pd.DataFrame({"DDI_ID": ["4", "1", "9"], "sex": ["F", "M", "F"]})
+    people.to_excel(tmp_path / "people.xlsx", index=False)
+    data = {"dataset": None, "columns": {"id": "DDI_ID", "conditions": ["disease"]}, "skin_types": {}, "join": "DDI_ID"}
+    result = read_images([tmp_path / "images.csv", tmp_path / "people.xlsx"], data)
+    assert result["sex"].tolist() == ["M", "", "", "F"]
+    assert "2 of 4 rows of" in capsys.readouterr().out
+    pd.concat([people, people.head(1)]).to_excel(tmp_path / "people.xlsx", index=False)
+    with pytest.raises(UserError, match="every DDI_ID once, to be joined by it; found 1 again, such as '4' in row"):
+        read_images([tmp_path / "images.csv", tmp_path / "people.xlsx"], data)
+    with pytest.raises(UserError, match="expected the tables of fitzpatrick17k: table; found"):
+        read_images([tmp_path / "images.csv"] * 2, data | {"dataset": "fitzpatrick17k"})

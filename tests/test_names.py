@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from paper import mix
+from paper import mix, read_fitzpatrick17k
 
 from evenhand.data.availability import count_available
 from evenhand.data.duplicate_tables import describe_clusters
-from evenhand.data.metadata import LABELS, ROW_COLUMNS, assign_group, read_metadata
+from evenhand.data.metadata import COLUMNS, LABELS, assign_group
 from evenhand.probes.claims import probe_claims
 from evenhand.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
 from evenhand.probes.targets import TargetSpec, count_classes, read_target
@@ -33,7 +33,7 @@ from evenhand.stats.totals import error_totals
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows, row_writer
 from evenhand.workflow.seeds import generator
-from evenhand.workflow.tables import read_table, write_csv, write_parquet
+from evenhand.workflow.tables import read_image_table, read_table, write_csv, write_image_table, write_parquet
 
 NASTY = [
     *("NA", "None", "nan", "null", "n/a", "true", "False", "1.0", "007", "1e5", "inf", "-1", "no", "neither", "light"),
@@ -58,12 +58,12 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
         given[level] = [labels[number // 2 % many] for number in range(48)]
     given["url"] = ["http://dermaamin.com/a", "http://atlasdermatologico.com.br/a"] * 12 + ["", ""] * 12
     given.to_csv(folder / "given.csv", index=False, quoting=csv.QUOTE_ALL)
-    write_csv(read_metadata(folder / "given.csv"), folder / "metadata.csv")
-    with row_writer(folder / "images.csv", ["row", *ROW_COLUMNS, "status"]) as write:
+    write_image_table(read_fitzpatrick17k(folder / "given.csv"), folder / "metadata.csv")
+    with row_writer(folder / "images.csv", ["row", *COLUMNS, "status"]) as write:
         for number, row in enumerate(read_rows(folder / "metadata.csv")):
             write({"row": number, "status": "ok", **row})
 
-    metadata, images = read_table(folder / "metadata.csv"), read_table(folder / "images.csv")
+    metadata, images = read_image_table(folder / "metadata.csv"), read_image_table(folder / "images.csv")
     found = {"metadata": metadata, "images": images.drop(columns=["row", "status"])}
     entries = [
         {"name": name, "title": name, "where": {"fitzpatrick_scale": [kind]}}

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paper import read_fitzpatrick17k
 
-from evenhand.data.metadata import assign_group, read_metadata
+from evenhand.data.metadata import assign_group
 from evenhand.stats.prevalence import condition_mix, fst_counts, mix_claim, prevalence_table, total_variation
 from evenhand.workflow.errors import UserError
 
@@ -100,7 +101,7 @@ def test_permutation_of_two_samples_from_one_mix_is_no_evidence() -> None:
 @pytest.mark.skipif("FITZ_METADATA" not in os.environ, reason="FITZ_METADATA (the real annotation table) is not set")
 def test_real_table_is_exact() -> None:
     """Recomputed here with plain counting; the three-class shares can be checked on paper."""
-    metadata = read_metadata(os.environ["FITZ_METADATA"])
+    metadata = read_fitzpatrick17k(os.environ["FITZ_METADATA"])
     group = grouped(metadata)
     counts = fst_counts(metadata, "fitzpatrick_scale", group).set_index("fitzpatrick_scale")["n"].to_dict()
     assert counts == {-1: 565, 1: 2947, 2: 4808, 3: 3308, 4: 2781, 5: 1533, 6: 635}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from evenhand.data.decoding import decode_square
-from evenhand.data.metadata import ROW_COLUMNS
+from evenhand.data.metadata import COLUMNS
 from evenhand.data.tone import ita, measure_tone, skin_mask, skin_tone, summarise_tone, to_lab, tone_class
 from make_phantom import main as make_phantom
 from measure_tone import main as measure_tone_script
@@ -101,7 +101,7 @@ def test_summaries_leave_out_images_with_few_skin_but_count_them() -> None:
 def test_skin_types_are_those_of_the_annotators_the_study_goes_by(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", np.stack([flat((224, 172, 140))] * 3))
     index = pd.DataFrame({"md5hash": list("abc"), "fitzpatrick_scale": [1, 1, 2], "fitzpatrick_centaur": [3, 4, 4]})
-    index.reindex(columns=ROW_COLUMNS, fill_value="x").to_csv(tmp_path / "images.csv", index=False)
+    index.reindex(columns=COLUMNS, fill_value="x").to_csv(tmp_path / "images.csv", index=False)
     outputs = [
         text for name in ("tone", "by-type", "by-atlas") for text in (f"--{name}", str(tmp_path / f"{name}.csv"))
     ]

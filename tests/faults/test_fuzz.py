@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paper import read_fitzpatrick17k
 from test_inputs import GOOD_CSV, PAPER, SCHEMA, leaves
 
-from evenhand.data.metadata import SAFE_ID, read_metadata
+from evenhand.data.metadata import SAFE_ID
 from evenhand.workflow.checksums import check_seal, seal
 from evenhand.workflow.config import check_config
 from evenhand.workflow.errors import UserError
@@ -60,7 +61,7 @@ def test_metadata(tmp_path: Path, record_property: Callable[[str, object], None]
             path.write_bytes(content)
             with warnings.catch_warnings(action="ignore"):
                 try:
-                    table = read_metadata(path)
+                    table = read_fitzpatrick17k(path)
                 except UserError:
                     return
             assert table["md5hash"].str.fullmatch(SAFE_ID).all()

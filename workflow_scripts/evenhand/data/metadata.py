@@ -91,9 +91,7 @@ def image_table(raw: pd.DataFrame, form: TableFormat, path: str | Path) -> pd.Da
     taken = {*table, *ADDED}
     hidden = [name for name in raw if name in taken and name not in form.needed]
     if hidden:
-        print(
-            f"{path}: not kept, as the workflow's own tables have columns of that name: {', '.join(map(str, hidden))}"
-        )
+        print(f"{path}: not kept, as the workflow's tables have columns of that name: {', '.join(map(str, hidden))}")
     others = {name: _plain_line(raw[name]) for name in raw if name not in taken}
     return pd.concat([table, pd.DataFrame(others, index=raw.index)], axis=1).reset_index(drop=True)
 

@@ -77,8 +77,8 @@ def training_images(
         same = len(set(overlap) & set(drawn))
         raise UserError(
             f"{model}: expected test images that it was not trained on; of {len(test)}, {same} are among its training "
-            f"images in {manifest} and {len(overlap) - same} are of the patient or near-duplicates of one of them, such "
-            f"as {overlap[0]}. {KEEP}"
+            f"images in {manifest} and {len(overlap) - same} are of the patient or near-duplicates of one of those, "
+            f"such as {overlap[0]}. {KEEP}"
         )
     return drawn
 

@@ -18,13 +18,14 @@ FORMAT = TableFormat(
     skin_type="fitzpatrick_scale",
     second_skin_type="fitzpatrick_centaur",
 )
-TABLES = {"table": [name for name in FORMAT.needed if name != "atlas"]}
+TABLES = {"table": [FORMAT.id, FORMAT.skin_type, *FORMAT.conditions]}
 ATLASES = {"dermaamin.com": "dermaamin", "atlasdermatologico.com.br": "atlasdermatologico"}
 
 
 def prepare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The published table with the atlas of each row."""
+    """The published table with the atlas of each row; a part of it may lack URLs and the second skin types."""
     cells = tables["table"]
+    cells = cells.assign(**{name: "" for name in (FORMAT.url, FORMAT.second_skin_type) if name not in cells})
     return cells.assign(atlas=cells["url"].map(atlas_of))
 
 
