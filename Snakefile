@@ -23,16 +23,14 @@ report: "report/workflow.rst"
 include: "rules/workplace.smk"
 include: "rules/common.smk"
 include: "rules/data.smk"
-include: "rules/data_details.smk"
+include: "rules/images.smk"
 include: "rules/splits.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/stats.smk"
 include: "rules/probe.smk"
-include: "rules/settings.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
-include: "rules/report_provenance.smk"
 
 
 # A line that says how far the study is and how long it will take.

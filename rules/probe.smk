@@ -36,6 +36,13 @@ PROBE_RULES = {
     "alpha": config["stats"]["alpha"],
     "min_runs": config["stats"]["min_runs"],
 }
+SETTINGS["probes"] = json.dumps(
+    {
+        "embeddings": [member.described(config["study"]) for member in EMBEDDINGS.values()],
+        "rules": PROBE_RULES,
+    },
+    sort_keys=True,
+)
 PROBE_TABLES = ["folds", "counts", "left_out", "poster", "curves", "tests", "sets", "claims"]
 
 

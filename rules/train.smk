@@ -1,4 +1,5 @@
-# One VAE per training set and run, each a job of its own on one GPU.
+# Training. Needs a manifest, the packed images and the weights of VGG19; makes one model per training set and run, each a
+# job of its own on one GPU, with its history and record.
 
 # A file of weights that the user names.
 GIVEN_WEIGHTS = (

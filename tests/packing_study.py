@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from evenhand.data.metadata import COLUMNS
-from evenhand.workflow.tables import write_csv
+from evenhand.workflow.tables import write_image_table
 from pack_images import main as pack_images
 
 SIDE = 16
@@ -35,7 +35,7 @@ def metadata_of(hashes: list[str]) -> pd.DataFrame:
     table = pd.DataFrame({"md5hash": hashes})
     table["fitzpatrick_scale"] = [(1, 2, 5, 6)[i % 4] for i in range(len(table))]
     table["fitzpatrick_centaur"] = 1
-    for column in COLUMNS[3:]:
+    for column in [column for column in COLUMNS if column not in table]:
         table[column] = "x"
     return table[COLUMNS]
 
@@ -53,7 +53,7 @@ class Study:
     def __init__(self, path: Path, hashes: list[str], sources: list[dict[str, object]]) -> None:
         self.path, self.sources = path, sources
         path.mkdir(exist_ok=True)
-        write_csv(metadata_of(hashes), path / "metadata.csv")
+        write_image_table(metadata_of(hashes), path / "metadata.csv")
 
     def arguments(self, workers: int = 2) -> list[str]:
         named = {"--images": "images.npy", "--index": "images.csv", "--availability": "availability.csv"}

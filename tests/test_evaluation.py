@@ -50,7 +50,9 @@ def photographs(n: int) -> np.ndarray:
 def measure(model: VAE, images: np.ndarray, batch_size: int = 4, **changes: int) -> tuple[pd.DataFrame, ...]:
     names = [hashlib.md5(image.tobytes()).hexdigest() for image in images]
     settings = {"samples": 2, "seed": 1, **changes}
-    return evaluate(model, images, names, PERCEPTUAL, batch_size=batch_size, device=CPU, workers=1, **settings)
+    return evaluate(
+        model, images, names, PERCEPTUAL, batch_size=batch_size, device=CPU, workers=1, skin=True, **settings
+    )
 
 
 def test_measures_of_one_image_by_hand(model: VAE) -> None:

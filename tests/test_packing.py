@@ -216,10 +216,10 @@ def test_kill_9_at_any_time_leaves_nothing_half_written(tmp_path: Path, delay: f
     photographs = {md5(data): data for data in map(photograph, range(400))}
     study = Study(tmp_path / "s", list(photographs), [{"folder": str(folder_of(tmp_path / "f", photographs))}])
     code = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); from evenhand import packing; import pack_images;"
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from evenhand.data import packing; import pack_images;"
         "packing.CHUNK_BYTES = 20_000; print('ready', flush=True); pack_images.main(sys.argv[2:])"
     )
-    scripts = str(Path(packing.__file__).parents[1])
+    scripts = str(Path(packing.__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, "-c", code, scripts, *study.arguments()], stdout=subprocess.PIPE, text=True
     )

@@ -135,7 +135,9 @@ def test_a_class_too_rare_for_the_folds_of_a_run_is_seen_before_training(tmp_pat
     def check_probes(*attributes: dict[str, Any]) -> None:
         source = {"name": "vae", "kind": "vae", "attributes": [tone, *attributes], "diseases": []}
         config = study(probe={"sources": [source]})
+        images[["md5hash"]].assign(cluster=images["md5hash"]).to_csv(tmp_path / "isolated.csv", index=False)
         paths = ["--images", tmp_path / "images.csv", "--test", tmp_path / "test.csv"]
+        paths += ["--clusters", tmp_path / "isolated.csv"]
         check_run([*map(str, paths), "--config", json.dumps(config), "--output", str(tmp_path / "checked.txt")])
 
     with pytest.raises(UserError, match="vae: wart: 3 folds need 3 groups in every class"):
@@ -144,25 +146,13 @@ def test_a_class_too_rare_for_the_folds_of_a_run_is_seen_before_training(tmp_pat
     assert (tmp_path / "checked.txt").is_file()
 
 
-def test_images_without_a_near_duplicate_are_clusters_of_their_own(tmp_path: Path) -> None:
-    images = table()
-    images.to_csv(tmp_path / "images.csv", index=False)
-    images[["md5hash"]].to_csv(tmp_path / "test.csv", index=False)
-    images[["md5hash"]][:2].assign(cluster=0).to_csv(tmp_path / "duplicates.csv", index=False)
-    tone = {"name": "tone", "kind": "binary", "columns": ["group"], "values": {"light": "light", "dark": "dark"}}
-    config = study(probe={"sources": [{"name": "vae", "kind": "vae", "attributes": [tone], "diseases": []}]})
-    paths = {"images": "images.csv", "test": "test.csv", "duplicates": "duplicates.csv", "output": "checked.txt"}
-    options = [part for name, file in paths.items() for part in (f"--{name}", str(tmp_path / file))]
-    check_run([*options, "--config", json.dumps(config)])
-    assert (tmp_path / "checked.txt").is_file()
-
-
 def test_a_batch_of_one_image_at_one_pixel_is_refused_before_training(tmp_path: Path) -> None:
     # 16 pixels and four stages leave one pixel; 120 rows have 40 of each group, so sets of 20 beside tests of 20.
     images = table()
     images.to_csv(tmp_path / "images.csv", index=False)
     images[["md5hash"]].to_csv(tmp_path / "test.csv", index=False)
-    names = {"images": "images.csv", "test": "test.csv", "output": "checked.txt"}
+    images[["md5hash"]].assign(cluster=images["md5hash"]).to_csv(tmp_path / "isolated.csv", index=False)
+    names = {"images": "images.csv", "test": "test.csv", "clusters": "isolated.csv", "output": "checked.txt"}
     options = [part for name, file in names.items() for part in (f"--{name}", str(tmp_path / file))]
 
     def check_batches(batch_size: int, **model: object) -> None:

@@ -112,7 +112,7 @@ def test_duplicate_clusters_become_groups(files: tuple[Path, Path], tmp_path: Pa
     source = read(*files, replace(SPEC, group=None), tmp_path / "c.csv")
     assert len(set(source.groups[:3])) == 1
     assert len(set(source.groups)) == 10
-    assert source.kept_together.startswith("near-duplicates; which images are of one patient is not known")
+    assert source.kept_together.startswith("near-duplicates, and images of one patient where")
 
 
 def test_bad_embeddings_are_refused(files: tuple[Path, Path], tmp_path: Path) -> None:

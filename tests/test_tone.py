@@ -1,6 +1,7 @@
 """Apparent tone: closed forms, known colours, and the order that the phantom was made with."""
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -107,7 +108,8 @@ def test_skin_types_are_those_of_the_annotators_the_study_goes_by(tmp_path: Path
     ]
     inputs = ["--images", str(tmp_path / "images.npy"), "--index", str(tmp_path / "images.csv")]
     for label, expected in [("fitzpatrick_scale", {1: 2, 2: 1}), ("fitzpatrick_centaur", {3: 1, 4: 2})]:
-        measure_tone_script([*inputs, "--label", label, *outputs])
+        groups = [{"name": "all", "title": "all", "where": {label: [1]}}]
+        measure_tone_script([*inputs, "--config", json.dumps({"groups": groups}), *outputs])
         by_type = pd.read_csv(tmp_path / "by-type.csv")
         assert dict(zip(by_type["fitzpatrick_scale"], by_type["n"], strict=True)) == expected
 

@@ -1,10 +1,91 @@
-# What is known of the photographs: near-duplicates, apparent tone, and the data set in numbers.
+# Images. Needs the table of images and the photographs; makes one array of them, data/images.npy, with its index and
+# record, and what is known of them: near-duplicates, apparent tone, the data set in numbers.
 
 GIVEN_DUPLICATES = [
     ancient(config["data"]["duplicates"][key])
     for key in ("embeddings", "list")
     if config["data"]["duplicates"][key]
 ]
+
+
+rule pack_images:
+    input:
+        script=script("pack_images.py"),
+        lib=imports("pack_images.py"),
+        checked="<results>/checks/study.txt",
+        metadata=ancient("<results>/data/metadata.csv"),
+        metadata_sum="<results>/data/metadata.sha256",
+        archives=ARCHIVES,
+        archive_sums=ARCHIVE_SUMS,
+        downloads=(
+            expand("<results>/data/downloads/shard{shard}.csv", shard=SHARDS) if USES_URLS else []
+        ),
+    output:
+        images="<results>/data/images.npy",
+        index="<results>/data/images.csv",
+        availability="<results>/data/availability.csv",
+        sums="<results>/data/packed.sha256",
+    log:
+        "<logs>/pack_images.log",
+    benchmark:
+        "<benchmarks>/pack_images.tsv"
+    conda:
+        environment("base")
+    threads: 16  # or all there are
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(120),
+    params:
+        sources=json.dumps(SOURCES),
+        folders=FOLDERS,
+        archives=ARCHIVE_CONTENTS,
+        downloads=f"{DOWNLOADS}/images",
+        status=lambda wildcards, output: Path(output.images).parent / "downloads",
+        shards=len(SHARDS) if USES_URLS else 0,
+        side=config["data"]["image_size"],
+        icc=config["data"]["icc"],
+        work=PACKING,
+    shell:
+        "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
+        " --downloads {params.downloads:q} --download-status {params.status:q} --shards {params.shards} --side {params.side} --icc {params.icc}"
+        " --workers {threads} --work {params.work:q} --images {output.images:q}"
+        " --index {output.index:q} --availability {output.availability:q} --sums {output.sums:q} > {log:q} 2>&1"
+
+
+# The gate: later stages take this record, so nothing goes on without enough photographs, and nothing is
+# done again when the same photographs are packed again.
+rule check_images:
+    input:
+        script=script("check_images.py"),
+        lib=imports("check_images.py"),
+        images=ancient("<results>/data/images.npy"),
+        index=ancient("<results>/data/images.csv"),
+        availability=ancient("<results>/data/availability.csv"),
+        sums="<results>/data/packed.sha256",
+    output:
+        "<results>/data/images.json",
+    log:
+        "<logs>/check_images.log",
+    benchmark:
+        "<benchmarks>/check_images.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        config=json.dumps(
+            {
+                "groups": GROUPS,
+                "min_available": config["data"]["min_available"],
+                "synthetic": bool(SYNTHETIC),
+            }
+        ),
+    shell:
+        "python -u {input.script:q} --availability {input.availability:q} --images {input.images:q}"
+        " --index {input.index:q} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule find_duplicates:
@@ -100,3 +181,11 @@ rule describe_data:
         "python -u {input.script:q} --availability {input.availability:q} --duplicates {input.duplicates:q}"
         " --tone {input.tone:q} --config {params.config:q}"
         " --counts {output.counts:q} --statuses {output.statuses:q} --card {output.card:q} > {log:q} 2>&1"
+
+
+rule data:
+    input:
+        "<results>/data/metadata.csv",
+        "<results>/data/images.json",
+        "<results>/tables/dataset_card.csv",
+    localrule: True
