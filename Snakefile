@@ -29,6 +29,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/stats.smk"
 include: "rules/probe.smk"
+include: "rules/settings.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 

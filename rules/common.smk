@@ -140,28 +140,3 @@ def follow_jobs(workflow):
             r.name: planned[r.name] for r in workflow.rules if r.benchmark and r.name in planned
         }
         follow_study(logger, jobs, Path("results") / config["study"] / "benchmarks")
-
-
-# Settings that grow with the design reach the jobs as files: a command line has an end.
-SETTINGS = {
-    "design": as_json("seed", "splits"),
-    "train_sets": json.dumps(config["splits"]["train_sets"]),
-    "study": json.dumps(config),
-}
-
-
-# The one rule whose job is Python in the rule itself: a script would have to be given the settings on its command line.
-rule write_settings:
-    output:
-        "<results>/settings/{settings}.json",
-    log:
-        "<logs>/write_settings/{settings}.log",
-    wildcard_constraints:
-        settings="design|train_sets|study|probes",
-    localrule: True
-    params:
-        text=lambda wildcards: SETTINGS[wildcards.settings],
-    run:
-        from evenhand.workflow.files import write_text  # its NumPy would delay planning
-
-        write_text(params.text, output[0])

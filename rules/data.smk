@@ -1,13 +1,8 @@
 # Data. Needs the tables that data.metadata names, and what data.sources says of photographs (or data.synthetic); makes
 # the table of images, data/metadata.csv, and fetches the photographs that no folder or archive has.
 
+from evenhand.workflow.config import as_list
 from evenhand.workflow.contents import images_sum
-
-
-def as_list(given):
-    """One value or several as a list of them."""
-    return [given] if isinstance(given, str) else given or []
-
 
 SYNTHETIC = config["data"]["synthetic"]
 DOWNLOADS = "results/downloads"

@@ -1,23 +1,6 @@
 # Evaluation. Needs models, their training manifests and the test manifests; makes the per-image tables of each model, a
 # few reconstructions to look at, and how far the models of all runs differ.
-from evenhand.probes.members import full_latents, of_unseen_images
-
-FULL_LATENTS = any(
-    full_latents(entry) and not of_unseen_images(entry) for entry in config["probe"]["sources"]
-)
-
-
-def evaluate_config(train_set):
-    """What decides on the measures of a test image, as JSON text."""
-    keys = ("batch_size", "samples", "prior_samples", "device")
-    evaluate = {key: config["evaluate"][key] for key in keys} | {"full_latents": FULL_LATENTS}
-    loss = {"perceptual_normalize": config["loss"]["perceptual_normalize"]}
-    share = MIXES[train_set].get(GROUPS[1]["name"], 0.0)
-    return json.dumps(
-        {"seed": config["seed"], "loss": loss, "evaluate": evaluate, "compared_share": share}
-        | {"skin": config["data"]["skin"]},
-        sort_keys=True,
-    )
+from evenhand.workflow.config import evaluation_settings
 
 
 rule evaluate_vae:
@@ -56,7 +39,9 @@ rule evaluate_vae:
         mem_mb=growing(6000),
         runtime=growing(30),
     params:
-        config=lambda wildcards: evaluate_config(wildcards.train_set),
+        config=lambda wildcards: json.dumps(
+            evaluation_settings(config, wildcards.train_set), sort_keys=True
+        ),
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --test {input.test:q} --training {input.manifest:q} --clusters {input.clusters:q} --features {input.features:q}"

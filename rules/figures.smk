@@ -1,7 +1,7 @@
 # Figures. Needs the tables, and for some of them the histories of trainings or photographs; makes for each an SVG, a
 # PNG and its words (title, caption and alternative text) as JSON.
 # Each module of evenhand/figures declares its own. One rule per figure: a change redraws what it touches, nothing else.
-from evenhand.figures.registry import declared_figures
+from evenhand.figures.registry import declared_figures, figure_settings
 
 # What a declaration names that is not a table.
 OTHER_FILES = {
@@ -17,23 +17,6 @@ FIGURES = [
     if (figure.section != "Probes" or config["report"]["probes"])
     and (figure.section != "Pictures" or config["report"]["patient_images"])
 ]
-
-
-def figure_config(figure):
-    """What a figure takes of the configuration, as JSON text."""
-    made_up = [config["data"]["synthetic"]]
-    if figure.section == "Probes":
-        made_up.append(config["probe"]["lookalike"])
-    settings = config["figures"] | {"runs": len(RUNS)}
-    return json.dumps(
-        {
-            "groups": GROUPS,
-            "synthetic": any(made_up),
-            "dpi": config["figures"]["dpi"],
-            "settings": {key: settings[key] for key in figure.settings},
-        },
-        sort_keys=True,
-    )
 
 
 for figure in declared_figures():
@@ -73,8 +56,8 @@ for figure in declared_figures():
             runtime=5,
         params:
             figure=figure.name,
-            models=f"results/{config['study']}/runs",
-            config=figure_config(figure),
+            models=lambda wildcards, output: Path(output.svg).parents[1] / "runs",
+            config=json.dumps(figure_settings(config, figure), sort_keys=True),
         shell:
             "python -u {input.script:q} --figure {params.figure} --files {input.files:q} --models {params.models:q}"
             " --config {params.config:q} --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"

@@ -2,7 +2,7 @@
 # makes one job per embedding, and tables, verdicts and a page that collect them all.
 import re
 
-from evenhand.probes.members import lookalike_sums, member_pattern, members_of, of_unseen_images
+from evenhand.probes.members import member_pattern, members_of, of_unseen_images
 
 SOURCES_TO_PROBE = config["probe"]["sources"]
 EMBEDDINGS = members_of(SOURCES_TO_PROBE, TRAIN_SETS, len(RUNS))
@@ -36,13 +36,8 @@ PROBE_RULES = {
     "alpha": config["stats"]["alpha"],
     "min_runs": config["stats"]["min_runs"],
 }
-SETTINGS["probes"] = json.dumps(
-    {
-        "embeddings": [member.described(config["study"]) for member in EMBEDDINGS.values()],
-        "rules": PROBE_RULES,
-    },
-    sort_keys=True,
-)
+# Inputs that are compared by their sums, or by their content where the user gives them.
+LARGE = ("embeddings", "metadata", "index", "clusters")
 PROBE_TABLES = ["folds", "counts", "left_out", "poster", "curves", "tests", "sets", "claims"]
 
 
@@ -192,47 +187,14 @@ rule check_sources:
         "python -u {params.script:q} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
 
 
-def probe_inputs(wildcards):
-    """Embeddings and metadata of one embedding to probe."""
-    member = EMBEDDINGS[wildcards.member]
-    entry = member.entry
-    if entry["kind"] == "file":
-        return {
-            "embeddings": ancient(entry["embeddings"]),
-            "metadata": ancient(entry["metadata"]),
-            "sums": lookalike_sums(entry, config["probe"], config["study"]) or [],
-            "checked": "<results>/checks/sources.txt",
-        }
-    if entry["kind"] == "openclip" or of_unseen_images(entry):
-        folder = f"<results>/probes/{member.name}"
-        metadata, sums, index = "metadata.csv", "embeddings.sha256", {}
-    else:
-        folder = f"<results>/runs/{member.train_set}/run{member.run}"
-        metadata, sums = "evaluation.parquet", "evaluation.sha256"
-        index = {
-            "index": ancient("<results>/data/images.csv"),
-            "record": "<results>/data/images.json",
-        }
-    return index | {
-        "embeddings": ancient(f"{folder}/embeddings.npz"),
-        "metadata": ancient(f"{folder}/{metadata}"),
-        "sums": f"{folder}/{sums}",
-        "clusters": ancient("<results>/data/together.csv"),
-        "clusters_sum": "<results>/data/together.sha256",
-    }
-
-
-def given_embeddings(wildcards):
-    """The content of the files of the user that hold an embedding and its metadata."""
-    entry = EMBEDDINGS[wildcards.member].entry
-    if entry["kind"] != "file" or lookalike_sums(entry, config["probe"], config["study"]):
-        return []
-    return content_of([entry["embeddings"], entry["metadata"]])
-
-
 rule probe_embeddings:
     input:
-        unpack(probe_inputs),
+        unpack(
+            lambda wildcards: {
+                role: ancient(path) if role in LARGE else path
+                for role, path in EMBEDDINGS[wildcards.member].inputs(config).items()
+            }
+        ),
         script=script("probe_embeddings.py"),
         lib=imports("probe_embeddings.py"),
     output:
@@ -255,7 +217,7 @@ rule probe_embeddings:
         config=lambda wildcards: json.dumps(
             EMBEDDINGS[wildcards.member].settings(config["seed"], config["probe"]), sort_keys=True
         ),
-        given=given_embeddings,
+        given=lambda wildcards: content_of(EMBEDDINGS[wildcards.member].given(config)),
         images=lambda wildcards, input: " ".join(
             f"--{name} {input.get(name)}" for name in ("clusters", "index") if input.get(name)
         ),

@@ -18,21 +18,24 @@ STATS = config["stats"]
 
 class Summary(NamedTuple):
     """How tables are made: which a script writes, which it reads, what it takes of the configuration, and what else has
-    to be there: the evaluations of all models (`others` is then that and more), or not (None)."""
+    to be there: the evaluations of all models (`others` is then that and more), or not (None); tables of the data stage.
+    """
 
     writes: list
     reads: list
     config: dict
     others: list | None = []
+    data: list = []
     minutes: int = 30
 
 
 SUMMARIES = {
     "summarise_metadata": Summary(
         ["fst_counts", "prevalence", "condition_mix"],
-        ["<results>/data/metadata.csv"],
+        [],
         {"seed": config["seed"], **{key: STATS[key] for key in ("resamples", "alpha")}},
         None,
+        data=["metadata"],
     ),
     "summarise_runs": Summary(
         ["runs", "headline", "conditions", "pooled_conditions"],
@@ -41,13 +44,15 @@ SUMMARIES = {
     ),
     "estimate_gaps": Summary(
         ["gaps"],
-        ["runs", "design", "<results>/data/together.csv"],
+        ["runs", "design"],
         {"seed": config["seed"], "stats": STATS},
+        data=["together"],
     ),
     "adjust_gaps": Summary(
         ["adjusted", "models"],
-        ["<results>/data/together.csv"],
+        [],
         {"seed": config["seed"], "stats": STATS},
+        data=["together"],
         minutes=60,
     ),
     "score_uncertainty": Summary(
@@ -82,16 +87,6 @@ SUMMARIES = {
 }
 
 
-def read_by(summary):
-    """The files that a summary reads; large ones are compared by their sum."""
-    paths = [
-        name if "/" in name else f"<results>/tables/{name}.csv"
-        for name in summary.reads
-        if "/" in name or is_made(name)
-    ]
-    return [ancient(path) if "/data/" in path else path for path in paths]
-
-
 for name, summary in SUMMARIES.items():
     if not any(map(is_made, summary.writes)):
         continue
@@ -102,8 +97,12 @@ for name, summary in SUMMARIES.items():
         input:
             script=script(f"{name}.py"),
             lib=imports(f"{name}.py"),
-            read=read_by(summary),
-            sums=[path.replace(".csv", ".sha256") for path in summary.reads if "/data/" in path],
+            # Of the data stage large ones, compared by their sums.
+            read=[
+                *(ancient(f"<results>/data/{name}.csv") for name in summary.data),
+                *(f"<results>/tables/{name}.csv" for name in summary.reads if is_made(name)),
+            ],
+            sums=[f"<results>/data/{name}.sha256" for name in summary.data],
             evaluations=[] if summary.others is None else EVALUATIONS,
             train_sets=[] if summary.others is None else TRAIN_SETS_FILE,
             others=summary.others or [],

@@ -67,9 +67,7 @@ def test_a_test_image_that_was_trained_on_is_refused_and_named(model: Path) -> N
 
 
 def test_a_near_duplicate_of_a_training_image_is_refused_where_clusters_count(model: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"of 2, 0 are among .* and 1 are of the patient or near-dup.* such as y"
-    ):
+    with pytest.raises(UserError, match=r"of 2, 0 are among .* and 1 are of the patient or near-dup.* such as y"):
         check(model, ["x", "y"], {"y": "7", "b": "7", "x": "8"})
 
 

@@ -14,6 +14,7 @@ and whatever the module itself wants to know, such as `metric`.
 """
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,18 @@ def declared_figures() -> list[Declaration]:
         for name, entry in declared_in(path).items()
     ]  # fmt: skip
     return sorted(found, key=lambda figure: figure.place)
+
+
+def figure_settings(config: Mapping[str, Any], figure: Declaration) -> dict[str, Any]:
+    """What a figure takes of the configuration of a study."""
+    made_up = config["data"]["synthetic"] or (figure.section == "Probes" and config["probe"]["lookalike"])
+    settings = config["figures"] | {"runs": config["splits"]["runs"]}
+    return {
+        "groups": config["splits"]["groups"],
+        "synthetic": bool(made_up),
+        "dpi": config["figures"]["dpi"],
+        "settings": {key: settings[key] for key in figure.settings},
+    }
 
 
 def declared_in(path: Path) -> dict[str, dict[str, Any]]:

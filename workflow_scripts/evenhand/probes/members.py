@@ -46,6 +46,35 @@ class Member:
         protocol = {key: value for key, value in probe.items() if key not in ("sources", "lookalike", "margin")}
         return {"seed": seed, "probe": protocol, "source": source}
 
+    def inputs(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """The files of its job by role, with `<results>` for the folder of the study."""
+        if self.entry["kind"] == "file":
+            files = {"embeddings": self.entry["embeddings"], "metadata": self.entry["metadata"]}
+            sums = lookalike_sums(self.entry, config["probe"], config["study"])
+            return files | ({"sums": sums} if sums else {}) | {"checked": "<results>/checks/sources.txt"}
+        files = {"clusters": "<results>/data/together.csv", "clusters_sum": "<results>/data/together.sha256"}
+        if self.entry["kind"] == "openclip" or of_unseen_images(self.entry):
+            folder = f"<results>/probes/{self.name}"
+            return files | {
+                "embeddings": f"{folder}/embeddings.npz",
+                "metadata": f"{folder}/metadata.csv",
+                "sums": f"{folder}/embeddings.sha256",
+            }
+        folder = f"<results>/runs/{self.train_set}/run{self.run}"
+        return files | {
+            "embeddings": f"{folder}/embeddings.npz",
+            "metadata": f"{folder}/evaluation.parquet",
+            "sums": f"{folder}/evaluation.sha256",
+            "index": "<results>/data/images.csv",
+            "record": "<results>/data/images.json",
+        }
+
+    def given(self, config: Mapping[str, Any]) -> list[str]:
+        """Those of its files that the user gives: they are compared by content."""
+        inputs = self.inputs(config)
+        own = self.entry["kind"] == "file" and "sums" not in inputs
+        return [inputs["embeddings"], inputs["metadata"]] if own else []
+
 
 def members_of(sources: Sequence[Mapping[str, Any]], train_sets: Sequence[str], runs: int) -> dict[str, Member]:
     """All embeddings by name, in the order of `probe.sources`."""

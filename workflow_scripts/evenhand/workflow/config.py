@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from evenhand.data.datasets import adapter_names
 from evenhand.probes.configuration import probe_contradictions
+from evenhand.probes.members import full_latents, of_unseen_images
 from evenhand.workflow.errors import UserError
 
 UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"  # surrogates: halves of a character
@@ -42,6 +43,26 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The blocks that decide on the weights of a model; TensorBoard watches, it decides nothing."""
     train = {key: value for key, value in config["train"].items() if key != "tensorboard"}
     return {**{block: config[block] for block in ("seed", "model", "loss")}, "train": train}
+
+
+def evaluation_settings(config: Mapping[str, Any], train_set: str) -> dict[str, Any]:
+    """What decides on the measures of the test images of a model."""
+    keys = ("batch_size", "samples", "prior_samples", "device")
+    sources = config["probe"]["sources"]
+    full = any(full_latents(entry) and not of_unseen_images(entry) for entry in sources)
+    mix = next(entry["mix"] for entry in config["splits"]["train_sets"] if entry["name"] == train_set)
+    return {
+        "seed": config["seed"],
+        "loss": {"perceptual_normalize": config["loss"]["perceptual_normalize"]},
+        "evaluate": {key: config["evaluate"][key] for key in keys} | {"full_latents": full},
+        "compared_share": mix.get(config["splits"]["groups"][1]["name"], 0.0),
+        "skin": config["data"]["skin"],
+    }
+
+
+def as_list(given: str | list[Any] | None) -> list[Any]:
+    """One value or several as a list of them."""
+    return [given] if isinstance(given, str) else given or []
 
 
 def of_its_kind(error: ValidationError) -> list[ValidationError]:
@@ -167,9 +188,7 @@ def _data_contradictions(data: dict[str, Any]) -> Iterator[str]:
 
 
 def _table_contradictions(data: dict[str, Any]) -> Iterator[str]:
-    paths, sums = (
-        [given] if isinstance(given, str) else given or [] for given in (data["metadata"], data["metadata_sha256"])
-    )
+    paths, sums = as_list(data["metadata"]), as_list(data["metadata_sha256"])
     if data["dataset"]:
         known = adapter_names()
         if data["dataset"] not in known:

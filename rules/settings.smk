@@ -1,0 +1,32 @@
+# Settings. What grows with the design reaches the jobs as a file: a command line has an end. Needs the configuration;
+# makes settings/*.json.
+
+SETTINGS = {
+    "design": as_json("seed", "splits"),
+    "train_sets": json.dumps(config["splits"]["train_sets"]),
+    "study": json.dumps(config),
+    "probes": json.dumps(
+        {
+            "embeddings": [member.described(config["study"]) for member in EMBEDDINGS.values()],
+            "rules": PROBE_RULES,
+        },
+        sort_keys=True,
+    ),
+}
+
+
+# The one rule whose job is Python in the rule itself: a script would have to be given the settings on its command line.
+rule write_settings:
+    output:
+        "<results>/settings/{settings}.json",
+    log:
+        "<logs>/write_settings/{settings}.log",
+    wildcard_constraints:
+        settings="|".join(SETTINGS),
+    localrule: True
+    params:
+        text=lambda wildcards: SETTINGS[wildcards.settings],
+    run:
+        from evenhand.workflow.files import write_text  # its NumPy would delay planning
+
+        write_text(params.text, output[0])
