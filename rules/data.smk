@@ -51,7 +51,6 @@ rule make_phantom:
         "<benchmarks>/make_phantom.tsv"
     conda:
         environment("base")
-    threads: 1
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
@@ -85,7 +84,6 @@ rule fetch_metadata:
     localrule: True
     conda:
         environment("base")
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -127,10 +125,6 @@ rule check_study:
     localrule: True
     conda:
         environment("torch")
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         script=lambda wildcards, input: script("check_study.py"),
         config=lambda wildcards, input: json.dumps(config),
@@ -164,9 +158,6 @@ rule list_downloads:
     conda:
         environment("base")
     threads: 16  # or all there are
-    resources:
-        mem_mb=1000,
-        runtime=60,
     params:
         sources=json.dumps(SOURCES),
         folders=FOLDERS,
@@ -196,7 +187,6 @@ rule download_shard:
     localrule: True
     conda:
         environment("base")
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=240,

@@ -81,7 +81,6 @@ rule reconstruct_examples:
         "<benchmarks>/reconstruct_examples.tsv"
     conda:
         environment("torch")
-    threads: 1
     resources:
         gpu=1,
         gpu_slots=config["gpu"]["slots_per_device"],

@@ -50,10 +50,6 @@ for figure in declared_figures():
         localrule: True
         conda:
             environment("base")
-        threads: 1
-        resources:
-            mem_mb=1000,
-            runtime=5,
         params:
             figure=figure.name,
             models=lambda wildcards, output: Path(output.svg).parents[1] / "runs",

@@ -71,10 +71,6 @@ rule check_images:
     localrule: True
     conda:
         environment("base")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         config=json.dumps(
             {
@@ -107,7 +103,6 @@ rule find_duplicates:
         "<benchmarks>/find_duplicates.tsv"
     conda:
         environment("base")
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
@@ -171,10 +166,6 @@ rule describe_data:
     localrule: True
     conda:
         environment("base")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         config=json.dumps({"groups": GROUPS}),
     shell:

@@ -65,7 +65,6 @@ if config["probe"]["lookalike"]:
             dataset="mimic|chexpert",
         conda:
             environment("base")
-        threads: 1
         resources:
             mem_mb=growing(1000),
             runtime=growing(5),
@@ -174,7 +173,6 @@ rule check_sources:
         "<benchmarks>/check_sources.tsv"
     conda:
         environment("torch")
-    threads: 1
     resources:
         mem_mb=growing(6000),
         runtime=growing(60),
@@ -252,7 +250,6 @@ rule summarise_probes:
         "<benchmarks>/summarise_probes.tsv"
     conda:
         environment("base")
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),

@@ -44,9 +44,6 @@ rule record_provenance:
     conda:
         environment("base")
     threads: 16  # or all there are
-    resources:
-        mem_mb=1000,
-        runtime=60,
     params:
         folder=lambda wildcards, output: str(Path(output[0]).parent),
     shell:
@@ -89,10 +86,6 @@ rule report_page:
     localrule: True
     conda:
         environment("base")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
     params:
         models=lambda wildcards, input: Path(input.runs[0]).parents[2],
     shell:
@@ -123,10 +116,6 @@ rule probe_page:
     localrule: True
     conda:
         environment("base")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
     shell:
         "python -u {input.script:q} --template {input.template:q} --dictionary {input.dictionary:q}"
         " --claims {input.claims:q} --figures {input.figures:q} --tables {input.tables:q}"

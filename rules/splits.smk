@@ -33,10 +33,6 @@ rule isolate_images:
     localrule: True
     conda:
         environment("base")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
     params:
         duplicates=lambda wildcards, input: "--duplicates" if input.duplicates else "",
         patients=PATIENTS[config["splits"]["leakage"]],
@@ -84,10 +80,6 @@ rule draw_test:
     localrule: True
     conda:
         environment("base")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
     params:
         config=design_config(),
     shell:
@@ -116,10 +108,6 @@ rule draw_train:
     localrule: True
     conda:
         environment("base")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
     params:
         config=lambda wildcards: design_config(wildcards.train_set),
     shell:
@@ -144,10 +132,6 @@ rule check_run:
     localrule: True
     conda:
         environment("torch")
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         script=lambda wildcards, input: script("check_run.py"),
         config=lambda wildcards, input: json.dumps(config),
@@ -178,10 +162,6 @@ rule describe_design:
     localrule: True
     conda:
         environment("base")
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
     params:
         splits=lambda wildcards, input: f"--splits {Path(input.manifests[0]).parents[1]}",
     shell:

@@ -115,7 +115,6 @@ for name, summary in SUMMARIES.items():
         localrule: summary.others is None
         conda:
             environment("base")
-        threads: 1
         resources:
             mem_mb=growing(1000 + (0 if summary.others is None else EVALUATIONS_MB)),
             runtime=growing(5 if summary.others is None else summary.minutes),

@@ -24,10 +24,6 @@ rule perceptual_features:
     localrule: True
     conda:
         environment("torch")
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         config=json.dumps({"seed": config["seed"], "weights": config["loss"]["perceptual_weights"]}),
         given=content_of(GIVEN_WEIGHTS),

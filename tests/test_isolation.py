@@ -1,0 +1,107 @@
+"""Images that stay on one side: of one patient, near-duplicates, or joined by a chain of both."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from paper import GROUPS, PAPER_SETS
+
+from evenhand.splits.design import Design, available, candidates_from, draw_test, draw_train, feasible_train_size
+from evenhand.splits.isolation import cluster_images
+from evenhand.splits.manifests import hashes_of
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.files import read_rows, row_writer
+from isolate_images import main as isolate_images
+
+Rows = list[dict[str, str]]
+N = 90
+# Of each image: its skin type, its patient ("" where none is named) and its cluster of near-duplicates.
+images = st.lists(
+    st.tuples(st.sampled_from(["1", "6"]), st.sampled_from(["", *map(str, range(40))]), st.integers(0, 60)),
+    min_size=N,
+    max_size=N,
+)
+# As they are: few copies, and nearly all patients in one group.
+likely = st.lists(
+    st.tuples(st.sampled_from(["1", "6"]), st.integers(0, 80), st.booleans(), st.integers(0, 900)).map(
+        lambda entry: (entry[0], f"{entry[0]}-{entry[1]}" if entry[1] else "shared" * entry[2], entry[3])
+    ),
+    min_size=N,
+    max_size=N,
+)
+
+
+def tables(drawn: list[tuple[str, str, int]]) -> tuple[Rows, Rows]:
+    """Rows of images.csv and of duplicates.csv."""
+    rows = [
+        {"md5hash": f"{number:04d}", "fitzpatrick_scale": kind, "patient": patient}
+        for number, (kind, patient, _) in enumerate(drawn)
+    ]
+    return rows, [{"md5hash": f"{number:04d}", "cluster": str(entry[2])} for number, entry in enumerate(drawn)]
+
+
+def marks_of(drawn: list[tuple[str, str, int]], patients: bool, duplicates: bool) -> dict[str, set[str]]:
+    """What each image shares with others."""
+    return {
+        f"{number:04d}": ({f"patient {patient}"} if patients and patient else set())
+        | ({f"copy {copy}"} if duplicates else set())
+        for number, (_, patient, copy) in enumerate(drawn)
+    }
+
+
+@given(images, st.booleans(), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_a_cluster_is_what_can_be_reached(drawn: list[tuple[str, str, int]], patients: bool, duplicates: bool) -> None:
+    rows, copies = tables(drawn)
+    cluster_of = dict(cluster_images(rows, copies if duplicates else None, patients))
+    assert list(cluster_of) == [row["md5hash"] for row in rows]
+    marks = marks_of(drawn, patients, duplicates)
+    for start in list(marks)[:10]:
+        reached, seen = {start}, set(marks[start])
+        while more := {name for name in marks if name not in reached and marks[name] & seen}:
+            reached |= more
+            seen |= set().union(*(marks[name] for name in more))
+        assert {name for name in marks if cluster_of[name] == cluster_of[start]} == reached
+        assert cluster_of[start] == min(reached)
+
+
+@given(likely, st.integers(2, 6), st.integers(0, 99))
+@settings(max_examples=100, deadline=None)
+def test_no_patient_and_no_copy_is_on_both_sides(drawn: list[tuple[str, str, int]], test_size: int, run: int) -> None:
+    rows, copies = tables(drawn)
+    clusters = [{"md5hash": name, "cluster": cluster} for name, cluster in cluster_images(rows, copies, True)]
+    found = candidates_from(rows, GROUPS, clusters)
+    asked = Design(1, GROUPS, test_size, 8, 2, False, PAPER_SETS)
+    assume(min(available(found).values()) >= test_size + 2)
+    try:
+        test = draw_test(found, asked, run)
+    except UserError as error:  # whole clusters need not add up to the size
+        assert "cannot fill a test set" in str(error)  # noqa: PT017 (most draws do not raise)
+        return
+    marks = marks_of(drawn, patients=True, duplicates=True)
+    tested = set().union(*(marks[name] for name in hashes_of(test)))
+    assert all(len(names) == test_size for names in test.values())
+    for train_set in PAPER_SETS:
+        training = draw_train(found, asked, run, train_set, feasible_train_size(asked, available(found)), test)
+        assert not any(marks[name] & tested for name in hashes_of(training))
+
+
+@pytest.mark.parametrize(("patients", "together"), [("auto", 2), ("apart", 3), ("together", 2)])
+def test_the_script_keeps_together_what_it_is_told(patients: str, together: int, tmp_path: Path) -> None:
+    rows = [{"md5hash": name, "patient": patient} for name, patient in (("a", "7"), ("b", "7"), ("c", ""))]
+    with row_writer(tmp_path / "images.csv", ["md5hash", "patient"]) as write:
+        for row in rows:
+            write(row)
+    options = ["--images", str(tmp_path / "images.csv"), "--output", str(tmp_path / "isolated.csv")]
+    isolate_images([*options, "--patients", patients])
+    assert len({row["cluster"] for row in read_rows(tmp_path / "isolated.csv")}) == together
+
+
+def test_patients_that_no_table_names_cannot_be_kept_together(tmp_path: Path) -> None:
+    (tmp_path / "images.csv").write_text("md5hash,patient\na,\nb,\n")
+    options = ["--images", str(tmp_path / "images.csv"), "--output", str(tmp_path / "isolated.csv")]
+    with pytest.raises(UserError, match=r"the table names none \(data\.columns\.patient\)"):
+        isolate_images([*options, "--patients", "together"])
+    isolate_images([*options, "--patients", "auto"])
+    assert [row["cluster"] for row in read_rows(tmp_path / "isolated.csv")] == ["a", "b"]
