@@ -1,7 +1,7 @@
 """The annotation table: whatever its columns and codes are called, checked, one row per image."""
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 
 from evenhand.data.foreign_tables import read_foreign
 from evenhand.data.headers import MissingColumnsError
+from evenhand.splits.groups import Group, columns_of, group_of
 from evenhand.workflow.errors import UserError
 
 SKIN_TYPE_COLUMNS = ["fitzpatrick_scale", "fitzpatrick_centaur"]
@@ -143,10 +144,13 @@ def alike(labels: pd.Series) -> list[list[str]]:
     return [same.tolist() for _, same in names.groupby(folded) if len(same) > 1]
 
 
-def assign_group(skin_type: pd.Series, light: Collection[int], dark: Collection[int]) -> pd.Series:
-    """The group of each skin type: "light", "dark", or "" for the types in neither (those are left out)."""
-    groups = dict.fromkeys(light, "light") | dict.fromkeys(dark, "dark")
-    return skin_type.map(groups).fillna("").rename("group")
+def assign_group(table: pd.DataFrame, groups: Sequence[Group]) -> pd.Series:
+    """The name of the group of each row, "" for those in none (they are left out); see `group_of`."""
+    columns = columns_of(groups)
+    cells = list(zip(*(table[column].map(str) for column in columns), strict=True))
+    # Rows are many, different ones few.
+    names = {key: group_of(dict(zip(columns, key, strict=True)), groups) for key in dict.fromkeys(cells)}
+    return pd.Series([names[key] for key in cells], index=table.index, name="group", dtype=str)
 
 
 def atlas_of(url: str) -> str:
