@@ -22,11 +22,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_tables(parser, argv, reads=["runs", "design", "train_sets"], writes=["sweep"])
 
     runs, design = read_table(args.read["runs"]), read_table(args.read["design"])
-    train_sets = read_train_sets(args.read["train_sets"])
+    set_of = {train_set.name: train_set for train_set in read_train_sets(args.read["train_sets"])}
     parts = []
     for pair in study_pairs(args):
-        shares = {train_set.name: train_set.share(pair.compared) for train_set in train_sets}
-        table = replace(run_table(runs, design, pair, METRICS), shares=shares)
+        table = run_table(runs, design, pair, METRICS)
+        table = replace(table, shares={name: set_of[name].share(pair.compared) for name in table.shares})
         parts += [sweep_table(table, metric, args.config["stats"]["alpha"]) for metric in METRICS]
     sweep = pd.concat(parts)
     print(sweep.to_string(index=False))
