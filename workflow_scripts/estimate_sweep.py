@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from evenhand.splits.groups import read_train_sets
+from evenhand.splits.groups import groups_from, pairs_of, read_train_sets
 from evenhand.stats.gaps import run_table
-from evenhand.stats.study import study_pairs
 from evenhand.stats.sweep import sweep_table
 from evenhand.workflow.arguments import parse_tables, table_parser
 from evenhand.workflow.errors import run
@@ -24,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs, design = read_table(args.read["runs"]), read_table(args.read["design"])
     set_of = {train_set.name: train_set for train_set in read_train_sets(args.read["train_sets"])}
     parts = []
-    for pair in study_pairs(args):
+    for pair in pairs_of(groups_from(args.config["groups"])):
         table = run_table(runs, design, pair, METRICS)
         table = replace(table, shares={name: set_of[name].share(pair.compared) for name in table.shares})
         parts += [sweep_table(table, metric, args.config["stats"]["alpha"]) for metric in METRICS]

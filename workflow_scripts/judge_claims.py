@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.claims import run_claims
 from evenhand.stats.colour import AXES
 from evenhand.stats.gaps import run_table
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.prevalence import mix_claim
-from evenhand.stats.study import study_pairs
 from evenhand.stats.verdicts import COLUMNS, rules_from, verdict_table
 from evenhand.workflow.arguments import parse_tables, table_parser
 from evenhand.workflow.errors import run
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     stats = args.config["stats"]
     rules = rules_from(stats)
-    pair = study_pairs(args)[0]  # the claims know two groups
+    pair = pairs_of(groups_from(args.config["groups"]))[0]  # the claims know two groups
     tables = [read_table(args.read[name]) for name in ("gaps", "adjusted", "condition_mix")]
     gaps, adjusted, mix = (table[table["compared"] == pair.compared] for table in tables)
     design = read_table(args.read["design"])

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from evenhand.data.metadata import assign_group
+from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.prevalence import condition_mix, fst_counts, prevalence_table
-from evenhand.stats.study import groups_of, study_pairs
 from evenhand.workflow.arguments import parse_tables, table_parser
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
@@ -16,8 +16,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     config = args.config
     metadata = read_table(args.read["metadata"])
-    group = assign_group(metadata, groups_of(args))
-    prevalence = prevalence_table(metadata, group, study_pairs(args))
+    groups = groups_from(config["groups"])
+    group = assign_group(metadata, groups)
+    prevalence = prevalence_table(metadata, group, pairs_of(groups))
     mix = condition_mix(prevalence, config["seed"], config["resamples"], 1 - config["alpha"])
     print(mix.to_string(index=False))
     write_csv(fst_counts(metadata, group), args.write["fst_counts"])

@@ -1,7 +1,6 @@
 """The paper's claims that rest on run means (C1 to C7 and C10), each as the contrasts that must hold.
 
-Training sets are addressed by their share of the compared group: A is 0, B is 0.5, C is 1. The names of the two groups
-stand in for the words light and dark of the paper.
+Training sets are addressed by their share of the compared group: A is 0, B is 0.5, C is 1.
 """
 
 from dataclasses import replace
@@ -44,7 +43,7 @@ def _c1(table: RunTable, rules: Rules) -> Case:
     expected = ((compared, -1), (reference, +1))
     case = Case(
         claim="C1",
-        statement=f"{_capital(compared)} MSE falls and {reference} MSE rises from A to B to C",
+        statement=f"{compared[:1].upper()}{compared[1:]} MSE falls and {reference} MSE rises from A to B to C",
         source="v2 4.1",
         test=CORRECTED_T + ", all steps",
         rule=rules.all_steps(4),
@@ -101,7 +100,7 @@ def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
         case,
         facts=_compared(table, rules, "With equal representation", (b, compared), (b, reference)),
         clauses=all_of(
-            Step(f"MSE gap under {b} ({_difference(table)})", table.gap("mse", b), +1, table.test_train_ratio(b))
+            Step(f"MSE gap under {b} ({table.difference})", table.gap("mse", b), +1, table.test_train_ratio(b))
         ),
         rule=case.rule if np.isnan(p_holm) else case.rule + " (p adjusted within the family of the gap table)",
         p_holm=float(p_holm),
@@ -180,12 +179,12 @@ def _c5(table: RunTable, rules: Rules) -> Case:
     a, c = names
     gap_a, gap_c = table.gap("mse", a), table.gap("mse", c)
     steps = (
-        Step(f"MSE gap under {c} ({_difference(table)})", gap_c, -1, table.test_train_ratio(c)),
+        Step(f"MSE gap under {c} ({table.difference})", gap_c, -1, table.test_train_ratio(c)),
         # With a negative gap under C, a positive sum says that the gap under A is positive and the larger one.
         Step(f"MSE gap under {a} plus MSE gap under {c}", gap_a + gap_c, +1, table.test_train_ratio(*names)),
     )
     gaps = f"{number(gap_a.mean())} under {a} and {number(gap_c.mean())} under {c}"
-    return replace(case, facts=f"The MSE gap ({_difference(table)}) is {gaps}.", clauses=all_of(*steps))
+    return replace(case, facts=f"The MSE gap ({table.difference}) is {gaps}.", clauses=all_of(*steps))
 
 
 def _c6(table: RunTable, rules: Rules) -> Case:
@@ -297,13 +296,3 @@ def _trend(table: RunTable, metric: str, groups: tuple[str, ...], sign: int) -> 
     which = " and ".join(groups)
     name = f"change of the mean {MEASURES[metric]} of {which} images from a {table.pair.compared} share of 0 to 1"
     return Step(name, slopes_per_run(table, metric, groups), sign, table.test_train_ratio(*table.of_pair_alone()))
-
-
-def _difference(table: RunTable) -> str:
-    """What a gap is, in words."""
-    return f"{table.pair.compared} minus {table.pair.reference}"
-
-
-def _capital(name: str) -> str:
-    """The name of a group as the first word of a sentence."""
-    return name[:1].upper() + name[1:]

@@ -55,6 +55,11 @@ class RunTable:
         values = self.values[metric]
         return values[train_set, self.pair.compared] - values[train_set, self.pair.reference]
 
+    @property
+    def difference(self) -> str:
+        """What a gap is, in words."""
+        return f"{self.pair.compared} minus {self.pair.reference}"
+
     def of_pair_alone(self) -> dict[str, float]:
         """`shares` of the training sets that hold images of the two groups and of no other."""
         return {

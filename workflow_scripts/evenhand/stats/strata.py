@@ -35,8 +35,8 @@ def standard_weights(images: pd.DataFrame, strata: pd.Series, pair: Pair, min_im
     """
     by = images.assign(stratum=strata).groupby(["stratum", "group"])["n"]
     counts, rows = (
-        table.unstack("group").reindex(columns=list(pair)).fillna(0).astype(int).set_axis(Pair._fields, axis=1)
-        for table in (by.size(), by.sum())
+        numbers.unstack("group").reindex(columns=list(pair)).fillna(0).astype(int).set_axis(Pair._fields, axis=1)
+        for numbers in (by.size(), by.sum())
     )
     table = counts.add_prefix("images_").join(rows.add_prefix("rows_")).sort_index()
     table["eligible"] = (counts.min(axis=1) >= min_images).reindex(table.index)
