@@ -47,7 +47,7 @@ def test_second_opinion_is_that_of_the_other_annotators() -> None:
         {"group": ["light", "dark"], "fitzpatrick_scale": [1, 5], "fitzpatrick_centaur": [6, -1], "sex": ["f", "m"]}
     )
     assert second_group(rows, GROUPS).tolist() == ["dark", ""]
-    by_other = groups_from([group | {"where": {"fitzpatrick_centaur": [1, 2]}} for group in (LIGHT,)])
+    by_other = groups_from([LIGHT | {"where": {"fitzpatrick_centaur": [1, 2]}}])
     assert second_group(rows, by_other).tolist() == ["light", ""]  # now the first annotators are the others
     women = groups_from([LIGHT | {"where": {"fitzpatrick_scale": [6], "sex": ["f"]}}])
     assert second_group(rows, women).tolist() == ["light", ""]
