@@ -1,7 +1,9 @@
 """Subsets, sweeps, pooling and the claim on adjusted gaps."""
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import DARK, GROUPS, LIGHT, PAIR, ROOT, RULES
 
-from evenhand.splits.groups import groups_from
+import estimate_sweep
+from evenhand.splits.groups import TrainSet, groups_from
 from evenhand.stats.gaps import RunTable
 from evenhand.stats.image_claims import adjusted_claim
 from evenhand.stats.rows import by_model
@@ -19,6 +22,7 @@ from evenhand.stats.subsets import columns_for_subsets, second_group, subset_mea
 from evenhand.stats.summary import IMAGE_INDEX, pooled_conditions
 from evenhand.stats.sweep import sweep_table
 from evenhand.stats.verdicts import verdict_table
+from evenhand.workflow.tables import write_csv
 
 
 def test_annotator_and_atlas_subsets_by_hand() -> None:
@@ -104,6 +108,42 @@ def test_a_training_set_with_a_third_group_is_no_point_of_the_sweep() -> None:
     after = sweep_table(replace(table, values={"mse": mse}, **others), "mse", 0.05)
     assert after.drop(columns="note").equals(before.drop(columns="note"))
     assert after["note"].str.startswith("left out for images of other groups: D").all()
+
+
+def test_the_share_of_a_further_pair_is_that_of_its_own_group(tmp_path: Path) -> None:
+    """From a set of light images to one of a third group: its errors fall by 0.02 and the light ones rise by 0.01."""
+    mse = {"A": {"light": 0.04, "dark": 0.07, "medium": 0.06}, "M": {"light": 0.05, "dark": 0.07, "medium": 0.04}}
+    rows = [
+        {
+            "train_set": name,
+            "compared_share": 0.0,
+            "run": run,
+            "group": group,
+            "mse": mean + run * 1e-3,
+            "latent_std": 1.0,
+        }
+        for name, means in mse.items()
+        for group, mean in means.items()
+        for run in range(3)
+    ]
+    write_csv(pd.DataFrame(rows), tmp_path / "runs.csv")
+    design = pd.DataFrame({"train_set": ["A", "M"], "reference_share": [1.0, 0.0], "distinct": 50.0, "shared": 0.5})
+    write_csv(design.assign(test_size=10), tmp_path / "design.csv")
+    sets = [TrainSet("A", {"light": 1.0}), TrainSet("M", {"medium": 1.0})]
+    (tmp_path / "train_sets.json").write_text(json.dumps([train_set._asdict() for train_set in sets]))
+    groups = [LIGHT, DARK, {"name": "medium", "title": "medium", "where": {"fitzpatrick_scale": [3]}}]
+    config = json.dumps({"stats": {"alpha": 0.05}, "groups": groups})
+    read = [f"{tmp_path}/{name}" for name in ("runs.csv", "design.csv", "train_sets.json")]
+    estimate_sweep.main(["--config", config, "--read", *read, "--write", f"{tmp_path}/sweep.csv"])
+    sweep = pd.read_csv(tmp_path / "sweep.csv")
+    sweep = sweep[sweep["metric"] == "mse"].set_index(["compared", "quantity"])
+    assert sweep.loc["dark", "note"].tolist() == [
+        "left out for images of other groups: M; a sweep needs training sets with at least two different dark shares"
+    ]
+    slopes = [sweep.loc[("medium", f"slope of {which}"), "estimate"] for which in ("light", "medium", "gap")]
+    assert slopes == pytest.approx([0.01, -0.02, -0.03])
+    # From 0.02 to -0.01: two thirds of the way.
+    assert sweep.loc[("medium", "crossing"), "estimate"] == pytest.approx(2 / 3)
 
 
 def image_totals(means: dict[str, list[float]]) -> pd.DataFrame:
