@@ -26,9 +26,10 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
+from simulated_outcomes import rates, simulated_outcomes  # noqa: E402
+from simulated_studies import Truth  # noqa: E402
+
 from evenhand.figures.style import span  # noqa: E402
-from evenhand.stats.calibrate import rates, simulated_outcomes  # noqa: E402
-from evenhand.stats.simulate import Truth  # noqa: E402
 from evenhand.workflow.files import write_text  # noqa: E402
 from evenhand.workflow.tables import as_csv  # noqa: E402
 

@@ -26,7 +26,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from evenhand.stats.simulate import Truth, simulate_models, simulated_design  # noqa: E402
+from simulated_studies import PAIR, Truth, simulate_models, simulated_design  # noqa: E402
+
 from evenhand.workflow.files import write_json, write_npz, write_text  # noqa: E402
 from evenhand.workflow.tables import as_csv, write_csv, write_parquet  # noqa: E402
 
@@ -78,7 +79,7 @@ def write_study(folder: Path, runs: int) -> None:
     rng = np.random.default_rng(1)
     first = []
     for model in simulate_models(truth, rng):
-        name, share, run = str(model["train_set"][0]), float(model["dark_share"][0]), int(model["run"][0])
+        name, share, run = str(model["train_set"][0]), float(model["compared_share"][0]), int(model["run"][0])
         part = results / "runs" / name / f"run{run}"
         rows = completed(model, rng)
         write_parquet(rows, part / "evaluation.parquet")
@@ -122,7 +123,7 @@ def tones(name: str, share: float, run: int, truth: Truth, rng: np.random.Genera
     """samples.parquet of one model."""
     sizes = {"training": truth.train_size, "posterior": 2 * truth.test_size, "prior": 500}
     parts = [pd.DataFrame({"source": source, "ita": rng.normal(20, 25, n)}) for source, n in sizes.items()]
-    return pd.concat(parts, ignore_index=True).assign(train_set=name, dark_share=share, run=run, skin_share=0.5)
+    return pd.concat(parts, ignore_index=True).assign(train_set=name, compared_share=share, run=run, skin_share=0.5)
 
 
 def history(epochs: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -155,7 +156,8 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     for name in re.findall(r"/tables/(\w+)\.csv", rules):
         row = pd.DataFrame([dict.fromkeys(list(dictionary[name])[1:], 0)])
         write_text(as_csv(row), results / "tables" / f"{name}.csv")
-    write_csv(design.assign(requested=1668, planned=1668, light=834, dark=834), results / "tables" / "design.csv")
+    design = design.assign(requested=1668, planned=1668, mix="834 light, 834 dark")
+    write_csv(design, results / "tables" / "design.csv")
     metadata = images.sample(16_577, replace=True, random_state=3).assign(status="ok", url="")
     metadata["md5hash"] = [f"{number:032x}" for number in range(len(metadata))]
     write_csv(metadata, results / "data" / "metadata.csv")
@@ -180,7 +182,7 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     }
     types = pd.DataFrame({"fitzpatrick_scale": [-1, 1, 2, 3, 4, 5, 6], "n": 100, "n_few_skin": 5, "skin_share": 0.5})
     write_csv(types.assign(ita_mean=20.0, ita_sd=10.0, **quantiles), results / "tables" / "tone_by_type.csv")
-    chosen = pd.concat([images[images["group"] == group].head(per_group) for group in ("light", "dark")])
+    chosen = pd.concat([images[images["group"] == group].head(per_group) for group in PAIR])
     shape = (len(chosen), 128, 128, 3)
     pictures = {name: rng.integers(0, 256, shape, dtype=np.uint8) for name in ("input", *design["train_set"])}
     examples = {name if name == "input" else f"reconstruction_{name}": values for name, values in pictures.items()}

@@ -49,7 +49,7 @@ class Probes:
     distance: float = 1.0  # of the groups in the embedding; 0: chance
     model: float = 0.02  # standard deviation of that distance over models
     unseen: bool = False
-    dark_share: float = 0.5  # of the training set
+    compared_share: float = 0.5  # of dark images in the training set
     folds: int = 10
     runs: int = 10
     n_light: int = 7755
@@ -67,9 +67,9 @@ MEANS = [
 PROBES = [
     Probes("probes on the test sets"),
     Probes("probes on the test sets, chance", distance=0.0),
-    Probes("probes on unseen images, A", unseen=True, dark_share=0.0, folds=5),
+    Probes("probes on unseen images, A", unseen=True, compared_share=0.0, folds=5),
     Probes("probes on unseen images, B", unseen=True, folds=5),
-    Probes("probes on unseen images, C", unseen=True, dark_share=1.0, folds=5),
+    Probes("probes on unseen images, C", unseen=True, compared_share=1.0, folds=5),
 ]
 
 
@@ -105,7 +105,7 @@ def simulate_probes(truth: Probes, seed: int) -> np.ndarray:
     """AUC of the group by run and fold: a linear discriminant on images that have a part of their own in all models."""
     rng = np.random.default_rng([seed, 2])
     pools = {"light": rng.normal(size=(truth.n_light, FEATURES)), "dark": rng.normal(size=(truth.n_dark, FEATURES))}
-    dark = round(truth.dark_share * truth.train_size)
+    dark = round(truth.compared_share * truth.train_size)
     trained = {"light": truth.train_size - dark, "dark": dark}
     found = np.empty((truth.runs, truth.folds))
     for run in range(truth.runs):

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from test_stats_tables import run_stages, write_study
+from simulated import PAIR, Truth, run_stages, simulate_study, write_study
 
 from evenhand.stats.prevalence import condition_mix, mix_claim, prevalence_table
-from evenhand.stats.simulate import Truth, simulate_study
 
 # (lower end, upper end, centre): intervals that are symmetric about their centre and have a t quantile with R - 1
 # degrees of freedom, so that half of the width at 0.1 is known from that at 0.05. `log`: on the logarithm.
@@ -30,10 +29,10 @@ RUNS = 3
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[float, dict[str, pd.DataFrame]]:
     """All tables of one study by alpha."""
     folder = tmp_path_factory.mktemp("study")
-    write_study(folder, None)
+    write_study(folder)
     found = {}
     for alpha in (0.05, 0.1):
-        paths = run_stages(folder, "ABC", RUNS, alpha)
+        paths = run_stages(folder, runs=RUNS, alpha=alpha)
         found[alpha] = {name: pd.read_csv(path) for name, path in paths.items()}
     return found
 
@@ -88,9 +87,9 @@ def test_the_interval_of_the_condition_mix_is_its_quantiles() -> None:
         Truth(n_light=300, n_dark=200, test_size=100, train_size=50, runs=1), np.random.default_rng(0)
     )
     rows = rows.assign(nine_partition_label="x", three_partition_label="y")
-    table = prevalence_table(rows, rows["group"])
+    table = prevalence_table(rows, rows["group"], [PAIR])
     ends = {level: condition_mix(table, 0, 500, level).set_index("level").loc["fine"] for level in (0.95, 0.9, 0.0)}
     assert ends[0.95]["tv_low"] < ends[0.9]["tv_low"] < ends[0.0]["tv_low"] == ends[0.0]["tv_high"]
-    claim = mix_claim(condition_mix(table, 0, 500, 0.9), 0.1, 0.2, 0.3)
+    claim = mix_claim(condition_mix(table, 0, 500, 0.9), PAIR, 0.1, 0.2, 0.3)
     assert claim["level"] == 0.9
     assert "(90 % interval" in str(claim["sentence"])

@@ -1,17 +1,14 @@
 """The fast version of benchmarks/calibration.py: a small design whose runs share most of their images."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from simulated import CONFIG, Truth, simulate_study
+from simulated_outcomes import rates, simulated_outcomes
 
-from evenhand.stats.calibrate import rates, simulated_outcomes
-from evenhand.stats.simulate import Truth, simulate_study
-
-STATS = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())["stats"] | {"resamples": 100}
+STATS = CONFIG | {"resamples": 100}
 SMALL = Truth(n_light=300, n_dark=150, test_size=80, train_size=60, runs=6)
 STUDIES = 40
 

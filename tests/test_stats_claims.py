@@ -1,22 +1,16 @@
 """Gaps and verdicts on studies of run means in which the claims hold, fail, or cannot be told."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from simulated import PAIR, RULES
 
 from evenhand.stats.claims import run_claims
 from evenhand.stats.gaps import gap_table, run_table
-from evenhand.stats.rules import rules_from
 from evenhand.stats.verdicts import verdict_table
 from evenhand.workflow.errors import UserError
-
-ROOT = Path(__file__).parents[1]
-CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())["stats"] | {"resamples": 200}
-RULES = rules_from(CONFIG)
 
 
 def runs_of(means: dict[tuple[str, float], dict[str, dict[str, np.ndarray]]]) -> pd.DataFrame:
@@ -26,14 +20,18 @@ def runs_of(means: dict[tuple[str, float], dict[str, dict[str, np.ndarray]]]) ->
         for group, metrics in groups.items():
             for run in range(len(next(iter(metrics.values())))):
                 rows.append(
-                    {"train_set": train_set, "dark_share": share, "run": run, "group": group, "n_images": 500}
+                    {"train_set": train_set, "compared_share": share, "run": run, "group": group, "n_images": 500}
                     | {metric: values[run] for metric, values in metrics.items()}
                 )
     return pd.DataFrame(rows)
 
 
-def design_of(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs[["train_set", "dark_share"]].drop_duplicates().assign(distinct=1668.0, test_size=500, shared=0.6)
+def design_of(runs: pd.DataFrame, of_others: dict[str, float] | None = None) -> pd.DataFrame:
+    """The design of a runs table; `of_others`: the fraction of images of further groups in a training set."""
+    table = runs[["train_set", "compared_share"]].drop_duplicates()
+    others = table["train_set"].map(of_others or {}).fillna(0.0)
+    sizes = {"distinct": 1668.0, "test_size": 500, "shared": 0.6}
+    return table.assign(reference_share=1 - table["compared_share"] - others, **sizes)
 
 
 JITTER = np.array([-1.0, 1.0, 0.5, -0.5, 0.0, 0.3, -0.3, 0.8, -0.8, 0.1]) * 1e-3
@@ -60,8 +58,8 @@ def paper_runs(
     return runs_of(means)
 
 
-def judged(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    table = run_table(runs, design_of(runs), ["mse", "latent_std", "kl"])
+def judged(runs: pd.DataFrame, of_others: dict[str, float] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    table = run_table(runs, design_of(runs, of_others), PAIR, ["mse", "latent_std", "kl"])
     gaps = gap_table(table, ["mse", "latent_std", "kl"], ["mse", "latent_std"], RULES.alpha, {"latent_std": 0.05})
     return verdict_table(run_claims(table, gaps, RULES), RULES.alpha, RULES.min_runs).set_index("claim"), gaps
 
@@ -69,7 +67,7 @@ def judged(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_a_missing_run_is_refused_not_skipped() -> None:
     runs = paper_runs()
     with pytest.raises(UserError, match="one row for each of the runs"):
-        run_table(runs[(runs["train_set"] != "B") | (runs["run"] != 3)], design_of(runs), ["mse"])
+        run_table(runs[(runs["train_set"] != "B") | (runs["run"] != 3)], design_of(runs), PAIR, ["mse"])
 
 
 def test_gap_table_of_a_known_study() -> None:
@@ -146,6 +144,19 @@ def test_one_run_is_not_testable_and_has_no_interval() -> None:
     assert gaps[["ci_low", "ci_high", "p", "se", "dz", "ratio_low", "p_wilcoxon", "p_holm"]].isna().all().all()
     assert gaps["gap"].notna().all()
     assert "1 run, and a test over runs needs at least 3" in claims.loc["C2", "sentence"]
+
+
+def test_a_training_set_with_a_third_group_is_none_of_the_papers() -> None:
+    """Half light, half of a third group: no dark image, as in A, but not A; nor is it a point of a trend."""
+    runs = paper_runs()
+    like_a = runs[runs["train_set"] == "A"].assign(train_set="D", mse=1.0, latent_std=5.0)
+    claims, _ = judged(pd.concat([runs, like_a], ignore_index=True), {"D": 0.5})
+    alone = judged(runs)[0]
+    for claim in ("C1", "C2", "C3", "C4", "C5", "C7"):
+        assert claims.loc[claim, "estimate"] == alone.loc[claim, "estimate"], claim
+        assert claims.loc[claim, "sentence"].split("Holm")[0] == alone.loc[claim, "sentence"].split("Holm")[0], claim
+    lost, _ = judged(pd.concat([runs[runs["train_set"] != "A"], like_a], ignore_index=True), {"D": 0.5})
+    assert "no training set of light and dark images alone with a dark share of 0" in lost.loc["C3", "sentence"]
 
 
 def test_constant_runs_are_not_testable() -> None:

@@ -6,18 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import wasserstein_distance
+from simulated import PAIR, RATIOS, RULES
 
 from evenhand.stats.colour import colour_run_means, colour_table, describe_samples, sample_table
 from evenhand.stats.gaps import RunTable
 from evenhand.stats.image_claims import colour_claim
 from evenhand.stats.rows import by_model
-from evenhand.stats.rules import Rules
 from evenhand.stats.tone import tone_curves, tone_slopes, tone_totals
 from evenhand.stats.verdicts import verdict_table
 from evenhand.workflow.errors import UserError
-
-RULES = Rules(0.05, 3, latent_std_margin=0.05, slight=0.25, max_mse=0.07, noticeable=2.3, vanishing=0.05)
-RATIOS = {"A": 0.3, "B": 0.3, "C": 0.3}
 
 
 def tone_rows(slope: float, runs: int = 4) -> pd.DataFrame:
@@ -29,16 +26,16 @@ def tone_rows(slope: float, runs: int = 4) -> pd.DataFrame:
         mse = np.exp(-3 + slope * ita + rng.normal(0, 0.02, 120))
         parts.append(pd.DataFrame({"md5hash": [f"{i:03d}" for i in range(120)], "ita_in": ita, "mse": mse, "run": run}))
     group = ["light"] * 60 + ["dark"] * 60
-    return pd.concat([part.assign(group=group) for part in parts]).assign(train_set="A", dark_share=0.0)
+    return pd.concat([part.assign(group=group) for part in parts]).assign(train_set="A", compared_share=0.0)
 
 
 def test_tone_slope_and_curve_find_a_planted_slope() -> None:
     """One percent per degree: ten degrees darker is exp(0.1) times the error."""
     rows = tone_rows(-0.01)
-    images, runs = tone_totals(by_model(rows))
-    slopes = tone_slopes(images, runs, RATIOS, 0.05).set_index("group")
-    assert slopes.loc["both", "estimate"] == pytest.approx(math.exp(0.1), rel=1e-3)
-    assert slopes.loc["both", "ci_low"] < math.exp(0.1) < slopes.loc["both", "ci_high"]
+    images, runs = tone_totals(by_model(rows), PAIR)
+    slopes = tone_slopes(images, runs, PAIR, RATIOS, 0.05).set_index("group")
+    assert slopes.loc["all", "estimate"] == pytest.approx(math.exp(0.1), rel=1e-3)
+    assert slopes.loc["all", "ci_low"] < math.exp(0.1) < slopes.loc["all", "ci_high"]
     curve = tone_curves(images, 0.95)
     truth = np.exp(-3 - 0.01 * curve["ita"])
     assert (curve["mse"] / truth - 1).abs().max() < 0.02
@@ -48,9 +45,9 @@ def test_tone_slope_and_curve_find_a_planted_slope() -> None:
 def test_images_without_skin_are_counted_not_hidden() -> None:
     rows = tone_rows(0.0)
     rows.loc[rows["md5hash"] < "010", "ita_in"] = np.nan
-    images, runs = tone_totals(by_model(rows))
+    images, runs = tone_totals(by_model(rows), PAIR)
     assert set(tone_curves(images, 0.95)["n_no_skin"]) == {10}
-    slopes = tone_slopes(images, runs, RATIOS, 0.05).set_index("group")
+    slopes = tone_slopes(images, runs, PAIR, RATIOS, 0.05).set_index("group")
     assert slopes.loc["light", ["n_images", "n_no_skin"]].tolist() == [50, 10]
     assert slopes.loc["dark", ["n_images", "n_no_skin"]].tolist() == [60, 0]
 
@@ -64,22 +61,23 @@ def colour_rows(changes: dict[tuple[str, str], float], runs: int = 5) -> pd.Data
             for image in range(10):
                 dl, da, db = rng.normal([change, 0, 0], 0.05)
                 rows.append([train_set, {"A": 0.0, "C": 1.0}[train_set], run, group, f"{group}{image}", dl, da, db])
-    table = pd.DataFrame(rows, columns=["train_set", "dark_share", "run", "group", "md5hash", "dl", "da", "db"])
+    table = pd.DataFrame(rows, columns=["train_set", "compared_share", "run", "group", "md5hash", "dl", "da", "db"])
     return table.assign(ita_in=10.0, ita_out=12.0, ciede2000=table["dl"].abs())
 
 
 def colour_verdict(changes: dict[tuple[str, str], float]) -> pd.Series:
-    runs = colour_run_means(colour_rows(changes))
+    runs = colour_run_means(colour_rows(changes), PAIR)
     values = {
         axis: {key: part[axis].to_numpy() for key, part in runs.groupby(["train_set", "group"])}
         for axis in ("dl", "da", "db")
     }
-    table = RunTable(tuple(range(5)), {"A": 0.0, "C": 1.0}, values, {"A": 10, "C": 10}, {"A": 30.0, "C": 30.0}, {})
-    return verdict_table([colour_claim(table, RULES)], 0.05, 3).iloc[0]
+    dark, light = {"A": 0.0, "C": 1.0}, {"A": 1.0, "C": 0.0}
+    table = RunTable(PAIR, tuple(range(5)), dark, light, values, {"A": 10, "C": 10}, {"A": 30.0, "C": 30.0}, {})
+    return verdict_table([colour_claim(table, PAIR, RULES)], 0.05, 3).iloc[0]
 
 
 def test_colour_claim_needs_dark_to_change_and_light_to_stay() -> None:
-    nothing = {(name, group): 0.0 for name in "AC" for group in ("light", "dark")}
+    nothing = {(name, group): 0.0 for name in "AC" for group in PAIR}
     assert colour_verdict(nothing | {("C", "dark"): -6.0})["verdict"] == "supported"
     assert colour_verdict(nothing)["verdict"] == "contradicted"
     assert colour_verdict(nothing | {("C", "dark"): -6.0, ("C", "light"): 5.0})["verdict"] == "contradicted"
@@ -89,19 +87,19 @@ def test_colour_claim_needs_dark_to_change_and_light_to_stay() -> None:
 def test_colour_table_by_hand_and_its_gaps() -> None:
     rows = colour_rows({("A", "light"): 1.0, ("A", "dark"): -2.0})
     rows.loc[rows["md5hash"] == "dark0", ["ita_in", "ita_out", "dl", "da", "db", "ciede2000"]] = np.nan
-    runs = colour_run_means(rows)
+    runs = colour_run_means(rows, PAIR)
     assert runs.loc[runs["group"] == "dark", "n_no_skin"].tolist() == [1] * 5
-    table = colour_table(runs, RATIOS, 0.05).set_index(["group", "quantity"])
+    table = colour_table(runs, PAIR, RATIOS, 0.05).set_index(["group", "quantity"])
     assert table.loc[("dark", "dl"), "estimate"] == pytest.approx(-2.0, abs=0.05)
     assert table.loc[("light", "ita_shift"), "estimate"] == pytest.approx(2.0)
     assert math.isnan(table.loc[("light", "ciede2000"), "p"])
     rows.loc[rows["md5hash"] == "dark1", "dl"] = np.nan
     with pytest.raises(UserError, match="dark1 has some"):
-        colour_run_means(rows)
+        colour_run_means(rows, PAIR)
 
 
 def test_colour_claim_without_colours_says_so() -> None:
-    row = verdict_table([colour_claim(None, RULES)], 0.05, 3).iloc[0]
+    row = verdict_table([colour_claim(None, PAIR, RULES)], 0.05, 3).iloc[0]
     assert row["verdict"] == "not testable"
     assert "not measured" in row["sentence"]
 
@@ -110,7 +108,7 @@ def test_samples_against_training_by_hand() -> None:
     """Prior 10 degrees darker throughout: Wasserstein distance 10."""
     training = np.array([0.0, 10.0, 20.0, 30.0])
     model = pd.DataFrame({"source": ["training"] * 4 + ["prior"] * 5, "ita": [*training, *(training - 10), np.nan]})
-    models = [describe_samples(model.assign(train_set="A", dark_share=0.0, run=run)) for run in range(3)]
+    models = [describe_samples(model.assign(train_set="A", compared_share=0.0, run=run)) for run in range(3)]
     prior = models[0].set_index("source").loc["prior"]
     assert prior["wasserstein"] == pytest.approx(wasserstein_distance(training, training - 10)) == pytest.approx(10)
     assert prior["skin"] == 0.8
@@ -118,4 +116,4 @@ def test_samples_against_training_by_hand() -> None:
     assert table.loc[("prior", "wasserstein"), "estimate"] == 10
     assert ("training", "wasserstein") not in table.index
     with pytest.raises(UserError, match="source `training`"):
-        describe_samples(model[model["source"] == "prior"].assign(train_set="A", dark_share=0.0, run=0))
+        describe_samples(model[model["source"] == "prior"].assign(train_set="A", compared_share=0.0, run=0))

@@ -7,24 +7,24 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from simulated import GROUPS, PAIR
 
+from evenhand.splits.groups import TrainSet
 from evenhand.stats.bootstrap import add_bootstrap, draw_images
 from evenhand.stats.claims import run_claims
 from evenhand.stats.colour import AXES, colour_run_means, colour_table, describe_samples, sample_table
 from evenhand.stats.gaps import gap_table, run_table, size_ratios
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.models import model_gaps
-from evenhand.stats.pooling import pooled_conditions
 from evenhand.stats.rows import by_model, by_run, distinct_images
-from evenhand.stats.rules import Rules
 from evenhand.stats.strata import adjusted_gaps
 from evenhand.stats.subsets import subset_means, subset_table
-from evenhand.stats.summary import condition_table, headline_table, sort_by_design, summarise
+from evenhand.stats.summary import condition_table, headline_table, pooled_conditions, sort_by_design, summarise
 from evenhand.stats.sweep import sweep_table
 from evenhand.stats.tone import tone_curves, tone_slopes, tone_totals
 from evenhand.stats.totals import error_totals
 from evenhand.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
-from evenhand.stats.verdicts import verdict_table
+from evenhand.stats.verdicts import Rules, verdict_table
 
 RULES = Rules(0.1, 2, 0.05, 0.25, 0.07, 2.3, 0.05)
 MEASURES = ("mse", "mse_unit", "latent_std", "kl", "psnr", "ssim", "mse_over_var", "perceptual")
@@ -71,7 +71,7 @@ def laid_out(kind: str, images: pd.DataFrame, rng: np.random.Generator) -> list[
 def made_up(study: Study) -> pd.DataFrame:
     """The evaluations of a study in one table."""
     rng = np.random.default_rng(study.seed)
-    hashes = [f"{group[0]}{i}" for group, n in zip(("light", "dark"), study.pool, strict=True) for i in range(n)]
+    hashes = [f"{group[0]}{i}" for group, n in zip(PAIR, study.pool, strict=True) for i in range(n)]
     images = pd.DataFrame({"md5hash": hashes})
     images["group"] = np.where(images["md5hash"].str[0] == "l", "light", "dark")
     images["label"] = laid_out(study.labels, images, rng)
@@ -84,11 +84,11 @@ def made_up(study: Study) -> pd.DataFrame:
     parts = []
     for run in range(study.runs):
         for share in study.shares:
-            for group in ("light", "dark"):
+            for group in PAIR:
                 pool = images[images["group"] == group]
                 # The test sets of a run are the same for all training sets.
                 chosen = np.random.default_rng([study.seed, run]).permutation(len(pool))[: study.tested]
-                parts.append(pool.iloc[chosen].assign(train_set=f"set {share:g}", dark_share=share, run=run))
+                parts.append(pool.iloc[chosen].assign(train_set=f"set {share:g}", compared_share=share, run=run))
     rows = pd.concat(parts, ignore_index=True)
     for measure in (*MEASURES, "decoding_var", "dl", "da", "db", "ciede2000"):
         rows[measure] = np.exp(rng.normal(size=len(rows)))
@@ -115,7 +115,8 @@ def made_up(study: Study) -> pd.DataFrame:
 
 def design_of(study: Study) -> pd.DataFrame:
     return pd.DataFrame(
-        {"train_set": [f"set {share:g}" for share in study.shares], "dark_share": study.shares}
+        {"train_set": [f"set {share:g}" for share in study.shares], "compared_share": study.shares}
+        | {"reference_share": [1 - share for share in study.shares]}
         | {"distinct": 10.0, "test_size": study.tested, "shared": 0.5 if study.runs > 1 else np.nan}
     )
 
@@ -124,19 +125,20 @@ def every_table(study: Study) -> dict[str, pd.DataFrame]:
     """What the scripts of the stage make of it."""
     rows, design, rng = made_up(study), design_of(study), np.random.default_rng(0)
     ratios, alpha = size_ratios(design), RULES.alpha
+    train_sets = [TrainSet(f"set {share:g}", {"light": 1 - share, "dark": share}) for share in study.shares]
     clusters = {
         "none": None,
         "one": {image: image[0] for image in rows["md5hash"]},
         "light": {image: "l" for image in rows["md5hash"] if image[0] == "l"},
     }[study.clusters]
-    runs, images = summarise(by_model(rows))
-    table = run_table(runs, design, MEASURES)
+    runs, images = summarise(by_model(rows), PAIR)
+    table = run_table(runs, design, PAIR, MEASURES)
     gaps = gap_table(table, MEASURES, METRICS, alpha, {"latent_std": RULES.latent_std_margin})
-    draws = draw_images(distinct_images(by_model(rows)), 30, rng, clusters)
-    totals = error_totals(by_model(rows))
-    tones, slopes = tone_totals(by_model(rows))
-    colour_runs = sort_by_design(pd.concat([colour_run_means(model) for model in by_model(rows)]), ["run"])
-    means = pd.concat([subset_means(model, [1, 2], [5, 6], METRICS) for model in by_model(rows)])
+    draws = draw_images(distinct_images(by_model(rows), PAIR), PAIR, 30, rng, clusters)
+    totals = error_totals(by_model(rows), PAIR)
+    tones, slopes = tone_totals(by_model(rows), PAIR)
+    colour_runs = sort_by_design(pd.concat([colour_run_means(model, PAIR) for model in by_model(rows)]), PAIR, ["run"])
+    means = pd.concat([subset_means(model, GROUPS, METRICS) for model in by_model(rows)])
     samples = rows.assign(source=np.where(rows.index % 2, "prior", "training"), ita=rows["ita_in"])
     first = list(by_model(rows[rows["run"] == 0]))
     scores = {
@@ -148,27 +150,27 @@ def every_table(study: Study) -> dict[str, pd.DataFrame]:
     found = {
         "runs": runs,
         "headline": headline_table(runs, images, MEASURES),
-        "conditions": condition_table(images),
-        "pooled_conditions": pooled_conditions(images, runs, 1 - alpha),
-        "gaps": add_bootstrap(gaps, by_model(rows), draws, 1 - alpha),
-        "adjusted": adjusted_gaps(*totals, draws, 2, 1 - alpha, RULES.vanishing),
-        "models": model_gaps(*totals, by_run(rows), 1 - alpha),
+        "conditions": condition_table(images, PAIR),
+        "pooled_conditions": pooled_conditions(images, runs, PAIR, 1 - alpha),
+        "gaps": add_bootstrap(gaps, by_model(rows), PAIR, draws, 1 - alpha),
+        "adjusted": adjusted_gaps(*totals, PAIR, draws, 2, 1 - alpha, RULES.vanishing),
+        "models": model_gaps(*totals, by_run(rows), PAIR, 1 - alpha),
         "sweep": pd.concat([sweep_table(table, metric, alpha) for metric in METRICS]),
         "colour_runs": colour_runs,
-        "colour": colour_table(colour_runs, ratios, alpha),
+        "colour": colour_table(colour_runs, PAIR, ratios, alpha),
         "tone_curves": tone_curves(tones, 1 - alpha),
-        "tone_slopes": tone_slopes(tones, slopes, ratios, alpha),
+        "tone_slopes": tone_slopes(tones, slopes, PAIR, ratios, alpha),
         "samples": sample_table(pd.concat([describe_samples(model) for model in by_model(samples)]), ratios, alpha),
-        "subsets": subset_table(means, METRICS, ratios, alpha),
+        "subsets": subset_table(means, PAIR, METRICS, ratios, alpha),
         "uncertainty": pd.concat(
             [
-                uncertainty_table(by_model(rows), SCORES, ratios, alpha),
-                ensemble_table(first, scores, study.runs, 1 - alpha, 30, rng),
+                uncertainty_table(by_model(rows), PAIR, train_sets, SCORES, ratios, alpha),
+                ensemble_table(first, scores, PAIR, train_sets, study.runs, 1 - alpha, 30, rng),
             ]
         ),
     }
-    colours = run_table(colour_runs, design, AXES, partial=True)
-    cases = [*run_claims(table, found["gaps"], RULES), colour_claim(colours, RULES)]
+    colours = run_table(colour_runs, design, PAIR, AXES, partial=True)
+    cases = [*run_claims(table, found["gaps"], RULES), colour_claim(colours, PAIR, RULES)]
     cases.append(adjusted_claim(table, found["adjusted"], RULES))
     return found | {"claims": verdict_table(cases, alpha, RULES.min_runs)}
 
@@ -268,7 +270,7 @@ def test_with_one_condition_and_atlas_the_models_are_a_difference_of_means() -> 
     study = Study(shares=(0.5,), labels="one", atlases="one", runs=1, pool=(20, 20), tested=12)
     models = every_table(study)["models"].set_index("model")
     rows = made_up(study)
-    logs = {group: np.log(rows.loc[rows["group"] == group, "mse"]) for group in ("light", "dark")}
+    logs = {group: np.log(rows.loc[rows["group"] == group, "mse"]) for group in PAIR}
     gap = logs["dark"].mean() - logs["light"].mean()
     assert np.log(models["ratio"]).tolist() == pytest.approx([gap, gap])
     pooled = (logs["light"].var(ddof=1) + logs["dark"].var(ddof=1)) / 2

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
+from simulated import PAIR
 
 from evenhand.splits.design import Design, TrainSet, feasible_train_size
 from evenhand.stats.gaps import run_table
@@ -15,7 +16,7 @@ def test_no_training_set_is_larger_than_what_the_test_set_leaves_of_a_group(
     test_size: int, train_size: int, spare_light: int, spare_dark: int
 ) -> None:
     """So n_test / n_train is at least rho / (1 - rho), with rho the part that two test sets of a group share."""
-    design = Design(0, test_size, train_size, 1, False, (TrainSet("B", 0.5),))
+    design = Design(0, test_size, train_size, 1, False, (TrainSet("B", {"light": 0.5, "dark": 0.5}),))
     pools = {"light": test_size + spare_light, "dark": test_size + spare_dark}
     factor = test_size / feasible_train_size(design, pools)
     for pool in pools.values():
@@ -26,20 +27,20 @@ def test_no_training_set_is_larger_than_what_the_test_set_leaves_of_a_group(
 def study(rng: np.random.Generator, runs: int = 6, pool: int = 100, tested: int = 50) -> pd.DataFrame:
     """Means of one subset, a fifth of each group, of models that are all alike: half of the images are common."""
     rows = []
-    for group in ("light", "dark"):
+    for group in PAIR:
         error, inside = rng.normal(10, 1, pool), np.arange(pool) < pool // 5
         for run in range(runs):
             chosen = rng.permutation(pool)[:tested]
             values = error[chosen][inside[chosen]]
             rows.append({"subset": "atlas x", "run": run, "group": group, "n": len(values), "mse": values.mean()})
-    table = pd.DataFrame(rows).assign(train_set="B", dark_share=0.5)
+    table = pd.DataFrame(rows).assign(train_set="B", compared_share=0.5)
     return pd.concat([table, table.assign(subset="atlas y")], ignore_index=True)  # of one atlas nothing is said
 
 
 def test_intervals_of_a_subset_cover() -> None:
     """The true gap is 0. With the number of images in the subset for n_test the interval is too short."""
     rng = np.random.default_rng(0)
-    tables = [subset_table(study(rng), ["mse"], {"B": 50 / 50}, 0.05) for _ in range(150)]
+    tables = [subset_table(study(rng), PAIR, ["mse"], {"B": 50 / 50}, 0.05) for _ in range(150)]
     found = pd.concat(tables)
     found = found[found["subset"] == "atlas x"]
     assert ((found["ci_low"] <= 0) & (found["ci_high"] >= 0)).mean() > 0.9
@@ -51,10 +52,10 @@ def test_intervals_of_a_subset_cover() -> None:
 def test_images_without_skin_do_not_shorten_the_intervals_of_colours() -> None:
     runs = pd.DataFrame(
         [
-            {"train_set": "B", "dark_share": 0.5, "run": run, "group": group, "n_images": 40, "dl": float(run)}
+            {"train_set": "B", "compared_share": 0.5, "run": run, "group": group, "n_images": 40, "dl": float(run)}
             for run in range(3)
-            for group in ("light", "dark")
+            for group in PAIR
         ]
     )
-    design = pd.DataFrame({"train_set": ["B"], "distinct": [200.0], "shared": [0.5], "test_size": [100]})
-    assert run_table(runs, design, ["dl"]).test_train_ratio("B") == 0.5
+    design = pd.DataFrame({"train_set": ["B"], "reference_share": [0.5], "distinct": [200.0], "shared": [0.5]})
+    assert run_table(runs, design.assign(test_size=100), PAIR, ["dl"]).test_train_ratio("B") == 0.5

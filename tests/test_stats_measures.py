@@ -1,6 +1,8 @@
 """Subsets, sweeps, pooling and the claim on adjusted gaps."""
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +11,18 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated import DARK, GROUPS, LIGHT, PAIR, ROOT, RULES
 
+import estimate_sweep
+from evenhand.splits.groups import TrainSet, groups_from
 from evenhand.stats.gaps import RunTable
 from evenhand.stats.image_claims import adjusted_claim
-from evenhand.stats.pooling import pooled_conditions
 from evenhand.stats.rows import by_model
-from evenhand.stats.rules import Rules
-from evenhand.stats.subsets import subset_means, subset_table
-from evenhand.stats.summary import IMAGE_INDEX
+from evenhand.stats.subsets import columns_for_subsets, second_group, subset_means, subset_table
+from evenhand.stats.summary import IMAGE_INDEX, pooled_conditions
 from evenhand.stats.sweep import sweep_table
 from evenhand.stats.verdicts import verdict_table
-
-RULES = Rules(0.05, 3, latent_std_margin=0.05, slight=0.25, max_mse=0.07, noticeable=2.3, vanishing=0.05)
-RATIOS = {"A": 0.3, "B": 0.3, "C": 0.3}
+from evenhand.workflow.tables import write_csv
 
 
 def test_annotator_and_atlas_subsets_by_hand() -> None:
@@ -34,15 +35,35 @@ def test_annotator_and_atlas_subsets_by_hand() -> None:
             "fitzpatrick_centaur": [1, 2, 5, 3] * 2,
             "atlas": ["x", "y", "x", "x"] * 2,
         }
-    ).assign(train_set="A", dark_share=0.0)
-    means = pd.concat([subset_means(model, [1, 2], [5, 6], ["mse"]) for model in by_model(rows)])
-    table = subset_table(means, ["mse"], {"A": 10.0}, 0.05).set_index("subset")
+    ).assign(train_set="A", compared_share=0.0)
+    means = pd.concat([subset_means(model, GROUPS, ["mse"]) for model in by_model(rows)])
+    table = subset_table(means, PAIR, ["mse"], {"A": 10.0}, 0.05).set_index("subset")
     assert table.loc["all", "gap"] == pytest.approx((5.0 + 6.0) / 2)
     assert table.loc["annotators agree", "gap"] == 3.0
-    assert table.loc["annotators agree", ["n_light", "n_dark"]].tolist() == [2, 1]
+    assert table.loc["annotators agree", ["n_reference", "n_compared"]].tolist() == [2, 1]
     assert table.loc["atlas x", "gap"] == pytest.approx((6.0 + 7.0) / 2)
     assert math.isnan(table.loc["atlas y", "gap"])
     assert "no dark image" in table.loc["atlas y", "note"]
+
+
+def test_second_opinion_is_that_of_the_other_annotators() -> None:
+    rows = pd.DataFrame(
+        {"group": ["light", "dark"], "fitzpatrick_scale": [1, 5], "fitzpatrick_centaur": [6, -1], "sex": ["f", "m"]}
+    )
+    assert second_group(rows, GROUPS).tolist() == ["dark", ""]
+    by_other = groups_from([LIGHT | {"where": {"fitzpatrick_centaur": [1, 2]}}])
+    assert second_group(rows, by_other).tolist() == ["light", ""]  # now the first annotators are the others
+    women = groups_from([LIGHT | {"where": {"fitzpatrick_scale": [6], "sex": ["f"]}}])
+    assert second_group(rows, women).tolist() == ["light", ""]
+    assert columns_for_subsets(women) == ["atlas", "fitzpatrick_scale", "sex", "fitzpatrick_centaur"]
+
+
+@pytest.mark.parametrize("where", [{"sex": ["f"]}, {"fitzpatrick_scale": [1], "fitzpatrick_centaur": [1]}])
+def test_without_a_second_opinion_there_is_no_agreement(where: dict[str, list[object]]) -> None:
+    groups = groups_from([LIGHT | {"where": where}, DARK | {"where": where}])
+    row = {"group": "light", "run": 0, "train_set": "A", "compared_share": 0.0, "atlas": "x", "mse": 1.0}
+    assert columns_for_subsets(groups) == ["atlas"]
+    assert set(subset_means(pd.DataFrame([row]), groups, ["mse"])["subset"]) == {"all", "atlas x"}
 
 
 def sweep_runs(gap_at_zero: float, gap_at_one: float, noise: float = 1e-4) -> RunTable:
@@ -54,7 +75,8 @@ def sweep_runs(gap_at_zero: float, gap_at_one: float, noise: float = 1e-4) -> Ru
         values[name, "light"] = 0.05 + rng.normal(0, noise, 6)
         values[name, "dark"] = 0.05 + gap + rng.normal(0, noise, 6)
     tests, training = dict.fromkeys(shares, 50), dict.fromkeys(shares, 150.0)
-    return RunTable(tuple(range(6)), shares, {"mse": values}, tests, training, {})
+    light = {name: 1 - share for name, share in shares.items()}
+    return RunTable(PAIR, tuple(range(6)), shares, light, {"mse": values}, tests, training, {})
 
 
 def test_crossing_point_of_a_straight_line() -> None:
@@ -78,10 +100,56 @@ def test_no_crossing_and_open_intervals_are_said() -> None:
     assert "open above" in noisy["note"]
 
 
+def test_a_training_set_with_a_third_group_is_no_point_of_the_sweep() -> None:
+    table = sweep_runs(0.03, -0.01)
+    before = sweep_table(table, "mse", 0.05)
+    mse = {**table.values["mse"], ("D", "light"): np.arange(6.0), ("D", "dark"): np.ones(6)}
+    others = {"shares": table.shares | {"D": 0.5}, "reference_shares": table.reference_shares | {"D": 0.2}}
+    after = sweep_table(replace(table, values={"mse": mse}, **others), "mse", 0.05)
+    assert after.drop(columns="note").equals(before.drop(columns="note"))
+    assert after["note"].str.startswith("left out for images of other groups: D").all()
+
+
+def test_the_share_of_a_further_pair_is_that_of_its_own_group(tmp_path: Path) -> None:
+    """From a set of light images to one of a third group: its errors fall by 0.02 and the light ones rise by 0.01."""
+    mse = {"A": {"light": 0.04, "dark": 0.07, "medium": 0.06}, "M": {"light": 0.05, "dark": 0.07, "medium": 0.04}}
+    rows = [
+        {
+            "train_set": name,
+            "compared_share": 0.0,
+            "run": run,
+            "group": group,
+            "mse": mean + run * 1e-3,
+            "latent_std": 1.0,
+        }
+        for name, means in mse.items()
+        for group, mean in means.items()
+        for run in range(3)
+    ]
+    write_csv(pd.DataFrame(rows), tmp_path / "runs.csv")
+    design = pd.DataFrame({"train_set": ["A", "M"], "reference_share": [1.0, 0.0], "distinct": 50.0, "shared": 0.5})
+    write_csv(design.assign(test_size=10), tmp_path / "design.csv")
+    sets = [TrainSet("A", {"light": 1.0}), TrainSet("M", {"medium": 1.0})]
+    (tmp_path / "train_sets.json").write_text(json.dumps([train_set._asdict() for train_set in sets]))
+    groups = [LIGHT, DARK, {"name": "medium", "title": "medium", "where": {"fitzpatrick_scale": [3]}}]
+    config = json.dumps({"stats": {"alpha": 0.05}, "groups": groups})
+    read = [f"{tmp_path}/{name}" for name in ("runs.csv", "design.csv", "train_sets.json")]
+    estimate_sweep.main(["--config", config, "--read", *read, "--write", f"{tmp_path}/sweep.csv"])
+    sweep = pd.read_csv(tmp_path / "sweep.csv")
+    sweep = sweep[sweep["metric"] == "mse"].set_index(["compared", "quantity"])
+    assert sweep.loc["dark", "note"].tolist() == [
+        "left out for images of other groups: M; a sweep needs training sets with at least two different dark shares"
+    ]
+    slopes = [sweep.loc[("medium", f"slope of {which}"), "estimate"] for which in ("light", "medium", "gap")]
+    assert slopes == pytest.approx([0.01, -0.02, -0.03])
+    # From 0.02 to -0.01: two thirds of the way.
+    assert sweep.loc[("medium", "crossing"), "estimate"] == pytest.approx(2 / 3)
+
+
 def image_totals(means: dict[str, list[float]]) -> pd.DataFrame:
     rows = [
         ["A", 0.0, label, group, f"{group}{label}{i}", 1, value]
-        for group in ("light", "dark")
+        for group in PAIR
         for label, values in means.items()
         for i, value in enumerate(values)
     ]
@@ -90,7 +158,7 @@ def image_totals(means: dict[str, list[float]]) -> pd.DataFrame:
 
 def run_errors(*means: float) -> pd.DataFrame:
     """The mean error of each run, the same in both groups."""
-    rows = [("A", group, run, mean) for group in ("light", "dark") for run, mean in enumerate(means)]
+    rows = [("A", group, run, mean) for group in PAIR for run, mean in enumerate(means)]
     return pd.DataFrame(rows, columns=["train_set", "group", "run", "mse"])
 
 
@@ -99,7 +167,7 @@ def run_errors(*means: float) -> pd.DataFrame:
 def test_pooling_draws_towards_the_mean_and_rare_conditions_more(seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = {f"c{k}": list(rng.normal(rng.normal(0, 1), 1, size)) for k, size in enumerate([1, 2, 5, 10, 40])}
-    table = pooled_conditions(image_totals(values), run_errors(1.0, 1.1), 0.95)
+    table = pooled_conditions(image_totals(values), run_errors(1.0, 1.1), PAIR, 0.95)
     part = table[table["group"] == "dark"].sort_values("n_images")
     assert part["weight"].is_monotonic_increasing
     assert part["weight"].between(0, 1).all()
@@ -111,8 +179,8 @@ def test_pooling_draws_towards_the_mean_and_rare_conditions_more(seed: int) -> N
 def test_pooled_intervals_know_how_models_differ() -> None:
     """Run means 0.9, 1 and 1.1 have a relative variance of 0.01; a third of it is added, times the squared estimate."""
     totals = image_totals({"acne": [1.0, 1.2, 0.8], "wart": [2.0, 2.3], "mole": [0.4, 0.5, 0.3, 0.45]})
-    alone = pooled_conditions(totals, run_errors(1.0), 0.95)
-    table = pooled_conditions(totals, run_errors(0.9, 1.0, 1.1), 0.95)
+    alone = pooled_conditions(totals, run_errors(1.0), PAIR, 0.95)
+    table = pooled_conditions(totals, run_errors(0.9, 1.0, 1.1), PAIR, 0.95)
     assert alone["note"].str.contains("one run").all()
     assert not table["note"].str.contains("one run").any()
     assert table["estimate"].equals(alone["estimate"])
@@ -122,16 +190,17 @@ def test_pooled_intervals_know_how_models_differ() -> None:
 
 
 def test_pooling_says_why_it_cannot() -> None:
-    few = pooled_conditions(image_totals({"acne": [1.0, 2.0], "wart": [3.0]}), run_errors(1.0, 2.0), 0.95)
+    few = pooled_conditions(image_totals({"acne": [1.0, 2.0], "wart": [3.0]}), run_errors(1.0, 2.0), PAIR, 0.95)
     assert few["estimate"].isna().all()
     assert few["note"].str.contains("three conditions").all()
-    same = pooled_conditions(image_totals({name: [0.1, 0.1] for name in "abc"}), run_errors(0.1, 0.2), 0.95)
+    same = pooled_conditions(image_totals({name: [0.1, 0.1] for name in "abc"}), run_errors(0.1, 0.2), PAIR, 0.95)
     assert same["note"].str.contains("do not differ").all()
 
 
 def adjusted_verdict(**row: float) -> pd.Series:
     values = np.array([0.05, 0.06, 0.07])
-    table = RunTable((0, 1, 2), {"B": 0.5}, {"mse": {("B", g): values for g in ("light", "dark")}}, {}, {}, {})
+    mse = {("B", group): values for group in PAIR}
+    table = RunTable(PAIR, (0, 1, 2), {"B": 0.5}, {"B": 0.5}, {"mse": mse}, {}, {}, {})
     common = {"train_set": "B", "n_strata": 3, "coverage": 0.8, "crude_gap": 0.02, "n_runs": 3, "p_vanish": 1.0}
     rows = [common | {"adjustment": "none", "gap": 0.03}, common | {"adjustment": "condition"} | row]
     return verdict_table([adjusted_claim(table, pd.DataFrame(rows), RULES)], 0.05, 3).iloc[0]
@@ -148,8 +217,7 @@ def test_adjusted_claim_has_all_four_verdicts() -> None:
 
 def test_dictionary_lists_no_table_or_column_twice() -> None:
     # A loader keeps the last of two equal keys and says nothing; the text still has both.
-    path = Path(__file__).parents[1] / "schemas" / "tables.yaml"
-    root = yaml.compose(path.read_text())
+    root = yaml.compose((ROOT / "schemas" / "tables.yaml").read_text())
     for mapping in [root, *(entry for _, entry in root.value)]:
         names = [key.value for key, _ in mapping.value]
         assert len(names) == len(set(names)), names

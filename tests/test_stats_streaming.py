@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 import pytest
+from simulated import PAIR, TRAIN_SETS, Truth, simulate_study
 
 from evenhand.stats import totals
 from evenhand.stats.bootstrap import add_bootstrap, draw_images
 from evenhand.stats.models import clustered_ols
 from evenhand.stats.rows import by_model, distinct_images
-from evenhand.stats.simulate import Truth, simulate_study
 from evenhand.stats.summary import summarise
 from evenhand.stats.tone import tone_totals
 from evenhand.stats.totals import Totals, error_totals
@@ -37,22 +37,22 @@ def models(rows: pd.DataFrame, count: int) -> Iterator[pd.DataFrame]:
 
 
 def bootstrap(given: Iterator[pd.DataFrame], rows: pd.DataFrame) -> object:
-    draws = draw_images(rows, 20, np.random.default_rng(0))
-    return add_bootstrap(pd.DataFrame({"train_set": ["A"], "metric": ["mse"], "note": ""}), given, draws, 0.95)
+    draws = draw_images(rows, PAIR, 20, np.random.default_rng(0))
+    return add_bootstrap(pd.DataFrame({"train_set": ["A"], "metric": ["mse"], "note": ""}), given, PAIR, draws, 0.95)
 
 
 def regression(given: Iterator[pd.DataFrame], rows: pd.DataFrame) -> object:
-    return clustered_ols(*error_totals(by_model(rows)), given, ["A"])
+    return clustered_ols(*error_totals(by_model(rows), PAIR), given, PAIR, ["A"])
 
 
 REDUCTIONS: dict[str, Callable[[Iterator[pd.DataFrame], pd.DataFrame], object]] = {
-    "summarise_runs": lambda given, _: summarise(given),
-    "adjust_gaps": lambda given, _: error_totals(given),
+    "summarise_runs": lambda given, _: summarise(given, PAIR),
+    "adjust_gaps": lambda given, _: error_totals(given, PAIR),
     "adjust_gaps, regressions": regression,
-    "estimate_gaps, images": lambda given, _: distinct_images(given),
+    "estimate_gaps, images": lambda given, _: distinct_images(given, PAIR),
     "estimate_gaps": bootstrap,
-    "score_uncertainty": lambda given, _: uncertainty_table(given, ["latent_std"], {"A": 0.3}, 0.05),
-    "measure_colour": lambda given, _: tone_totals(given),
+    "score_uncertainty": lambda given, _: uncertainty_table(given, PAIR, TRAIN_SETS, ["latent_std"], {"A": 0.3}, 0.05),
+    "measure_colour": lambda given, _: tone_totals(given, PAIR),
 }
 
 
@@ -73,7 +73,7 @@ def test_memory_does_not_grow_with_the_rows(script: str, rows: pd.DataFrame, mon
 def test_sums_in_batches_are_those_of_all_rows(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(totals, "BATCH", 2)
     given = pd.concat(models(rows, 11), ignore_index=True)
-    images, cells = error_totals(models(rows, 11))
+    images, cells = error_totals(models(rows, 11), PAIR)
     expected = (
         given.assign(y=np.log(given["mse"]))
         .groupby(["group", "md5hash"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from simulated import PAIR
 
 from evenhand.stats.rows import read_evaluation
 from evenhand.stats.summary import condition_table, headline_table, run_means, summarise
@@ -19,7 +20,7 @@ def small_rows(run: int, mse: list[float]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "train_set": "B",
-            "dark_share": 0.5,
+            "compared_share": 0.5,
             "run": run,
             "group": ["light", "light", "dark", "dark"],
             "md5hash": ["i0", "i1", "i2", "i3"],
@@ -34,7 +35,7 @@ def small_rows(run: int, mse: list[float]) -> pd.DataFrame:
 
 
 def test_run_means_by_hand() -> None:
-    table = run_means(small_rows(0, [1.0, 3.0, 5.0, 9.0])).set_index("group")
+    table = run_means(small_rows(0, [1.0, 3.0, 5.0, 9.0]), PAIR).set_index("group")
     assert table.loc["light", "mse"] == 2.0
     assert table.loc["dark", "mse"] == 7.0
     assert table.loc["dark", "kl"] == 40.0
@@ -42,13 +43,13 @@ def test_run_means_by_hand() -> None:
 
 
 def test_headline_and_conditions_by_hand() -> None:
-    runs, images = summarise([small_rows(0, [1.0, 3.0, 5.0, 9.0]), small_rows(1, [3.0, 3.0, 5.0, 7.0])])
+    runs, images = summarise([small_rows(0, [1.0, 3.0, 5.0, 9.0]), small_rows(1, [3.0, 3.0, 5.0, 7.0])], PAIR)
     headline = headline_table(runs, images).set_index(["group", "metric"])
     # dark run means 7 and 6: mean 6.5, SD sqrt(1/2)
     assert headline.loc[("dark", "mse"), "mean"] == 6.5
     assert headline.loc[("dark", "mse"), "sd"] == pytest.approx(math.sqrt(0.5))
     assert headline.loc[("dark", "mse"), ["n_runs", "n_images", "n_rows"]].tolist() == [2, 2, 4]
-    conditions = condition_table(images).set_index(["label", "group"])
+    conditions = condition_table(images, PAIR).set_index(["label", "group"])
     # images i2 (5, 5) and i3 (9, 7): mean 6.5; summed deviations -3 and +3; sqrt(2/1 * 18) / 4 = 1.5
     assert conditions.loc[("acne", "dark"), "mse"] == 6.5
     assert conditions.loc[("acne", "dark"), "sem"] == pytest.approx(1.5)
@@ -63,9 +64,9 @@ def test_condition_standard_error_is_cluster_robust() -> None:
     rng = np.random.default_rng(1)
     rows = pd.DataFrame({"md5hash": rng.choice(list("abcdefg"), 40)})
     rows["mse"] = rng.normal(size=40) + rows["md5hash"].map(dict(zip("abcdefg", rng.normal(size=7), strict=True)))
-    index = ["train_set", "dark_share", "label", "group", "md5hash"]
-    rows = rows.assign(train_set="A", dark_share=0.0, label="acne", group="dark", n=1, total=rows["mse"])
-    table = condition_table(rows[[*index, "n", "total"]].groupby(index).sum())
+    index = ["train_set", "compared_share", "label", "group", "md5hash"]
+    rows = rows.assign(train_set="A", compared_share=0.0, label="acne", group="dark", n=1, total=rows["mse"])
+    table = condition_table(rows[[*index, "n", "total"]].groupby(index).sum(), PAIR)
     fit = smf.ols("mse ~ 1", rows).fit()
     robust = fit.get_robustcov_results("cluster", groups=rows["md5hash"], use_correction=False)
     k = rows["md5hash"].nunique()
@@ -76,14 +77,14 @@ def test_condition_standard_error_is_cluster_robust() -> None:
 def test_reading_refuses_nan_and_names_the_image(tmp_path: Path) -> None:
     write_parquet(small_rows(0, [1.0, np.nan, 5.0, 9.0]), tmp_path / "e.parquet")
     with pytest.raises(UserError, match=r"mse: expected finite numbers.*i1"):
-        read_evaluation(tmp_path / "e.parquet", ["mse"])
+        read_evaluation(tmp_path / "e.parquet", PAIR, ["mse"])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda rows: rows.drop(columns="kl"), "missing: kl"),
-        (lambda rows: rows.assign(group="medium"), "found \\['medium'\\]"),
+        (lambda rows: rows.assign(group="medium"), "expected the groups light, dark; found \\['medium'\\]"),
         (lambda rows: rows.assign(md5hash="i0"), "i0 appears more than once"),
         (lambda rows: rows.assign(run=[0, 0, 0, 1]), "one value of run"),
         (lambda rows: rows.iloc[:0], "found none"),
@@ -94,4 +95,4 @@ def test_reading_refuses_other_mistakes(
 ) -> None:
     write_parquet(change(small_rows(0, [1.0, 2.0, 5.0, 9.0])), tmp_path / "e.parquet")
     with pytest.raises(UserError, match=message):
-        read_evaluation(tmp_path / "e.parquet", ["mse", "kl"])
+        read_evaluation(tmp_path / "e.parquet", PAIR, ["mse", "kl"])

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
+from simulated import PAIR, RATIOS, TRAIN_SETS
 from sklearn.metrics import roc_auc_score
 
+from evenhand.splits.groups import TrainSet
 from evenhand.stats.rows import by_model
-from evenhand.stats.rules import Rules
 from evenhand.stats.uncertainty import auroc, ensemble_table, score_run, spearman, uncertainty_table, worst_decile
 
-RULES = Rules(0.05, 3, latent_std_margin=0.05, slight=0.25, max_mse=0.07, noticeable=2.3, vanishing=0.05)
-RATIOS = {"A": 0.3, "B": 0.3, "C": 0.3}
+A, B, C = TRAIN_SETS
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
@@ -33,16 +33,17 @@ def test_worst_decile_is_a_tenth_and_at_least_one() -> None:
     assert worst_decile(np.array([1.0, 2.0])).tolist() == [False, True]
 
 
-def model_rows(share: float = 0.0) -> pd.DataFrame:
+def model_rows(train_set: TrainSet = A) -> pd.DataFrame:
     """Forty images; latent_std ranks them by error within each group, and dark images have the higher scores."""
     mse = np.concatenate([np.linspace(1, 2, 20), np.linspace(1.5, 2.5, 20)])
     table = pd.DataFrame({"group": ["light"] * 20 + ["dark"] * 20, "mse": mse, "latent_std": mse**3, "kl": -mse})
     table["md5hash"] = [f"{i:03d}" for i in range(40)]
-    return table.assign(train_set="A", dark_share=share)
+    return table.assign(train_set=train_set.name, compared_share=train_set.share("dark"))
 
 
-def scored(rows: pd.DataFrame, score: str, share: float) -> dict[tuple[str, str], float]:
-    return score_run(rows[score].to_numpy(), rows["mse"].to_numpy(), (rows["group"] == "dark").to_numpy(), share)
+def scored(rows: pd.DataFrame, score: str, train_set: TrainSet) -> dict[tuple[str, str], float]:
+    dark = (rows["group"] == "dark").to_numpy()
+    return score_run(rows[score].to_numpy(), rows["mse"].to_numpy(), dark, PAIR, train_set)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=40))
@@ -56,8 +57,8 @@ def test_rank_correlation_is_scipys(pairs: list[tuple[int, int]]) -> None:
 
 def test_scores_by_hand() -> None:
     rows = model_rows()
-    perfect = scored(rows, "latent_std", 0.0)
-    opposite = scored(rows, "kl", 0.0)
+    perfect = scored(rows, "latent_std", A)
+    opposite = scored(rows, "kl", A)
     assert perfect["auroc", "worst decile"] == 1.0
     assert perfect["spearman", "MSE of dark images"] == pytest.approx(1.0)
     assert opposite["auroc", "worst decile"] == 0.0
@@ -69,17 +70,28 @@ def test_scores_by_hand() -> None:
 
 def test_the_missing_group_depends_on_the_training_set() -> None:
     rows = model_rows()
-    lacks_dark = scored(rows, "latent_std", 0.0)["auroc", "group not in the training set"]
-    lacks_light = scored(rows, "latent_std", 1.0)["auroc", "group not in the training set"]
+    lacks_dark = scored(rows, "latent_std", A)["auroc", "group not in the training set"]
+    lacks_light = scored(rows, "latent_std", C)["auroc", "group not in the training set"]
     assert lacks_light == pytest.approx(1 - lacks_dark)
-    half = scored(rows, "latent_std", 0.5)
+    half = scored(rows, "latent_std", B)
     assert half["auroc", "dark group"] == pytest.approx(lacks_dark)
     assert ("auroc", "group not in the training set") not in half
 
 
+def test_what_a_training_set_lacks_is_told_by_its_mix() -> None:
+    """With a third group a share of no dark images does not mean one of light images."""
+    rows = model_rows()
+    with_third = scored(rows, "latent_std", TrainSet("D", {"light": 0.2, "medium": 0.8}))
+    assert with_third == scored(rows, "latent_std", A)
+    assert scored(rows, "latent_std", TrainSet("D", {"dark": 0.2, "medium": 0.8})) == scored(rows, "latent_std", C)
+    neither = scored(rows, "latent_std", TrainSet("D", {"medium": 1.0}))
+    assert not [target for _, target in neither if target in ("group not in the training set", "dark group")]
+    assert len(neither) == len(with_third) - 1
+
+
 def test_uncertainty_over_runs_and_with_a_constant_score() -> None:
     rows = pd.concat([model_rows().assign(run=run) for run in range(3)]).assign(kl=1.0)
-    table = uncertainty_table(by_model(rows), ["latent_std", "kl"], RATIOS, 0.05)
+    table = uncertainty_table(by_model(rows), PAIR, TRAIN_SETS, ["latent_std", "kl"], RATIOS, 0.05)
     table = table.set_index(["score", "statistic", "target"])
     assert table.loc[("latent_std", "auroc", "worst decile"), "estimate"] == 1.0
     assert table.loc[("kl", "auroc", "worst decile"), "estimate"] == 0.5
@@ -89,10 +101,10 @@ def test_uncertainty_over_runs_and_with_a_constant_score() -> None:
 
 
 def test_ensemble_scores_leave_out_and_count_images_that_too_few_models_had_not_seen() -> None:
-    model = model_rows().assign(dark_share=0.5)
+    model = model_rows(B)
     ensemble = model.assign(ensemble_var=lambda table: table["mse"])
     ensemble.loc[ensemble.index[:4], "ensemble_var"] = np.nan
-    table = ensemble_table([model], {"A": ensemble}, 2, 0.95, 50, np.random.default_rng(0))
+    table = ensemble_table([model], {"B": ensemble}, PAIR, TRAIN_SETS, 2, 0.95, 50, np.random.default_rng(0))
     table = table.set_index(["statistic", "target"])
     row = table.loc[("auroc", "worst decile")]
     assert row["estimate"] == 1.0

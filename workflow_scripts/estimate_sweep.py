@@ -1,23 +1,33 @@
-"""Trends over the dark share of the training set, and the share at which both groups do equally well."""
+"""Trends over the share of the compared group in the training set, and the share at which it does as well."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
+from evenhand.splits.groups import groups_from, pairs_of, read_train_sets
 from evenhand.stats.gaps import run_table
 from evenhand.stats.sweep import sweep_table
 from evenhand.workflow.arguments import parse_tables, table_parser
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 
+METRICS = ("mse", "latent_std")
+
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = table_parser(__doc__, "stats")
-    args = parse_tables(parser, argv, reads=["runs", "design"], writes=["sweep"])
+    parser = table_parser(__doc__, "stats, groups")
+    # The tables know of the study's second group alone how large its share is.
+    args = parse_tables(parser, argv, reads=["runs", "design", "train_sets"], writes=["sweep"])
 
-    metrics = ["mse", "latent_std"]
-    table = run_table(read_table(args.read["runs"]), read_table(args.read["design"]), metrics)
-    sweep = pd.concat([sweep_table(table, metric, args.config["stats"]["alpha"]) for metric in metrics])
+    runs, design = read_table(args.read["runs"]), read_table(args.read["design"])
+    set_of = {train_set.name: train_set for train_set in read_train_sets(args.read["train_sets"])}
+    parts = []
+    for pair in pairs_of(groups_from(args.config["groups"])):
+        table = run_table(runs, design, pair, METRICS)
+        table = replace(table, shares={name: set_of[name].share(pair.compared) for name in table.shares})
+        parts += [sweep_table(table, metric, args.config["stats"]["alpha"]) for metric in METRICS]
+    sweep = pd.concat(parts)
     print(sweep.to_string(index=False))
     write_csv(sweep, args.write["sweep"])
 

@@ -4,20 +4,20 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.claims import run_claims
 from evenhand.stats.colour import AXES
 from evenhand.stats.gaps import run_table
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.prevalence import mix_claim
-from evenhand.stats.rules import rules_from
-from evenhand.stats.verdicts import COLUMNS, verdict_table
+from evenhand.stats.verdicts import COLUMNS, rules_from, verdict_table
 from evenhand.workflow.arguments import parse_tables, table_parser
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = table_parser(__doc__, "stats")
+    parser = table_parser(__doc__, "stats, groups")
     args = parse_tables(
         parser,
         argv,
@@ -28,18 +28,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     stats = args.config["stats"]
     rules = rules_from(stats)
+    pair = pairs_of(groups_from(args.config["groups"]))[0]  # the claims know two groups
+    tables = [read_table(args.read[name]) for name in ("gaps", "adjusted", "condition_mix")]
+    gaps, adjusted, mix = (table[table["compared"] == pair.compared] for table in tables)
     design = read_table(args.read["design"])
-    table = run_table(read_table(args.read["runs"]), design, ["mse", "latent_std"])
+    table = run_table(read_table(args.read["runs"]), design, pair, ["mse", "latent_std"])
     tone = args.read.get("colour_runs")  # without it C9 is not testable
-    colours = run_table(read_table(tone), design, AXES, partial=True) if tone else None
+    colours = run_table(read_table(tone), design, pair, AXES, partial=True) if tone else None
     cases = [
-        *run_claims(table, read_table(args.read["gaps"]), rules),
-        colour_claim(colours, rules),
-        adjusted_claim(table, read_table(args.read["adjusted"]), rules),
+        *run_claims(table, gaps, rules),
+        colour_claim(colours, pair, rules),
+        adjusted_claim(table, adjusted, rules),
     ]
     claims = verdict_table(cases, rules.alpha, rules.min_runs)
-    mix = mix_claim(read_table(args.read["condition_mix"]), rules.alpha, stats["mix"]["little"], stats["mix"]["much"])
-    claims = pd.concat([claims, pd.DataFrame([mix], columns=COLUMNS)], ignore_index=True)
+    of_mix = mix_claim(mix, pair, rules.alpha, stats["mix"]["little"], stats["mix"]["much"])
+    claims = pd.concat([claims, pd.DataFrame([of_mix], columns=COLUMNS)], ignore_index=True)
     claims = claims.sort_values("claim", key=lambda column: column.str[1:].astype(int), ignore_index=True)
     for row in claims.itertuples():
         print(f"{row.claim}: {row.verdict}. {row.sentence}")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from evenhand.stats.colour import colour_run_means, colour_table
 from evenhand.stats.gaps import size_ratios
-from evenhand.stats.study import stream, study_parser
+from evenhand.stats.study import group_names, stream, study_parser
 from evenhand.stats.summary import sort_by_design
 from evenhand.stats.tone import tone_curves, tone_slopes, tone_totals
 from evenhand.workflow.arguments import parse_tables
@@ -15,10 +15,10 @@ from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = study_parser(__doc__, "stats")
+    parser = study_parser(__doc__, "stats, groups")
     args = parse_tables(parser, argv, reads=["design"], writes=["colour_runs", "colour", "tone_curves", "tone_slopes"])
 
-    alpha = args.config["stats"]["alpha"]
+    groups, alpha = group_names(args), args.config["stats"]["alpha"]
     ratios = size_ratios(read_table(args.read["design"]))
     columns = ["ita_in", "ita_out", "dl", "da", "db", "ciede2000"]
     colours: list[pd.DataFrame] = []
@@ -26,15 +26,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     def models() -> Iterator[pd.DataFrame]:
         """The evaluations, read once for both: `tone_totals` takes them, `colours` keeps their means."""
         for model in stream(args, ["mse"], partial=columns):
-            colours.append(colour_run_means(model))
+            colours.append(colour_run_means(model, groups))
             yield model
 
-    images, slopes = tone_totals(models())
-    run_means = sort_by_design(pd.concat(colours), ["run"])
+    images, slopes = tone_totals(models(), groups)
+    run_means = sort_by_design(pd.concat(colours), groups, ["run"])
     write_csv(run_means, args.write["colour_runs"])
-    write_csv(colour_table(run_means, ratios, alpha), args.write["colour"])
+    write_csv(colour_table(run_means, groups, ratios, alpha), args.write["colour"])
     write_csv(tone_curves(images, 1 - alpha), args.write["tone_curves"])
-    write_csv(tone_slopes(images, slopes, ratios, alpha), args.write["tone_slopes"])
+    write_csv(tone_slopes(images, slopes, groups, ratios, alpha), args.write["tone_slopes"])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from evenhand.data.metadata import assign_group
+from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.prevalence import condition_mix, fst_counts, prevalence_table
 from evenhand.workflow.arguments import parse_tables, table_parser
 from evenhand.workflow.errors import run
@@ -10,16 +11,17 @@ from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = table_parser(__doc__, "seed, label, light, dark, resamples, alpha")
+    parser = table_parser(__doc__, "seed, resamples, alpha, groups")
     args = parse_tables(parser, argv, reads=["metadata"], writes=["fst_counts", "prevalence", "condition_mix"])
 
     config = args.config
     metadata = read_table(args.read["metadata"])
-    group = assign_group(metadata[config["label"]], config["light"], config["dark"])
-    prevalence = prevalence_table(metadata, group)
+    groups = groups_from(config["groups"])
+    group = assign_group(metadata, groups)
+    prevalence = prevalence_table(metadata, group, pairs_of(groups))
     mix = condition_mix(prevalence, config["seed"], config["resamples"], 1 - config["alpha"])
     print(mix.to_string(index=False))
-    write_csv(fst_counts(metadata, config["label"], group), args.write["fst_counts"])
+    write_csv(fst_counts(metadata, group), args.write["fst_counts"])
     write_csv(prevalence, args.write["prevalence"])
     write_csv(mix, args.write["condition_mix"])
 

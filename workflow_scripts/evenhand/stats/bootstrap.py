@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from evenhand.splits.groups import Pair
 from evenhand.stats.paired import joined
-from evenhand.stats.rows import GROUPS, set_and_share
+from evenhand.stats.rows import set_and_share
 from evenhand.workflow.errors import UserError
 
 BLOCK = 250  # resamples that are worked on at a time
@@ -38,12 +39,12 @@ class Draws:
     @property
     def resamples(self) -> int:
         """Number of bootstrap samples."""
-        return len(self.counts["light"])
+        return len(next(iter(self.counts.values())))
 
     def no_choice(self) -> str:
         """Why drawing images says nothing about their choice, or empty text."""
-        for group in GROUPS:
-            if (self.counts[group] == 1).all():
+        for group, counts in self.counts.items():
+            if (counts == 1).all():
                 return f"no bootstrap interval: the {group} test images are one image or one cluster of duplicates"
         return ""
 
@@ -62,18 +63,23 @@ class Draws:
 
 
 def draw_images(
-    images: pd.DataFrame, resamples: int, rng: np.random.Generator, clusters: Mapping[str, str] | None = None
+    images: pd.DataFrame,
+    groups: Sequence[str],
+    resamples: int,
+    rng: np.random.Generator,
+    clusters: Mapping[str, str] | None = None,
 ) -> Draws:
     """Draw images within group, with replacement, once for every training set and metric.
 
     Args:
         images: group and md5hash, each image once or more.
+        groups: those to draw from, one after the other.
         resamples: number of bootstrap samples.
         rng: source of the draws; images are sorted first, so the order of rows does not matter.
         clusters: duplicate cluster of each image that is in one; a cluster is drawn as a whole.
     """
     counts, order = {}, {}
-    for group in GROUPS:
+    for group in groups:
         hashes = pd.Index(sorted(images.loc[images["group"] == group, "md5hash"].unique()), name="md5hash")
         names = hashes if clusters is None else hashes.map(lambda image: clusters.get(image, image))
         codes, unique = pd.factorize(names, sort=True)
@@ -134,13 +140,13 @@ class ResampledMeans:
     def __init__(self, draws: Draws, metrics: Sequence[str]) -> None:
         self._draws = draws
         self._metrics = list(metrics)
-        self._total = {group: np.zeros((draws.resamples, len(metrics))) for group in GROUPS}
-        self._times = {group: np.zeros((draws.resamples, 1)) for group in GROUPS}
-        self._runs: dict[str, list[np.ndarray]] = {group: [] for group in GROUPS}
+        self._total = {group: np.zeros((draws.resamples, len(metrics))) for group in draws.counts}
+        self._times = {group: np.zeros((draws.resamples, 1)) for group in draws.counts}
+        self._runs: dict[str, list[np.ndarray]] = {group: [] for group in draws.counts}
 
     def add(self, model: pd.DataFrame) -> None:
         """Count the evaluation of one model."""
-        for group in GROUPS:
+        for group in self._runs:
             images = model[model["group"] == group]
             values = images[self._metrics].to_numpy()
             weights = self._draws.weights(group, images["md5hash"])
@@ -160,7 +166,9 @@ class ResampledMeans:
         return np.divide(self._total[group], times, out=np.full_like(self._total[group], np.nan), where=times > 0)
 
 
-def add_bootstrap(gaps: pd.DataFrame, models: Iterable[pd.DataFrame], draws: Draws, level: float) -> pd.DataFrame:
+def add_bootstrap(
+    gaps: pd.DataFrame, models: Iterable[pd.DataFrame], pair: Pair, draws: Draws, level: float
+) -> pd.DataFrame:
     """The gap table with boot_low and boot_high (of the gap), boot_ratio_low, boot_ratio_high and boot_covers.
 
     The bounds of the ratio are NaN for a measure that is not positive throughout. Where bounds are missing, the column
@@ -169,7 +177,8 @@ def add_bootstrap(gaps: pd.DataFrame, models: Iterable[pd.DataFrame], draws: Dra
     Args:
         gaps: `gaps.gap_table`.
         models: evaluation rows of one model each, with the metrics of the gap table.
-        draws: `draw_images`.
+        pair: the groups of the gap table.
+        draws: `draw_images` of both groups.
         level: of the intervals.
     """
     metrics = list(dict.fromkeys(gaps["metric"]))
@@ -178,23 +187,24 @@ def add_bootstrap(gaps: pd.DataFrame, models: Iterable[pd.DataFrame], draws: Dra
         means.setdefault(set_and_share(model)[0], ResampledMeans(draws, metrics)).add(model)
     bounds: dict[tuple[str, str], list[object]] = {}
     for train_set, of_set in means.items():
-        drawn_dark, drawn_light = of_set.resampled("dark"), of_set.resampled("light")
+        drawn_reference, drawn_compared = (of_set.resampled(group) for group in pair)
         for k, metric in enumerate(metrics):
-            dark, light = of_set.runs("dark")[:, k], of_set.runs("light")[:, k]
-            df = len(dark) - 1
-            se = jackknife_se(_left_out(dark) - _left_out(light))
-            gap = drawn_dark[:, k] - drawn_light[:, k]
-            reason = draws.no_choice() or no_spread(gap, max(dark.max(), light.max()), se)
+            reference, compared = (of_set.runs(group)[:, k] for group in pair)
+            df = len(compared) - 1
+            se = jackknife_se(_left_out(compared) - _left_out(reference))
+            gap = drawn_compared[:, k] - drawn_reference[:, k]
+            reason = draws.no_choice() or no_spread(gap, max(compared.max(), reference.max()), se)
             interval = log_bounds = (math.nan, math.nan)
             covers = ""
             if not reason:
-                interval = combined_interval(float(dark.mean() - light.mean()), gap, se, df, level)
+                interval = combined_interval(float(compared.mean() - reference.mean()), gap, se, df, level)
                 covers = "images and runs" if df else "images"
                 # Some measures (SSIM, PSNR) can be zero or negative; a ratio of those says nothing.
-                if min(drawn_dark[:, k].min(), drawn_light[:, k].min(), *dark, *light) > 0:
-                    ratio = np.log(drawn_dark[:, k] / drawn_light[:, k])
-                    se = jackknife_se(np.log(_left_out(dark) / _left_out(light))) if df else 0.0
-                    log_bounds = combined_interval(math.log(dark.mean() / light.mean()), ratio, se, df, level)
+                if min(drawn_compared[:, k].min(), drawn_reference[:, k].min(), *compared, *reference) > 0:
+                    ratio = np.log(drawn_compared[:, k] / drawn_reference[:, k])
+                    se = jackknife_se(np.log(_left_out(compared) / _left_out(reference))) if df else 0.0
+                    log_ratio = math.log(compared.mean() / reference.mean())
+                    log_bounds = combined_interval(log_ratio, ratio, se, df, level)
                 else:
                     reason = "no bootstrap interval of the ratio: a mean is not positive"
             bounds[train_set, metric] = [*interval, *np.exp(log_bounds), covers, reason]

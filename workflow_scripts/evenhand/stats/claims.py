@@ -1,6 +1,6 @@
 """The paper's claims that rest on run means (C1 to C7 and C10), each as the contrasts that must hold.
 
-Training sets are addressed by their share of dark images: A is 0, B is 0.5, C is 1.
+Training sets are addressed by their share of the compared group: A is 0, B is 0.5, C is 1.
 """
 
 from dataclasses import replace
@@ -11,9 +11,8 @@ import pandas as pd
 
 from evenhand.stats.gaps import SHARES, RunTable, named_sets
 from evenhand.stats.paired import ratio_interval
-from evenhand.stats.rules import Rules
 from evenhand.stats.sweep import slopes_per_run
-from evenhand.stats.verdicts import Case, Step, all_of, number
+from evenhand.stats.verdicts import Case, Rules, Step, all_of, number
 
 CORRECTED_T = "paired t over runs, Nadeau-Bengio variance, two-sided"
 MEASURES = {"mse": "MSE", "latent_std": "latent standard deviation"}
@@ -24,7 +23,7 @@ def run_claims(table: RunTable, gaps: pd.DataFrame, rules: Rules) -> list[Case]:
 
     Args:
         table: run means of mse and latent_std.
-        gaps: tables/gaps.csv; C2 is one of its tests and takes its Holm-adjusted p from there.
+        gaps: tables/gaps.csv, the rows of the pair; C2 is one of its tests and takes its Holm-adjusted p from there.
         rules: the declared rules.
     """
     return [
@@ -40,21 +39,23 @@ def run_claims(table: RunTable, gaps: pd.DataFrame, rules: Rules) -> list[Case]:
 
 
 def _c1(table: RunTable, rules: Rules) -> Case:
+    reference, compared = table.pair
+    expected = ((compared, -1), (reference, +1))
     case = Case(
         claim="C1",
-        statement="Dark MSE falls and light MSE rises from A to B to C",
+        statement=f"{compared[:1].upper()}{compared[1:]} MSE falls and {reference} MSE rises from A to B to C",
         source="v2 4.1",
         test=CORRECTED_T + ", all steps",
         rule=rules.all_steps(4),
         table="runs",
         figure="mse_boxes",
     )
-    shares = sorted(set(table.shares.values()))
+    shares = sorted(set(table.of_pair_alone().values()))
     if len(shares) >= 3 and shares != sorted(SHARES.values()):
-        steps = tuple(_trend(table, "mse", (group,), sign) for group, sign in (("dark", -1), ("light", +1)))
-        facts = f"Over {len(shares)} dark shares the trends of the mean MSE are " + " and ".join(
-            f"{number(step.test.mean)} per unit of dark share ({group})"
-            for group, step in zip(("dark", "light"), steps, strict=True)
+        steps = tuple(_trend(table, "mse", (group,), sign) for group, sign in expected)
+        facts = f"Over {len(shares)} {compared} shares the trends of the mean MSE are " + " and ".join(
+            f"{number(step.test.mean)} per unit of {compared} share ({group})"
+            for (group, _), step in zip(expected, steps, strict=True)
         )
         trend_test = "least-squares slope per run, t over runs, Nadeau-Bengio variance, two-sided, both slopes"
         return replace(case, facts=facts + ".", clauses=all_of(*steps), test=trend_test, rule=rules.all_steps(2))
@@ -69,20 +70,21 @@ def _c1(table: RunTable, rules: Rules) -> Case:
             sign,
             ratio,
         )
-        for group, sign in (("dark", -1), ("light", +1))
+        for group, sign in expected
         for first, second in pairwise(names)
     )
     facts = "; ".join(
         f"{group} images " + ", ".join(f"{number(table.values['mse'][name, group].mean())} ({name})" for name in names)
-        for group in ("dark", "light")
+        for group, _ in expected
     )
     return replace(case, facts=f"Mean MSE of {facts}.", clauses=all_of(*steps))
 
 
 def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
+    reference, compared = table.pair
     case = Case(
         claim="C2",
-        statement="With equal representation (B) dark MSE is higher than light MSE",
+        statement=f"With equal representation (B) {compared} MSE is higher than {reference} MSE",
         source="v1, v2 4.2",
         test=CORRECTED_T,
         rule=rules.one_step(),
@@ -96,9 +98,9 @@ def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
     p_holm = gaps.loc[(gaps["train_set"] == b) & (gaps["metric"] == "mse"), "p_holm"].iloc[0]
     return replace(
         case,
-        facts=_compared(table, rules, "With equal representation", (b, "dark"), (b, "light")),
+        facts=_compared(table, rules, "With equal representation", (b, compared), (b, reference)),
         clauses=all_of(
-            Step(f"MSE gap under {b} (dark minus light)", table.gap("mse", b), +1, table.test_train_ratio(b))
+            Step(f"MSE gap under {b} ({table.difference})", table.gap("mse", b), +1, table.test_train_ratio(b))
         ),
         rule=case.rule if np.isnan(p_holm) else case.rule + " (p adjusted within the family of the gap table)",
         p_holm=float(p_holm),
@@ -106,9 +108,10 @@ def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
 
 
 def _c3(table: RunTable, rules: Rules) -> Case:
+    reference, compared = table.pair
     case = Case(
         claim="C3",
-        statement="Worst case: dark under A has higher MSE than light under C",
+        statement=f"Worst case: {compared} under A has higher MSE than {reference} under C",
         source="v2 4.2",
         test=CORRECTED_T,
         rule=rules.one_step(),
@@ -121,18 +124,20 @@ def _c3(table: RunTable, rules: Rules) -> Case:
     a, c = names
     mse = table.values["mse"]
     step = Step(
-        f"dark MSE under {a} minus light MSE under {c}",
-        mse[a, "dark"] - mse[c, "light"],
+        f"{compared} MSE under {a} minus {reference} MSE under {c}",
+        mse[a, compared] - mse[c, reference],
         +1,
         table.test_train_ratio(*names),
     )
-    return replace(case, facts=_compared(table, rules, "Worst cases", (a, "dark"), (c, "light")), clauses=all_of(step))
+    facts = _compared(table, rules, "Worst cases", (a, compared), (c, reference))
+    return replace(case, facts=facts, clauses=all_of(step))
 
 
 def _c4(table: RunTable, rules: Rules) -> Case:
+    reference, compared = table.pair
     case = Case(
         claim="C4",
-        statement="Best case: dark under C has slightly higher MSE than light under A",
+        statement=f"Best case: {compared} under C has slightly higher MSE than {reference} under A",
         source="v2 4.2",
         test=CORRECTED_T + ", both steps",
         rule=f'{rules.all_steps(2)} ("slightly": at most {rules.slight:.0%} higher)',
@@ -143,18 +148,19 @@ def _c4(table: RunTable, rules: Rules) -> Case:
     if reason:
         return replace(case, reason=reason)
     a, c = names
-    dark, light = table.values["mse"][c, "dark"], table.values["mse"][a, "light"]
+    upper, lower = table.values["mse"][c, compared], table.values["mse"][a, reference]
     ratio = table.test_train_ratio(*names)
     steps = (
-        Step(f"dark MSE under {c} minus light MSE under {a}", dark - light, +1, ratio),
+        Step(f"{compared} MSE under {c} minus {reference} MSE under {a}", upper - lower, +1, ratio),
         Step(
-            f"dark MSE under {c} minus {1 + rules.slight:g} times light MSE under {a}",
-            dark - (1 + rules.slight) * light,
+            f"{compared} MSE under {c} minus {1 + rules.slight:g} times {reference} MSE under {a}",
+            upper - (1 + rules.slight) * lower,
             -1,
             ratio,
         ),
     )
-    return replace(case, facts=_compared(table, rules, "Best cases", (c, "dark"), (a, "light")), clauses=all_of(*steps))
+    facts = _compared(table, rules, "Best cases", (c, compared), (a, reference))
+    return replace(case, facts=facts, clauses=all_of(*steps))
 
 
 def _c5(table: RunTable, rules: Rules) -> Case:
@@ -173,23 +179,24 @@ def _c5(table: RunTable, rules: Rules) -> Case:
     a, c = names
     gap_a, gap_c = table.gap("mse", a), table.gap("mse", c)
     steps = (
-        Step(f"MSE gap under {c} (dark minus light)", gap_c, -1, table.test_train_ratio(c)),
+        Step(f"MSE gap under {c} ({table.difference})", gap_c, -1, table.test_train_ratio(c)),
         # With a negative gap under C, a positive sum says that the gap under A is positive and the larger one.
         Step(f"MSE gap under {a} plus MSE gap under {c}", gap_a + gap_c, +1, table.test_train_ratio(*names)),
     )
-    facts = f"The MSE gap (dark minus light) is {number(gap_a.mean())} under {a} and {number(gap_c.mean())} under {c}."
-    return replace(case, facts=facts, clauses=all_of(*steps))
+    gaps = f"{number(gap_a.mean())} under {a} and {number(gap_c.mean())} under {c}"
+    return replace(case, facts=f"The MSE gap ({table.difference}) is {gaps}.", clauses=all_of(*steps))
 
 
 def _c6(table: RunTable, rules: Rules) -> Case:
+    reference, compared = table.pair
     case = Case(
         claim="C6",
         statement="The latent standard deviation does not differ between the test groups",
         source="v1, v2 4.3",
         test="two one-sided t over runs in every training set, Nadeau-Bengio variance",
         rule=(
-            f"supported: in every training set the gap lies within {rules.latent_std_margin:.0%} of the light mean, "
-            f"Holm-adjusted p of the weakest at most {rules.alpha:g}; contradicted: in one it lies outside, "
+            f"supported: in every training set the gap lies within {rules.latent_std_margin:.0%} of the {reference} "
+            f"mean, Holm-adjusted p of the weakest at most {rules.alpha:g}; contradicted: in one it lies outside, "
             f"Bonferroni- and Holm-adjusted p at most {rules.alpha:g}; else inconclusive"
         ),
         table="gaps",
@@ -199,7 +206,7 @@ def _c6(table: RunTable, rules: Rules) -> Case:
     std = table.values["latent_std"]
     steps = []
     for name in table.shares:
-        margin = rules.latent_std_margin * abs(std[name, "light"].mean())
+        margin = rules.latent_std_margin * abs(std[name, reference].mean())
         for sign in (+1, -1):
             steps.append(
                 Step(
@@ -210,28 +217,30 @@ def _c6(table: RunTable, rules: Rules) -> Case:
                     null=-sign * margin,
                 )
             )
-    ratios = ", ".join(f"{_ratio(std[name, 'dark'], std[name, 'light']):.3f} ({name})" for name in table.shares)
-    facts = f"The mean latent standard deviation of dark images over that of light images is {ratios}."
+    ratios = ", ".join(f"{_ratio(std[name, compared], std[name, reference]):.3f} ({name})" for name in table.shares)
+    facts = f"The mean latent standard deviation of {compared} images over that of {reference} images is {ratios}."
     return replace(case, facts=facts, clauses=all_of(*steps))
 
 
 def _c7(table: RunTable, rules: Rules) -> Case:
     case = Case(
         claim="C7",
-        statement="The latent standard deviation falls as the dark share of the training set rises",
+        statement=f"The latent standard deviation falls as the {table.pair.compared} share of the training set rises",
         source="v2 4.3",
         test="least-squares slope per run, t over runs, Nadeau-Bengio variance, two-sided",
         rule=rules.one_step(),
         table="runs",
         figure="latent_std_boxes",
     )
-    if len(set(table.shares.values())) < 2:
-        return replace(case, reason="a trend needs training sets with at least two different dark shares")
+    alone = table.of_pair_alone()
+    if len(set(alone.values())) < 2:
+        reason = f"a trend needs training sets with at least two different {table.pair.compared} shares"
+        return replace(case, reason=reason)
     means = ", ".join(
-        f"{number(np.mean([table.values['latent_std'][name, group].mean() for group in ('light', 'dark')]))} ({name})"
-        for name in table.shares
+        f"{number(np.mean([table.values['latent_std'][name, group].mean() for group in table.pair]))} ({name})"
+        for name in alone
     )
-    step = _trend(table, "latent_std", ("light", "dark"), -1)
+    step = _trend(table, "latent_std", table.pair, -1)
     return replace(case, facts=f"The mean latent standard deviation over both groups is {means}.", clauses=all_of(step))
 
 
@@ -285,5 +294,5 @@ def _ratio(x: np.ndarray, y: np.ndarray) -> float:
 
 def _trend(table: RunTable, metric: str, groups: tuple[str, ...], sign: int) -> Step:
     which = " and ".join(groups)
-    name = f"change of the mean {MEASURES[metric]} of {which} images from a dark share of 0 to 1"
-    return Step(name, slopes_per_run(table, metric, groups), sign, table.test_train_ratio(*table.shares))
+    name = f"change of the mean {MEASURES[metric]} of {which} images from a {table.pair.compared} share of 0 to 1"
+    return Step(name, slopes_per_run(table, metric, groups), sign, table.test_train_ratio(*table.of_pair_alone()))

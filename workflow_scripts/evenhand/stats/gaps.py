@@ -1,5 +1,6 @@
-"""The gap between the test groups, per training set and metric, with every test of it."""
+"""The gap between two test groups, per training set and metric, with every test of it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
+from evenhand.splits.groups import Pair
 from evenhand.stats.paired import (
     hedges_dz,
     joined,
@@ -17,24 +19,28 @@ from evenhand.stats.paired import (
     tost_p,
     wilcoxon_p,
 )
+from evenhand.stats.rows import of_groups
 from evenhand.stats.summary import sort_by_design
 from evenhand.workflow.errors import UserError
 
-SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # dark shares of the paper's training sets
+SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # of the compared group in the paper's training sets
 
 
 @dataclass(frozen=True)
 class RunTable:
-    """Run means as arrays, and the sizes that the variance correction needs.
+    """Run means of two groups as arrays, and the sizes that the variance correction needs.
 
-    `values[metric][train_set, group]` has one number per run, in the order of `runs`. `test_sizes` are those of one
-    group's test set, measured or not: images without skin leave two runs with the same part of the others in common.
-    `train_sizes` holds the different images in a training set, `shared` the fraction of them that two runs have in
-    common (NaN for one run).
+    `values[metric][train_set, group]` has one number per run, in the order of `runs`. `shares` and `reference_shares`
+    are the fractions of images of the compared group and of the reference in a training set. `test_sizes` are those of
+    one group's test set, measured or not: images without skin leave two runs with the same part of the others in
+    common. `train_sizes` holds the different images in a training set, `shared` the fraction of them that two runs have
+    in common (NaN for one run).
     """
 
+    pair: Pair
     runs: tuple[int, ...]
     shares: dict[str, float]
+    reference_shares: dict[str, float]
     values: dict[str, dict[tuple[str, str], np.ndarray]]
     test_sizes: dict[str, int]
     train_sizes: dict[str, float]
@@ -45,16 +51,34 @@ class RunTable:
         return max(self.test_sizes[name] / self.train_sizes[name] for name in train_sets)
 
     def gap(self, metric: str, train_set: str) -> np.ndarray:
-        """Dark minus light, one number per run."""
-        return self.values[metric][train_set, "dark"] - self.values[metric][train_set, "light"]
+        """Compared minus reference, one number per run."""
+        values = self.values[metric]
+        return values[train_set, self.pair.compared] - values[train_set, self.pair.reference]
+
+    @property
+    def difference(self) -> str:
+        """What a gap is, in words."""
+        return f"{self.pair.compared} minus {self.pair.reference}"
+
+    def of_pair_alone(self) -> dict[str, float]:
+        """`shares` of the training sets that hold images of the two groups and of no other."""
+        return {
+            name: share
+            for name, share in self.shares.items()
+            # Tables have ten digits.
+            if math.isclose(share + self.reference_shares[name], 1, abs_tol=1e-6)
+        }
 
 
-def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str], partial: bool = False) -> RunTable:
+def run_table(
+    runs: pd.DataFrame, design: pd.DataFrame, pair: Pair, metrics: Sequence[str], partial: bool = False
+) -> RunTable:
     """Arrange tables/runs.csv and tables/design.csv for the tests.
 
     Args:
-        runs: means per run, training set and group.
+        runs: means per run, training set and group; those of other groups are left out.
         design: tables/design.csv.
+        pair: the two groups.
         metrics: columns of `runs`.
         partial: a mean may be empty, as that of the colours is where no image shows skin.
 
@@ -65,11 +89,13 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str], 
     absent = [metric for metric in metrics if metric not in runs]
     if absent:
         raise UserError(f"runs table: expected the metrics {', '.join(metrics)}; missing: {', '.join(absent)}.")
+    every_set = list(dict.fromkeys(runs["train_set"]))
+    runs = of_groups(runs, pair)
     bad = [metric for metric in metrics if not np.isfinite(runs[metric].to_numpy(dtype=float)).all()]
     if bad and not partial:
         raise UserError(f"runs table: expected finite means, found empty or infinite ones in {', '.join(bad)}.")
-    runs = sort_by_design(runs, ["run"])
-    shares = dict(zip(runs["train_set"], runs["dark_share"].astype(float), strict=True))
+    runs = sort_by_design(runs, pair, ["run"])
+    shares = dict(zip(runs["train_set"], runs["compared_share"].astype(float), strict=True))
     distinct = training_sizes(design)
     shared = dict(zip(design["train_set"], design["shared"].astype(float), strict=True))
     missing = [name for name in shares if name not in distinct]
@@ -86,14 +112,17 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str], 
             )
         for metric in metrics:
             values[metric][train_set, group] = part[metric].to_numpy(dtype=float)
-    for train_set in shares:
-        for group in ("light", "dark"):
+    for train_set in every_set:
+        for group in pair:
             if (train_set, group) not in values[metrics[0]]:
                 raise UserError(f"runs table: expected the group {group} in training set {train_set}, found none.")
     sizes = dict(zip(design["train_set"], design["test_size"], strict=True))
+    reference_shares = dict(zip(design["train_set"], design["reference_share"].astype(float), strict=True))
     return RunTable(
+        pair=pair,
         runs=numbers,
         shares=shares,
+        reference_shares={name: reference_shares[name] for name in shares},
         values=values,
         test_sizes={name: int(sizes[name]) for name in shares},
         train_sizes={name: distinct[name] for name in shares},
@@ -104,11 +133,14 @@ def run_table(runs: pd.DataFrame, design: pd.DataFrame, metrics: Sequence[str], 
 def named_sets(table: RunTable, *letters: str) -> tuple[tuple[str, ...], str]:
     """The training sets that stand for the paper's letters, and why one is missing or ambiguous (or "")."""
     names = []
+    candidates = table.of_pair_alone()
+    alone = f" of {' and '.join(table.pair)} images alone" if len(candidates) < len(table.shares) else ""
     for letter in letters:
-        matches = [name for name, share in table.shares.items() if share == SHARES[letter]]
+        matches = [name for name, share in candidates.items() if share == SHARES[letter]]
         if len(matches) != 1:
             count = f"{len(matches)} training sets" if matches else "no training set"
-            return (), f"the design has {count} with a dark share of {SHARES[letter]:g} ({letter} of the paper)"
+            share = f"a {table.pair.compared} share of {SHARES[letter]:g}"
+            return (), f"the design has {count}{alone} with {share} ({letter} of the paper)"
         names.append(matches[0])
     return tuple(names), ""
 
@@ -126,15 +158,15 @@ def size_ratios(design: pd.DataFrame) -> dict[str, float]:
 def gap_table(
     table: RunTable, metrics: Sequence[str], family: Sequence[str], alpha: float, margins: Mapping[str, float]
 ) -> pd.DataFrame:
-    """One row per training set and metric: the gap of mean(dark) - mean(light) over runs and its tests.
+    """One row per training set and metric: the gap of mean(compared) - mean(reference) over runs and its tests.
 
     Args:
         table: run means and sizes.
         metrics: metrics to report, in this order.
         family: those of them whose gaps, over all training sets, form the one family that Holm's method adjusts.
         alpha: level of the tests; intervals have the level 1 - alpha.
-        margins: equivalence margin per metric, as a fraction of the light mean; metrics without one get no
-            equivalence test.
+        margins: equivalence margin per metric, as a fraction of the reference mean; metrics without one get
+            no equivalence test.
 
     Returns:
         The columns of schemas/tables.yaml under `gaps`.
@@ -150,31 +182,32 @@ def gap_table(
 
 
 def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: float | None) -> dict[str, object]:
-    dark, light = (table.values[metric][name, group] for group in ("dark", "light"))
+    reference, compared = (table.values[metric][name, group] for group in table.pair)
     nb = table.test_train_ratio(name)
-    test = run_test(dark - light, nb)
+    test = run_test(compared - reference, nb)
     low, high = test.interval(1 - alpha)
-    overlap = run_test(dark - light, overlap_ratio(nb, table.shared[name]))
+    overlap = run_test(compared - reference, overlap_ratio(nb, table.shared[name]))
     shared_low, shared_high = overlap.interval(1 - alpha)
     naive_low, naive_high = test.interval(1 - alpha, naive=True)
     equivalence_low, equivalence_high = test.interval(1 - 2 * alpha)
-    ratio_low, ratio_high = ratio_interval(dark, light, nb, 1 - alpha)
-    limit = np.nan if margin is None else margin * abs(light.mean())
-    notes = [test.note, ratio_note(dark, light, ratio_low)]
+    ratio_low, ratio_high = ratio_interval(compared, reference, nb, 1 - alpha)
+    limit = np.nan if margin is None else margin * abs(reference.mean())
+    notes = [test.note, ratio_note(reference, table.pair.reference, ratio_low)]
     if test.n == 2 and test.sd > 0:
         notes.append("no effect size: it needs three runs")
-    if test.n > 1 and not np.any(dark - light):
+    if test.n > 1 and not np.any(compared - reference):
         notes.append("no Wilcoxon test: all differences are 0")
     return {
         "train_set": name,
-        "dark_share": table.shares[name],
+        "compared_share": table.shares[name],
+        "compared": table.pair.compared,
         "metric": metric,
         "n_runs": test.n,
         "n_test": table.test_sizes[name],
         "n_train": table.train_sizes[name],
-        "mean_light": light.mean(),
-        "mean_dark": dark.mean(),
-        "ratio": dark.mean() / light.mean() if light.mean() != 0 else np.nan,
+        "mean_reference": reference.mean(),
+        "mean_compared": compared.mean(),
+        "ratio": compared.mean() / reference.mean() if reference.mean() != 0 else np.nan,
         "ratio_low": ratio_low,
         "ratio_high": ratio_high,
         "gap": test.mean,
@@ -192,7 +225,7 @@ def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: floa
         "shared": table.shared[name],
         "shared_low": shared_low,
         "shared_high": shared_high,
-        "p_wilcoxon": wilcoxon_p(dark - light),
+        "p_wilcoxon": wilcoxon_p(compared - reference),
         "p_wilcoxon_min": 2.0 ** (1 - test.n) if test.n > 1 else np.nan,
         "dz": hedges_dz(test),
         "margin": limit,

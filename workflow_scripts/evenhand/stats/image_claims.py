@@ -5,34 +5,38 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from evenhand.splits.groups import Pair
 from evenhand.stats.colour import AXES
 from evenhand.stats.gaps import RunTable, named_sets
-from evenhand.stats.rules import Rules
-from evenhand.stats.verdicts import Case, Evidence, Step, all_of, number
+from evenhand.stats.verdicts import Case, Evidence, Rules, Step, all_of, number
 
 AXIS_NAMES = {"dl": "L*", "da": "a*", "db": "b*"}
 
 
-def colour_claim(table: RunTable | None, rules: Rules) -> Case:
-    """C9: between A and C the colour of dark reconstructions changes and that of light ones does not.
+def colour_claim(table: RunTable | None, pair: Pair, rules: Rules) -> Case:
+    """C9: between A and C the colour of the compared reconstructions changes and that of the reference does not.
 
     "Changes": in L*, a* or b* the mean shift (reconstruction minus input) differs between the models by more than
     what a viewer notices; "does not": by less, in all three.
 
     Args:
         table: run means of dl, da and db, or None where colour was not measured.
+        pair: the two groups.
         rules: the declared rules.
     """
+    reference, compared = pair
     bound = f"{rules.noticeable:g} CIELAB units"
     case = Case(
         claim="C9",
-        statement="Reconstructions of dark skin change colour with the training set, those of light skin do not",
+        statement=(
+            f"Reconstructions of {compared} skin change colour with the training set, those of {reference} skin do not"
+        ),
         source="v1, v2 4.2",
         test="change of the mean colour shift from A to C per run, one-sided t, Nadeau-Bengio variance",
         rule=(
-            f"supported: dark images change by more than {bound} in L*, a* or b* (Bonferroni) and light images by "
-            f"less in all three, Holm-adjusted p at most {rules.alpha:g}; contradicted: light images change by more, "
-            "or dark ones by less in all three, p likewise; else inconclusive"
+            f"supported: {compared} images change by more than {bound} in L*, a* or b* (Bonferroni) and {reference} "
+            f"images by less in all three, Holm-adjusted p at most {rules.alpha:g}; contradicted: {reference} images "
+            f"change by more, or {compared} ones by less in all three, p likewise; else inconclusive"
         ),
         table="colour",
         figure="colour_shift",
@@ -45,7 +49,7 @@ def colour_claim(table: RunTable | None, rules: Rules) -> Case:
         return replace(case, reason=reason)
     a, c = names
     for name in names:
-        for group in ("dark", "light"):
+        for group in (compared, reference):
             lost = int(np.isnan([table.values[axis][name, group] for axis in AXES]).any(axis=0).sum())
             if lost:
                 reason = f"in {lost} of {len(table.runs)} runs no skin was found on any {group} test image under {name}"
@@ -57,25 +61,25 @@ def colour_claim(table: RunTable | None, rules: Rules) -> Case:
         return Step(name, change, sign, table.test_train_ratio(a, c), null)
 
     limit = rules.noticeable
-    dark = tuple(step("dark", axis, sign, sign * limit) for axis in AXES for sign in (+1, -1))
-    light = all_of(*(step("light", axis, -sign, sign * limit) for axis in AXES for sign in (+1, -1)))
+    changing = tuple(step(compared, axis, sign, sign * limit) for axis in AXES for sign in (+1, -1))
+    staying = all_of(*(step(reference, axis, -sign, sign * limit) for axis in AXES for sign in (+1, -1)))
     changes = {
         group: ", ".join(
             f"{AXIS_NAMES[axis]} {(table.values[axis][c, group] - table.values[axis][a, group]).mean():+.2f}"
             for axis in AXES
         )
-        for group in ("dark", "light")
+        for group in pair
     }
-    facts = f"From {a} to {c} the mean colour of reconstructions changes by {changes['dark']} (dark) and "
-    return replace(case, facts=f"{facts}{changes['light']} (light).", clauses=(dark, *light))
+    facts = f"From {a} to {c} the mean colour of reconstructions changes by {changes[compared]} ({compared}) and "
+    return replace(case, facts=f"{facts}{changes[reference]} ({reference}).", clauses=(changing, *staying))
 
 
 def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Case:
-    """C11: with equal representation (B) dark MSE stays higher when the condition mix is held fixed.
+    """C11: with equal representation (B) the compared MSE stays higher when the condition mix is held fixed.
 
     Args:
         table: run means, for the training sets of the design.
-        adjusted: tables/adjusted.csv.
+        adjusted: tables/adjusted.csv, the rows of the pair.
         rules: the declared rules.
     """
     case = Case(
@@ -85,8 +89,8 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
         test="bootstrap over images, jackknife over runs, of the gap standardised over condition",
         rule=(
             f"supported: the standardised gap under B is positive, Holm-adjusted p at most {rules.alpha:g}; "
-            f"contradicted: it is negative, or lies within {rules.vanishing:.0%} of the light mean, Bonferroni- and "
-            f"Holm-adjusted p at most {rules.alpha:g}; else inconclusive"
+            f"contradicted: it is negative, or lies within {rules.vanishing:.0%} of the {table.pair.reference} mean, "
+            f"Bonferroni- and Holm-adjusted p at most {rules.alpha:g}; else inconclusive"
         ),
         table="adjusted",
         figure="adjusted_gaps",

@@ -93,15 +93,16 @@ def random_intercept(y: np.ndarray, design: np.ndarray, groups: np.ndarray) -> I
     return InterceptFit(beta, variance * np.linalg.inv(information), ratio * variance, variance)
 
 
-def nested_gaps(images: pd.DataFrame, train_sets: list[str]) -> tuple[np.ndarray, np.ndarray, float]:
-    """Log gaps from log MSE ~ training set + dark x training set + atlas, condition random, image nested in condition.
+def nested_gaps(images: pd.DataFrame, compared: str, train_sets: list[str]) -> tuple[np.ndarray, np.ndarray, float]:
+    """Log gaps from log MSE ~ training set + group x training set + atlas, condition random, image nested in condition.
 
     Every image is tested by all training sets, so the model splits exactly: the mean of an image over the training
     sets carries the average gap, with the condition as random intercept and the image in the residual; what is left
     within an image carries the differences between the training sets, free of condition, atlas and image.
 
     Args:
-        images: one row per training set and image: train_set, md5hash, group, label, atlas, log_mse.
+        images: of two groups, one row per training set and image: train_set, md5hash, group, label, atlas, log_mse.
+        compared: the group whose gap to the other is estimated.
         train_sets: names, in the order of the result.
 
     Returns:
@@ -118,11 +119,11 @@ def nested_gaps(images: pd.DataFrame, train_sets: list[str]) -> tuple[np.ndarray
             f"{values.index[values.isna().any(axis=1)][0]} lacks some."
         )
     facts = images.drop_duplicates("md5hash").set_index("md5hash").loc[values.index]
-    dark = (facts["group"] == "dark").to_numpy()
+    member = (facts["group"] == compared).to_numpy()
     if facts.groupby("atlas")["group"].nunique().max() < 2:
         raise NoFitError("group and atlas coincide: no atlas holds test images of both groups")
     atlases = sorted(facts["atlas"].unique())[1:]
-    columns = [np.ones(len(facts)), dark, *((facts["atlas"] == atlas).to_numpy() for atlas in atlases)]
+    columns = [np.ones(len(facts)), member, *((facts["atlas"] == atlas).to_numpy() for atlas in atlases)]
     y = values.to_numpy()
     between = random_intercept(y.mean(axis=1), np.column_stack(columns).astype(float), facts["label"].to_numpy())
     gaps, covariance = between.beta[1], between.covariance[1, 1]
@@ -132,8 +133,8 @@ def nested_gaps(images: pd.DataFrame, train_sets: list[str]) -> tuple[np.ndarray
     if s == 1:
         return np.array([gaps]), np.array([[covariance]]), between.between
     inside = y - y.mean(axis=1, keepdims=True)
-    means = np.where(dark[:, None], inside[dark].mean(axis=0), inside[~dark].mean(axis=0))
+    means = np.where(member[:, None], inside[member].mean(axis=0), inside[~member].mean(axis=0))
     noise = float(np.sum((inside - means) ** 2)) / ((len(y) - 2) * (s - 1))
-    contrast = inside[dark].mean(axis=0) - inside[~dark].mean(axis=0)
-    spread = noise * (1 / dark.sum() + 1 / (~dark).sum()) * (np.eye(s) - 1 / s)
+    contrast = inside[member].mean(axis=0) - inside[~member].mean(axis=0)
+    spread = noise * (1 / member.sum() + 1 / (~member).sum()) * (np.eye(s) - 1 / s)
     return gaps + contrast, covariance + spread, between.between

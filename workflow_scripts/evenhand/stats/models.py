@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from evenhand.splits.groups import Pair
 from evenhand.stats.mixed import NoFitError, nested_gaps
 from evenhand.stats.paired import joined
-from evenhand.stats.rows import by_train_set
+from evenhand.stats.rows import by_train_set, of_groups
 from evenhand.stats.totals import log_error
 
 KIND = ["train_set", "group", "label", "atlas"]  # rows that agree in these have the same regressors
@@ -32,7 +33,7 @@ def no_fit(count: int, n_rows: int, reason: str) -> Fit:
 
 
 def clustered_ols(
-    images: pd.DataFrame, cells: pd.DataFrame, runs: Iterable[pd.DataFrame], train_sets: Sequence[str]
+    images: pd.DataFrame, cells: pd.DataFrame, runs: Iterable[pd.DataFrame], pair: Pair, train_sets: Sequence[str]
 ) -> tuple[Fit, Fit]:
     """Log gaps with fixed effects of training set, condition and atlas, by least squares over all evaluations.
 
@@ -41,13 +42,14 @@ def clustered_ols(
     nothing but `KIND`, so that sums over rows are enough, except for clusters of an image within a run.
 
     Args:
-        images: errors added up per training set and image (`error_totals`).
+        images: errors added up per training set and image (`error_totals` of the pair).
         cells: the same per run, training set and stratum.
         runs: evaluation rows of all training sets, one table per run: `KIND`, md5hash, mse.
+        pair: the two groups.
         train_sets: names, in the order of the result.
     """
     kinds = images.groupby(KIND)[["n", "log_total"]].sum()
-    design, gaps = _regressors(kinds.index.to_frame(), train_sets)
+    design, gaps = _regressors(kinds.index.to_frame(), pair, train_sets)
     information = design.T @ (design * kinds["n"].to_numpy()[:, None])
     bread = np.linalg.pinv(information, hermitian=True)
     beta = bread @ (design.T @ kinds["log_total"].to_numpy())
@@ -79,7 +81,8 @@ def clustered_ols(
     two_way = one_way
     if cells["run"].nunique() > 1:
         both, clusters = np.zeros_like(one_way), 0
-        for run in runs:
+        for every in runs:
+            run = of_groups(every, pair)
             product, n_images = outer(run.assign(n=1, log_total=log_error(run["mse"])), "md5hash")
             both += product
             clusters += n_images
@@ -87,22 +90,26 @@ def clustered_ols(
     return Fit(estimates, one_way, n_rows, notes), Fit(estimates, two_way, n_rows, notes)
 
 
-def model_gaps(images: pd.DataFrame, cells: pd.DataFrame, runs: Iterable[pd.DataFrame], level: float) -> pd.DataFrame:
+def model_gaps(
+    images: pd.DataFrame, cells: pd.DataFrame, runs: Iterable[pd.DataFrame], pair: Pair, level: float
+) -> pd.DataFrame:
     """The gap of each training set as a ratio of geometric means, conditions and atlases held fixed, two ways.
 
     The mixed model knows nothing of runs; the variance that models add (two-way minus one-way clustered variance
     of the OLS, where positive) is added to its own, and t with R - 1 degrees of freedom is used.
 
     Args:
-        images: errors added up per training set and image (`error_totals`).
+        images: errors added up per training set and image (`error_totals` of the pair).
         cells: the same per run, training set and stratum.
         runs: evaluation rows of all training sets, one table per run: train_set, group, md5hash, label, atlas, mse.
+        pair: the two groups.
         level: of the intervals.
 
     Returns:
-        train_set, dark_share, model (`mixed model`, `clustered OLS`), ratio (dark over light), ci_low, ci_high, se_log
-        (of the log ratio, all sources), se_log_images (without the variance between runs), p, n_runs, n_images,
-        n_rows, covers, warnings (what a fit complained of, or why there is none; numbers are then NaN).
+        train_set, compared_share, compared, model (`mixed model`, `clustered OLS`), ratio (compared over reference),
+        ci_low, ci_high, se_log (of the log ratio, all sources), se_log_images (without the variance between runs), p,
+        n_runs, n_images, n_rows, covers, warnings (what a fit complained of, or why there is none; numbers are then
+        NaN).
     """
     shares = {name: share for name, share, _ in by_train_set(images)}
     names = list(shares)
@@ -116,8 +123,8 @@ def model_gaps(images: pd.DataFrame, cells: pd.DataFrame, runs: Iterable[pd.Data
             reason = f"{images_of_zero} images have an error of 0 and no logarithm, such as {zero['md5hash'].iloc[0]}"
         one_way = two_way = mixed = no_fit(len(names), int(images["n"].sum()), reason)
     else:
-        one_way, two_way = clustered_ols(images, cells, runs, names)
-        mixed = _mixed(means, names)
+        one_way, two_way = clustered_ols(images, cells, runs, pair, names)
+        mixed = _mixed(means, pair, names)
     between = np.maximum(np.diag(two_way.covariance) - np.diag(one_way.covariance), 0.0)
     df = n_runs - 1 if n_runs > 1 else np.inf
     table = []
@@ -132,7 +139,8 @@ def model_gaps(images: pd.DataFrame, cells: pd.DataFrame, runs: Iterable[pd.Data
             table.append(
                 {
                     "train_set": name,
-                    "dark_share": shares[name],
+                    "compared_share": shares[name],
+                    "compared": pair.compared,
                     "model": model,
                     "ratio": np.exp(estimate),
                     "ci_low": np.exp(estimate - half),
@@ -150,10 +158,10 @@ def model_gaps(images: pd.DataFrame, cells: pd.DataFrame, runs: Iterable[pd.Data
     return pd.DataFrame(table)
 
 
-def _mixed(means: pd.DataFrame, names: list[str]) -> Fit:
+def _mixed(means: pd.DataFrame, pair: Pair, names: list[str]) -> Fit:
     """The mixed model, or why there is none."""
     try:
-        gaps, covariance, between = nested_gaps(means, names)
+        gaps, covariance, between = nested_gaps(means, pair.compared, names)
     except NoFitError as error:
         return no_fit(len(names), len(means), str(error))
     note = ""
@@ -164,10 +172,10 @@ def _mixed(means: pd.DataFrame, names: list[str]) -> Fit:
     return Fit(gaps, covariance, len(means), [note] * len(names))
 
 
-def _regressors(kinds: pd.DataFrame, train_sets: Sequence[str]) -> tuple[np.ndarray, slice]:
-    """The design matrix, one row per kind, and which of its columns are the gaps: dark in each training set."""
+def _regressors(kinds: pd.DataFrame, pair: Pair, train_sets: Sequence[str]) -> tuple[np.ndarray, slice]:
+    """The design matrix, one row per kind, and which of its columns are the gaps: `compared` in each training set."""
     in_set = np.stack([kinds["train_set"] == name for name in train_sets], axis=1).astype(float)
-    dark = (kinds["group"] == "dark").to_numpy(dtype=float)[:, None]
+    compared = (kinds["group"] == pair.compared).to_numpy(dtype=float)[:, None]
     conditions = pd.get_dummies(kinds["label"], dtype=float).to_numpy()
     atlases = pd.get_dummies(kinds["atlas"], dtype=float).to_numpy()[:, 1:]
-    return np.hstack([in_set * dark, conditions, in_set[:, 1:], atlases]), slice(0, len(train_sets))
+    return np.hstack([in_set * compared, conditions, in_set[:, 1:], atlases]), slice(0, len(train_sets))

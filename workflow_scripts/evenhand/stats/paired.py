@@ -133,22 +133,24 @@ def hedges_dz(test: RunTest) -> float:
     return test.mean / test.sd * correction
 
 
-def ratio_interval(dark: np.ndarray, light: np.ndarray, test_train_ratio: float, level: float) -> tuple[float, float]:
-    """Interval of mean(dark) / mean(light) by Fieller's theorem, with the corrected variance factor.
+def ratio_interval(
+    compared: np.ndarray, reference: np.ndarray, test_train_ratio: float, level: float
+) -> tuple[float, float]:
+    """Interval of mean(compared) / mean(reference) by Fieller's theorem, with the corrected variance factor.
 
-    The interval holds every ratio rho that the paired test of dark - rho * light does not reject, so it
+    The interval holds every ratio rho that the paired test of compared - rho * reference does not reject, so it
     excludes 1 exactly when the interval of the gap excludes 0. (NaN, NaN) with fewer than two runs, without
-    variation, or when the mean of `light` is not distinguishable from 0.
+    variation, or when the mean of `reference` is not distinguishable from 0.
     """
-    n = len(dark)
+    n = len(compared)
     if n < 2:
         return math.nan, math.nan
     factor = (1 / n + test_train_ratio) * float(stats.t.ppf((1 + level) / 2, n - 1)) ** 2
-    (var_dark, cov), (_, var_light) = np.cov(dark, light)
-    # (mean_d - rho mean_l)^2 <= factor * (var_d - 2 rho cov + rho^2 var_l), a quadratic in rho
-    a = light.mean() ** 2 - factor * var_light
-    b = dark.mean() * light.mean() - factor * cov
-    c = dark.mean() ** 2 - factor * var_dark
+    (var_compared, cov), (_, var_reference) = np.cov(compared, reference)
+    # (mean_c - rho mean_r)^2 <= factor * (var_c - 2 rho cov + rho^2 var_r), a quadratic in rho
+    a = reference.mean() ** 2 - factor * var_reference
+    b = compared.mean() * reference.mean() - factor * cov
+    c = compared.mean() ** 2 - factor * var_compared
     root = b**2 - a * c
     if a <= 0 or root <= 0:
         return math.nan, math.nan
@@ -165,13 +167,19 @@ def joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def ratio_note(dark: np.ndarray, light: np.ndarray, low: float) -> str:
-    """Why a ratio of means over several runs, or its interval of which `low` is an end, is missing; or empty text."""
-    if light.mean() == 0:
-        return "no ratio: the light mean is 0"
-    if len(dark) < 2 or not math.isnan(low):
+def ratio_note(reference: np.ndarray, name: str, low: float) -> str:
+    """Why a ratio of means over several runs, or its interval, is missing; or empty text.
+
+    Args:
+        reference: what stands below, one number per run.
+        name: of that group.
+        low: an end of the interval.
+    """
+    if reference.mean() == 0:
+        return f"no ratio: the {name} mean is 0"
+    if len(reference) < 2 or not math.isnan(low):
         return ""
-    return "no interval of the ratio: runs do not vary, or do not tell the light mean from 0"
+    return f"no interval of the ratio: runs do not vary, or do not tell the {name} mean from 0"
 
 
 def over_runs_row(

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from evenhand.data.metadata import several_sources
+from evenhand.splits.groups import Pair
 from evenhand.stats.bootstrap import MAX_EMPTY, Draws, combined_interval, combined_p, jackknife_se, no_spread
 from evenhand.stats.paired import joined
-from evenhand.stats.rows import GROUPS, by_train_set
+from evenhand.stats.rows import by_train_set
 
 STRATA = {
     "condition": ["label"],
@@ -18,25 +19,28 @@ STRATA = {
 }
 
 
-def standard_weights(images: pd.DataFrame, strata: pd.Series, min_images: int) -> pd.DataFrame:
+def standard_weights(images: pd.DataFrame, strata: pd.Series, pair: Pair, min_images: int) -> pd.DataFrame:
     """Which strata count, and how much.
 
     Args:
         images: totals of one training set, one row per image: group, n (rows).
         strata: stratum of each image.
+        pair: the two groups.
         min_images: fewest different images that each group must have in a stratum.
 
     Returns:
-        Indexed by stratum: images_light, images_dark (different images), rows_light, rows_dark, eligible, share
-        (of the stratum in the pooled rows; light and dark test sets are of one size, so both groups count
-        alike) and weight (share within the eligible strata; 0 for the others).
+        Indexed by stratum: images_reference, images_compared (different images), rows_reference, rows_compared,
+        eligible, share (of the stratum in the pooled rows; test sets are of one size, so both groups count alike) and
+        weight (share within the eligible strata; 0 for the others).
     """
     by = images.assign(stratum=strata).groupby(["stratum", "group"])["n"]
-    counts = by.size().unstack("group").reindex(columns=GROUPS).fillna(0).astype(int)
-    rows = by.sum().unstack("group").reindex(columns=GROUPS).fillna(0).astype(int)
+    counts, rows = (
+        numbers.unstack("group").reindex(columns=list(pair)).fillna(0).astype(int).set_axis(Pair._fields, axis=1)
+        for numbers in (by.size(), by.sum())
+    )
     table = counts.add_prefix("images_").join(rows.add_prefix("rows_")).sort_index()
     table["eligible"] = (counts.min(axis=1) >= min_images).reindex(table.index)
-    table["share"] = (table["rows_light"] + table["rows_dark"]) / images["n"].sum()
+    table["share"] = (table["rows_reference"] + table["rows_compared"]) / images["n"].sum()
     eligible = table["share"].where(table["eligible"], 0.0)
     table["weight"] = eligible / eligible.sum() if eligible.sum() > 0 else 0.0
     return table
@@ -44,49 +48,52 @@ def standard_weights(images: pd.DataFrame, strata: pd.Series, min_images: int) -
 
 @dataclass(frozen=True)
 class StratumSums:
-    """Sums and counts of the rows per run and stratum: `[group]` of shape (runs, strata)."""
+    """Sums and counts of the rows of two groups per run and stratum: `[group]` of shape (runs, strata)."""
 
+    pair: Pair
     total: dict[str, np.ndarray]
     count: dict[str, np.ndarray]
 
     def gap(self, weights: np.ndarray) -> float:
-        """sum over strata of weight times (mean dark - mean light), means over all rows of a stratum."""
-        means = [self.total[group].sum(axis=0) / self.count[group].sum(axis=0) for group in ("dark", "light")]
-        return float(weights @ (means[0] - means[1]))
+        """sum over strata of weight times (mean compared - mean reference), means over all rows of a stratum."""
+        reference, compared = (self.total[group].sum(axis=0) / self.count[group].sum(axis=0) for group in self.pair)
+        return float(weights @ (compared - reference))
 
     def left_out_gaps(self, weights: np.ndarray) -> np.ndarray:
         """`gap` with one run left out each; a stratum that is then empty takes no part."""
         means = []
-        for group in ("dark", "light"):
+        for group in self.pair:
             count = self.count[group].sum(axis=0) - self.count[group]
             means.append(_ratio(self.total[group].sum(axis=0) - self.total[group], count))
-        return _weighted(means[0] - means[1], weights)
+        reference, compared = means
+        return _weighted(compared - reference, weights)
 
 
-def stratum_sums(cells: pd.DataFrame, strata: pd.Series, names: Sequence[str]) -> StratumSums:
+def stratum_sums(cells: pd.DataFrame, strata: pd.Series, pair: Pair, names: Sequence[str]) -> StratumSums:
     """Sums by run, stratum (those in `names`) and group.
 
     Args:
         cells: totals of one training set: run, group, n, total.
         strata: stratum of each cell.
+        pair: the two groups.
         names: strata to keep, in this order.
     """
     runs = sorted(cells["run"].unique())
     by = cells.assign(stratum=strata).groupby(["group", "run", "stratum"])[["total", "n"]].sum()
-    index = pd.MultiIndex.from_product([GROUPS, runs, list(names)])
-    shape = (len(GROUPS), len(runs), len(names))
+    index = pd.MultiIndex.from_product([pair, runs, list(names)])
+    shape = (len(pair), len(runs), len(names))
     total = by["total"].reindex(index, fill_value=0.0).to_numpy().reshape(shape)
     count = by["n"].reindex(index, fill_value=0).to_numpy().reshape(shape)
-    return StratumSums(dict(zip(GROUPS, total, strict=True)), dict(zip(GROUPS, count, strict=True)))
+    return StratumSums(pair, dict(zip(pair, total, strict=True)), dict(zip(pair, count, strict=True)))
 
 
 def resampled_gaps(
-    images: pd.DataFrame, strata: pd.Series, names: Sequence[str], weights: np.ndarray, draws: Draws
+    images: pd.DataFrame, strata: pd.Series, pair: Pair, names: Sequence[str], weights: np.ndarray, draws: Draws
 ) -> np.ndarray:
     """The standardised gap in each bootstrap sample of images; a stratum of which none is drawn takes no part."""
     codes = pd.Index(names).get_indexer(pd.Index(strata))
     means = {}
-    for group in GROUPS:
+    for group in pair:
         chosen = (images["group"] == group).to_numpy() & (codes >= 0)
         inside = images.loc[chosen, ["md5hash", "n", "total"]].assign(code=codes[chosen])
         inside = inside.sort_values(["code", "md5hash"])
@@ -99,11 +106,11 @@ def resampled_gaps(
             count = np.add.reduceat(drawn * inside["n"].to_numpy(), starts, axis=1)
             blocks.append(_ratio(total, count))
         means[group] = np.concatenate(blocks)
-    return _weighted(means["dark"] - means["light"], weights)
+    return _weighted(means[pair.compared] - means[pair.reference], weights)
 
 
 def adjusted_gaps(
-    images: pd.DataFrame, cells: pd.DataFrame, draws: Draws, min_images: int, level: float, vanishing: float
+    images: pd.DataFrame, cells: pd.DataFrame, pair: Pair, draws: Draws, min_images: int, level: float, vanishing: float
 ) -> pd.DataFrame:
     """Gap per training set: as it is, and with the mix of conditions, of atlases and of both held fixed.
 
@@ -111,20 +118,21 @@ def adjusted_gaps(
     on the images that are left separates the effect of leaving out from that of adjusting.
 
     Args:
-        images: errors added up per training set and image (`error_totals`).
+        images: errors added up per training set and image (`error_totals` of the pair).
         cells: the same per run, training set and stratum.
-        draws: images drawn (`draw_images`).
+        pair: the two groups.
+        draws: images drawn (`draw_images` of both groups).
         min_images: fewest different images of each group in a stratum.
         level: of the intervals.
-        vanishing: largest gap that counts as none, as a fraction of the light mean.
+        vanishing: largest gap that counts as none, as a fraction of the reference mean.
 
     Returns:
-        train_set, dark_share, adjustment (`none`, or a key of `STRATA`), n_strata (compared), n_strata_all,
-        n_light, n_dark (different images compared), coverage (fraction of the evaluation rows in compared strata),
-        coverage_dark, gap, ci_low, ci_high, p (inverts the interval), p_vanish (two one-sided tests: small when the gap
-        lies within the vanishing margin), relative (gap over the light mean), crude_gap (unadjusted, same images),
-        n_runs, covers (what the interval accounts for), note (why a number is missing). Weights and the choice of
-        strata are held fixed when resampling.
+        train_set, compared_share, compared, adjustment (`none`, or a key of `STRATA`), n_strata (eligible),
+        n_strata_all, n_reference, n_compared (different images in eligible strata), coverage (fraction of the
+        evaluation rows in these), coverage_compared, gap, ci_low, ci_high, p (inverts the interval), p_vanish (two
+        one-sided tests: small when the gap lies within the vanishing margin), relative (gap over the reference mean),
+        crude_gap (unadjusted, same images), n_runs, covers (what the interval accounts for), note (why a number is
+        missing). Weights and the choice of strata are held fixed when resampling.
     """
     table = []
     for name, share, of_images in by_train_set(images):
@@ -133,8 +141,9 @@ def adjusted_gaps(
             if "atlas" in columns and not several_sources(images["atlas"]):
                 continue  # one source: its mix is the same for the groups
             strata = _stratum(of_images, columns), _stratum(of_cells, columns)
-            row = _adjusted_row(of_images, of_cells, strata, draws, min_images, level, vanishing)
-            table.append({"train_set": name, "dark_share": share, "adjustment": adjustment} | row)
+            row = _adjusted_row(of_images, of_cells, strata, pair, draws, min_images, level, vanishing)
+            key = {"train_set": name, "compared_share": share, "compared": pair.compared, "adjustment": adjustment}
+            table.append(key | row)
     return pd.DataFrame(table)
 
 
@@ -150,21 +159,22 @@ def _adjusted_row(
     images: pd.DataFrame,
     cells: pd.DataFrame,
     strata: tuple[pd.Series, pd.Series],
+    pair: Pair,
     draws: Draws,
     min_images: int,
     level: float,
     vanishing: float,
 ) -> dict[str, object]:
-    standard = standard_weights(images, strata[0], min_images)
+    standard = standard_weights(images, strata[0], pair, min_images)
     used = standard[standard["weight"] > 0]
     n_runs = cells["run"].nunique()
     row: dict[str, object] = {
         "n_strata": len(used),
         "n_strata_all": len(standard),
-        "n_light": int(used["images_light"].sum()),
-        "n_dark": int(used["images_dark"].sum()),
+        "n_reference": int(used["images_reference"].sum()),
+        "n_compared": int(used["images_compared"].sum()),
         "coverage": float(used["share"].sum()),
-        "coverage_dark": float(used["rows_dark"].sum() / standard["rows_dark"].sum()),
+        "coverage_compared": float(used["rows_compared"].sum() / standard["rows_compared"].sum()),
         **dict.fromkeys(["gap", "ci_low", "ci_high", "p", "p_vanish", "relative", "crude_gap"], np.nan),
         "n_runs": n_runs,
         "covers": "",
@@ -173,18 +183,18 @@ def _adjusted_row(
     if used.empty:
         return row | {"note": f"no stratum has {min_images} different images of each group"}
     names, weights = list(used.index), used["weight"].to_numpy()
-    sums = stratum_sums(cells, strata[1], names)
+    sums = stratum_sums(cells, strata[1], pair, names)
     gap = sums.gap(weights)
     se_runs = jackknife_se(sums.left_out_gaps(weights)) if n_runs > 1 else 0.0
-    light = float(_group_means(cells)["light"])
+    reference = float(_group_means(cells)[pair.reference])
     crude = _group_means(cells[strata[1].isin(names)])
     row |= {
         "gap": gap,
-        "relative": gap / light if light else np.nan,
-        "crude_gap": float(crude["dark"] - crude["light"]),
+        "relative": gap / reference if reference else np.nan,
+        "crude_gap": float(crude[pair.compared] - crude[pair.reference]),
     }
-    notes = [] if light else ["no relative gap: the light mean is 0"]
-    resampled = resampled_gaps(images, strata[0], names, weights, draws)
+    notes = [] if reference else [f"no relative gap: the {pair.reference} mean is 0"]
+    resampled = resampled_gaps(images, strata[0], pair, names, weights, draws)
     empty = np.isnan(resampled)
     reason = draws.no_choice()
     if empty.mean() > MAX_EMPTY:
@@ -198,7 +208,7 @@ def _adjusted_row(
     if reason:
         return row | {"note": joined(*notes, reason)}
     low, high = combined_interval(gap, resampled, se_runs, n_runs - 1, level)
-    margin = vanishing * abs(light)
+    margin = vanishing * abs(reference)
     one_sided = [
         _p_below(gap - margin, resampled - margin, se_runs, n_runs - 1),
         _p_below(-gap - margin, -resampled - margin, se_runs, n_runs - 1),

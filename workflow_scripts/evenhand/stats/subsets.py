@@ -1,87 +1,110 @@
 """The gap on part of the test images: where both annotators agree on the group, or from one atlas."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from evenhand.data.metadata import SKIN_TYPE_COLUMNS, assign_group
+from evenhand.splits.groups import Group, Pair, columns_of
 from evenhand.stats.paired import joined, over_runs_row, ratio_interval, ratio_note
-from evenhand.stats.rows import GROUPS, by_train_set
+from evenhand.stats.rows import by_train_set, of_groups
+
+AGREE = "annotators agree"
 
 
-def annotators_agree(rows: pd.DataFrame, light: Collection[int], dark: Collection[int]) -> pd.Series:
-    """Whether both annotator pools put the image in its group."""
-    groups = [assign_group(rows[column], light, dark) for column in SKIN_TYPE_COLUMNS]
-    return (groups[0] == rows["group"]) & (groups[1] == rows["group"])
+def second_columns(groups: Sequence[Group]) -> dict[str, str]:
+    """The skin type that decides on the groups, and that of the other annotators, who may decide as well.
+
+    Empty where none or both of the two columns decide: then there is no second opinion.
+    """
+    named = [column for column in SKIN_TYPE_COLUMNS if column in columns_of(groups)]
+    other = [column for column in SKIN_TYPE_COLUMNS if column not in named]
+    return dict(zip(named, other, strict=True)) if len(named) == 1 else {}
 
 
-def subset_means(
-    model: pd.DataFrame, light: Collection[int], dark: Collection[int], metrics: Collection[str]
-) -> pd.DataFrame:
+def columns_for_subsets(groups: Sequence[Group]) -> list[str]:
+    """The columns that `subset_means` needs of an evaluation beside the group and the metrics."""
+    second = second_columns(groups)
+    return list(dict.fromkeys(["atlas", *(columns_of(groups) if second else []), *second.values()]))
+
+
+def second_group(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.Series:
+    """The group of each row by the skin type of the other annotators, "" for none; needs `second_columns`."""
+    return assign_group(rows.assign(**{own: rows[other] for own, other in second_columns(groups).items()}), groups)
+
+
+def subset_means(model: pd.DataFrame, groups: Sequence[Group], metrics: Collection[str]) -> pd.DataFrame:
     """Means of one model on all images, on those on which the annotators agree, and on those of each atlas.
 
     Args:
-        model: evaluation rows of one model: train_set, dark_share, run, group, fitzpatrick_scale, fitzpatrick_centaur,
-            atlas and the metrics.
-        light: skin types of the light group.
-        dark: skin types of the dark group.
+        model: evaluation rows of one model: train_set, compared_share, run, group, `columns_for_subsets` and the
+            metrics.
+        groups: those of the study.
         metrics: columns.
 
     Returns:
-        subset, train_set, dark_share, run, group, n (images) and the metrics; no row where there is no image.
+        subset, train_set, compared_share, run, group, n (images) and the metrics; no row where there is no image.
     """
-    subsets = {"all": pd.Series(True, index=model.index), "annotators agree": annotators_agree(model, light, dark)}
+    subsets = {"all": pd.Series(True, index=model.index)}
+    if second_columns(groups):
+        subsets[AGREE] = second_group(model, groups) == model["group"]
     subsets |= {f"atlas {atlas}": model["atlas"] == atlas for atlas in sorted(model["atlas"].unique())}
     parts = []
     for subset, chosen in subsets.items():
-        by = model[chosen].groupby(["train_set", "dark_share", "run", "group"])
+        by = model[chosen].groupby(["train_set", "compared_share", "run", "group"])
         means = by[list(metrics)].mean().assign(n=by.size()).reset_index()
         parts.append(means.assign(subset=subset))
     return pd.concat(parts, ignore_index=True)
 
 
 def subset_table(
-    means: pd.DataFrame, metrics: Collection[str], ratios: Mapping[str, float], alpha: float
+    means: pd.DataFrame, pair: Pair, metrics: Collection[str], ratios: Mapping[str, float], alpha: float
 ) -> pd.DataFrame:
     """Means, gap and ratio per subset and training set, tested over runs as in the gap table.
 
     Args:
         means: `subset_means` of all models.
+        pair: the two groups.
         metrics: columns.
         ratios: n_test / n_train per training set. That of the whole test sets: two runs have the same part of a
             subset's images in common as of all images, however small the subset.
         alpha: level.
 
     Returns:
-        subset, train_set, dark_share, metric, n_light, n_dark (images per run, mean), mean_light, mean_dark, ratio,
-        ratio_low, ratio_high, gap, ci_low, ci_high, p (Nadeau-Bengio), n_runs, note (why a number is missing). A
-        training set in which some run has no image of a group in the subset has no estimate.
+        subset, train_set, compared_share, compared, metric, n_reference, n_compared (images per run, mean),
+        mean_reference, mean_compared, ratio, ratio_low, ratio_high, gap, ci_low, ci_high, p (Nadeau-Bengio), n_runs,
+        note (why a number is missing). A training set in which some run has no image of a group in the subset has no
+        estimate.
     """
+    means = of_groups(means, pair)  # an atlas of images of other groups is none here
     found = set(means["subset"])
-    agreed = ["annotators agree"] if "annotators agree" in found else []  # not where nobody else gave skin types
-    atlases = sorted(found - {"all", "annotators agree"})
+    agreed = [AGREE] if AGREE in found else []  # not where nobody else gave skin types
+    atlases = sorted(found - {"all", AGREE})
     atlases = atlases if len(atlases) > 1 else []  # of one alone, the subset is all images
     table = []
     for subset in ("all", *agreed, *atlases):
         for name, share, every in by_train_set(means):
             runs = sorted(every["run"].unique())
             inside = every[every["subset"] == subset].set_index(["group", "run"])
-            counts = inside["n"].reindex(pd.MultiIndex.from_product([GROUPS, runs]), fill_value=0)
+            counts = inside["n"].reindex(pd.MultiIndex.from_product([pair, runs]), fill_value=0)
             for metric in metrics:
-                row: dict[str, object] = {"subset": subset, "train_set": name, "dark_share": share, "metric": metric}
-                row |= {f"n_{group}": counts[group].mean() for group in GROUPS} | {"n_runs": len(runs), "note": ""}
+                row: dict[str, object] = {"subset": subset, "train_set": name, "compared_share": share}
+                row |= {"compared": pair.compared, "metric": metric, "n_runs": len(runs), "note": ""}
+                row |= {"n_reference": counts[pair.reference].mean(), "n_compared": counts[pair.compared].mean()}
                 if (counts == 0).any():
-                    table.append(row | {"note": "a run has no light or no dark image in this subset"})
+                    lack = f"a run has no {pair.reference} or no {pair.compared} image in this subset"
+                    table.append(row | {"note": lack})
                     continue
-                light, dark = (inside.loc[group, metric].sort_index().to_numpy() for group in GROUPS)
-                low, high = ratio_interval(dark, light, ratios[name], 1 - alpha)
-                row |= {"mean_light": light.mean(), "mean_dark": dark.mean()}
-                row |= {"ratio": dark.mean() / light.mean() if light.mean() else np.nan}
+                reference, compared = (inside.loc[group, metric].sort_index().to_numpy() for group in pair)
+                low, high = ratio_interval(compared, reference, ratios[name], 1 - alpha)
+                row |= {"mean_reference": reference.mean(), "mean_compared": compared.mean()}
+                row |= {"ratio": compared.mean() / reference.mean() if reference.mean() else np.nan}
                 row |= {"ratio_low": low, "ratio_high": high}
-                row |= over_runs_row(dark - light, ratios[name], alpha)
-                row["note"] = joined(str(row["note"]), ratio_note(dark, light, low))
+                row |= over_runs_row(compared - reference, ratios[name], alpha)
+                row["note"] = joined(str(row["note"]), ratio_note(reference, pair.reference, low))
                 table.append(row)
-    columns = ["subset", "train_set", "dark_share", "metric", "n_light", "n_dark", "mean_light", "mean_dark", "ratio"]
-    columns += ["ratio_low", "ratio_high", "estimate", "ci_low", "ci_high", "p", "n_runs", "note"]
+    columns = ["subset", "train_set", "compared_share", "compared", "metric", "n_reference", "n_compared"]
+    columns += ["mean_reference", "mean_compared", "ratio", "ratio_low", "ratio_high", "estimate", "ci_low", "ci_high"]
+    columns += ["p", "n_runs", "note"]
     return pd.DataFrame(table, columns=columns).rename(columns={"estimate": "gap"})

@@ -1,7 +1,7 @@
 """Apparent skin tone as a continuous covariate: error against the ITA of the input."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,37 +9,40 @@ import statsmodels.formula.api as smf
 from scipy.stats import linregress
 
 from evenhand.stats.paired import joined, over_runs_row
-from evenhand.stats.rows import GROUPS, by_train_set, set_and_share
+from evenhand.stats.rows import by_train_set, set_and_share
 from evenhand.stats.totals import Totals, log_error
 
 SPLINE_DF = 4
 GRID = 41
 ROUNDING = 1e-12  # log errors that differ by no more are the same
 NO_CURVE = "no curve: "
+EVERY = "all"  # in place of a group: the images of all groups
 NO_SLOPE = "skin on fewer than two images of different tone, or an error of 0, which has no logarithm"
 
 
-def tone_totals(models: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tone_totals(models: Iterable[pd.DataFrame], groups: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What curves and slopes need, from one model after the other.
 
     Args:
-        models: evaluation rows of one model each: train_set, dark_share, run, group, md5hash, mse, ita_in (degrees, NaN
-            where no skin was found).
+        models: evaluation rows of one model each: train_set, compared_share, run, group, md5hash, mse, ita_in (degrees,
+            NaN where no skin was found).
+        groups: names of the groups.
 
     Returns:
-        (images: train_set, dark_share, group, md5hash, log_mse and ita_in, means over the runs of an image; runs:
-        train_set, dark_share, run, group (`both`, `light`, `dark`), slope (of the log error when the input is ten
-        degrees darker) for each model; NaN where it is not defined).
+        (images: train_set, compared_share, group, md5hash, log_mse and ita_in, means over the runs of an image; runs:
+        train_set, compared_share, run, group (`EVERY`, or one of `groups`), slope (of the log error when the input is
+        ten degrees darker) for each model; NaN where it is not defined).
     """
-    totals = Totals(["train_set", "dark_share", "group", "md5hash"])
+    totals = Totals(["train_set", "compared_share", "group", "md5hash"])
     slopes = []
     for model in models:
-        rows = model[["train_set", "dark_share", "group", "md5hash", "ita_in"]].assign(log_mse=log_error(model["mse"]))
+        rows = model[["train_set", "compared_share", "group", "md5hash", "ita_in"]]
+        rows = rows.assign(log_mse=log_error(model["mse"]))
         totals.add(rows.assign(n=1, n_skin=rows["ita_in"].notna().astype(int)))
         name, share = set_and_share(model)
         measured = rows[rows["ita_in"].notna()]
-        for group in ("both", *GROUPS):
-            part = measured if group == "both" else measured[measured["group"] == group]
+        for group in (EVERY, *groups):
+            part = measured if group == EVERY else measured[measured["group"] == group]
             slope = np.nan
             if part["ita_in"].nunique() > 1 and np.isfinite(part["log_mse"]).all():
                 # Errors that do not differ have the slope 0, and not that of their rounding.
@@ -49,7 +52,7 @@ def tone_totals(models: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
     images = totals.table().reset_index()
     images["ita_in"] /= images["n_skin"].where(images["n_skin"] > 0)
     images["log_mse"] /= images["n"]
-    columns = ["train_set", "dark_share", "run", "group", "slope"]
+    columns = ["train_set", "compared_share", "run", "group", "slope"]
     return images.drop(columns=["n", "n_skin"]), pd.DataFrame(slopes, columns=columns)
 
 
@@ -65,15 +68,15 @@ def tone_curves(images: pd.DataFrame, level: float) -> pd.DataFrame:
         level: of the intervals.
 
     Returns:
-        train_set, dark_share, ita (degrees), mse, ci_low, ci_high, n_images, n_no_skin (images left out), warnings
+        train_set, compared_share, ita (degrees), mse, ci_low, ci_high, n_images, n_no_skin (images left out), warnings
         (what the fit complained of). A training set without a curve has one row, and warnings say why.
     """
     parts = []
     for name, share, part in by_train_set(images):
         measured = part[part["ita_in"].notna()].sort_values("md5hash")
         counts = {"n_images": len(measured), "n_no_skin": len(part) - len(measured)}
-        parts.append(_curve(measured, level).assign(train_set=name, dark_share=share, **counts))
-    columns = ["train_set", "dark_share", "ita", "mse", "ci_low", "ci_high", "n_images", "n_no_skin", "warnings"]
+        parts.append(_curve(measured, level).assign(train_set=name, compared_share=share, **counts))
+    columns = ["train_set", "compared_share", "ita", "mse", "ci_low", "ci_high", "n_images", "n_no_skin", "warnings"]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
@@ -110,29 +113,32 @@ def _curve(measured: pd.DataFrame, level: float) -> pd.DataFrame:
     )
 
 
-def tone_slopes(images: pd.DataFrame, runs: pd.DataFrame, ratios: Mapping[str, float], alpha: float) -> pd.DataFrame:
+def tone_slopes(
+    images: pd.DataFrame, runs: pd.DataFrame, groups: Sequence[str], ratios: Mapping[str, float], alpha: float
+) -> pd.DataFrame:
     """How much the log MSE changes when the input is ten degrees of ITA darker: least-squares slope per run.
 
     Args:
         images: of all training sets (`tone_totals`).
         runs: slopes of all models (`tone_totals`).
+        groups: names of the groups, in their order.
         ratios: n_test / n_train per training set.
         alpha: level.
 
     Returns:
-        train_set, dark_share, group (`both`, `light`, `dark`), estimate (ratio of MSE per ten degrees darker), ci_low,
-        ci_high, p (against 1, corrected t of the log over runs), n_runs, n_images, n_no_skin, note (why a number is
-        missing).
+        train_set, compared_share, group (`EVERY`, or one of `groups`), estimate (ratio of MSE per ten degrees darker),
+        ci_low, ci_high, p (against 1, corrected t of the log over runs), n_runs, n_images, n_no_skin, note (why a
+        number is missing).
     """
     table = []
     for name, share, part in by_train_set(runs):
         of_set = images[images["train_set"] == name]
-        for group in ("both", *GROUPS):
+        for group in (EVERY, *groups):
             slopes = part.loc[part["group"] == group].sort_values("run")["slope"].to_numpy()
             row = over_runs_row(slopes, ratios[name], alpha, missing=NO_SLOPE)
             row |= {column: float(np.exp(row[column])) for column in ("estimate", "ci_low", "ci_high")}
-            tones = of_set["ita_in"] if group == "both" else of_set.loc[of_set["group"] == group, "ita_in"]
-            key = {"train_set": name, "dark_share": share, "group": group}
+            tones = of_set["ita_in"] if group == EVERY else of_set.loc[of_set["group"] == group, "ita_in"]
+            key = {"train_set": name, "compared_share": share, "group": group}
             table.append(key | row | {"n_images": tones.notna().sum(), "n_no_skin": tones.isna().sum()})
-    columns = ["train_set", "dark_share", "group", "estimate", "ci_low", "ci_high", "p", "n_runs", "n_images"]
+    columns = ["train_set", "compared_share", "group", "estimate", "ci_low", "ci_high", "p", "n_runs", "n_images"]
     return pd.DataFrame(table, columns=[*columns, "n_no_skin", "note"])

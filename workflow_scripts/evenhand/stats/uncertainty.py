@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from evenhand.splits.groups import Pair, TrainSet
 from evenhand.stats.bootstrap import MAX_EMPTY
 from evenhand.stats.paired import joined, over_runs_row
-from evenhand.stats.rows import GROUPS, set_and_share
+from evenhand.stats.rows import of_groups, set_and_share
 
 SCORES = ("latent_std", "kl", "decoding_var")
 CHANCE = {"spearman": 0.0, "auroc": 0.5}
 UNDEFINED = {"spearman": "score or error is constant", "auroc": "all images or none belong to the target"}
 COLUMNS = [
-    *("train_set", "dark_share", "score", "statistic", "target", "estimate", "ci_low", "ci_high", "chance", "p"),
-    *("n_runs", "n_images", "covers", "note"),
+    *("compared", "train_set", "compared_share", "score", "statistic", "target", "estimate", "ci_low", "ci_high"),
+    *("chance", "p", "n_runs", "n_images", "covers", "note"),
 ]
 
 
@@ -45,39 +46,48 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def score_run(
-    score: np.ndarray, error: np.ndarray, dark: np.ndarray, dark_share: float
+    score: np.ndarray, error: np.ndarray, compared: np.ndarray, pair: Pair, train_set: TrainSet
 ) -> dict[tuple[str, str], float]:
     """How one score of one model relates to error and group.
 
     Args:
-        score: one number per test image, higher meaning less certain.
+        score: one number per test image of the two groups, higher meaning less certain.
         error: MSE of each.
-        dark: whether each is of the dark group.
-        dark_share: of the training set.
+        compared: whether each is of the compared group, the others are of the reference.
+        pair: the two groups.
+        train_set: of the model.
 
     Returns:
         By (statistic, target): Spearman correlation with MSE in each group; AUROC for the worst decile of MSE of
-        both groups together and of each; AUROC for the group that the training set lacks (dark at share 0, light
-        at share 1), or, with both in it, for the dark group. NaN where a score or error is constant.
+        both groups together and of each; AUROC for the one group that the training set lacks, or, with both in it, for
+        the compared group; neither where it lacks both. NaN where a score or error is constant.
     """
     found = {("auroc", "worst decile"): auroc(score, worst_decile(error))}
-    for name, member in (("light", ~dark), ("dark", dark)):
+    for name, member in zip(pair, (~compared, compared), strict=True):
         found["spearman", f"MSE of {name} images"] = spearman(score[member], error[member])
         found["auroc", f"worst decile of {name} images"] = auroc(score[member], worst_decile(error[member]))
-    if dark_share in (0.0, 1.0):
-        found["auroc", "group not in the training set"] = auroc(score, dark if dark_share == 0 else ~dark)
-    else:
-        found["auroc", "dark group"] = auroc(score, dark)
+    has_reference, has_compared = (train_set.share(name) > 0 for name in pair)
+    if has_reference and has_compared:
+        found["auroc", f"{pair.compared} group"] = auroc(score, compared)
+    elif has_reference or has_compared:
+        found["auroc", "group not in the training set"] = auroc(score, compared if has_reference else ~compared)
     return found
 
 
 def uncertainty_table(
-    models: Iterable[pd.DataFrame], scores: Sequence[str], ratios: Mapping[str, float], alpha: float
+    models: Iterable[pd.DataFrame],
+    pair: Pair,
+    train_sets: Sequence[TrainSet],
+    scores: Sequence[str],
+    ratios: Mapping[str, float],
+    alpha: float,
 ) -> pd.DataFrame:
     """Every score against every target, computed per model and averaged over runs.
 
     Args:
-        models: evaluation rows of one model each: train_set, dark_share, run, group, md5hash, mse and the scores.
+        models: evaluation rows of one model each: train_set, compared_share, run, group, md5hash, mse and the scores.
+        pair: the two groups; images of others are left out.
+        train_sets: those of the design.
         scores: columns that measure uncertainty, higher meaning less certain.
         ratios: n_test / n_train per training set, for the corrected interval.
         alpha: level.
@@ -89,12 +99,14 @@ def uncertainty_table(
     """
     found: dict[tuple[str, float], dict[str, list[dict[tuple[str, str], float]]]] = {}
     images: dict[str, set[str]] = {}
-    for model in models:
+    set_of = {train_set.name: train_set for train_set in train_sets}
+    for every in models:
+        model = of_groups(every, pair)
         name, share = set_and_share(model)
-        error, dark = model["mse"].to_numpy(), (model["group"] == "dark").to_numpy()
+        error, compared = model["mse"].to_numpy(), (model["group"] == pair.compared).to_numpy()
         of_set = found.setdefault((name, share), {score: [] for score in scores})
         for score in scores:
-            of_set[score].append(score_run(model[score].to_numpy(), error, dark, share))
+            of_set[score].append(score_run(model[score].to_numpy(), error, compared, pair, set_of[name]))
         images.setdefault(name, set()).update(model["md5hash"])
     table = []
     for name, share in sorted(found, key=lambda key: (key[1], key[0])):
@@ -104,7 +116,8 @@ def uncertainty_table(
                 values = np.array([one[statistic, target] for one in runs])
                 row = over_runs_row(values, ratios[name], alpha, chance, UNDEFINED[statistic])
                 covers = "runs" if np.isfinite(row["ci_low"]) else ""
-                key = {"train_set": name, "dark_share": share, "score": score, "statistic": statistic, "target": target}
+                key = {"compared": pair.compared, "train_set": name, "compared_share": share, "score": score}
+                key |= {"statistic": statistic, "target": target}
                 table.append(key | row | {"chance": chance, "n_images": len(images[name]), "covers": covers})
     return pd.DataFrame(table, columns=COLUMNS)
 
@@ -112,6 +125,8 @@ def uncertainty_table(
 def ensemble_table(
     models: Iterable[pd.DataFrame],
     ensembles: Mapping[str, pd.DataFrame],
+    pair: Pair,
+    train_sets: Sequence[TrainSet],
     n_runs: int,
     level: float,
     resamples: int,
@@ -123,10 +138,12 @@ def ensemble_table(
     percentile bootstrap over images within group.
 
     Args:
-        models: evaluation rows of one model of each training set, all of one run: train_set, dark_share, group,
-            md5hash, mse.
+        models: evaluation rows of one model of each training set, all of one run: train_set, compared_share,
+            group, md5hash, mse.
         ensembles: per training set md5hash and ensemble_var (NaN for an image that fewer than two models were not
             trained on; those are left out and n_images counts the rest).
+        pair: the two groups; images of others are left out.
+        train_sets: those of the design.
         n_runs: number of models behind the score.
         level: of the intervals.
         resamples: bootstrap samples.
@@ -137,11 +154,12 @@ def ensemble_table(
         missing. A training set without the score in both groups has one row, which says so.
     """
     table = []
+    set_of = {train_set.name: train_set for train_set in train_sets}
     for model in sorted(models, key=lambda model: set_and_share(model)[::-1]):
         name, share = set_and_share(model)
-        every = model.merge(ensembles[name][["md5hash", "ensemble_var"]], on="md5hash", how="left")
+        every = of_groups(model, pair).merge(ensembles[name][["md5hash", "ensemble_var"]], on="md5hash", how="left")
         images = every.dropna(subset="ensemble_var").sort_values(["group", "md5hash"], ignore_index=True)
-        key = {"train_set": name, "dark_share": share, "score": "ensemble_var"}
+        key = {"compared": pair.compared, "train_set": name, "compared_share": share, "score": "ensemble_var"}
         counts = {"n_runs": n_runs, "n_images": len(images)}
         lost = len(every) - len(images)
         left_out = (
@@ -151,13 +169,13 @@ def ensemble_table(
             table.append(key | counts | {"note": joined(left_out, "no such score for images of both groups")})
             continue
         score, error = images["ensemble_var"].to_numpy(), images["mse"].to_numpy()
-        dark = (images["group"] == "dark").to_numpy()
-        members = [np.flatnonzero(dark == (group == "dark")) for group in GROUPS]
+        compared = (images["group"] == pair.compared).to_numpy()
+        members = [np.flatnonzero(~compared), np.flatnonzero(compared)]
         drawn = []
         for _ in range(resamples):
             chosen = np.concatenate([rng.choice(member, len(member)) for member in members])
-            drawn.append(score_run(score[chosen], error[chosen], dark[chosen], share))
-        for (statistic, target), estimate in score_run(score, error, dark, share).items():
+            drawn.append(score_run(score[chosen], error[chosen], compared[chosen], pair, set_of[name]))
+        for (statistic, target), estimate in score_run(score, error, compared, pair, set_of[name]).items():
             values = np.array([one[statistic, target] for one in drawn])
             values = values[np.isfinite(values)]
             low, high, note = np.nan, np.nan, left_out

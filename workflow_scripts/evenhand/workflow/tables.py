@@ -24,22 +24,8 @@ TEXT = frozenset(
         *("cluster", "detail", "role", "source", "status", "tone_class"),
         *("conflict", "duplicate_of", "variant"),  # of generated photographs
         # results
-        *(
-            "adjustment",
-            "boot_covers",
-            "compared",
-            "condition",
-            "covers",
-            "group",
-            "groups",
-            "mix",
-            "metric",
-            "model",
-            "note",
-            "quantity",
-            "score",
-        ),
-        *("statistic", "subset", "target", "train_set", "warnings"),
+        *("adjustment", "boot_covers", "compared", "condition", "covers", "group", "groups", "metric", "mix", "model"),
+        *("note", "quantity", "score", "statistic", "subset", "target", "train_set", "warnings"),
         *("by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "table", "test", "verdict"),
         # probes

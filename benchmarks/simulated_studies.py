@@ -13,7 +13,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from evenhand.splits.groups import Pair
+
 CONDITION_COUNT = 12
+PAIR = Pair("light", "dark")
 
 
 def condition_name(number: int) -> str:
@@ -25,7 +28,7 @@ def condition_name(number: int) -> str:
 class Truth:
     """Sizes of the design and effects on the log error (standard deviations unless said otherwise).
 
-    shares: dark share per training set. gap: added for dark images, per training set. condition: spread of the
+    shares: of dark images, per training set. gap: added for dark images, per training set. condition: spread of the
     effects of the conditions, whose mix differs between the groups by `mix` (0: same mix). atlas: added for
     images of the second atlas, which holds 10.6 % of light and 38.7 % of dark images when `atlas_mix` is true,
     else 20 % of both. image: an image's own difficulty. run: effect of a model on both groups; run_group: on
@@ -110,7 +113,7 @@ def simulate_study(truth: Truth, rng: np.random.Generator) -> tuple[pd.DataFrame
     """One study: the rows of `simulate_models` in one table, and the design table.
 
     Returns:
-        (rows; train_set, dark_share, drawn, test_size, distinct with one row per training set).
+        (rows; `simulated_design`).
     """
     models = list(_models(truth, rng))
     rows = pd.DataFrame({name: np.concatenate([model[name] for model in models]) for name in models[0]})
@@ -124,7 +127,8 @@ def simulated_design(truth: Truth) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "train_set": list(truth.shares),
-            "dark_share": list(truth.shares.values()),
+            "compared_share": list(truth.shares.values()),
+            "reference_share": [1 - share for share in truth.shares.values()],
             "drawn": truth.train_size,
             "test_size": truth.test_size,
             "distinct": float(truth.train_size),
@@ -137,7 +141,7 @@ def simulate_models(truth: Truth, rng: np.random.Generator) -> Iterator[pd.DataF
     """The evaluation of one model after the other, run by run.
 
     Yields:
-        group, md5hash, label, atlas, train_set, dark_share, run, mse, mse_unit, latent_std, kl, dl, da, db with one
+        group, md5hash, label, atlas, train_set, compared_share, run, mse, mse_unit, latent_std, kl, dl, da, db with one
         row per test image, light before dark.
     """
     for columns in _models(truth, rng):
@@ -146,7 +150,7 @@ def simulate_models(truth: Truth, rng: np.random.Generator) -> Iterator[pd.DataF
 
 def _models(truth: Truth, rng: np.random.Generator) -> Iterator[dict[str, np.ndarray]]:
     """The columns of `simulate_models`."""
-    pools = {group: _pool(truth, group, rng) for group in ("light", "dark")}
+    pools = {group: _pool(truth, group, rng) for group in PAIR}
     models = {(name, run): rng.normal(0, truth.run) for name in truth.shares for run in range(truth.runs)}
     influence = {
         (name, tested, trained): rng.normal(0, 1, len(pools[trained]["difficulty"]))
@@ -159,15 +163,13 @@ def _models(truth: Truth, rng: np.random.Generator) -> Iterator[dict[str, np.nda
         for name, share in truth.shares.items():
             trained = {"dark": round(share * truth.train_size)}
             trained["light"] = truth.train_size - trained["dark"]
-            chosen = {
-                group: rng.permutation(order[group][truth.test_size :])[: trained[group]] for group in ("light", "dark")
-            }
+            chosen = {group: rng.permutation(order[group][truth.test_size :])[: trained[group]] for group in PAIR}
             parts = []
             for group, pool in pools.items():
                 images = {column: values[order[group][: truth.test_size]] for column, values in pool.items()}
                 difficulty = images.pop("difficulty")
                 n = len(difficulty)
-                seen = sum(influence[name, group, other][chosen[other]].sum() for other in ("light", "dark"))
+                seen = sum(influence[name, group, other][chosen[other]].sum() for other in PAIR)
                 effect = truth.gap.get(name, 0.0) if group == "dark" else 0.0
                 effect += models[name, run] + rng.normal(0, truth.run_group)
                 effect += truth.training * seen / np.sqrt(truth.train_size)
@@ -179,7 +181,7 @@ def _models(truth: Truth, rng: np.random.Generator) -> Iterator[dict[str, np.nda
                 colour[:, 0] += share * truth.shift.get(group, 0.0)
                 measured = {"mse": mse, "mse_unit": mse / 4, "latent_std": std, "kl": 100 * mse}
                 measured |= dict(zip(("dl", "da", "db"), colour.T, strict=True))
-                model = {"train_set": np.full(n, name, dtype=object), "dark_share": np.full(n, share)}
+                model = {"train_set": np.full(n, name, dtype=object), "compared_share": np.full(n, share)}
                 parts.append(images | model | {"run": np.full(n, run)} | measured)
             yield {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from simulated_studies import CONDITION_COUNT, PAIR, Truth, condition_name, simulate_study
 from statsmodels.stats.proportion import proportion_confint
 
 from evenhand.stats.bootstrap import add_bootstrap, draw_images
@@ -13,14 +14,12 @@ from evenhand.stats.gaps import RunTable, gap_table, run_table
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.models import model_gaps
 from evenhand.stats.paired import run_test
-from evenhand.stats.pooling import pooled_conditions
 from evenhand.stats.rows import by_model, by_run
-from evenhand.stats.rules import rules_from
-from evenhand.stats.simulate import CONDITION_COUNT, Truth, condition_name, simulate_study
 from evenhand.stats.strata import adjusted_gaps
+from evenhand.stats.summary import pooled_conditions
 from evenhand.stats.sweep import sweep_table
 from evenhand.stats.totals import error_totals
-from evenhand.stats.verdicts import verdict_table
+from evenhand.stats.verdicts import rules_from, verdict_table
 
 METRICS = ("mse", "latent_std")
 COLOURS = ("dl", "da", "db")
@@ -47,27 +46,27 @@ def simulated_outcomes(
     rows, design = simulate_study(truth, rng)
     rules = rules_from(stats)
     level = 1 - rules.alpha
-    means = rows.groupby(["train_set", "dark_share", "run", "group"], as_index=False)
+    means = rows.groupby(["train_set", "compared_share", "run", "group"], as_index=False)
     runs = means[[*METRICS, *COLOURS]].mean().merge(means.size().rename(columns={"size": "n_images"}))
-    table = run_table(runs, design, METRICS)
+    table = run_table(runs, design, PAIR, METRICS)
     gaps = gap_table(table, METRICS, stats["family"], rules.alpha, stats["margins"])
-    colours = run_table(runs, design, COLOURS)
-    cases = [*run_claims(table, gaps, rules), colour_claim(colours, rules)]
+    colours = run_table(runs, design, PAIR, COLOURS)
+    cases = [*run_claims(table, gaps, rules), colour_claim(colours, PAIR, rules)]
     outcomes: dict[str, bool | str] = {"reject any Holm": bool((gaps["p_holm"] <= rules.alpha).any())}
     outcomes |= _trend_outcomes(table, truth, rules.alpha)
     outcomes |= _colour_outcomes(colours, truth, level)
     if images or models:
-        totals = error_totals(by_model(rows))
+        totals = error_totals(by_model(rows), PAIR)
     if images:
-        draws = draw_images(rows, stats["resamples"], rng)
-        gaps = add_bootstrap(gaps, by_model(rows), draws, level)
-        adjusted = adjusted_gaps(*totals, draws, stats["min_images"], level, rules.vanishing)
+        draws = draw_images(rows, PAIR, stats["resamples"], rng)
+        gaps = add_bootstrap(gaps, by_model(rows), PAIR, draws, level)
+        adjusted = adjusted_gaps(*totals, PAIR, draws, stats["min_images"], level, rules.vanishing)
         cases.append(adjusted_claim(table, adjusted, rules))
         outcomes |= _adjusted_outcomes(adjusted, truth, rules.alpha)
         outcomes |= _condition_outcomes(totals[0], runs, truth, level, rng)
     outcomes |= _gap_outcomes(gaps[gaps["metric"] == "mse"], truth, rules.alpha)
     if models:
-        outcomes |= _model_outcomes(model_gaps(*totals, by_run(rows), level), truth, rules.alpha)
+        outcomes |= _model_outcomes(model_gaps(*totals, by_run(rows), PAIR, level), truth, rules.alpha)
     verdicts = verdict_table(cases, rules.alpha, rules.min_runs)
     return outcomes | {
         f"verdict {claim}": verdict for claim, verdict in zip(verdicts["claim"], verdicts["verdict"], strict=True)
@@ -118,7 +117,7 @@ def _condition_outcomes(
 ) -> dict[str, bool | str]:
     """Whether the partially pooled interval of one condition, drawn at random, covers: right on average over them."""
     condition = int(rng.integers(CONDITION_COUNT))
-    pooled = pooled_conditions(images, runs, level)
+    pooled = pooled_conditions(images, runs, PAIR, level)
     mine = pooled[(pooled["label"] == condition_name(condition)) & (pooled["group"] == "dark")]
     return {
         f"cover pooled condition {row['train_set']}": bool(

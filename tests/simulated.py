@@ -1,0 +1,111 @@
+"""A simulated study for the tests of the statistics: its groups, its files, and every statistics script run on them."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+import adjust_gaps
+import compare_samples
+import compare_subsets
+import estimate_gaps
+import estimate_sweep
+import judge_claims
+import measure_colour
+import score_uncertainty
+import summarise_metadata
+import summarise_runs
+from evenhand.splits.groups import TrainSet, groups_from
+from evenhand.stats.verdicts import rules_from
+from evenhand.workflow.tables import write_csv, write_parquet
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from simulated_studies import PAIR, Truth, simulate_study  # noqa: E402
+
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())["stats"] | {"resamples": 200}
+RULES = rules_from(CONFIG)
+RATIOS = {"A": 0.3, "B": 0.3, "C": 0.3}  # n_test / n_train
+LIGHT = {"name": PAIR.reference, "title": "light skin (FST 1-2)", "where": {"fitzpatrick_scale": [1, 2]}}
+DARK = {"name": PAIR.compared, "title": "dark skin (FST 5-6)", "where": {"fitzpatrick_scale": [5, 6]}}
+GROUPS = groups_from([LIGHT, DARK])
+# The paper's training sets.
+TRAIN_SETS = tuple(
+    TrainSet(name, {PAIR.reference: 1 - share, PAIR.compared: share})
+    for name, share in (("A", 0.0), ("B", 0.5), ("C", 1.0))
+)
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def write_study(folder: Path, shuffle: int | None = None, change: Change = lambda rows: rows) -> None:
+    """A small simulated study on disk, with every column of an evaluation; `change` is applied to all rows."""
+    rng = np.random.default_rng(3)
+    truth = Truth(n_light=300, n_dark=120, test_size=40, train_size=60, runs=3, condition=0.3)
+    rows, design = simulate_study(truth, rng)
+    dark = (rows["group"] == PAIR.compared).to_numpy()
+    rows["fitzpatrick_scale"] = np.where(dark, 5, 1)
+    rows["fitzpatrick_centaur"] = np.where(rows["md5hash"].str[-1] == "7", 3, rows["fitzpatrick_scale"])
+    tone = dict(zip(rows["md5hash"], np.where(dark, -20, 45) + rng.normal(0, 10, len(rows)), strict=True))
+    rows["ita_in"] = rows["md5hash"].map(tone).where(rows["md5hash"].str[-1] != "3")
+    for column in ("ita_out", "dl", "da", "db"):
+        rows[column] = rows["ita_in"] * 0.01 + rng.normal(0, 1, len(rows))
+    rows["ciede2000"] = rows["dl"].abs()
+    for column in ("psnr", "ssim", "mse_over_var", "perceptual", "decoding_var"):
+        rows[column] = rows["mse"] * rng.uniform(0.9, 1.1, len(rows))
+    rows = change(rows)
+    images = rows[["md5hash", "group"]].drop_duplicates()
+    write_csv(images.iloc[:20].assign(cluster=(np.arange(20) // 2).astype(str), size=2), folder / "duplicates.csv")
+    for train_set, part in rows[rows["run"] == 0].groupby("train_set"):
+        ensemble = part[["md5hash", "group"]].assign(n_models=3, ensemble_var=rng.exponential(size=len(part)))
+        write_parquet(ensemble.reset_index(drop=True), folder / "runs" / train_set / "ensemble.parquet")
+    for (train_set, run), part in rows.groupby(["train_set", "run"]):
+        table = part if shuffle is None else part.sample(frac=1, random_state=shuffle)
+        of_model = folder / "runs" / train_set / f"run{run}"
+        write_parquet(table.reset_index(drop=True), of_model / "evaluation.parquet")
+        samples = table.assign(source=np.where(table["mse"] > 0.05, "prior", "training"), ita=table["ita_in"])
+        write_parquet(samples[["train_set", "compared_share", "run", "source", "ita"]], of_model / "samples.parquet")
+    write_csv(design if shuffle is None else design.iloc[::-1], folder / "design.csv")
+    metadata = rows.drop_duplicates("md5hash").assign(nine_partition_label="x", three_partition_label="y")
+    write_csv(metadata if shuffle is None else metadata.iloc[::-1], folder / "metadata.csv")
+
+
+def run_stages(
+    folder: Path,
+    train_sets: Sequence[TrainSet] = TRAIN_SETS,
+    runs: int = 3,
+    alpha: float = 0.05,
+    groups: Sequence[Mapping[str, Any]] = (LIGHT, DARK),
+) -> dict[str, Path]:
+    """Every statistics script, as the rules call them; the tables they wrote, by name."""
+    stats = CONFIG | {"alpha": alpha}
+    (folder / "train_sets.json").write_text(json.dumps([train_set._asdict() for train_set in train_sets]))
+    evaluations = ["--evaluations", f"{folder}/runs", "--train-sets", f"{folder}/train_sets.json", "--runs", str(runs)]
+    config = json.dumps({"seed": 1, "stats": stats, "groups": groups})
+    of_metadata = json.dumps({"seed": 1, "resamples": stats["resamples"], "alpha": alpha, "groups": groups})
+    given = {name: f"{folder}/{name}" for name in ("design.csv", "duplicates.csv", "metadata.csv", "train_sets.json")}
+
+    def call(script: ModuleType, reads: str, writes: str, options: Sequence[str] = (), config: str = config) -> None:
+        read, written = (
+            [given.get(name, f"{folder}/tables/{name}.csv") for name in names.split()] for names in (reads, writes)
+        )
+        script.main([*options, "--config", config, *(["--read", *read] if read else []), "--write", *written])
+
+    call(summarise_metadata, "metadata.csv", "fst_counts prevalence condition_mix", config=of_metadata)
+    call(summarise_runs, "", "runs headline conditions pooled_conditions", evaluations)
+    call(estimate_gaps, "runs design.csv duplicates.csv", "gaps", evaluations)
+    call(adjust_gaps, "duplicates.csv", "adjusted models", evaluations)
+    call(compare_samples, "design.csv", "samples", evaluations)
+    call(score_uncertainty, "design.csv", "uncertainty", evaluations)
+    call(compare_subsets, "design.csv", "subsets", evaluations)
+    call(measure_colour, "design.csv", "colour_runs colour tone_curves tone_slopes", evaluations)
+    call(estimate_sweep, "runs design.csv train_sets.json", "sweep")
+    call(judge_claims, "runs design.csv gaps adjusted colour_runs condition_mix", "claims")
+    return {path.stem: path for path in sorted((folder / "tables").iterdir())}
