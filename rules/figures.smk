@@ -1,7 +1,8 @@
 # Figures. Needs the tables, and for some of them the histories of trainings or photographs; makes for each an SVG, a
 # PNG and its words (title, caption and alternative text) as JSON.
 # Each module of evenhand/figures declares its own. One rule per figure: a change redraws what it touches, nothing else.
-from evenhand.figures.registry import declared_figures
+from evenhand.figures.registry import declared_figures, figure_settings
+from evenhand.splits.groups import groups_from
 
 # What a declaration names that is not a table.
 OTHER_FILES = {
@@ -11,33 +12,21 @@ OTHER_FILES = {
         "<results>/runs/{train_set}/run{run}/history.csv", train_set=TRAIN_SETS, run=RUNS
     ),
 }
+# Those that the data allow: what only photographs of skin can show is left out where they are of something else.
+DRAWABLE = [
+    figure
+    for figure in declared_figures(groups_from(config["splits"]["groups"]))
+    if "skin" not in figure.needs or config["data"].get("skin", True)
+]
 FIGURES = [
     figure
-    for figure in declared_figures()
+    for figure in DRAWABLE
     if (figure.section != "Probes" or config["report"]["probes"])
     and (figure.section != "Pictures" or config["report"]["patient_images"])
 ]
 
 
-def figure_config(figure):
-    """What a figure takes of the configuration, as JSON text."""
-    made_up = [config["data"]["synthetic"]]
-    if figure.section == "Probes":
-        made_up.append(config["probe"]["lookalike"])
-    settings = config["figures"] | {"runs": len(RUNS)}
-    return json.dumps(
-        {
-            "light": config["splits"]["light"],
-            "dark": config["splits"]["dark"],
-            "synthetic": any(made_up),
-            "dpi": config["figures"]["dpi"],
-            "settings": {key: settings[key] for key in figure.settings},
-        },
-        sort_keys=True,
-    )
-
-
-for figure in declared_figures():
+for figure in DRAWABLE:
 
     rule:
         name:
@@ -57,7 +46,7 @@ for figure in declared_figures():
                 caption="../report/figure.rst",
                 category="Figures",
                 subcategory=figure.section,
-                labels={"figure": figure.label},
+                labels={"figure": f"{figure.paper or ''} {figure.label}".strip()},
             ),
             png=f"<results>/figures/{figure.name}.png",
             text=f"<results>/figures/{figure.name}.json",
@@ -75,7 +64,7 @@ for figure in declared_figures():
         params:
             figure=figure.name,
             models=f"results/{config['study']}/runs",
-            config=figure_config(figure),
+            config=json.dumps(figure_settings(config, figure), sort_keys=True),
         shell:
             "python -u {input.script:q} --figure {params.figure} --files {input.files:q} --models {params.models:q}"
             " --config {params.config:q} --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"

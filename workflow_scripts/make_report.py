@@ -10,6 +10,7 @@ import yaml
 
 from evenhand.report.conditions import availability_counts, name_warnings, not_applicable
 from evenhand.report.page import FigureItem, TableItem, build_report, describe_table
+from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_text
 from evenhand.workflow.provenance import origin, read_provenance
@@ -39,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     config = json.loads(args.settings.read_text("utf-8"))
-    splits = config["splits"]
+    splits, skin = config["splits"], config["data"].get("skin", True)
+    groups = groups_from(splits["groups"])
     dictionary = yaml.safe_load(args.dictionary.read_text("utf-8"))
 
     def read_tables(paths: Sequence[Path]) -> list[TableItem]:
@@ -55,10 +57,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         read_tables(args.tables),
         read_tables(args.data_tables),
         read_table(args.design) if args.design else pd.DataFrame(),
-        []
-        if availability is None
-        else availability_counts(availability, splits["light"], splits["dark"], splits["label"]),
-        [] if availability is None else not_applicable(availability),
+        [] if availability is None else availability_counts(availability, groups),
+        [] if availability is None else not_applicable(availability, groups, skin),
         [
             json.loads((args.models / train_set["name"] / f"run{number}" / "run.json").read_text("utf-8"))
             for train_set in splits["train_sets"]

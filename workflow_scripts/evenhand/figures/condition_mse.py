@@ -107,7 +107,7 @@ def draw_condition_mse(data: pd.DataFrame, groups: Sequence[Group], rare_below: 
     columns = 3 if len(sets) <= 6 else 4
     figure, panels, legend = panel_grid(len(sets), None, columns, legend_rows=4 // legend_columns, blocks=len(others))
     ends = scale(data)
-    drawn = []
+    drawn: list[pd.DataFrame] = []
     for group in others:
         for name, share in zip(sets["train_set"], sets["compared_share"], strict=True):
             axes = panels[len(drawn)]

@@ -207,7 +207,8 @@ def prevalence_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
     """Title, caption and alternative text."""
     reference, *others = groups
     levels = _levels(data)
-    variation, largest, among = {}, [], []
+    variation, largest = {}, []
+    among: list[str] = []
     for group in others:
         parts = [data[(data["compared"] == group.name) & (data["level"] == level)] for level in levels]
         variation[group.name] = ", ".join(f"{total_variation(rows):.2f} over {len(rows)} conditions" for rows in parts)

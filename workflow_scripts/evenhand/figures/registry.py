@@ -20,7 +20,7 @@ and whatever the module itself wants to know, such as `metric`.
 
 import ast
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +61,18 @@ def declared_figures(groups: Sequence[Group]) -> list[Declaration]:
             "Give the group another name."
         )
     return sorted(found, key=lambda figure: figure.place)
+
+
+def figure_settings(config: Mapping[str, Any], figure: Declaration) -> dict[str, Any]:
+    """What a figure takes of the configuration of a study."""
+    made_up = config["data"]["synthetic"] or (figure.section == "Probes" and config["probe"]["lookalike"])
+    settings = config["figures"] | {"runs": config["splits"]["runs"]}
+    return {
+        "groups": config["splits"]["groups"],
+        "synthetic": bool(made_up),
+        "dpi": config["figures"]["dpi"],
+        "settings": {key: settings[key] for key in figure.settings},
+    }
 
 
 def declared_in(path: Path) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Reconstruction error of the groups against the share of the compared group in training, and where they cross."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -100,10 +101,10 @@ def sweep_text(data: pd.DataFrame, trends: pd.DataFrame, groups: Sequence[Group]
     )
 
 
-def _where(crossing: dict[str, object], share: str) -> str:
+def _where(crossing: Mapping[Hashable, Any], share: str) -> str:
     """Where the groups of a pair cross, from the row of that name; `share` is what the x axis is called."""
     note, estimate, low, high = (crossing[name] for name in ("note", "estimate", "ci_low", "ci_high"))
-    several = isinstance(note, str) and note.startswith("several")
+    several = isinstance(note, str) and "several crossings" in note
     where = "the groups cross more than once" if several else "the groups do not cross within the design"
     if pd.notna(estimate):
         where = f"the groups do equally well at a {share} of {percent(round(estimate, 2))}"
