@@ -38,6 +38,35 @@ def design(sets: int) -> list[tuple[str, float]]:
     return [("ABCDEFGHIJK"[i], float(share)) for i, share in enumerate(shares)]
 
 
+def around(value: float, half: float, runs: int) -> dict[str, object]:
+    """An estimate with an interval of that half width."""
+    return {"estimate": value, "ci_low": value - half, "ci_high": value + half, "n_runs": runs}
+
+
+def rows_of_pair(key: dict[str, object], half: float, runs: int) -> dict[str, list[dict[str, object]]]:
+    """Rows of tables with one training set and compared group, which `key` names with the share, a row each."""
+
+    def gap(value: float) -> dict[str, object]:
+        found = around(value, half, runs)
+        return {"gap": found.pop("estimate")} | found
+
+    lists: dict[str, list[dict[str, object]]] = defaultdict(list)
+    for metric in ("mse", "latent_std"):
+        naive = {"naive_low": half, "naive_high": half, "margin": 0.05 if metric != "mse" else np.nan}
+        shared = {"shared": 0.77 if runs > 1 else np.nan, "shared_low": 2 * half, "shared_high": 2 * half}
+        row = key | {"metric": metric, "n_test": 20, "ratio": 1.2}
+        lists["gaps"].append(row | gap(0.02 - 0.01 * float(str(key["compared_share"]))) | naive | shared)
+    for adjustment in ("none", "condition"):
+        row = key | {"adjustment": adjustment, "n_strata": int(adjustment == "none"), "coverage": 0.5}
+        row |= {"crude_gap": 0.1, "n_reference": 30, "n_compared": 20}
+        lists["adjusted"].append(row | gap(0.1 if adjustment == "none" else np.nan))
+    in_both = f"{key['compared']} group"
+    for target in ("worst decile", "group not in the training set" if key["compared_share"] in (0, 1) else in_both):
+        row = key | {"score": "latent_std", "statistic": "auroc", "target": target, "n_images": 40}
+        lists["uncertainty"].append(row | around(0.6, half, runs))
+    return lists
+
+
 def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = PAPER) -> None:
     """Tables of a study of these groups with the documented columns; intervals empty where one run cannot give them."""
     groups = groups_from(entries)
@@ -47,28 +76,13 @@ def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = P
     half = 0.1 if runs > 1 else np.nan
 
     def estimate(value: float) -> dict[str, object]:
-        return {"estimate": value, "ci_low": value - half, "ci_high": value + half, "n_runs": runs}
+        return around(value, half, runs)
 
     for name, share in design(sets):
         key = {"train_set": name, "compared_share": share}
         for pair in pairs:
-            of_pair = key | {"compared": pair.compared}
-            for metric in ("mse", "latent_std"):
-                gap = estimate(0.02 - 0.01 * share)
-                gap["gap"] = gap.pop("estimate")
-                naive = {"naive_low": half, "naive_high": half, "margin": 0.05 if metric != "mse" else np.nan}
-                shared = {"shared": 0.77 if runs > 1 else np.nan, "shared_low": 2 * half, "shared_high": 2 * half}
-                lists["gaps"].append(of_pair | gap | naive | shared | {"metric": metric, "n_test": 20, "ratio": 1.2})
-            for adjustment in ("none", "condition"):
-                row = {"adjustment": adjustment, "n_strata": int(adjustment == "none"), "coverage": 0.5}
-                row |= {"crude_gap": 0.1, "n_reference": 30, "n_compared": 20}
-                gap = estimate(0.1 if adjustment == "none" else np.nan)
-                gap["gap"] = gap.pop("estimate")
-                lists["adjusted"].append(of_pair | row | gap)
-            in_both = f"{pair.compared} group"
-            for target in ("worst decile", "group not in the training set" if share in (0, 1) else in_both):
-                row = {"score": "latent_std", "statistic": "auroc", "target": target, "n_images": 40}
-                lists["uncertainty"].append(of_pair | row | estimate(0.6))
+            for table, rows in rows_of_pair(key | {"compared": pair.compared}, half, runs).items():
+                lists[table] += rows
         for source in ("training", "prior"):
             row = {"source": source, "quantity": "ita_mean", "n_images": 9}
             lists["samples"].append(key | row | estimate(20.0))
