@@ -127,9 +127,8 @@ def draw_condition_mse(data: pd.DataFrame, groups: Sequence[Group], rare_below: 
     ]
     legend.legend(handles=handles, loc="center", ncols=legend_columns, columnspacing=1.2)
     for axes, panel in zip(panels, drawn, strict=True):
-        distance = np.log(panel["estimate_compared"] / panel["estimate_reference"]).abs()
         # Only conditions with enough images are named; the others follow as places to keep free.
-        named = panel.assign(distance=distance)
+        named = panel.assign(distance=np.abs(np.log(panel["estimate_compared"] / panel["estimate_reference"])))
         named = named.sort_values(["rare", "distance", "label"], ascending=[True, False, True])
         names = named.loc[~named["rare"], "label"].head(label_count)
         label_points(axes, named[ESTIMATES].to_numpy(np.float64), names.tolist())
