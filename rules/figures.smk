@@ -12,21 +12,18 @@ OTHER_FILES = {
         "<results>/runs/{train_set}/run{run}/history.csv", train_set=TRAIN_SETS, run=RUNS
     ),
 }
-# Those that the data allow: what only photographs of skin can show is left out where they are of something else.
-DRAWABLE = [
-    figure
-    for figure in declared_figures(groups_from(config["splits"]["groups"]))
-    if "skin" not in figure.needs or config["data"].get("skin", True)
-]
+DECLARED = declared_figures(groups_from(config["splits"]["groups"]))
+# What only photographs of skin can show is left out where the images are of something else.
 FIGURES = [
     figure
-    for figure in DRAWABLE
-    if (figure.section != "Probes" or config["report"]["probes"])
+    for figure in DECLARED
+    if ("skin" not in figure.needs or config["data"].get("skin", True))
+    and (figure.section != "Probes" or config["report"]["probes"])
     and (figure.section != "Pictures" or config["report"]["patient_images"])
 ]
 
 
-for figure in DRAWABLE:
+for figure in DECLARED:
 
     rule:
         name:
@@ -63,7 +60,7 @@ for figure in DRAWABLE:
             runtime=5,
         params:
             figure=figure.name,
-            models=f"results/{config['study']}/runs",
+            models=lambda wildcards, output: Path(output.svg).parents[1] / "runs",
             config=json.dumps(figure_settings(config, figure), sort_keys=True),
         shell:
             "python -u {input.script:q} --figure {params.figure} --files {input.files:q} --models {params.models:q}"
