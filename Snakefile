@@ -56,6 +56,6 @@ rule metadata:
     input:
         rules.plan_design.output,
         rules.summarise_metadata.output,
-        rules.plot_fst_counts.output,
+        [rules.plot_fst_counts.output] if config["data"]["skin"] else [],
         rules.plot_prevalence.output,
     localrule: True

@@ -2,6 +2,7 @@
 # PNG and its words (title, caption and alternative text) as JSON.
 # Each module of evenhand/figures declares its own. One rule per figure: a change redraws what it touches, nothing else.
 from evenhand.figures.registry import declared_figures, figure_settings
+from evenhand.splits.groups import groups_from
 
 # What a declaration names that is not a table.
 OTHER_FILES = {
@@ -11,15 +12,18 @@ OTHER_FILES = {
         "<results>/runs/{train_set}/run{run}/history.csv", train_set=TRAIN_SETS, run=RUNS
     ),
 }
+DECLARED = declared_figures(groups_from(config["splits"]["groups"]))
+# What only photographs of skin can show is left out where the images are of something else.
 FIGURES = [
     figure
-    for figure in declared_figures()
-    if (figure.section != "Probes" or config["report"]["probes"])
+    for figure in DECLARED
+    if ("skin" not in figure.needs or config["data"]["skin"])
+    and (figure.section != "Probes" or config["report"]["probes"])
     and (figure.section != "Pictures" or config["report"]["patient_images"])
 ]
 
 
-for figure in declared_figures():
+for figure in DECLARED:
 
     rule:
         name:
@@ -39,7 +43,7 @@ for figure in declared_figures():
                 caption="../report/figure.rst",
                 category="Figures",
                 subcategory=figure.section,
-                labels={"figure": figure.label},
+                labels={"figure": f"{figure.paper or ''} {figure.label}".strip()},
             ),
             png=f"<results>/figures/{figure.name}.png",
             text=f"<results>/figures/{figure.name}.json",

@@ -154,7 +154,7 @@ rule describe_data:
         availability=ancient("<results>/data/availability.csv"),
         sums="<results>/data/packed.sha256",
         duplicates="<results>/data/duplicates.csv",
-        tone="<results>/data/tone.csv",
+        tone="<results>/data/tone.csv" if config["data"]["skin"] else [],
     output:
         counts=table("availability"),
         statuses="<results>/tables/availability_by_status.csv",
@@ -168,9 +168,10 @@ rule describe_data:
         environment("base")
     params:
         config=json.dumps({"groups": GROUPS}),
+        tone=lambda wildcards, input: "--tone" if input.tone else "",
     shell:
         "python -u {input.script:q} --availability {input.availability:q} --duplicates {input.duplicates:q}"
-        " --tone {input.tone:q} --config {params.config:q}"
+        " {params.tone} {input.tone:q} --config {params.config:q}"
         " --counts {output.counts:q} --statuses {output.statuses:q} --card {output.card:q} > {log:q} 2>&1"
 
 

@@ -77,7 +77,7 @@ SUMMARIES = {
             "<results>/runs/{train_set}/run{run}/samples.parquet", train_set=TRAIN_SETS, run=RUNS
         ),
     ),
-    "estimate_sweep": Summary(["sweep"], ["runs", "design"], {"stats": STATS}, None),
+    "estimate_sweep": Summary(["sweep"], ["runs", "design", "train_sets"], {"stats": STATS}, None),
     "judge_claims": Summary(
         ["claims"],
         ["runs", "design", "gaps", "adjusted", "colour_runs", "condition_mix"],
@@ -100,7 +100,11 @@ for name, summary in SUMMARIES.items():
             # Of the data stage large ones, compared by their sums.
             read=[
                 *(ancient(f"<results>/data/{name}.csv") for name in summary.data),
-                *(f"<results>/tables/{name}.csv" for name in summary.reads if is_made(name)),
+                *(
+                    TRAIN_SETS_FILE if name == "train_sets" else f"<results>/tables/{name}.csv"
+                    for name in summary.reads
+                    if name == "train_sets" or is_made(name)
+                ),
             ],
             sums=[f"<results>/data/{name}.sha256" for name in summary.data],
             evaluations=[] if summary.others is None else EVALUATIONS,

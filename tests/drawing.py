@@ -2,6 +2,8 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,15 +11,24 @@ import numpy as np
 import pandas as pd
 
 import draw_figure
-from evenhand.figures.common import GroupNames
 from evenhand.figures.registry import declared_figures
-from evenhand.figures.style import GROUPS
+from evenhand.splits.groups import groups_from, pairs_of
 
-NAMES = GroupNames("light skin", "dark skin")
+# As in splits.groups: the two of the paper, and three that have nothing to do with skin.
+PAPER = [
+    {"name": "light", "title": "light skin (FST 1–2)", "where": {"fitzpatrick_scale": [1, 2]}},  # noqa: RUF001
+    {"name": "dark", "title": "dark skin (FST 5–6)", "where": {"fitzpatrick_scale": [5, 6]}},  # noqa: RUF001
+]
+THREE = [
+    {"name": "women", "title": "women of any age", "where": {"sex": ["F"]}},
+    {"name": "men", "title": "men of any age", "where": {"sex": ["M"]}},
+    {"name": "unknown", "title": "people of unknown sex", "where": {"sex": [""]}},
+]
+GROUPS = groups_from(PAPER)
 # Those drawn from tables that `write_tables` makes up.
 FROM_TABLES = {
-    figure.name: figure.files
-    for figure in declared_figures()
+    figure.name: figure
+    for figure in declared_figures(GROUPS)
     if not {"examples", "histories", "availability", "tone_by_type", "probe_curves"} & {*figure.files}
 }
 
@@ -27,32 +38,51 @@ def design(sets: int) -> list[tuple[str, float]]:
     return [("ABCDEFGHIJK"[i], float(share)) for i, share in enumerate(shares)]
 
 
-def write_tables(folder: Path, sets: int, runs: int) -> None:
-    """Tables with the documented columns, intervals empty where one run cannot give them."""
+def around(value: float, half: float, runs: int) -> dict[str, object]:
+    """An estimate with an interval of that half width."""
+    return {"estimate": value, "ci_low": value - half, "ci_high": value + half, "n_runs": runs}
+
+
+def rows_of_pair(key: dict[str, object], half: float, runs: int) -> dict[str, list[dict[str, object]]]:
+    """Rows of tables with one training set and compared group, which `key` names with the share, a row each."""
+
+    def gap(value: float) -> dict[str, object]:
+        found = around(value, half, runs)
+        return {"gap": found.pop("estimate")} | found
+
+    lists: dict[str, list[dict[str, object]]] = defaultdict(list)
+    for metric in ("mse", "latent_std"):
+        naive = {"naive_low": half, "naive_high": half, "margin": 0.05 if metric != "mse" else np.nan}
+        shared = {"shared": 0.77 if runs > 1 else np.nan, "shared_low": 2 * half, "shared_high": 2 * half}
+        row = key | {"metric": metric, "n_test": 20, "ratio": 1.2}
+        lists["gaps"].append(row | gap(0.02 - 0.01 * float(str(key["compared_share"]))) | naive | shared)
+    for adjustment in ("none", "condition"):
+        row = key | {"adjustment": adjustment, "n_strata": int(adjustment == "none"), "coverage": 0.5}
+        row |= {"crude_gap": 0.1, "n_reference": 30, "n_compared": 20}
+        lists["adjusted"].append(row | gap(0.1 if adjustment == "none" else np.nan))
+    in_both = f"{key['compared']} group"
+    for target in ("worst decile", "group not in the training set" if key["compared_share"] in (0, 1) else in_both):
+        row = key | {"score": "latent_std", "statistic": "auroc", "target": target, "n_images": 40}
+        lists["uncertainty"].append(row | around(0.6, half, runs))
+    return lists
+
+
+def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = PAPER) -> None:
+    """Tables of a study of these groups with the documented columns; intervals empty where one run cannot give them."""
+    groups = groups_from(entries)
+    pairs = pairs_of(groups)
     rng = np.random.default_rng(0)
     lists: dict[str, list[dict[str, object]]] = defaultdict(list)
     half = 0.1 if runs > 1 else np.nan
 
     def estimate(value: float) -> dict[str, object]:
-        return {"estimate": value, "ci_low": value - half, "ci_high": value + half, "n_runs": runs}
+        return around(value, half, runs)
 
     for name, share in design(sets):
-        key = {"train_set": name, "dark_share": share}
-        for metric in ("mse", "latent_std"):
-            gap = estimate(0.02 - 0.01 * share)
-            gap["gap"] = gap.pop("estimate")
-            naive = {"naive_low": half, "naive_high": half, "margin": 0.05 if metric != "mse" else np.nan}
-            shared = {"shared": 0.77 if runs > 1 else np.nan, "shared_low": 2 * half, "shared_high": 2 * half}
-            lists["gaps"].append(key | gap | naive | shared | {"metric": metric, "n_test": 20, "ratio": 1.2})
-        for adjustment in ("none", "condition"):
-            row = {"adjustment": adjustment, "n_strata": int(adjustment == "none"), "coverage": 0.5, "crude_gap": 0.1}
-            row |= {"n_light": 30, "n_dark": 20}
-            gap = estimate(0.1 if adjustment == "none" else np.nan)
-            gap["gap"] = gap.pop("estimate")
-            lists["adjusted"].append(key | row | gap)
-        for target in ("worst decile", "group not in the training set" if share in (0, 1) else "dark group"):
-            row = {"score": "latent_std", "statistic": "auroc", "target": target, "n_images": 40}
-            lists["uncertainty"].append(key | row | estimate(0.6))
+        key = {"train_set": name, "compared_share": share}
+        for pair in pairs:
+            for table, rows in rows_of_pair(key | {"compared": pair.compared}, half, runs).items():
+                lists[table] += rows
         for source in ("training", "prior"):
             row = {"source": source, "quantity": "ita_mean", "n_images": 9}
             lists["samples"].append(key | row | estimate(20.0))
@@ -67,7 +97,7 @@ def write_tables(folder: Path, sets: int, runs: int) -> None:
                 "warnings": "",
             }
             lists["tone_curves"].append(key | row)
-        for group in GROUPS:
+        for group in [group.name for group in groups]:
             for run in range(runs):
                 means = {"mse": 0.05 + 0.01 * rng.random(), "latent_std": 0.8 + 0.01 * rng.random()}
                 lists["runs"].append(key | {"run": run, "group": group, "n_images": 20} | means)
@@ -77,34 +107,46 @@ def write_tables(folder: Path, sets: int, runs: int) -> None:
             for quantity in ("dl", "ciede2000"):
                 row = {"group": group, "quantity": quantity, "n_images": 19.0, "n_no_skin": 1.0}
                 lists["colour"].append(key | row | estimate(1.0))
-    for group in GROUPS:
-        lists["sweep"].append({"quantity": f"slope of {group}", "metric": "mse", "note": ""} | estimate(0.01))
-    lists["sweep"].append({"quantity": "crossing", "metric": "mse", "note": "none"} | estimate(np.nan))
-    for name, rows in (lists | metadata_tables()).items():
+    for pair in pairs:
+        of_pair = {"compared": pair.compared, "metric": "mse"}
+        for group in pair:
+            lists["sweep"].append(of_pair | {"quantity": f"slope of {group}", "note": ""} | estimate(0.01))
+        lists["sweep"].append(of_pair | {"quantity": "crossing", "note": "none"} | estimate(np.nan))
+    for name, rows in (lists | metadata_tables([pair.compared for pair in pairs])).items():
         pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
 
 
-def metadata_tables() -> dict[str, list[dict[str, object]]]:
+def metadata_tables(compared: Sequence[str]) -> dict[str, list[dict[str, object]]]:
     counts = [{"fitzpatrick_scale": s, "group": "light" if s == 1 else "", "n": 5} for s in (-1, 1, 3)]
     shares = []
-    for level, conditions in (("three", 3), ("nine", 9), ("fine", 30)):
+    for group, (level, conditions) in product(compared, (("three", 3), ("nine", 9), ("fine", 30))):
         for i in range(conditions):
-            row = {"level": level, "condition": f"condition {i}", "n_light": 10, "n_dark": i}
-            row |= {"share_light": 1 / conditions, "share_dark": 2 * i / (conditions * (conditions - 1))}
+            row = {"compared": group, "level": level, "condition": f"condition {i}", "n_reference": 10, "n_compared": i}
+            row |= {"share_reference": 1 / conditions, "share_compared": 2 * i / (conditions * (conditions - 1))}
             shares.append(row)
     return {"fst_counts": counts, "prevalence": shares}
 
 
-def examples(sets: int, k: int = 2) -> dict[str, np.ndarray]:
+def examples(sets: int, k: int = 2, entries: Sequence[dict] = PAPER) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    groups = np.array(["light", "dark"] * k)
-    arrays = {"group": groups, "quantile": np.repeat(np.linspace(0.9, 0.1, k), 2)}
+    groups = np.array([entry["name"] for entry in entries] * k)
+    arrays = {"group": groups, "quantile": np.repeat(np.linspace(0.9, 0.1, k), len(entries))}
     for name in ["input", *(f"reconstruction_{name}" for name, _ in design(sets))]:
-        arrays[name] = rng.integers(0, 256, (2 * k, 8, 8, 3), dtype=np.uint8)
+        arrays[name] = rng.integers(0, 256, (len(groups), 8, 8, 3), dtype=np.uint8)
     return arrays
 
 
-def draw(figure: str, folder: Path, *files: Path, synthetic: bool = False, runs: int = 1) -> dict[str, object]:
+def train_sets(folder: Path, sets: Sequence[tuple[str, float]], entries: Sequence[dict] = PAPER) -> Path:
+    """The file that names the training sets, each a mix of the first two groups."""
+    reference, compared = (entry["name"] for entry in entries[:2])
+    found = [{"name": name, "mix": {reference: 1 - share, compared: share}} for name, share in sets]
+    (folder / "train_sets.json").write_text(json.dumps(found))
+    return folder / "train_sets.json"
+
+
+def draw(
+    figure: str, folder: Path, *files: Path, synthetic: bool = False, runs: int = 1, groups: Sequence[dict] = PAPER
+) -> dict[str, object]:
     """Draw a figure into `folder`, where its histories are, too; its words."""
     outputs = [
         "--svg",
@@ -115,7 +157,7 @@ def draw(figure: str, folder: Path, *files: Path, synthetic: bool = False, runs:
         folder / f"{figure}.json",
     ]
     settings = {"rare_below": 10, "label_conditions": 3, "runs": runs}
-    config = {"light": [1, 2], "dark": [5, 6], "synthetic": synthetic, "dpi": 60, "settings": settings}
+    config = {"groups": groups, "synthetic": synthetic, "dpi": 60, "settings": settings}
     options = ["--files", *files, "--models", folder, "--config", json.dumps(config), *outputs]
     draw_figure.main(["--figure", figure, *map(str, options)])
     return json.loads((folder / f"{figure}.json").read_text())

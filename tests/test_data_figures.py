@@ -5,24 +5,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import NAMES, design, draw, letters_in_points
+from drawing import GROUPS, PAPER, design, draw, letters_in_points
 from PIL import Image
 
 from evenhand.data.availability import count_available
-from evenhand.data.metadata import assign_group
+from evenhand.data.dataset_card import groups_of_rows
 from evenhand.data.tone import summarise_tone
 from evenhand.figures.availability import availability_data, availability_text, draw_availability
-from evenhand.figures.style import GROUPS, SMALL, house_style
-from evenhand.figures.tone_by_type import draw_tone_by_type, tone_by_type_data, tone_by_type_text
+from evenhand.figures.style import SMALL, group_styles, house_style
+from evenhand.figures.tone import draw_tone_by_type, tone_by_type_data, tone_by_type_text
+from evenhand.splits.groups import groups_from
 from evenhand.workflow.tables import write_csv
 
+STYLES = group_styles([group.name for group in GROUPS])
+
 pytestmark = pytest.mark.filterwarnings("error")  # a layout that does not fit is a warning of matplotlib's
+
+
+def by_column(label: str) -> list[dict]:
+    """The groups of the paper by that column of skin types."""
+    return [entry | {"where": {label: list(*entry["where"].values())}} for entry in PAPER]
 
 
 def counts(found: int = 7, label: str = "fitzpatrick_scale") -> pd.DataFrame:
     """tables/availability.csv of twelve rows, of which the first `found` have a photograph."""
     rows = pd.DataFrame({label: [1, 1, 1, 2, 2, 2, 5, 5, 6, 6, 3, -1]})
-    rows["group"] = assign_group(rows[label], [1, 2], [5, 6]).replace("", "neither")
+    rows["group"] = groups_of_rows(rows, groups_from(by_column(label))).replace("", "neither")
     rows["atlas"] = ["dermaamin"] * 8 + ["unknown"] * 4
     rows["three_partition_label"] = rows["nine_partition_label"] = "benign"
     rows["label"] = ["acne"] * 7 + ["lupus"] * 4 + ["zoster"]
@@ -32,7 +40,7 @@ def counts(found: int = 7, label: str = "fitzpatrick_scale") -> pd.DataFrame:
 
 
 def sizes(sets: int = 3, drawn: int = 900) -> pd.DataFrame:
-    table = pd.DataFrame(design(sets), columns=["train_set", "dark_share"])
+    table = pd.DataFrame(design(sets), columns=["train_set", "compared_share"])
     return table.assign(planned=1668, drawn=drawn)
 
 
@@ -47,10 +55,10 @@ def tones() -> pd.DataFrame:
 
 
 def test_bars_are_as_long_as_the_shares_and_sizes_stand_side_by_side() -> None:
-    bars, conditions = availability_data(counts())
+    bars, conditions = availability_data(counts(), GROUPS)
     assert "nine_partition_label" not in set(bars["section"])
     with house_style():
-        left, points, design_axes = draw_availability(bars, conditions, sizes()).axes
+        left, points, design_axes = draw_availability(bars, conditions, sizes(), GROUPS).axes
     widths = [patch.get_width() for patch in left.patches]
     assert widths[::2] == [1] * len(bars)  # the frame behind each bar
     assert widths[1::2] == bars["share_ok"].tolist()
@@ -65,15 +73,15 @@ def test_bars_are_as_long_as_the_shares_and_sizes_stand_side_by_side() -> None:
 
 
 def test_the_words_on_availability_count_what_is_there() -> None:
-    bars, conditions = availability_data(counts())
-    text = availability_text(bars, conditions, sizes(), NAMES)
+    bars, conditions = availability_data(counts(), GROUPS)
+    text = availability_text(bars, conditions, sizes(), GROUPS)
     for expected in (
         *("7 of 12", "6 of 6 of light skin", "1 of 4 of dark skin", "3 conditions", "no photograph was found of 2"),
         "900 images instead of 1,668",
     ):
         assert expected in text.caption
     assert "group dark: 25" in text.alt
-    unchanged = availability_text(bars, conditions, sizes(drawn=1668), NAMES)
+    unchanged = availability_text(bars, conditions, sizes(drawn=1668), GROUPS)
     assert "instead of" not in unchanged.caption
 
 
@@ -82,7 +90,8 @@ def test_the_words_on_availability_count_what_is_there() -> None:
 def test_availability_draws(sets: int, found: int, label: str, tmp_path: Path) -> None:
     write_csv(counts(found, label), tmp_path / "availability.csv")
     write_csv(sizes(sets), tmp_path / "design.csv")
-    text = draw("availability", tmp_path, tmp_path / "availability.csv", tmp_path / "design.csv", synthetic=True)
+    files = tmp_path / "availability.csv", tmp_path / "design.csv"
+    text = draw("availability", tmp_path, *files, synthetic=True, groups=by_column(label))
     assert str(text["caption"]).startswith("Synthetic data.")
     assert min(letters_in_points(tmp_path / "availability.svg")) >= SMALL - 1e-6
     with Image.open(tmp_path / "availability.png") as image:
@@ -90,11 +99,11 @@ def test_availability_draws(sets: int, found: int, label: str, tmp_path: Path) -
 
 
 def test_boxes_of_tone_are_the_quantiles_of_images_with_skin() -> None:
-    data = tone_by_type_data(summarise_tone(tones(), "fitzpatrick_scale"), [1, 2], [5, 6])
+    data = tone_by_type_data(summarise_tone(tones(), "fitzpatrick_scale"), GROUPS)
     assert data["fitzpatrick_scale"].tolist() == [-1, 1, 3, 5, 6]
     assert data["group"].tolist() == ["", "light", "", "dark", "dark"]
     with house_style():
-        (axes,) = draw_tone_by_type(data).axes
+        (axes,) = draw_tone_by_type(data, GROUPS).axes
     assert len(axes.patches) == 4  # of type 6 no image has enough skin
     boxes = [patch.get_path().get_extents() for patch in axes.patches]
     measured = tones()[~tones()["few_skin"]].groupby("fitzpatrick_scale")["ita"]
@@ -103,14 +112,14 @@ def test_boxes_of_tone_are_the_quantiles_of_images_with_skin() -> None:
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ["missing\nn = 9", "1\nn = 36", "3\nn = 36", "5\nn = 36", "6\nn = 0"]
     hatches = [patch.get_hatch() or "" for patch in axes.patches]
-    assert hatches[3] == GROUPS["dark"].hatch  # told apart without colour
-    assert hatches[1] == GROUPS["light"].hatch
-    assert GROUPS["dark"].hatch != GROUPS["light"].hatch
+    assert hatches[3] == STYLES["dark"].hatch  # told apart without colour
+    assert hatches[1] == STYLES["light"].hatch
+    assert STYLES["dark"].hatch != STYLES["light"].hatch
 
 
 def test_the_words_on_tone_count_what_was_left_out() -> None:
     table = summarise_tone(tones(), "fitzpatrick_scale")
-    text = tone_by_type_text(tone_by_type_data(table, [1, 2], [5, 6]), NAMES)
+    text = tone_by_type_text(tone_by_type_data(table, GROUPS), GROUPS)
     assert "skin pixels of 117 photographs" in text.caption
     assert "21 photographs with less than 5 % skin" in text.caption
     assert f"5: {round(table.set_index('fitzpatrick_scale')['ita_50'][5])}" in text.alt

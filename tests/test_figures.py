@@ -1,6 +1,5 @@
 """Every figure draws for one run, one set and eleven sets; labels, style and the synthetic mark."""
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -8,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import FROM_TABLES, design, draw, examples, letters_in_points, write_tables
+from drawing import FROM_TABLES, PAPER, THREE, design, draw, examples, letters_in_points, train_sets, write_tables
 from matplotlib.text import Text
 from PIL import Image
 
 from evenhand.figures.common import rows_to_draw
-from evenhand.figures.intervals import ordered_sets, set_colours
 from evenhand.figures.labels import label_points
-from evenhand.figures.style import SMALL, SYNTHETIC, fst_range, house_style, mark, new_figure, percent, span
+from evenhand.figures.panels import ordered_sets, set_colours
+from evenhand.figures.registry import declared_figures
+from evenhand.figures.style import SMALL, SYNTHETIC, group_styles, house_style, joined, mark, new_figure, percent, span
+from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
@@ -28,7 +29,7 @@ COUNT = r"n = [\d,]*\d|\d (?:(?:\w+|and [\d,]+) ){0,3}(?:test )?(?:images|models
 @pytest.mark.parametrize("name", FROM_TABLES)
 def test_every_figure_draws(name: str, sets: int, runs: int, tmp_path: Path) -> None:
     write_tables(tmp_path, sets, runs)
-    text = draw(name, tmp_path, *(tmp_path / f"{table}.csv" for table in FROM_TABLES[name]), synthetic=True)
+    text = draw(name, tmp_path, *(tmp_path / f"{table}.csv" for table in FROM_TABLES[name].files), synthetic=True)
     assert set(text) == {"title", "caption", "alt", "pictures"}
     assert text["pictures"] is False
     assert text["caption"].startswith("Synthetic data.")
@@ -42,9 +43,97 @@ def test_every_figure_draws(name: str, sets: int, runs: int, tmp_path: Path) -> 
         assert image.width <= 60 * 7.01  # the width of the page
 
 
+def drawn_words(svg: Path) -> str:
+    """What is written in a figure: its letters are outlines, but a comment before each group of them has the text."""
+    return " ".join(re.findall("<!-- (.*?) -->", svg.read_text(), re.DOTALL))
+
+
+def fits_any_study(name: str, folder: Path, *files: Path) -> None:
+    """Draw for three groups that have nothing to do with skin: each is named, and nothing says light, dark or skin."""
+    words = draw(name, folder, *files, groups=THREE)
+    drawn = drawn_words(folder / f"{name}.svg")
+    text = f"{words['title']} {words['caption']} {words['alt']}"
+    assert not re.search("light|dark|skin", f"{text} {drawn}", re.IGNORECASE)
+    assert not {*"{}"} & {*text}  # a placeholder that nothing was put in
+    assert "nan" not in text.split()
+
+
+@pytest.mark.parametrize(("sets", "runs"), [(1, 1), (3, 6)])
+@pytest.mark.parametrize("name", [name for name, figure in FROM_TABLES.items() if not figure.needs])
+def test_figures_of_other_groups(name: str, sets: int, runs: int, tmp_path: Path) -> None:
+    write_tables(tmp_path, sets, runs, THREE)
+    fits_any_study(name, tmp_path, *(tmp_path / f"{table}.csv" for table in FROM_TABLES[name].files))
+    # Whatever is shown of the compared group is shown of the third one, in the picture as well.
+    drawn = drawn_words(tmp_path / f"{name}.svg")
+    assert "unknown" in drawn
+    assert "women" in drawn
+
+
+@pytest.mark.parametrize("name", [name for name, figure in FROM_TABLES.items() if figure.needs])
+def test_figures_of_skin_draw_for_other_groups(name: str, tmp_path: Path) -> None:
+    write_tables(tmp_path, 3, 6, THREE)
+    text = draw(name, tmp_path, *(tmp_path / f"{table}.csv" for table in FROM_TABLES[name].files), groups=THREE)
+    assert not re.search("light skin|dark skin|% dark", f"{text['caption']} {drawn_words(tmp_path / f'{name}.svg')}")
+
+
+def test_pictures_availability_and_training_of_other_groups(tmp_path: Path) -> None:
+    np.savez(tmp_path / "examples.npz", **examples(3, entries=THREE))
+    sets = train_sets(tmp_path, design(3), THREE)
+    for name in ("mixed", "women", "men", "unknown"):
+        fits_any_study(f"reconstructions_{name}", tmp_path, tmp_path / "examples.npz", sets)
+    by = {"sex": ["F", "M", ""], "group": ["women", "men", "unknown", "neither"], "label": ["acne", "lupus"]}
+    rows = [{"by": column, "value": value, "n": 4, "ok": 1} for column, values in by.items() for value in values]
+    pd.DataFrame(rows).assign(share_ok=0.25, reasons="").to_csv(tmp_path / "availability.csv", index=False)
+    sizes = pd.DataFrame(design(3), columns=["train_set", "compared_share"])
+    sizes.assign(planned=9, drawn=3).to_csv(tmp_path / "design.csv", index=False)
+    fits_any_study("availability", tmp_path, tmp_path / "availability.csv", tmp_path / "design.csv")
+    assert "no group" in drawn_words(tmp_path / "availability.svg")
+    for name, _ in design(3):
+        (tmp_path / name / "run0").mkdir(parents=True)
+        history = pd.DataFrame({"epoch": [1, 2], "mse": 1.0, "kl": 1.0, "perceptual": np.nan, "loss": 2.0})
+        history.to_csv(tmp_path / name / "run0" / "history.csv", index=False)
+    fits_any_study("training_curves", tmp_path, sets)
+
+
+@pytest.mark.parametrize("entries", [PAPER, THREE])
+def test_declared_figures_of_any_groups(entries: list[dict]) -> None:
+    figures = declared_figures(groups_from(entries))
+    names = [figure.name for figure in figures]
+    assert len(names) == len(set(names))
+    of_groups = [
+        figure for figure in figures if figure.name in [f"reconstructions_{entry['name']}" for entry in entries]
+    ]
+    assert [figure.label for figure in of_groups] == [f"reconstructions of {entry['title']}" for entry in entries]
+    assert [figure.paper for figure in of_groups] == [4, 5, None][: len(entries)]
+    assert sorted(figure.paper for figure in figures if figure.paper) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert f"error against the {entries[1]['name']} share" in [figure.label for figure in figures]
+    skin = {"fst_counts", "tone_by_type", "tone_curves", "colour_shift", "samples"}
+    assert {figure.name for figure in figures if "skin" in figure.needs} == skin
+
+
+def test_a_group_named_like_another_figure_is_refused() -> None:
+    with pytest.raises(UserError, match=r"two figures reconstructions_mixed\. Give the group another name"):
+        declared_figures(groups_from([*PAPER, THREE[0] | {"name": "mixed"}]))
+
+
+def test_an_unknown_figure_names_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        draw("reconstructions_women", tmp_path)
+    assert "reconstructions_light, reconstructions_dark" in capsys.readouterr().err
+
+
+def test_groups_differ_in_every_way_they_are_drawn() -> None:
+    styles = group_styles([str(place) for place in range(7)])
+    assert styles["0"] == ("#E69F00", "o", "")  # the reference
+    assert (styles["1"].colour, styles["1"].marker) == ("#0072B2", "s")
+    assert len({style.marker for style in styles.values()}) == len({style.hatch for style in styles.values()}) == 7
+    assert len({style.colour for style in [*styles.values()][:6]}) == 6
+    assert len(set(group_styles([str(place) for place in range(42)]).values())) == 42
+
+
 @pytest.mark.parametrize("name", ["mse_boxes", "condition_mse", "prevalence"])
 def test_equal_figures_are_equal_bytes(name: str, tmp_path: Path) -> None:
-    table = f"{FROM_TABLES[name][0]}.csv"
+    table = f"{FROM_TABLES[name].files[0]}.csv"
     for folder in (tmp_path / "first", tmp_path / "second"):
         folder.mkdir()
         write_tables(folder, 3, 6)
@@ -54,13 +143,6 @@ def test_equal_figures_are_equal_bytes(name: str, tmp_path: Path) -> None:
         draw(name, folder, folder / table)
     for kind in ("svg", "png", "json"):
         assert (tmp_path / f"first/{name}.{kind}").read_bytes() == (tmp_path / f"second/{name}.{kind}").read_bytes()
-
-
-def train_sets(folder: Path, sets: list[tuple[str, float]]) -> Path:
-    """The file that names the training sets."""
-    entries = [{"name": name, "dark_share": share} for name, share in sets]
-    (folder / "train_sets.json").write_text(json.dumps(entries))
-    return folder / "train_sets.json"
 
 
 @pytest.mark.parametrize("sets", [1, 3, 11])
@@ -109,21 +191,19 @@ def test_a_missing_column_or_an_empty_table_is_the_users_to_mend(tmp_path: Path)
     path = tmp_path / "runs.csv"
     path.write_text("train_set,mse\n01,2\n")
     assert rows_to_draw(path, ["train_set"])["train_set"].tolist() == ["01"]  # a name, not a number
-    with pytest.raises(UserError, match="missing: dark_share; found: train_set, mse"):
-        rows_to_draw(path, ["train_set", "dark_share"])
+    with pytest.raises(UserError, match="missing: compared_share; found: train_set, mse"):
+        rows_to_draw(path, ["train_set", "compared_share"])
     path.write_text("train_set,mse\n")
     with pytest.raises(UserError, match="at least one row"):
         rows_to_draw(path, ["train_set"])
 
 
 def test_words() -> None:
-    assert fst_range([2, 1]) == "FST 1–2"  # noqa: RUF001
-    assert fst_range([1, 3]) == "FST 1, 3"
-    assert fst_range([4]) == "FST 4"
+    assert (joined(["a"]), joined(["a", "b"], "or"), joined(["a", "b", "c"])) == ("a", "a or b", "a, b and c")
     assert (percent(0.5), percent(0.125), percent(0)) == ("50 %", "12.5 %", "0 %")
     assert (span([500, 500]), span([1200, 480])) == ("500", "480 to 1,200")
     assert len(set(set_colours(11))) == 11
-    sets = ordered_sets(pd.DataFrame({"train_set": ["b", "a", "b"], "dark_share": [0.5, 0.5, 0.5]}))
+    sets = ordered_sets(pd.DataFrame({"train_set": ["b", "a", "b"], "compared_share": [0.5, 0.5, 0.5]}))
     assert sets["train_set"].tolist() == ["a", "b"]
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import GROUPS, PAPER
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 from matplotlib.text import Text
 from PIL import Image
 
-from evenhand.figures.common import GroupNames
 from evenhand.figures.fonts import HOUSE_FONT, choose_fonts, describe_fonts, uncovered_characters
-from evenhand.figures.prevalence import draw_prevalence, prevalence_data
+from evenhand.figures.metadata import draw_prevalence, prevalence_data
 from evenhand.figures.style import house_style
 from evenhand.workflow.tables import write_csv
 
@@ -53,15 +53,15 @@ def make_font(folder: Path, family: str, characters: str) -> Path:
 def prevalence(names: list[str]) -> pd.DataFrame:
     counts = np.arange(1, len(names) + 1)
     shares = counts / counts.sum()
-    table = {"level": "fine", "condition": names, "n_light": counts, "n_dark": counts[::-1]}
-    return pd.DataFrame(table | {"share_light": shares, "share_dark": shares[::-1]})
+    table = {"level": "fine", "condition": names, "n_reference": counts, "n_compared": counts[::-1]}
+    return pd.DataFrame(table | {"compared": "dark", "share_reference": shares, "share_compared": shares[::-1]})
 
 
 def draw(folder: Path, names: list[str]) -> str:
     """Draw the figure in a process that finds the fonts in `folder`/fonts; its caption."""
     write_csv(prevalence(names), folder / "prevalence.csv")
     outputs = [part for kind in ("svg", "png") for part in (f"--{kind}", str(folder / f"x.{kind}"))]
-    config = {"light": [1], "dark": [6], "synthetic": False, "dpi": 200, "settings": {"label_conditions": 3}}
+    config = {"groups": PAPER, "synthetic": False, "dpi": 200, "settings": {"label_conditions": 3}}
     command = [sys.executable, str(SCRIPTS / "draw_figure.py"), "--figure", "prevalence", *outputs]
     command += ["--files", str(folder / "prevalence.csv"), "--models", str(folder), "--config", json.dumps(config)]
     done = subprocess.run(
@@ -113,7 +113,7 @@ def test_the_fewest_fonts_that_draw_the_texts(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("name", ["$x_1^{2}$", "a$b", "$\\frac$", "5 % {\\alpha}", "<b>x</b>", "& # ~", "_a", "\\$5"])
 def test_a_name_is_drawn_as_it_is(name: str) -> None:
     with house_style():
-        figure = draw_prevalence(prevalence_data(prevalence([name, "acne", "lupus"])), GroupNames("light", "dark"), 3)
+        figure = draw_prevalence(prevalence_data(prevalence([name, "acne", "lupus"])), GROUPS, 3)
         figure.draw_without_rendering()
         drawn = [artist for artist in figure.findobj(Text) if artist.get_text() == name]
         assert len(drawn) == 1

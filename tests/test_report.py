@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -10,11 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from drawing import PAPER, THREE
 
 import make_report
-from evenhand.report.conditions import (
-    Availability,
-)
+from evenhand.report.conditions import Availability
 from evenhand.report.page import (
     FigureItem,
     build_report,
@@ -53,9 +53,11 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.tags)
 
 
-def config(patient_images: bool = True) -> dict:
+def config(patient_images: bool = True, entries: Sequence[dict] = PAPER, skin: bool = True) -> dict:
     loaded = yaml.safe_load((ROOT / "config.yaml").read_text())
     loaded["report"]["patient_images"] = patient_images
+    loaded["splits"] |= {"groups": [*entries], "train_sets": [{"name": "A", "mix": {entries[0]["name"]: 1.0}}]}
+    loaded["data"]["skin"] = skin
     return loaded
 
 
@@ -101,8 +103,8 @@ def record(**changes: object) -> dict:
 
 
 def design(drawn: int = 1668) -> pd.DataFrame:
-    row = {"train_set": "A", "dark_share": 0.0, "requested": 1668, "planned": 1668, "drawn": drawn}
-    return pd.DataFrame([row | {"light": drawn, "dark": 0, "distinct": drawn, "n_runs": 10}])
+    row = {"train_set": "A", "compared_share": 0.0, "requested": 1668, "planned": 1668, "drawn": drawn}
+    return pd.DataFrame([row | {"mix": f"{drawn} of the reference", "distinct": drawn, "n_runs": 10}])
 
 
 def tables(rows: int = 2) -> list:
@@ -112,8 +114,8 @@ def tables(rows: int = 2) -> list:
 
 
 def data_tables() -> list:
-    frame = pd.DataFrame({"item": ["photographs found"], "light": [4321]})
-    dictionary = {"dataset_card": {"$about": "The data set in numbers.", "item": "What is counted.", "light": "Value."}}
+    frame = pd.DataFrame({"item": ["photographs found"], "value": ["4321"]})
+    dictionary = {"dataset_card": {"$about": "The data set in numbers.", "item": "What is counted.", "value": "Value."}}
     return [describe_table("dataset_card", frame.to_csv(index=False).encode(), frame, dictionary)]
 
 
@@ -125,7 +127,7 @@ def figures() -> list[FigureItem]:
 
 
 def report(synthetic: bool = False, patient_images: bool = True, rows: int = 2) -> str:
-    availability = [Availability("light (FST 1-2)", 7755, 7000, {"missing": 755})]
+    availability = [Availability("light skin", 7755, 7000, {"missing": 755}), Availability("", 9, 9, {})]
     return build_report(
         *(TEMPLATE, config(patient_images), synthetic, claims(), figures(), tables(rows), data_tables(), design()),
         availability,
@@ -152,7 +154,7 @@ def test_everything_is_there() -> None:
         ),
         *("< 0.0001", "0.04", "A caption with n = 10.", "About gaps.", "Condition.", "Error.", "7,755", "missing: 755"),
         *("x86_64 (cpu)", "torch 2.13", "kl_scale: 1.0", "figure 3", "CC BY-NC-SA"),
-        *("photographs found", "4,321"),
+        *("photographs found", "4321", "1668 of the reference", "Share of dark"),
     ):
         assert expected in text, expected
     assert read.count("img") == 2
@@ -245,6 +247,23 @@ def test_the_download_is_the_file_and_long_tables_are_cut() -> None:
     assert "450 rows, the first 200 shown" in " ".join(read.text)
 
 
+def test_no_word_about_skin_where_there_is_none() -> None:
+    """Texts of the page itself; claims, figures and tables bring their own."""
+    for synthetic in (False, True):
+        page = build_report(
+            *(TEMPLATE, config(False, THREE, False), synthetic, claims().head(0), [], [], [], design(), [], []),
+            *([record()], {}),
+        )
+        # The configuration is printed as it is, with the keys it has.
+        text = "".join(Page(page[: page.index('id="configuration"')]).text)
+        text = re.sub(r":root.*?@media print[^\n]*", "", text, flags=re.DOTALL)  # the style of the page
+        found = re.search("light|dark|skin|dermat|fitz", text, re.IGNORECASE)
+        assert found is None, text[found.start() - 60 : found.end() + 60]
+        assert "women of any age, men of any age and people of unknown sex" in text
+        assert "Share of men" in text
+        assert "figures 1, 4 and 5 of the paper are missing" in text
+
+
 def test_equal_inputs_give_equal_pages() -> None:
     assert report() == report()
 
@@ -301,7 +320,7 @@ def test_the_script_reads_its_files(tmp_path: Path) -> None:
     options += ["--claims", str(tmp_path / "claims.csv"), str(tmp_path / "probe_claims.csv")]
     options += ["--template", str(TEMPLATE), "--dictionary", str(ROOT / "schemas" / "tables.yaml")]
     settings = config()
-    settings["splits"] |= {"train_sets": [{"name": "A", "dark_share": 0.0}], "runs": 2}
+    settings["splits"]["runs"] = 2
     (tmp_path / "study.json").write_text(json.dumps(settings))
     options += ["--settings", str(tmp_path / "study.json")]
     make_report.main(options)

@@ -1,26 +1,43 @@
 """What the report says of the conditions of a study: photographs that are there, versions, warnings."""
 
 import pandas as pd
+from drawing import GROUPS, THREE
 from test_report import config, design, record
 
 from evenhand.report.conditions import (
     Availability,
     availability_counts,
     design_warnings,
+    not_applicable,
     training_warnings,
     versions_used,
 )
 from evenhand.report.page import describe_table, table_warnings
+from evenhand.splits.groups import groups_from
 
 
 def test_availability_by_group() -> None:
     table = pd.DataFrame(
         {"fitzpatrick_scale": [1, 2, 2, 5, -1, 3], "status": ["ok", "ok", "missing", "corrupt", "ok", "ok"]}
     )
-    light, dark, neither = availability_counts(table, [1, 2], [5, 6], "fitzpatrick_scale")
+    light, dark, neither = availability_counts(table, GROUPS)
+    assert [light.group, dark.group, neither.group] == [GROUPS[0].title, GROUPS[1].title, ""]
     assert (light.asked, light.found, light.lost) == (3, 2, {"missing": 1})
     assert (dark.asked, dark.found, dark.lost) == (1, 0, {"corrupt": 1})
     assert (neither.asked, neither.found, neither.lost) == (2, 2, {})
+
+
+def test_what_needs_skin_is_named_where_there_is_none() -> None:
+    table = pd.DataFrame({"label": ["acne"], "nine_partition_label": "a", "three_partition_label": "b"})
+    table = pd.concat([table] * 2).assign(atlas=["one", "two"], fitzpatrick_scale=-1, fitzpatrick_centaur=-1)
+    groups = groups_from(THREE)
+    (left_out,) = not_applicable(table, groups, skin=False)
+    for expected in ("data.skin is false", "images by skin type; ", "colour shift of reconstructions", "annotators"):
+        assert expected in left_out
+    with_skin = " ".join(not_applicable(table, groups, skin=True))
+    assert "No row has a skin type in fitzpatrick_scale" in with_skin
+    assert "left out" not in with_skin
+    assert not_applicable(table.assign(fitzpatrick_scale=1, fitzpatrick_centaur=1), groups, skin=True) == []
 
 
 def test_warnings_say_what_differs_from_the_plan() -> None:

@@ -18,7 +18,7 @@ from evenhand.workflow.tables import write_csv
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = study_parser(__doc__, "seed, stats, groups")
-    args = parse_tables(parser, argv, reads=[], writes=["adjusted", "models"], optional=["duplicates"])
+    args = parse_tables(parser, argv, reads=[], writes=["adjusted", "models"], optional=["together"])
 
     found = [gaps_of(args, pair) for pair in study_pairs(args)]
     adjusted, models = (pd.concat(tables) for tables in zip(*found, strict=True))
@@ -33,7 +33,7 @@ def gaps_of(args: argparse.Namespace, pair: Pair) -> tuple[pd.DataFrame, pd.Data
     level = 1 - stats["alpha"]
     images, cells = error_totals(stream(args, ["mse"], ["label", "atlas"]), pair)
     rng = pair_generator(args, "bootstrap", pair)
-    draws = draw_images(images, pair, stats["resamples"], rng, read_clusters(args.read.get("duplicates")))
+    draws = draw_images(images, pair, stats["resamples"], rng, read_clusters(args.read.get("together")))
     adjusted = adjusted_gaps(images, cells, pair, draws, stats["min_images"], level, stats["claims"]["vanishing"])
     return adjusted, model_gaps(images, cells, stream_runs(args, ["mse"], ["label", "atlas"]), pair, level)
 

@@ -8,32 +8,35 @@ from pathlib import Path
 
 from evenhand.figures.common import Given, write_figure
 from evenhand.figures.registry import declared_figures
+from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    figures = {figure.name: figure for figure in declared_figures()}
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--figure", required=True, choices=figures, metavar="NAME", help=", ".join(figures))
+    parser.add_argument("--figure", required=True, help="name of a figure that a module of evenhand/figures declares")
     parser.add_argument("--files", nargs="*", default=[], type=Path, help="what it declares, such as tables/gaps.csv")
     parser.add_argument("--models", required=True, type=Path, help="folder of <train_set>/run<r>/history.csv")
     parser.add_argument(
         "--config",
         required=True,
         type=json.loads,
-        help="JSON: light, dark, synthetic, dpi, and the settings that it declares",
+        help="JSON: groups (as in the configuration), synthetic, dpi, and the settings that it declares",
     )
     parser.add_argument("--svg", required=True, type=Path, help="vector output")
     parser.add_argument("--png", required=True, type=Path, help="bitmap output")
     parser.add_argument("--text", required=True, type=Path, help="title, caption and alternative text, as JSON")
     args = parser.parse_args(argv)
     config = args.config
+    groups = groups_from(config["groups"])
+    figures = {figure.name: figure for figure in declared_figures(groups)}
+    if args.figure not in figures:
+        parser.error(f"--figure: expected one of {', '.join(figures)}; found {args.figure}")
     given = Given(
         args.figure,
         {path.stem: path for path in args.files},
         args.models,
-        config["light"],
-        config["dark"],
+        groups,
         config["settings"],
         config["synthetic"],
     )

@@ -18,7 +18,7 @@ from evenhand.workflow.tables import read_table, write_csv
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = study_parser(__doc__, "seed, stats, groups")
-    args = parse_tables(parser, argv, reads=["runs", "design"], writes=["gaps"], optional=["duplicates"])
+    args = parse_tables(parser, argv, reads=["runs", "design"], writes=["gaps"], optional=["together"])
 
     gaps = pd.concat([gaps_of(args, pair) for pair in study_pairs(args)])
     print(gaps.to_string(index=False))
@@ -32,7 +32,7 @@ def gaps_of(args: argparse.Namespace, pair: Pair) -> pd.DataFrame:
     gaps = gap_table(table, GAP_METRICS, stats["family"], stats["alpha"], stats["margins"])
     images = distinct_images(stream(args, []), pair)
     rng = pair_generator(args, "bootstrap", pair)
-    draws = draw_images(images, pair, stats["resamples"], rng, read_clusters(args.read.get("duplicates")))
+    draws = draw_images(images, pair, stats["resamples"], rng, read_clusters(args.read.get("together")))
     return add_bootstrap(gaps, stream(args, GAP_METRICS), pair, draws, 1 - stats["alpha"])
 
 

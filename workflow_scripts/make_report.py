@@ -10,10 +10,11 @@ import yaml
 
 from evenhand.report.conditions import availability_counts, name_warnings, not_applicable
 from evenhand.report.page import FigureItem, TableItem, build_report, describe_table
+from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_text
 from evenhand.workflow.provenance import origin, read_provenance
-from evenhand.workflow.tables import read_table
+from evenhand.workflow.tables import read_image_table, read_table
 
 
 def read_figure(svg: Path) -> FigureItem:
@@ -39,13 +40,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     config = json.loads(args.settings.read_text("utf-8"))
-    splits = config["splits"]
+    splits, skin = config["splits"], config["data"].get("skin", True)
+    groups = groups_from(splits["groups"])
     dictionary = yaml.safe_load(args.dictionary.read_text("utf-8"))
 
     def read_tables(paths: Sequence[Path]) -> list[TableItem]:
         return [describe_table(path.stem, path.read_bytes(), read_table(path), dictionary) for path in paths]
 
-    availability = read_table(args.availability) if args.availability else None
+    availability = read_image_table(args.availability) if args.availability else None
     page = build_report(
         args.template,
         config,
@@ -55,10 +57,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         read_tables(args.tables),
         read_tables(args.data_tables),
         read_table(args.design) if args.design else pd.DataFrame(),
-        []
-        if availability is None
-        else availability_counts(availability, splits["light"], splits["dark"], splits["label"]),
-        [] if availability is None else not_applicable(availability),
+        [] if availability is None else availability_counts(availability, groups),
+        [] if availability is None else not_applicable(availability, groups, skin),
         [
             json.loads((args.models / train_set["name"] / f"run{number}" / "run.json").read_text("utf-8"))
             for train_set in splits["train_sets"]

@@ -1,44 +1,44 @@
-"""The data set in numbers, for the light group, the dark group and all rows."""
+"""The data set in numbers, for each group and for all rows."""
+
+from collections.abc import Sequence
 
 import pandas as pd
 
 from evenhand.data.metadata import MISSING_TYPE, UNKNOWN_SOURCE, several_sources
 
-GROUPS = ["light", "dark", "all"]
+ALL = "all"
 Row = tuple[str, str, str, pd.Series, pd.Series]  # section, item, unit, values and their groups
+# Of each unit what the number is and how it is written: the column `value` holds text in this table as in others.
+UNITS = {"images": ("sum", "{:.0f}"), "share": ("mean", "{:.4f}"), "degrees": ("median", "{:.1f}")}
 
 
-def dataset_card(availability: pd.DataFrame, duplicates: pd.DataFrame, tone: pd.DataFrame) -> pd.DataFrame:
-    """One number per row and group.
+def dataset_card(
+    availability: pd.DataFrame, duplicates: pd.DataFrame, tone: pd.DataFrame | None, groups: Sequence[str]
+) -> pd.DataFrame:
+    """One number per row, of an item and a group.
 
     Args:
-        availability: one row per metadata row: md5hash, group, the two columns of skin types, the group
-            of the other one (`other_group`), atlas, label, status, verified.
+        availability: one row per metadata row: md5hash, group (its name, empty for none), atlas, label, status,
+            verified; where annotators are compared also the two columns of skin types and the group by the other one
+            (`other_group`).
         duplicates: one row per photograph: md5hash, cluster, size.
-        tone: one row per photograph: md5hash, ita, few_skin.
+        tone: one row per photograph: md5hash, ita, few_skin. None: the photographs do not show skin.
+        groups: their names, in the order of the table.
 
     Returns:
-        section, item, unit, light, dark, all. Shares are fractions of the rows that the item names; "all" covers the
-        skin types in neither group and the missing ones as well. What the table does not tell, by sources or by second
-        annotators, has no row.
+        section, item, unit, group, value (in words as `UNITS` says, empty where there is no number). Shares are
+        fractions of the rows that the item names; "all" covers the rows in no group as well. What the tables do not
+        tell, by sources, by second annotators or of tone, has no row.
     """
     photographs = availability[availability["status"] == "ok"].merge(duplicates, on="md5hash", validate="one_to_one")
-    photographs = photographs.merge(tone[["md5hash", "ita", "few_skin"]], on="md5hash", validate="one_to_one")
-    for column in ["verified", "few_skin"]:  # without any photograph, their type is not known
-        photographs[column] = photographs[column].astype(bool)
-    groups = photographs.loc[photographs["group"] != ""].groupby("cluster")["group"].nunique()
+    photographs["verified"] = photographs["verified"].astype(bool)  # without any photograph, its type is not known
+    in_cluster = photographs.loc[photographs["group"] != ""].groupby("cluster")["group"].nunique()
     photographs["in_cluster"] = photographs["size"] > 1
-    photographs["across_groups"] = photographs["cluster"].map(groups).fillna(0) > 1
+    photographs["across_groups"] = photographs["cluster"].map(in_cluster).fillna(0) > 1
     photographs["conflicting"] = photographs.groupby("cluster")["label"].transform("nunique") > 1
-    both = availability[
-        (availability["fitzpatrick_scale"] != MISSING_TYPE) & (availability["fitzpatrick_centaur"] != MISSING_TYPE)
-    ]
-    same_type = both["fitzpatrick_scale"] == both["fitzpatrick_centaur"]
-    one_apart = (both["fitzpatrick_scale"] - both["fitzpatrick_centaur"]).abs() <= 1
-    with_skin = photographs[~photographs["few_skin"]]
-    group = availability["group"]
+    group, found = availability["group"], availability["status"] == "ok"
     photographed, verified = photographs["group"], photographs["verified"]
-    found, agree = availability["status"] == "ok", availability["group"] == availability["other_group"]
+    across = "in a cluster with both groups" if len(groups) == 2 else "in a cluster with several groups"
     rows: list[Row] = [
         ("counts", "rows of the metadata", "images", _ones(availability), group),
         ("counts", "photographs found", "images", _ones(photographs), photographed),
@@ -46,30 +46,16 @@ def dataset_card(availability: pd.DataFrame, duplicates: pd.DataFrame, tone: pd.
         ("counts", "without a usable photograph", "images", ~found, group),
         ("counts", "photographs with the MD5 of the metadata", "share", verified, photographed),
         *_source_rows(availability["atlas"], found, group),
-    ]
-    if len(both):
-        rows += [
-            ("annotators", "both pools gave a type", "images", _ones(both), both["group"]),
-            ("annotators", "of these: same type", "share", same_type, both["group"]),
-            ("annotators", "of these: at most one type apart", "share", one_apart, both["group"]),
-            ("annotators", "same group by both pools", "share", agree, group),
-        ]
-    rows += [
+        *(_annotator_rows(availability) if "other_group" in availability else []),
         ("duplicates", "in a cluster of near-duplicates", "share", photographs["in_cluster"], photographed),
-        ("duplicates", "in a cluster with both groups", "images", photographs["across_groups"], photographed),
+        ("duplicates", across, "images", photographs["across_groups"], photographed),
         ("duplicates", "in a cluster with several conditions", "images", photographs["conflicting"], photographed),
-        ("tone", "median apparent tone (ITA)", "degrees", with_skin["ita"], with_skin["group"]),
-        ("tone", "less than 5 % skin pixels", "share", photographs["few_skin"], photographed),
+        *(_tone_rows(photographs, tone) if tone is not None else []),
     ]
-    reduce = {"images": "sum", "share": "mean", "degrees": "median"}
     return pd.DataFrame(
-        {
-            "section": section,
-            "item": item,
-            "unit": unit,
-            **{name: float(_of(values, group, name).agg(reduce[unit])) for name in GROUPS},
-        }
-        for section, item, unit, values, group in rows
+        {"section": section, "item": item, "unit": unit, "group": name, "value": _value(values, members, unit, name)}
+        for section, item, unit, values, members in rows
+        for name in [*groups, ALL]
     )
 
 
@@ -85,9 +71,37 @@ def _source_rows(source: pd.Series, found: pd.Series, group: pd.Series) -> list[
     return [*rows, ("atlas", "from no known atlas, metadata", "share", source == UNKNOWN_SOURCE, group)]
 
 
+def _annotator_rows(availability: pd.DataFrame) -> list[Row]:
+    """How far the two pools of annotators agree; nothing where no image has a type of both."""
+    first, second = availability["fitzpatrick_scale"], availability["fitzpatrick_centaur"]
+    both = (first != MISSING_TYPE) & (second != MISSING_TYPE)
+    if not both.any():
+        return []
+    apart, group = (first - second)[both].abs(), availability["group"]
+    return [
+        ("annotators", "both pools gave a type", "images", both, group),
+        ("annotators", "of these: same type", "share", apart == 0, group[both]),
+        ("annotators", "of these: at most one type apart", "share", apart <= 1, group[both]),
+        ("annotators", "same group by both pools", "share", group == availability["other_group"], group),
+    ]
+
+
+def _tone_rows(photographs: pd.DataFrame, tone: pd.DataFrame) -> list[Row]:
+    """Apparent tone of the photographs with enough skin, and how many have too little."""
+    measured = photographs.merge(tone[["md5hash", "ita", "few_skin"]], on="md5hash", validate="one_to_one")
+    few = measured["few_skin"].astype(bool)
+    return [
+        ("tone", "median apparent tone (ITA)", "degrees", measured.loc[~few, "ita"], measured.loc[~few, "group"]),
+        ("tone", "less than 5 % skin pixels", "share", few, measured["group"]),
+    ]
+
+
 def _ones(table: pd.DataFrame) -> pd.Series:
     return pd.Series(1, table.index)
 
 
-def _of(values: pd.Series, group: pd.Series, name: str) -> pd.Series:
-    return values if name == "all" else values[group == name]
+def _value(values: pd.Series, members: pd.Series, unit: str, name: str) -> str:
+    """The number of one group, or of all rows, as text."""
+    how, form = UNITS[unit]
+    number = float((values if name == ALL else values[members == name]).agg(how))
+    return "" if pd.isna(number) else form.format(number)

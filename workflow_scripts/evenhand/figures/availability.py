@@ -1,12 +1,28 @@
-"""Which photographs are there, by skin type, group, atlas and condition, and what that does to the design."""
+"""Which photographs are there, by what decides on the group, by group, atlas and condition; what the design loses."""
+
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
-from evenhand.figures.style import BLUE, FAINT, GREEN, GROUPS, INK, MUTED, PAGE_WIDTH, SMALL, new_figure, percent, span
+from evenhand.figures.common import Declared, Drawing, FigureText, Given
+from evenhand.figures.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    MUTED,
+    PAGE_WIDTH,
+    SMALL,
+    group_styles,
+    joined,
+    new_figure,
+    percent,
+    span,
+)
+from evenhand.splits.groups import Group, columns_of
 
 FIGURES: Declared = {
     "availability": {
@@ -18,57 +34,58 @@ FIGURES: Declared = {
 }
 
 COLUMNS = ("by", "value", "n", "ok", "share_ok", "reasons")
-DESIGN_COLUMNS = ("train_set", "dark_share", "planned", "drawn")
-SECTIONS = {
-    "fitzpatrick_scale": "skin type",
-    "fitzpatrick_centaur": "skin type",
-    "group": "group",
-    "atlas": "atlas",
-    "three_partition_label": "class",
-}
+DESIGN_COLUMNS = ("train_set", "compared_share", "planned", "drawn")
+SECTIONS = {"group": "group", "atlas": "atlas", "three_partition_label": "class"}
+SKIN_TYPES = {"fitzpatrick_scale": "skin type", "fitzpatrick_centaur": "skin type"}
 
 
 def drawing(given: Given) -> Drawing:
     """The figure from its files."""
-    bars, conditions = availability_data(given.table("availability", COLUMNS))
+    groups = given.groups
+    bars, conditions = availability_data(given.table("availability", COLUMNS), groups)
     design = given.table("design", DESIGN_COLUMNS)
     return Drawing(
-        availability_text(bars, conditions, design, given.groups), lambda: draw_availability(bars, conditions, design)
+        availability_text(bars, conditions, design, groups), lambda: draw_availability(bars, conditions, design, groups)
     )
 
 
-def availability_data(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def availability_data(table: pd.DataFrame, groups: Sequence[Group]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows for bars (section, name, n, ok, share_ok) and those for points, one per condition (n, share_ok).
 
     Args:
         table: `COLUMNS`, as in tables/availability.csv.
+        groups: of the study; a column that decides on them has its bars.
     """
-    bars = table[table["by"].isin(SECTIONS)]
-    bars = bars.assign(section=bars["by"].map(SECTIONS), name=bars["value"])
-    bars.loc[(bars["section"] == "skin type") & (bars["name"] == "-1"), "name"] = "missing"
+    sections = {column: SKIN_TYPES.get(column, column) for column in columns_of(groups)} | SECTIONS
+    bars = table[table["by"].isin(sections)]
+    bars = bars.assign(section=bars["by"].map(sections), name=bars["value"])
+    bars.loc[((bars["section"] == "skin type") & (bars["name"] == "-1")) | (bars["name"] == ""), "name"] = "missing"
+    if len(groups) > 2:
+        bars.loc[(bars["section"] == "group") & (bars["name"] == "neither"), "name"] = "no group"
     columns = ["section", "name", "n", "ok", "share_ok"]
     conditions = table.loc[table["by"] == "label", ["value", "n", "share_ok"]]
     return bars[columns].reset_index(drop=True), conditions.reset_index(drop=True)
 
 
-def draw_availability(bars: pd.DataFrame, conditions: pd.DataFrame, design: pd.DataFrame) -> Figure:
+def draw_availability(
+    bars: pd.DataFrame, conditions: pd.DataFrame, design: pd.DataFrame, groups: Sequence[Group]
+) -> Figure:
     """Bars of the share found; one point per condition; size of each training set before and after."""
-    figure = new_figure(PAGE_WIDTH, 4.4)
+    figure = new_figure(PAGE_WIDTH, max(4.4, 0.2 * len(bars)))
     grid = figure.add_gridspec(2, 2, width_ratios=[1.5, 1])
-    _draw_bars(figure.add_subplot(grid[:, 0]), bars)
+    _draw_bars(figure.add_subplot(grid[:, 0]), bars, groups)
     _draw_conditions(figure.add_subplot(grid[0, 1]), conditions)
     _draw_design(figure.add_subplot(grid[1, 1]), design)
     return figure
 
 
 def availability_text(
-    bars: pd.DataFrame, conditions: pd.DataFrame, design: pd.DataFrame, names: GroupNames
+    bars: pd.DataFrame, conditions: pd.DataFrame, design: pd.DataFrame, groups: Sequence[Group]
 ) -> FigureText:
     """Title, caption and alternative text."""
-    types = bars[bars["section"] == "skin type"]
-    total, found = int(types["n"].sum()), int(types["ok"].sum())
-    groups = bars[bars["section"] == "group"].set_index("name")[["ok", "n"]]
-    light, dark = (f"{groups['ok'][group]:,} of {groups['n'][group]:,}" for group in GROUPS)
+    counts = bars[bars["section"] == "group"].set_index("name")[["ok", "n"]]
+    total, found = int(counts["n"].sum()), int(counts["ok"].sum())
+    among = [f"{counts['ok'][group.name]:,} of {counts['n'][group.name]:,} of {group.title}" for group in groups]
     none = int((conditions["share_ok"] == 0).sum())
     sizes = f"{span(design['drawn'].tolist())} images instead of {span(design['planned'].tolist())}"
     effect = "" if design["drawn"].equals(design["planned"]) else f" The training sets have {sizes}."
@@ -78,21 +95,22 @@ def availability_text(
     ]
     return FigureText(
         "Photographs that are there",
-        f"Share of photographs found and decoded: {found:,} of {total:,}, among them {light} of {names.light} and "
-        f"{dark} of {names.dark}. Each point is one of {len(conditions)} conditions; no photograph was found of "
+        f"Share of photographs found and decoded: {found:,} of {total:,}, among them "
+        f"{joined(among)}. Each point is one of {len(conditions)} conditions; no photograph was found of "
         f"{none} of them.{effect} Reasons are in tables/availability_by_status.csv.",
         f"Bars of the share of photographs found. {'; '.join(shares)}.",
     )
 
 
-def _draw_bars(axes: Axes, bars: pd.DataFrame) -> None:
+def _draw_bars(axes: Axes, bars: pd.DataFrame, groups: Sequence[Group]) -> None:
+    styles = group_styles([group.name for group in groups])
     position = 0.0
     ticks, labels = [], []
     for section, rows in bars.groupby("section", sort=False):
         axes.text(0, position - 0.15, str(section), fontsize=SMALL, fontweight="bold", va="center")
         for name, n, ok, share in rows[["name", "n", "ok", "share_ok"]].itertuples(index=False):
             position += 1
-            style = GROUPS.get(name) if section == "group" else None
+            style = styles.get(name) if section == "group" else None
             axes.barh(position, 1, height=0.72, color=FAINT, alpha=0.5)
             axes.barh(position, share, height=0.72, color=style.colour if style else GREEN)
             axes.text(1.02, position, f"{ok:,} of {n:,}", va="center", fontsize=SMALL, color=INK)

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from evenhand.figures.fonts import HOUSE_FONT, Fonts, choose_fonts, describe_fonts, uncovered_words
-from evenhand.figures.style import SYNTHETIC, fst_range, house_style, mark, save_figure
+from evenhand.figures.style import SYNTHETIC, capital, house_style, joined, mark, save_figure
+from evenhand.splits.groups import Group
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import write_json
 from evenhand.workflow.tables import read_table
@@ -31,13 +32,6 @@ class FigureText(NamedTuple):
     pictures: bool = False
 
 
-class GroupNames(NamedTuple):
-    """How the two test groups are called in a figure, such as "light skin (FST 1-2)"."""
-
-    light: str
-    dark: str
-
-
 class Drawing(NamedTuple):
     """A figure before it is drawn, which may happen more than once: words, and a function that draws."""
 
@@ -53,8 +47,7 @@ class Given:
         name: of its declaration.
         files: by the names of its declaration.
         models: folder of <train_set>/run<r>/history.csv.
-        light: Fitzpatrick types of the light group.
-        dark: ... of the dark group.
+        groups: of the study, two at least: the reference, the compared one, further ones.
         settings: the ones that it declares.
         synthetic: whether anything in it is made up by a generator.
     """
@@ -62,15 +55,9 @@ class Given:
     name: str
     files: Mapping[str, Path]
     models: Path
-    light: Sequence[int]
-    dark: Sequence[int]
+    groups: tuple[Group, ...]
     settings: Mapping[str, Any]
     synthetic: bool
-
-    @property
-    def groups(self) -> GroupNames:
-        """How the groups are called."""
-        return GroupNames(f"light skin ({fst_range(self.light)})", f"dark skin ({fst_range(self.dark)})")
 
     def table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
         """Columns of the declared table of that name; `UserError` as `rows_to_draw`."""
@@ -87,6 +74,27 @@ def rows_to_draw(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     if table.empty:
         raise UserError(f"{path}: expected at least one row, found none. There is nothing to draw.")
     return table
+
+
+def by_pair(found: Mapping[str, str], label: str = "") -> str:
+    """What was found of each compared group, in a sentence each: "Gap: 3", or "Gap, men: 3. Gap, unknown: 4".
+
+    Args:
+        found: by name of the compared group, which is said only where there are several.
+        label: what it is that was found; empty: "3", or "Men: 3. Unknown: 4".
+    """
+    labels = [capital(", ".join(filter(None, [label, name if len(found) > 1 else ""]))) for name in found]
+    return ". ".join(f"{name}: {words}" if name else words for name, words in zip(labels, found.values(), strict=True))
+
+
+def counts_by_pair(counts: Mapping[str, str]) -> str:
+    """As `by_pair` for a number in the middle of a sentence: "3", or "3 (men) and 4 (unknown)"."""
+    return joined([count if len(counts) == 1 else f"{count} ({name})" for name, count in counts.items()])
+
+
+def compared_images(groups: Sequence[Group]) -> str:
+    """The images that are compared with those of the reference: "dark images"."""
+    return f"{groups[1].name} images" if len(groups) == 2 else "images of the compared group"
 
 
 def write_figure(drawing: Drawing, synthetic: bool, svg: Path, png: Path, words: Path, dpi: int) -> None:

@@ -1,26 +1,31 @@
-"""Figures 3 and 6 of the paper: a metric by training set and test group, one point per run."""
+"""A metric by training set and test group, one point per run."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
-from evenhand.figures.intervals import ordered_sets, set_axis, set_names
-from evenhand.figures.style import GROUPS, INK, PAGE_WIDTH, SMALL, new_figure, span
+from evenhand.figures.common import Declared, Drawing, FigureText, Given
+from evenhand.figures.panels import legend_columns, ordered_sets, set_axis, set_names, side_by_side
+from evenhand.figures.style import INK, PAGE_WIDTH, SMALL, capital, group_styles, joined, new_figure, span
+from evenhand.splits.groups import Group
 
 FIGURES: Declared = {
     "mse_boxes": {
         "place": 10,
-        "label": "3 reconstruction error",
+        "label": "reconstruction error",
         "section": "Results",
         "files": ["runs"],
+        "paper": 3,
         "metric": "mse",
     },
     "latent_std_boxes": {
         "place": 80,
-        "label": "6 latent standard deviation",
+        "label": "latent standard deviation",
         "section": "Results",
         "files": ["runs"],
+        "paper": 6,
         "metric": "latent_std",
     },
 }
@@ -29,7 +34,7 @@ METRICS = {
     "mse": ("Reconstruction error", "mean squared error (pixels in [−1, 1])"),  # noqa: RUF001
     "latent_std": ("Latent standard deviation", "mean standard deviation of the latents"),
 }
-COLUMNS = ("train_set", "dark_share", "run", "group", "n_images")
+COLUMNS = ("train_set", "compared_share", "run", "group", "n_images")
 
 
 def drawing(given: Given) -> Drawing:
@@ -40,23 +45,23 @@ def drawing(given: Given) -> Drawing:
 
 
 def group_box_data(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One row per training set, run and group, ordered by dark share, name, group and run.
+    """One row per training set, run and group, ordered by share of the compared group, name, group and run.
 
     Args:
         table: `COLUMNS` and `metric`, one row per model and test group.
         metric: the column to draw.
 
     Returns:
-        train_set, dark_share, position (0, 1, ... by dark share), group, run, n_images, value.
+        train_set, compared_share, position (0, 1, ... by share of the compared group), group, run, n_images, value.
     """
     data = table.rename(columns={metric: "value"})
-    data = data.merge(ordered_sets(data), on=["train_set", "dark_share"], validate="many_to_one")
+    data = data.merge(ordered_sets(data), on=["train_set", "compared_share"], validate="many_to_one")
     data = data.sort_values(["position", "group", "run"], ignore_index=True)
-    return data[["train_set", "dark_share", "position", "group", "run", "n_images", "value"]]
+    return data[["train_set", "compared_share", "position", "group", "run", "n_images", "value"]]
 
 
-def draw_group_boxes(data: pd.DataFrame, metric: str, names: GroupNames) -> Figure:
-    """Two boxes per training set (quartiles, whiskers to 1.5 times their distance) with every run as a point on top.
+def draw_group_boxes(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -> Figure:
+    """A box per training set and group (quartiles, whiskers to 1.5 times their distance), every run as a point on top.
 
     With fewer than five runs a box would dress up two or three numbers as a distribution, so only points and their
     mean are drawn.
@@ -64,12 +69,14 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, names: GroupNames) -> Figu
     sets = ordered_sets(data)
     figure = new_figure(PAGE_WIDTH if len(sets) > 3 else PAGE_WIDTH * 0.8, 3.5)
     axes = figure.add_subplot()
-    width = 0.34
+    titles = [group.title for group in groups]
+    styles = group_styles([group.name for group in groups])
+    width = 0.68 / len(groups)
     few = data["run"].nunique() <= 40  # points of many runs are smaller, so that the box shows through
-    for group, shift in (("light", -0.2), ("dark", 0.2)):
-        style, name = GROUPS[group], getattr(names, group)
-        rows = data[data["group"] == group]
-        axes.plot([], [], style.marker, color=style.colour, markeredgecolor=INK, markeredgewidth=0.6, label=name)
+    for group, shift in zip(groups, side_by_side(len(groups), 0.8), strict=True):
+        style = styles[group.name]
+        rows = data[data["group"] == group.name]
+        axes.plot([], [], style.marker, color=style.colour, markeredgecolor=INK, markeredgewidth=0.6, label=group.title)
         for position, values in rows.groupby("position")["value"]:
             centre = float(position) + shift  # type: ignore[arg-type]
             if len(values) >= 5:
@@ -98,14 +105,14 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, names: GroupNames) -> Figu
                 markeredgecolor=INK,
                 markeredgewidth=0.6 if few else 0,
             )
-    set_axis(axes, sets)
+    set_axis(axes, sets, groups[1].name)
     axes.set_ylabel(METRICS[metric][1])
     axes.grid(axis="y")
     runs = data["run"].nunique()
     axes.legend(
         loc="lower center",
         bbox_to_anchor=(0.5, 1),
-        ncols=2,
+        ncols=legend_columns(titles, figure.get_size_inches()[0]),
         title=f"test images, one point per run ({runs:,} run{'s' if runs > 1 else ''}, "
         f"each the mean of {span(data['n_images'].tolist())} images)",
         title_fontsize=SMALL,
@@ -113,18 +120,27 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, names: GroupNames) -> Figu
     return figure
 
 
-def group_box_text(data: pd.DataFrame, metric: str, names: GroupNames) -> FigureText:
-    """Title, caption and alternative text; the caption gives dark / light of the means for each training set."""
+def group_box_text(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -> FigureText:
+    """Title, caption and alternative text; the caption gives the ratios of the means by training set."""
     title, label = METRICS[metric]
     means = data.groupby(["position", "group"])["value"].mean().unstack("group")
     sets = ordered_sets(data)
     runs = data["run"].nunique()
-    ratios, levels = [], []
-    for position, name in enumerate(set_names(sets)):
-        light, dark = (means[group].get(position, np.nan) for group in ("light", "dark"))
-        if light > 0 and dark > 0:
-            ratios.append(f"{dark / light:.2f} under {name}")
-        levels.append(f"{name}: light {light:.4g}, dark {dark:.4g}")
+    named = list(enumerate(set_names(sets, groups[1].name)))
+    levels = [
+        f"{name}: " + ", ".join(f"{group.name} {means[group.name].get(position, np.nan):.4g}" for group in groups)
+        for position, name in named
+    ]
+    reference, *others = groups
+    ratios = []
+    for group in others:
+        ratio = means[group.name] / means[reference.name]
+        found = [
+            f"{ratio[position]:.2f} under {name}"
+            for position, name in named
+            if 0 < ratio.get(position, np.nan) < np.inf
+        ]
+        ratios.append(f"{capital(group.name)} divided by {reference.name}: {', '.join(found)}.")
     boxes = (
         "boxes show quartiles and median, whiskers reach to 1.5 times the interquartile range"
         if runs >= 5
@@ -133,7 +149,8 @@ def group_box_text(data: pd.DataFrame, metric: str, names: GroupNames) -> Figure
     return FigureText(
         f"{title} by training set and test group",
         f"{title} of the test images, {label}, by training set. Each point is one of {runs:,} "
-        f"run{'s' if runs > 1 else ''}, the mean over {span(data['n_images'].tolist())} images of {names.light} or "
-        f"{names.dark}; {boxes}. Dark divided by light: {', '.join(ratios)}.",
-        f"Plot of {label} for light and dark test images by training set. Means: {'; '.join(levels)}.",
+        f"run{'s' if runs > 1 else ''}, the mean over {span(data['n_images'].tolist())} images of "
+        f"{joined([group.title for group in groups], 'or')}; {boxes}. {' '.join(ratios)}",
+        f"Plot of {label} for {joined([group.name for group in groups])} test images by training set. Means: "
+        f"{'; '.join(levels)}.",
     )

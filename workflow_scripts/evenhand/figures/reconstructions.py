@@ -1,4 +1,4 @@
-"""Figures 1, 4 and 5 of the paper: test images beside what the models of each training set make of them."""
+"""Test images beside what the models of each training set make of them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,33 +8,26 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
-from evenhand.figures.style import GROUPS, PAGE_WIDTH, SMALL, new_figure, percent
-from evenhand.splits.groups import read_train_sets
+from evenhand.figures.common import Declared, Drawing, FigureText, Given
+from evenhand.figures.style import PAGE_WIDTH, SMALL, GroupStyle, group_styles, joined, new_figure, percent
+from evenhand.splits.groups import Group, TrainSet, read_train_sets
 from evenhand.workflow.errors import UserError
 
 FIGURES: Declared = {
     "reconstructions_mixed": {
         "place": 170,
-        "label": "1 reconstructions, balanced training set",
+        "label": "reconstructions, balanced training set",
         "section": "Pictures",
         "files": ["examples", "train_sets"],
-        "groups": ["light", "dark"],
-        "balanced": True,
+        "paper": 1,
     },
-    "reconstructions_light": {
+    "reconstructions_{group}": {
         "place": 180,
-        "label": "4 reconstructions of light skin",
+        "label": "reconstructions of {title}",
         "section": "Pictures",
         "files": ["examples", "train_sets"],
-        "groups": ["light"],
-    },
-    "reconstructions_dark": {
-        "place": 190,
-        "label": "5 reconstructions of dark skin",
-        "section": "Pictures",
-        "files": ["examples", "train_sets"],
-        "groups": ["dark"],
+        "paper": [4, 5],
+        "each": "group",
     },
 }
 
@@ -57,15 +50,21 @@ class Panel(NamedTuple):
 
 
 def drawing(given: Given) -> Drawing:
-    """The figure from its files; of the training set whose mix is closest to half and half, or of all of them."""
-    declared = FIGURES[given.name]
-    shares = dict(read_train_sets(given.files["train_sets"]))
-    if declared.get("balanced"):
-        name = min(shares, key=lambda name: (abs(shares[name] - 0.5), name))
-        shares = {name: shares[name]}
-    panel = reconstruction_data(read_examples(given.files["examples"]), declared["groups"], shares)
-    text = reconstruction_text(panel, given.groups, given.synthetic)
-    return Drawing(text, lambda: draw_reconstructions(panel, given.groups))
+    """The figure from its files: of one group and all training sets, or of two and the set closest to half and half."""
+    groups, sets = given.groups, read_train_sets(given.files["train_sets"])
+    if given.name == "reconstructions_mixed":
+        shown, sets = groups[:2], (balanced(sets, groups),)
+    else:
+        shown = tuple(group for group in groups if given.name == f"reconstructions_{group.name}")
+    panel = reconstruction_data(read_examples(given.files["examples"]), shown, sets, groups[1].name)
+    styles = group_styles([group.name for group in groups])
+    text = reconstruction_text(panel, shown, given.synthetic)
+    return Drawing(text, lambda: draw_reconstructions(panel, shown, styles))
+
+
+def balanced(sets: Sequence[TrainSet], groups: Sequence[Group]) -> TrainSet:
+    """The training set closest to half reference, half compared group; of several the first by name."""
+    return min(sets, key=lambda one: (sum(abs(one.share(group.name) - 0.5) for group in groups[:2]), one.name))
 
 
 def read_examples(path: str | Path) -> dict[str, npt.NDArray[np.generic]]:
@@ -75,7 +74,7 @@ def read_examples(path: str | Path) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def reconstruction_data(
-    examples: Mapping[str, npt.NDArray[np.generic]], groups: Sequence[str], sets: Mapping[str, float]
+    examples: Mapping[str, npt.NDArray[np.generic]], groups: Sequence[Group], sets: Sequence[TrainSet], compared: str
 ) -> Panel:
     """Per group a row of inputs, then one row of reconstructions per training set, columns ordered by quantile.
 
@@ -83,21 +82,22 @@ def reconstruction_data(
         examples: arrays of examples.npz: group (n,), quantile (n,), input (n, side, side, 3), and
             reconstruction_<set> of the same shape for each set.
         groups: the groups to show, from top to bottom.
-        sets: dark share by name of training set; rows follow the share.
+        sets: training sets; rows follow their share of the group `compared`, then the name.
+        compared: name of that group.
 
     Raises:
         UserError: a group has no example, or a training set no reconstruction.
     """
     rows, quantiles = [], {}
-    ordered = sorted(sets.items(), key=lambda item: (item[1], item[0]))
-    missing = [name for name, _ in ordered if f"reconstruction_{name}" not in examples]
+    ordered = sorted((one.share(compared), one.name) for one in sets)
+    missing = [name for _, name in ordered if f"reconstruction_{name}" not in examples]
     if missing:
         found = sorted(name.removeprefix("reconstruction_") for name in examples if name.startswith("reconstruction_"))
         raise UserError(
-            f"expected reconstructions of training sets {', '.join(sets)}; none of {', '.join(missing)} in the "
-            f"examples, which hold {', '.join(found) or 'no set'}. Remake the examples."
+            f"expected reconstructions of training sets {', '.join(one.name for one in sets)}; none of "
+            f"{', '.join(missing)} in the examples, which hold {', '.join(found) or 'no set'}. Remake the examples."
         )
-    for group in groups:
+    for group in [group.name for group in groups]:
         chosen = np.flatnonzero(examples["group"] == group)
         if not len(chosen):
             raise UserError(f"expected examples of group {group}; the file holds none. Remake the examples.")
@@ -106,17 +106,25 @@ def reconstruction_data(
         rows.append(ImageRow(group, "input", examples["input"][chosen].astype(np.uint8)))
         rows += [
             ImageRow(
-                group, f"{name}\n{percent(share)} dark", examples[f"reconstruction_{name}"][chosen].astype(np.uint8)
+                group,
+                f"{name}\n{percent(share)} {compared}",
+                examples[f"reconstruction_{name}"][chosen].astype(np.uint8),
             )
-            for name, share in ordered
+            for share, name in ordered
         ]
     return Panel(rows, quantiles)
 
 
-def draw_reconstructions(panel: Panel, names: GroupNames) -> Figure:
-    """A grid of pictures: rows are inputs and training sets, columns are images from easy (left) to hard (right)."""
+def draw_reconstructions(panel: Panel, groups: Sequence[Group], styles: Mapping[str, GroupStyle]) -> Figure:
+    """A grid of pictures: rows are inputs and training sets, columns are images from easy (left) to hard (right).
+
+    Args:
+        panel: the pictures.
+        groups: those in it.
+        styles: how groups look, by name.
+    """
     columns = max(len(row.pictures) for row in panel.rows)
-    groups = list(dict.fromkeys(row.group for row in panel.rows))
+    titles = {group.name: group.title for group in groups}
     margin, header, gap = 0.95, 0.46, 0.04  # inches: row labels, heading of a group, white between pictures
     tile = min((PAGE_WIDTH - margin) / columns, (9.0 - header * len(groups)) / len(panel.rows), 1.25)
     width = max(margin + tile * columns, 4.5)  # room for the heading
@@ -127,9 +135,9 @@ def draw_reconstructions(panel: Panel, names: GroupNames) -> Figure:
     top, previous = height, ""
     for row in panel.rows:
         if row.group != previous:
-            previous, style = row.group, GROUPS[row.group]
+            previous, style = row.group, styles[row.group]
             grid.plot(0.1, top - 0.12, style.marker, color=style.colour, markersize=7)
-            grid.text(0.24, top - 0.12, f"{getattr(names, row.group)} test images", va="center", fontweight="bold")
+            grid.text(0.24, top - 0.12, f"{titles[row.group]} test images", va="center", fontweight="bold")
             top -= header
             for column, quantile in enumerate(panel.quantiles[row.group]):
                 centre = margin + tile * (column + 0.5)
@@ -144,12 +152,11 @@ def draw_reconstructions(panel: Panel, names: GroupNames) -> Figure:
     return figure
 
 
-def reconstruction_text(panel: Panel, names: GroupNames, synthetic: bool) -> FigureText:
-    """Title, caption and alternative text; says by which rule the pictures were chosen."""
-    groups = list(panel.quantiles)
+def reconstruction_text(panel: Panel, groups: Sequence[Group], synthetic: bool) -> FigureText:
+    """Title, caption and alternative text; says by which rule the pictures of these groups were chosen."""
     sets = list(dict.fromkeys(row.label.replace("\n", ", ") for row in panel.rows if row.label != "input"))
-    who = " and ".join(getattr(names, group) for group in groups)
-    counts = " and ".join(f"{len(panel.quantiles[group])} {group}" for group in groups)
+    who = joined([group.title for group in groups])
+    counts = joined([f"{len(panel.quantiles[group.name])} {group.name}" for group in groups])
     what = "generated phantoms" if synthetic else "photographs of patients"
     models = "training sets " + "; ".join(sets) if len(sets) > 1 else f"training set {sets[0]}"
     return FigureText(

@@ -1,27 +1,30 @@
 """Apparent tone of images generated from the prior, beside the tone of the training images."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
-from evenhand.figures.grid import panel_grid
-from evenhand.figures.intervals import draw_intervals, ordered_sets, set_axis, set_names
+from evenhand.figures.panels import draw_intervals, ordered_sets, panel_grid, set_axis, set_names, side_by_side
 from evenhand.figures.style import GREEN, MUTED, PURPLE, SKY
+from evenhand.splits.groups import Group
 
 FIGURES: Declared = {
-    "samples": {"place": 100, "label": "tone of generated images", "section": "Results", "files": ["samples"]}
+    "samples": {
+        "place": 100,
+        "label": "tone of generated images",
+        "section": "Results",
+        "files": ["samples"],
+        "needs": ["skin"],
+    }
 }
 
-COLUMNS = ("train_set", "dark_share", "source", "quantity", "estimate", "ci_low", "ci_high", "n_runs", "n_images")
+COLUMNS = ("train_set", "compared_share", "source", "quantity", "estimate", "ci_low", "ci_high", "n_runs", "n_images")
 QUANTITIES = {
     "ita_mean": "mean ITA, degrees\n(lower: darker)",
     "ita_sd": "standard deviation\nof ITA, degrees",
     "wasserstein": "distance to the training\nimages, degrees of ITA",
-}
-SOURCE_NAMES = {
-    "training": "training images",
-    "prior": "decoded from the prior",
-    "posterior": "reconstructed test images (half dark)",
 }
 SOURCES = {"training": (MUTED, "D"), "prior": (PURPLE, "o"), "posterior": (GREEN, "^")}
 
@@ -29,7 +32,7 @@ SOURCES = {"training": (MUTED, "D"), "prior": (PURPLE, "o"), "posterior": (GREEN
 def drawing(given: Given) -> Drawing:
     """The figure from its files."""
     data = sample_data(given.table("samples", COLUMNS))
-    return Drawing(sample_text(data), lambda: draw_samples(data))
+    return Drawing(sample_text(data, given.groups), lambda: draw_samples(data, given.groups))
 
 
 def sample_data(table: pd.DataFrame) -> pd.DataFrame:
@@ -39,24 +42,32 @@ def sample_data(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = table[table["quantity"].isin(list(QUANTITIES))]
     rows = rows[(rows["quantity"] != "wasserstein") | (rows["source"] != "posterior")]
-    rows = rows.merge(ordered_sets(rows), on=["train_set", "dark_share"], validate="many_to_one")
+    rows = rows.merge(ordered_sets(rows), on=["train_set", "compared_share"], validate="many_to_one")
     return rows.sort_values(["quantity", "source", "position"], ignore_index=True)
 
 
-def draw_samples(data: pd.DataFrame) -> Figure:
+def source_names(groups: Sequence[Group]) -> dict[str, str]:
+    """What the sources of images are called; the test images are as many of each group."""
+    test = f"half {groups[1].name}" if len(groups) == 2 else "as many of each group"
+    return {
+        "training": "training images",
+        "prior": "decoded from the prior",
+        "posterior": f"reconstructed test images ({test})",
+    }
+
+
+def draw_samples(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
     """One panel per quantity, sources side by side for each training set, intervals over runs."""
     quantities = [quantity for quantity in QUANTITIES if (data["quantity"] == quantity).any()]
     figure, panels, legend = panel_grid(len(quantities), 2.5, share=False)
+    names = source_names(groups)
     sources = list(dict.fromkeys([*(s for s in SOURCES if (data["source"] == s).any()), *sorted(set(data["source"]))]))
     for axes, quantity in zip(panels, quantities, strict=True):
-        for index, source in enumerate(sources):
+        for source, shift in zip(sources, side_by_side(len(sources), 0.52), strict=True):
             colour, marker = SOURCES.get(source, (SKY, "v"))
             rows = data[(data["quantity"] == quantity) & (data["source"] == source)]
-            shift = 0.26 * ((index + 0.5) / len(sources) - 0.5) * 2
-            draw_intervals(
-                axes, rows["position"] + shift, rows, colour, marker, SOURCE_NAMES.get(source, f"{source} images")
-            )
-        set_axis(axes, ordered_sets(data))
+            draw_intervals(axes, rows["position"] + shift, rows, colour, marker, names.get(source, f"{source} images"))
+        set_axis(axes, ordered_sets(data), groups[1].name)
         axes.set_ylabel(QUANTITIES[quantity])
         axes.grid(axis="y")
         if quantity == "wasserstein":
@@ -65,15 +76,16 @@ def draw_samples(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def sample_text(data: pd.DataFrame) -> FigureText:
+def sample_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
     """Title, caption and alternative text; compares mean tone of samples and of training images."""
     means = data[data["quantity"] == "ita_mean"].pivot_table(index="position", columns="source", values="estimate")
-    kinds = [kind for kind in SOURCE_NAMES if kind in means]
+    names = source_names(groups)
+    kinds = [kind for kind in names if kind in means]
     counts = data.groupby("source")["n_images"].mean()
-    sizes = ", ".join(f"{counts[kind]:.0f} {SOURCE_NAMES[kind]}" for kind in kinds)
+    sizes = ", ".join(f"{counts[kind]:.0f} {names[kind]}" for kind in kinds)
     found = "; ".join(
-        f"{name}: " + ", ".join(f"{SOURCE_NAMES.get(kind, kind)} {means[kind][position]:.0f}" for kind in kinds)
-        for position, name in enumerate(set_names(ordered_sets(data)))
+        f"{name}: " + ", ".join(f"{names[kind]} {means[kind][position]:.0f}" for kind in kinds)
+        for position, name in enumerate(set_names(ordered_sets(data), groups[1].name))
         if position in means.index
     )
     return FigureText(

@@ -25,6 +25,12 @@ SYNTHETIC = "SYNTHETIC DATA: made by a generator, not measured on patients"
 INK, MUTED, FAINT = "#222222", "#767676", "#C8C8C8"
 
 
+# Of the groups by their place in the study; each list begins again where it ends.
+GROUP_COLOURS = (ORANGE, BLUE, PURPLE, GREEN, SKY, VERMILLION)
+MARKERS = "osD^vP*XdhH"
+HATCHES = ("", "////", "....", "xxxx", "----", "++++", "oo")
+
+
 class GroupStyle(NamedTuple):
     """A test group is told by colour, by marker and by hatch, so that it survives a grey printer."""
 
@@ -32,8 +38,6 @@ class GroupStyle(NamedTuple):
     marker: str
     hatch: str
 
-
-GROUPS = {"light": GroupStyle(ORANGE, "o", ""), "dark": GroupStyle(BLUE, "s", "////")}
 
 RC = {
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
@@ -112,12 +116,18 @@ def save_figure(figure: Figure, svg: str | Path, png: str | Path, dpi: int) -> N
         figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
 
 
-def fst_range(scales: Sequence[int]) -> str:
-    """Fitzpatrick skin types in words, such as "FST 1-2" with an en dash, or "FST 1, 3"."""
-    ordered = sorted(scales)
-    if len(ordered) > 1 and ordered == list(range(ordered[0], ordered[-1] + 1)):
-        return f"FST {ordered[0]}–{ordered[-1]}"  # noqa: RUF001 - a typographer's range
-    return "FST " + ", ".join(map(str, ordered))
+def group_styles(names: Sequence[str]) -> dict[str, GroupStyle]:
+    """How groups look, by name, from their place among the names: the reference orange, round and without hatch.
+
+    The first six groups differ in all three. From the seventh on colours return, but with other hatches and markers; 42
+    groups can be told apart.
+    """
+    return {
+        name: GroupStyle(
+            GROUP_COLOURS[place % len(GROUP_COLOURS)], MARKERS[place % len(MARKERS)], HATCHES[place % len(HATCHES)]
+        )
+        for place, name in enumerate(names)
+    }
 
 
 def percent(share: float) -> str:
@@ -129,3 +139,13 @@ def span(values: Sequence[int]) -> str:
     """Whole numbers as "500", or "480 to 500" where they differ; thousands with a comma."""
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def joined(words: Sequence[str], last: str = "and") -> str:
+    """Words as a list in a sentence: "", "a", "a and b", "a, b and c"."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def capital(words: str) -> str:
+    """The words as the beginning of a sentence."""
+    return words[:1].upper() + words[1:]

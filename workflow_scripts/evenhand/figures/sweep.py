@@ -1,23 +1,44 @@
-"""Reconstruction error of both groups against the dark share of the training set, and where the two cross."""
+"""Reconstruction error of the groups against the share of the compared group in training, and where they cross."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evenhand.figures.common import Declared, Drawing, FigureText, Given, GroupNames
+from evenhand.figures.common import Declared, Drawing, FigureText, Given, by_pair
 from evenhand.figures.group_boxes import METRICS
-from evenhand.figures.style import FAINT, GROUPS, INK, MUTED, PAGE_WIDTH, new_figure, percent, span
+from evenhand.figures.style import (
+    FAINT,
+    INK,
+    MUTED,
+    PAGE_WIDTH,
+    GroupStyle,
+    capital,
+    group_styles,
+    new_figure,
+    percent,
+    span,
+)
+from evenhand.splits.groups import Group
 
 FIGURES: Declared = {
-    "sweep": {"place": 30, "label": "error against the dark share", "section": "Results", "files": ["runs", "sweep"]}
+    "sweep": {
+        "place": 30,
+        "label": "error against the {compared} share",
+        "section": "Results",
+        "files": ["runs", "sweep"],
+    }
 }
 
-COLUMNS = ("quantity", "metric", "estimate", "ci_low", "ci_high", "note")
+COLUMNS = ("compared", "quantity", "metric", "estimate", "ci_low", "ci_high", "note")
 METRIC = "mse"
 
 
 def drawing(given: Given) -> Drawing:
     """The figure from its files."""
-    runs = given.table("runs", ["train_set", "dark_share", "run", "group", "n_images", METRIC])
+    runs = given.table("runs", ["train_set", "compared_share", "run", "group", "n_images", METRIC])
     trends = given.table("sweep", COLUMNS)
     trends = trends[trends["metric"] == METRIC]
     data = sweep_data(runs)
@@ -25,23 +46,74 @@ def drawing(given: Given) -> Drawing:
 
 
 def sweep_data(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean over runs (and over sets of equal share) of the error, per dark share and group.
+    """Mean over runs (and over sets of equal share) of the error, per share of the compared group and group.
 
     Args:
-        runs: train_set, dark_share, run, group, mse, n_images.
+        runs: train_set, compared_share, run, group, mse, n_images.
 
     Returns:
-        dark_share, group, mean, n_runs, n_images (test images of a run); by group and share.
+        compared_share, group, mean, n_runs, n_images (test images of a run); by group and share.
     """
-    by = runs.groupby(["group", "dark_share"], as_index=False)
+    by = runs.groupby(["group", "compared_share"], as_index=False)
     return by.agg(mean=(METRIC, "mean"), n_runs=("run", "nunique"), n_images=("n_images", "max"))
 
 
-def draw_sweep(data: pd.DataFrame, runs: pd.DataFrame, trends: pd.DataFrame, names: GroupNames) -> Figure:
-    """A line per group through the means, every run as a faint point, the crossing as a line with its interval."""
-    figure = new_figure(PAGE_WIDTH * 0.8, 3.6)
-    axes = figure.add_subplot()
-    crossing = trends[trends["quantity"] == "crossing"].iloc[0]
+def draw_sweep(data: pd.DataFrame, runs: pd.DataFrame, trends: pd.DataFrame, groups: Sequence[Group]) -> Figure:
+    """A panel per pair: means as lines, every run as a faint point, the crossing as a line with its interval."""
+    reference, *others = groups
+    styles = group_styles([group.name for group in groups])
+    figure = new_figure(PAGE_WIDTH * 0.8, 3.6 * len(others))
+    panels = figure.subplots(len(others), squeeze=False, sharex=True, sharey=True)[:, 0]
+    for axes, group in zip(panels, others, strict=True):
+        mine = trends[trends["compared"] == group.name]
+        _draw_crossing(axes, mine[mine["quantity"] == "crossing"].iloc[0])
+        for one in (reference, group):
+            _draw_group(axes, runs[runs["group"] == one.name], data[data["group"] == one.name], styles[one.name], one)
+        axes.set_ylabel(METRICS[METRIC][1])
+        axes.grid(axis="y")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    panels[-1].set_xlabel(f"{groups[1].name} share of the training set, %")
+    return figure
+
+
+def sweep_text(data: pd.DataFrame, trends: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
+    """Title, caption and alternative text; slopes and crossing come from the table of trends."""
+    share = f"{groups[1].name} share"
+    reference, *others = groups
+    slopes, crossings = {}, {}
+    for group in others:
+        rows = {str(row["quantity"]): row for row in trends[trends["compared"] == group.name].to_dict("records")}
+        for one in (reference, group):
+            if f"slope of {one.name}" in rows:
+                slope = rows[f"slope of {one.name}"]
+                ends = f" ({slope['ci_low'] / 10:.2g} to {slope['ci_high'] / 10:.2g})"
+                interval = "" if pd.isna(slope["ci_low"]) else ends
+                slopes[one.name] = f"{one.title} {slope['estimate'] / 10:+.2g}{interval}"
+        crossings[group.name] = _where(rows["crossing"], share)
+    where = capital(by_pair(crossings))
+    changes = f"Change of the error per 10 points of {share}: {'; '.join(slopes.values())}. " if slopes else ""
+    return FigureText(
+        f"Reconstruction error against the {share} of the training set",
+        f"Mean squared error (pixels in [−1, 1]) of the test images; lines are means over "  # noqa: RUF001
+        f"{data['n_runs'].max()} runs of {span(data['n_images'].tolist())} test images per group, faint points the "
+        f"runs. {changes}{where}.",
+        f"Line plot of the error of {'both' if len(groups) == 2 else 'all'} groups against the {share}. {where}.",
+    )
+
+
+def _where(crossing: Mapping[Hashable, Any], share: str) -> str:
+    """Where the groups of a pair cross, from the row of that name; `share` is what the x axis is called."""
+    note, estimate, low, high = (crossing[name] for name in ("note", "estimate", "ci_low", "ci_high"))
+    several = isinstance(note, str) and "several crossings" in note
+    where = "the groups cross more than once" if several else "the groups do not cross within the design"
+    if pd.notna(estimate):
+        where = f"the groups do equally well at a {share} of {percent(round(estimate, 2))}"
+    if pd.notna(low):
+        where += f"; the gap is not told from 0 between {percent(low)} and {percent(high)}"
+    return f"{where} ({note})" if isinstance(note, str) and note else where
+
+
+def _draw_crossing(axes: Axes, crossing: pd.Series) -> None:
     if pd.notna(crossing["ci_low"]):
         ends = 100 * crossing["ci_low"], 100 * crossing["ci_high"]
         axes.axvspan(*ends, color=FAINT, alpha=0.4, linewidth=0, label="gap not told from 0")
@@ -49,53 +121,19 @@ def draw_sweep(data: pd.DataFrame, runs: pd.DataFrame, trends: pd.DataFrame, nam
         axes.axvline(
             100 * crossing["estimate"], color=MUTED, linestyle="--", linewidth=1, label="groups do equally well"
         )
-    for group, style in GROUPS.items():
-        points, line = runs[runs["group"] == group], data[data["group"] == group]
-        axes.plot(
-            100 * points["dark_share"], points[METRIC], style.marker, color=style.colour, alpha=0.35, markersize=3
-        )
-        axes.plot(
-            100 * line["dark_share"],
-            line["mean"],
-            marker=style.marker,
-            color=style.colour,
-            markeredgecolor=INK,
-            linewidth=2,
-            label=getattr(names, group),
-        )
-    axes.set_xlabel("dark share of the training set, %")
-    axes.set_ylabel(METRICS[METRIC][1])
-    axes.grid(axis="y")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
-    return figure
 
 
-def sweep_text(data: pd.DataFrame, trends: pd.DataFrame, names: GroupNames) -> FigureText:
-    """Title, caption and alternative text; slopes and crossing come from the table of trends."""
-    rows = {str(row["quantity"]): row for row in trends.to_dict("records")}
-    found = []
-    for group in GROUPS:
-        if f"slope of {group}" in rows:
-            slope = rows[f"slope of {group}"]
-            interval = (
-                "" if pd.isna(slope["ci_low"]) else f" ({slope['ci_low'] / 10:.2g} to {slope['ci_high'] / 10:.2g})"
-            )
-            found.append(f"{getattr(names, group)} {slope['estimate'] / 10:+.2g}{interval}")
-    crossing = rows["crossing"]
-    several = isinstance(crossing["note"], str) and crossing["note"].startswith("several")
-    where = "The groups cross more than once" if several else "The groups do not cross within the design"
-    if pd.notna(crossing["estimate"]):
-        where = f"The groups do equally well at a dark share of {percent(round(crossing['estimate'], 2))}"
-    if pd.notna(crossing["ci_low"]):
-        low, high = percent(crossing["ci_low"]), percent(crossing["ci_high"])
-        where += f"; the gap is not told from 0 between {low} and {high}"
-    if isinstance(crossing["note"], str) and crossing["note"]:
-        where += f" ({crossing['note']})"
-    slopes = f"Change of the error per 10 points of dark share: {'; '.join(found)}. " if found else ""
-    return FigureText(
-        "Reconstruction error against the dark share of the training set",
-        f"Mean squared error (pixels in [−1, 1]) of the test images; lines are means over "  # noqa: RUF001
-        f"{data['n_runs'].max()} runs of {span(data['n_images'].tolist())} test images per group, faint points the "
-        f"runs. {slopes}{where}.",
-        f"Line plot of the error of both groups against the dark share. {where}.",
+def _draw_group(axes: Axes, points: pd.DataFrame, line: pd.DataFrame, style: GroupStyle, group: Group) -> None:
+    """The runs of a group and the line through their means."""
+    axes.plot(
+        100 * points["compared_share"], points[METRIC], style.marker, color=style.colour, alpha=0.35, markersize=3
+    )
+    axes.plot(
+        100 * line["compared_share"],
+        line["mean"],
+        marker=style.marker,
+        color=style.colour,
+        markeredgecolor=INK,
+        linewidth=2,
+        label=group.title,
     )

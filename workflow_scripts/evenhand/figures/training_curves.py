@@ -1,14 +1,14 @@
 """Loss and its terms by epoch, a line per model."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, rows_to_draw
-from evenhand.figures.grid import panel_grid
-from evenhand.figures.intervals import ordered_sets, set_colours, set_names
-from evenhand.splits.groups import read_train_sets
+from evenhand.figures.panels import ordered_sets, panel_grid, set_colours, set_names
+from evenhand.splits.groups import Group, read_train_sets
 
 FIGURES: Declared = {
     "training_curves": {
@@ -35,30 +35,30 @@ CONVERGED = 0.01
 def drawing(given: Given) -> Drawing:
     """The figure from its files."""
     histories = [
-        rows_to_draw(given.models / name / f"run{number}" / "history.csv", COLUMNS).assign(
-            train_set=name, dark_share=share, run=number
+        rows_to_draw(given.models / train_set.name / f"run{number}" / "history.csv", COLUMNS).assign(
+            train_set=train_set.name, compared_share=train_set.share(given.groups[1].name), run=number
         )
-        for name, share in read_train_sets(given.files["train_sets"])
+        for train_set in read_train_sets(given.files["train_sets"])
         for number in range(given.settings["runs"])
     ]
     data = training_data(pd.concat(histories, ignore_index=True))
-    return Drawing(training_text(data), lambda: draw_training(data))
+    return Drawing(training_text(data), lambda: draw_training(data, given.groups))
 
 
 def training_data(histories: pd.DataFrame) -> pd.DataFrame:
     """Histories of all models in one order.
 
     Args:
-        histories: train_set, dark_share, run and `COLUMNS`, one row per model and epoch.
+        histories: train_set, compared_share, run and `COLUMNS`, one row per model and epoch.
 
     Returns:
         The same with position of the training set, by position, run and epoch.
     """
-    rows = histories.merge(ordered_sets(histories), on=["train_set", "dark_share"], validate="many_to_one")
+    rows = histories.merge(ordered_sets(histories), on=["train_set", "compared_share"], validate="many_to_one")
     return rows.sort_values(["position", "run", "epoch"], ignore_index=True)
 
 
-def draw_training(data: pd.DataFrame) -> Figure:
+def draw_training(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
     """One panel per term of the loss, a line per model, coloured by training set."""
     sets = ordered_sets(data)
     terms = [term for term in TERMS if data[term].notna().any()]
@@ -67,7 +67,8 @@ def draw_training(data: pd.DataFrame) -> Figure:
     # Thousands of outlines would make a file of many megabytes; as a bitmap they look the same.
     bitmap = len(data[["train_set", "run"]].drop_duplicates()) > 100
     for axes, term in zip(panels, terms, strict=True):
-        for position, label, colour in zip(sets["position"], set_names(sets), set_colours(len(sets)), strict=True):
+        names = set_names(sets, groups[1].name)
+        for position, label, colour in zip(sets["position"], names, set_colours(len(sets)), strict=True):
             mine = data[data["position"] == position]
             for index, (_, rows) in enumerate(mine.groupby("run")):
                 name = label if index == 0 else ""

@@ -5,12 +5,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from evenhand.data.dataset_card import groups_of_rows
 from evenhand.data.metadata import LABELS, MISSING_TYPE, SKIN_TYPE_COLUMNS, alike, given_levels, several_sources
-from evenhand.figures.style import fst_range
+from evenhand.figures.registry import declared_figures
+from evenhand.splits.groups import Group
 
 
 class Availability(NamedTuple):
-    """How many metadata rows of a group have a photograph, and what became of the others."""
+    """How many metadata rows of a group have a photograph, and what became of the others.
+
+    `group` is its title, or empty for the rows in no group.
+    """
 
     group: str
     asked: int
@@ -18,28 +23,19 @@ class Availability(NamedTuple):
     lost: dict[str, int]
 
 
-def availability_counts(
-    table: pd.DataFrame, light: Sequence[int], dark: Sequence[int], label: str
-) -> list[Availability]:
-    """Metadata rows with and without photograph: light group, dark group, all others.
+def availability_counts(table: pd.DataFrame, groups: Sequence[Group]) -> list[Availability]:
+    """Metadata rows with and without photograph: of each group, and of none.
 
     Args:
         table: data/availability.csv, one row per metadata row; status `ok` is a usable photograph.
-        light: Fitzpatrick types of the light group.
-        dark: those of the dark group.
-        label: the column that decides on the group.
+        groups: of the study.
     """
-    scale = table[label]
-    parts = {
-        f"light ({fst_range(light)})": scale.isin(light),
-        f"dark ({fst_range(dark)})": scale.isin(dark),
-        "neither": ~scale.isin([*light, *dark]),
-    }
+    group_of_row = groups_of_rows(table, groups)
     counts = []
-    for group, members in parts.items():
-        status = table.loc[members, "status"].value_counts()
+    for name, title in [*((group.name, group.title) for group in groups), ("", "")]:
+        status = table.loc[group_of_row == name, "status"].value_counts()
         lost = {str(name): int(n) for name, n in sorted(status.items(), key=lambda item: str(item[0])) if name != "ok"}
-        counts.append(Availability(group, int(members.sum()), int(status.get("ok", 0)), lost))
+        counts.append(Availability(title, int(status.sum()), int(status.get("ok", 0)), lost))
     return counts
 
 
@@ -56,11 +52,13 @@ def name_warnings(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def not_applicable(table: pd.DataFrame) -> list[str]:
+def not_applicable(table: pd.DataFrame, groups: Sequence[Group], skin: bool) -> list[str]:
     """What the data do not tell, and so is left out of tables and figures, one sentence each.
 
     Args:
         table: data/availability.csv, one row per metadata row.
+        groups: of the study.
+        skin: whether the images show skin.
     """
     found = []
     levels, sources = given_levels(table), table["atlas"]
@@ -74,7 +72,13 @@ def not_applicable(table: pd.DataFrame) -> list[str]:
             f"All images are from one source as far as the table tells ({sources.iloc[0]}): nothing is compared by "
             "source or atlas."
         )
-    for column in SKIN_TYPE_COLUMNS:
+    if not skin:
+        figures = "; ".join(figure.label for figure in declared_figures(groups) if "skin" in figure.needs)
+        found.append(
+            f"The images are not of skin (data.skin is false), so what needs its tone or type is left out: {figures}; "
+            "the tables behind them; and, of the dataset card, the agreement of annotators and apparent tone."
+        )
+    for column in SKIN_TYPE_COLUMNS if skin else ():
         if not (table[column] != MISSING_TYPE).any():
             found.append(f"No row has a skin type in {column}: the agreement of annotators is not measured.")
     return found
@@ -121,7 +125,7 @@ def design_warnings(config: Mapping[str, Any], design: pd.DataFrame, availabilit
             "for, because too few images are there; all sets shrank alike."
         )
     for part in availability:
-        if part.group != "neither" and part.found < part.asked:
+        if part.group and part.found < part.asked:
             found.append(f"{part.asked - part.found:,} of {part.asked:,} images of the group {part.group} are missing.")
     runs = config["splits"]["runs"]
     if runs < 6:

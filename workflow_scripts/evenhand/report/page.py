@@ -12,29 +12,15 @@ import jinja2
 import pandas as pd
 import yaml
 
-from evenhand.report.conditions import (
-    Availability,
-    design_warnings,
-    run_rows,
-    training_warnings,
-    versions_used,
-)
+from evenhand.figures.registry import declared_figures
+from evenhand.figures.style import joined
+from evenhand.report.conditions import Availability, design_warnings, run_rows, training_warnings, versions_used
+from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import UserError
 
 VERDICTS = ("supported", "contradicted", "inconclusive", "not testable")
 DASH = "–"  # noqa: RUF001 - an empty cell
 MAX_ROWS = 200  # of a table on the page; the download has all
-# Numbers of the paper's figures, by the names they have here.
-PAPER_FIGURES = {
-    "reconstructions_mixed": 1,
-    "fst_counts": 2,
-    "mse_boxes": 3,
-    "reconstructions_light": 4,
-    "reconstructions_dark": 5,
-    "latent_std_boxes": 6,
-    "prevalence": 7,
-    "condition_mse": 8,
-}
 
 
 @dataclass(frozen=True)
@@ -200,18 +186,25 @@ def build_report(
     )
     environment.filters |= {"number": number}
     shown = [figure for figure in figures if config["report"]["patient_images"] or not figure.pictures]
+    groups = groups_from(config["splits"]["groups"])
+    declared = declared_figures(groups)
+    paper = {figure.name: figure.paper for figure in declared}
     verdicts = {name: int((claims["verdict"] == name).sum()) for name in VERDICTS}
     return environment.get_template(template.name).render(
         study=config["study"],
         synthetic=synthetic,
+        skin=config["data"].get("skin", True),
+        compared=groups[1],
+        groups=joined([group.title for group in groups]),
         patient_images=config["report"]["patient_images"],
+        pictures_of_paper=joined([str(one.paper) for one in declared if one.section == "Pictures" and one.paper]),
         claims=claim_rows(claims),
         verdicts=verdicts,
         figures=[
             {
                 "name": figure.name,
                 "title": figure.title,
-                "paper": PAPER_FIGURES.get(figure.name),
+                "paper": paper.get(figure.name),
                 "caption": figure.caption,
                 "alt": figure.alt,
                 "uri": data_uri("image/svg+xml", figure.svg),

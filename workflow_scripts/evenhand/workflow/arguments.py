@@ -30,12 +30,12 @@ def parse_tables(
         argv: the command line; None: that of the process.
         reads: tables that are needed.
         writes: tables that are made.
-        optional: tables that are read where they are given.
+        optional: tables that are read, or made, where they are given.
     """
     args = parser.parse_args(argv)
-    for option, needed, allowed in (("read", reads, optional), ("write", writes, ())):
+    for option, needed in (("read", reads), ("write", writes)):
         paths = {path.stem: path for path in getattr(args, option)}
-        if not set(needed) <= set(paths) <= {*needed, *allowed} or len(paths) < len(getattr(args, option)):
+        if not set(needed) <= set(paths) <= {*needed, *optional} or len(paths) < len(getattr(args, option)):
             parser.error(f"--{option}: expected {', '.join(needed)}, found {', '.join(map(str, paths.values()))}")
         setattr(args, option, paths)
     return args

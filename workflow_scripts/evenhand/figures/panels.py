@@ -1,0 +1,140 @@
+"""Panels side by side under a strip for the legend; in them estimates with intervals, and training sets on an axis."""
+
+import math
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from evenhand.figures.style import INK, PAGE_WIDTH, new_figure, percent
+
+LEGEND_ROW, LEGEND_PADDING = 0.17, 0.13  # inches
+LETTERS = 95  # of a legend that fit on a line as wide as the page, with room for the handles
+
+
+def panel_grid(
+    count: int, height: float | None, columns: int = 3, share: bool = True, legend_rows: int = 1, blocks: int = 1
+) -> tuple[Figure, list[Axes], Axes]:
+    """`count` panels in rows of at most `columns`, and the same again below for every further block.
+
+    Args:
+        count: panels of a block.
+        height: of a panel with its labels, inches; None for square panels.
+        columns: most panels in a row.
+        share: common x and y scales.
+        legend_rows: lines of the legend.
+        blocks: such as one for each pair of groups.
+
+    Returns:
+        The figure, the panels in reading order, and an empty area above them for a legend.
+    """
+    columns = min(count, columns)
+    rows = math.ceil(count / columns)
+    width = PAGE_WIDTH if columns > 1 else 0.7 * PAGE_WIDTH
+    height = height or width / columns + 0.1
+    strip = LEGEND_PADDING + LEGEND_ROW * legend_rows
+    figure = new_figure(width, strip + height * rows * blocks)
+    layout = figure.add_gridspec(1 + rows * blocks, columns, height_ratios=[strip, *[height - 0.3] * rows * blocks])
+    legend = figure.add_subplot(layout[0, :])
+    legend.set_axis_off()
+    panels: list[Axes] = []
+    for index in range(count * blocks):
+        block, place = divmod(index, count)
+        first = panels[0] if panels and share else None
+        here = layout[1 + block * rows + place // columns, place % columns]
+        panels.append(figure.add_subplot(here, sharex=first, sharey=first))
+    return figure, panels, legend
+
+
+def label_edges(panels: Sequence[Axes], blocks: int = 1) -> None:
+    """Keep the labels of y in the first panel of a row alone, those of x in the lowest panel of a column of a block.
+
+    Args:
+        panels: of `panel_grid`, with common scales.
+        blocks: as there.
+    """
+    count = len(panels) // blocks
+    for index, axes in enumerate(panels):
+        layout = axes.get_gridspec()
+        assert layout is not None
+        place = index % count
+        left, bottom = place % layout.ncols == 0, place + layout.ncols >= count
+        axes.tick_params(labelleft=left, labelbottom=bottom)
+        axes.set_ylabel(axes.get_ylabel() if left else "")
+        axes.set_xlabel(axes.get_xlabel() if bottom else "")
+
+
+def legend_columns(names: Sequence[str], width: float = PAGE_WIDTH) -> int:
+    """How many of the names fit on a line of the legend of a figure so many inches wide."""
+    fitting = int(LETTERS * width / PAGE_WIDTH) // (max(map(len, names)) + 6)
+    return min(len(names), max(fitting, 1))
+
+
+def side_by_side(count: int, width: float) -> list[float]:
+    """Distances from a common place at which `count` things stand beside one another within `width`."""
+    return [width * ((index + 0.5) / count - 0.5) for index in range(count)]
+
+
+def ordered_sets(table: pd.DataFrame) -> pd.DataFrame:
+    """The training sets of a table by the share of the compared group, then name.
+
+    Returns:
+        train_set, compared_share, position (0, 1, ...).
+    """
+    sets = table[["train_set", "compared_share"]].drop_duplicates()
+    sets = sets.sort_values(["compared_share", "train_set"], ignore_index=True)
+    return sets.assign(position=range(len(sets)))
+
+
+def set_colours(count: int) -> list[str]:
+    """One colour per training set, from dark violet to yellow-green: ordered and told apart by everyone."""
+    return [to_hex(colour) for colour in mpl.colormaps["viridis"](np.linspace(0, 0.85, count))]
+
+
+def set_axis(axes: Axes, sets: pd.DataFrame, compared: str) -> None:
+    """Name the training sets on the x axis: name and share of that group, or the share alone where there are many."""
+    many = len(sets) > 6
+    # At most six names, so that they stay apart in a narrow panel.
+    named = sets.iloc[:: math.ceil(len(sets) / 6)]
+    pairs = zip(named["train_set"], named["compared_share"], strict=True)
+    axes.set_xticks(named["position"], [f"{100 * s:.3g}" if many else f"{n}\n{percent(s)}" for n, s in pairs])
+    axes.set_xticks(sets["position"], minor=True)
+    axes.set_xlim(-0.6, len(sets) - 0.4)
+    axes.set_xlabel(f"{compared} share of the training set, %" if many else f"training set (% {compared})")
+
+
+def set_names(sets: pd.DataFrame, compared: str) -> list[str]:
+    """Training sets in running text, such as "A (0 % dark)" where the compared group is called dark."""
+    return [f"{n} ({percent(s)} {compared})" for n, s in zip(sets["train_set"], sets["compared_share"], strict=True)]
+
+
+def draw_intervals(
+    axes: Axes,
+    places: Sequence[float] | pd.Series,
+    rows: pd.DataFrame,
+    colour: str,
+    marker: str,
+    label: str = "",
+    horizontal: bool = False,
+) -> None:
+    """Estimates as markers with their intervals as bars; an empty interval is not drawn.
+
+    Args:
+        axes: to draw on.
+        places: of the rows, on x (or on y where `horizontal`).
+        rows: columns estimate, ci_low, ci_high.
+        colour: of marker and bar.
+        marker: of the estimates.
+        label: for the legend.
+        horizontal: estimates on x.
+    """
+    at = np.asarray(places, dtype=float)
+    estimate, low, high = (rows[name].to_numpy(float) for name in ("estimate", "ci_low", "ci_high"))
+    bars = axes.hlines if horizontal else axes.vlines
+    bars(at, low, high, color=colour, linewidth=2, zorder=2)
+    x, y = (estimate, at) if horizontal else (at, estimate)
+    axes.plot(x, y, marker, color=colour, markersize=6, markeredgecolor=INK, markeredgewidth=0.6, label=label, zorder=3)
