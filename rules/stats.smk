@@ -137,5 +137,6 @@ rule stats:
             f"<results>/tables/{name}.csv"
             for summary in SUMMARIES.values()
             for name in summary.writes
+            if is_made(name)
         ],
     localrule: True

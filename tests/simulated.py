@@ -62,7 +62,7 @@ def write_study(folder: Path, shuffle: int | None = None, change: Change = lambd
         rows[column] = rows["mse"] * rng.uniform(0.9, 1.1, len(rows))
     rows = change(rows)
     images = rows[["md5hash", "group"]].drop_duplicates()
-    write_csv(images.iloc[:20].assign(cluster=(np.arange(20) // 2).astype(str), size=2), folder / "duplicates.csv")
+    write_csv(images.iloc[:20].assign(cluster=(np.arange(20) // 2).astype(str), size=2), folder / "together.csv")
     for train_set, part in rows[rows["run"] == 0].groupby("train_set"):
         ensemble = part[["md5hash", "group"]].assign(n_models=3, ensemble_var=rng.exponential(size=len(part)))
         write_parquet(ensemble.reset_index(drop=True), folder / "runs" / train_set / "ensemble.parquet")
@@ -90,7 +90,7 @@ def run_stages(
     evaluations = ["--evaluations", f"{folder}/runs", "--train-sets", f"{folder}/train_sets.json", "--runs", str(runs)]
     config = json.dumps({"seed": 1, "stats": stats, "groups": groups})
     of_metadata = json.dumps({"seed": 1, "resamples": stats["resamples"], "alpha": alpha, "groups": groups})
-    given = {name: f"{folder}/{name}" for name in ("design.csv", "duplicates.csv", "metadata.csv", "train_sets.json")}
+    given = {name: f"{folder}/{name}" for name in ("design.csv", "together.csv", "metadata.csv", "train_sets.json")}
 
     def call(script: ModuleType, reads: str, writes: str, options: Sequence[str] = (), config: str = config) -> None:
         read, written = (
@@ -100,8 +100,8 @@ def run_stages(
 
     call(summarise_metadata, "metadata.csv", "fst_counts prevalence condition_mix", config=of_metadata)
     call(summarise_runs, "", "runs headline conditions pooled_conditions", evaluations)
-    call(estimate_gaps, "runs design.csv duplicates.csv", "gaps", evaluations)
-    call(adjust_gaps, "duplicates.csv", "adjusted models", evaluations)
+    call(estimate_gaps, "runs design.csv together.csv", "gaps", evaluations)
+    call(adjust_gaps, "together.csv", "adjusted models", evaluations)
     call(compare_samples, "design.csv", "samples", evaluations)
     call(score_uncertainty, "design.csv", "uncertainty", evaluations)
     call(compare_subsets, "design.csv", "subsets", evaluations)

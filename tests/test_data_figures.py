@@ -9,7 +9,7 @@ from drawing import GROUPS, PAPER, design, draw, letters_in_points
 from PIL import Image
 
 from evenhand.data.availability import count_available
-from evenhand.data.dataset_card import groups_of_rows
+from evenhand.data.metadata import assign_group
 from evenhand.data.tone import summarise_tone
 from evenhand.figures.availability import availability_data, availability_text, draw_availability
 from evenhand.figures.style import SMALL, group_styles, house_style
@@ -30,7 +30,7 @@ def by_column(label: str) -> list[dict]:
 def counts(found: int = 7, label: str = "fitzpatrick_scale") -> pd.DataFrame:
     """tables/availability.csv of twelve rows, of which the first `found` have a photograph."""
     rows = pd.DataFrame({label: [1, 1, 1, 2, 2, 2, 5, 5, 6, 6, 3, -1]})
-    rows["group"] = groups_of_rows(rows, groups_from(by_column(label))).replace("", "neither")
+    rows["group"] = assign_group(rows, groups_from(by_column(label))).replace("", "neither")
     rows["atlas"] = ["dermaamin"] * 8 + ["unknown"] * 4
     rows["three_partition_label"] = rows["nine_partition_label"] = "benign"
     rows["label"] = ["acne"] * 7 + ["lupus"] * 4 + ["zoster"]

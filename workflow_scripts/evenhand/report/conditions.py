@@ -5,8 +5,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from evenhand.data.dataset_card import groups_of_rows
-from evenhand.data.metadata import LABELS, MISSING_TYPE, SKIN_TYPE_COLUMNS, alike, given_levels, several_sources
+from evenhand.data.metadata import (
+    LABELS,
+    MISSING_TYPE,
+    SKIN_TYPE_COLUMNS,
+    alike,
+    assign_group,
+    given_levels,
+    several_sources,
+)
 from evenhand.figures.registry import declared_figures
 from evenhand.splits.groups import Group
 
@@ -30,7 +37,7 @@ def availability_counts(table: pd.DataFrame, groups: Sequence[Group]) -> list[Av
         table: data/availability.csv, one row per metadata row; status `ok` is a usable photograph.
         groups: of the study.
     """
-    group_of_row = groups_of_rows(table, groups)
+    group_of_row = assign_group(table, groups)
     counts = []
     for name, title in [*((group.name, group.title) for group in groups), ("", "")]:
         status = table.loc[group_of_row == name, "status"].value_counts()
