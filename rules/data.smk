@@ -60,8 +60,8 @@ rule make_phantom:
         dark_difficulty=SYNTHETIC and SYNTHETIC["dark_difficulty"],
         seed=config["seed"],
     shell:
-        "python -u {input.script:q} --n {params.n} --size {params.size} --seed {params.seed}"
-        " --dark-difficulty {params.dark_difficulty} --metadata {output.metadata:q}"
+        "python -u {input.script:q} --n {params.n:q} --size {params.size:q} --seed {params.seed:q}"
+        " --dark-difficulty {params.dark_difficulty:q} --metadata {output.metadata:q}"
         " --images {output.images:q} --truth {output.truth:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
@@ -130,10 +130,10 @@ rule check_study:
         config=lambda wildcards, input: json.dumps(config),
         results=lambda wildcards, output: Path(output[0]).parents[1],
         downloads=DOWNLOADS,
-        elsewhere=lambda wildcards, input: "--elsewhere" if workflow.non_local_exec else "",
+        elsewhere_option=lambda wildcards, input: "--elsewhere" if workflow.non_local_exec else "",
     shell:
         "python -u {params.script:q} --metadata {input.metadata:q} --config {params.config:q}"
-        " --results {params.results:q} --downloads {params.downloads:q} {params.elsewhere} --output {output:q}"
+        " --results {params.results:q} --downloads {params.downloads:q} {params.elsewhere_option} --output {output:q}"
         " > {log:q} 2>&1"
 
 
@@ -197,6 +197,6 @@ rule download_shard:
         folder=f"{DOWNLOADS}/images",
         failures=f"{DOWNLOADS}/failures.jsonl",
     shell:
-        "python -u {input.script:q} --jobs {input.jobs:q} --shard {wildcards.shard} --shards {params.shards}"
+        "python -u {input.script:q} --jobs {input.jobs:q} --shard {wildcards.shard} --shards {params.shards:q}"
         " --settings {params.settings:q} --folder {params.folder:q}"
         " --failures {params.failures:q} --output {output:q} > {log:q} 2>&1"

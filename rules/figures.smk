@@ -59,7 +59,7 @@ for figure in DECLARED:
             models=lambda wildcards, output: Path(output.svg).parents[1] / "runs",
             config=json.dumps(figure_settings(config, figure), sort_keys=True),
         shell:
-            "python -u {input.script:q} --figure {params.figure} --files {input.files:q} --models {params.models:q}"
+            "python -u {input.script:q} --figure {params.figure:q} --files {input.files:q} --models {params.models:q}"
             " --config {params.config:q} --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
 
 

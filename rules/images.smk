@@ -47,7 +47,7 @@ rule pack_images:
         work=PACKING,
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
-        " --downloads {params.downloads:q} --download-status {params.status:q} --shards {params.shards} --side {params.side} --icc {params.icc}"
+        " --downloads {params.downloads:q} --download-status {params.status:q} --shards {params.shards:q} --side {params.side:q} --icc {params.icc:q}"
         " --workers {threads} --work {params.work:q} --images {output.images:q}"
         " --index {output.index:q} --availability {output.availability:q} --sums {output.sums:q} > {log:q} 2>&1"
 
@@ -168,10 +168,10 @@ rule describe_data:
         environment("base")
     params:
         config=json.dumps({"groups": GROUPS}),
-        tone=lambda wildcards, input: "--tone" if input.tone else "",
+        tone_option=lambda wildcards, input: "--tone" if input.tone else "",
     shell:
         "python -u {input.script:q} --availability {input.availability:q} --duplicates {input.duplicates:q}"
-        " {params.tone} {input.tone:q} --config {params.config:q}"
+        " {params.tone_option} {input.tone:q} --config {params.config:q}"
         " --counts {output.counts:q} --statuses {output.statuses:q} --card {output.card:q} > {log:q} 2>&1"
 
 

@@ -73,8 +73,8 @@ if config["probe"]["lookalike"]:
             features=config["probe"]["lookalike"]["features"],
             seed=config["seed"],
         shell:
-            "python -u {input.script:q} --dataset {wildcards.dataset} --patients {params.patients} --seed {params.seed}"
-            " --models cxr_foundation={params.features} biomedclip={params.features} --metadata {output.metadata:q}"
+            "python -u {input.script:q} --dataset {wildcards.dataset} --patients {params.patients:q} --seed {params.seed:q}"
+            " --models cxr_foundation={params.features:q} biomedclip={params.features:q} --metadata {output.metadata:q}"
             " --embeddings {output.cxr_foundation:q} {output.biomedclip:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
@@ -216,12 +216,12 @@ rule probe_embeddings:
             EMBEDDINGS[wildcards.member].settings(config["seed"], config["probe"]), sort_keys=True
         ),
         given=lambda wildcards: content_of(EMBEDDINGS[wildcards.member].given(config)),
-        images=lambda wildcards, input: " ".join(
+        images_option=lambda wildcards, input: " ".join(
             f"--{name} {input.get(name)}" for name in ("clusters", "index") if input.get(name)
         ),
     shell:
         "python -u {input.script:q} --name {wildcards.member} --embeddings {input.embeddings:q}"
-        " --metadata {input.metadata:q} {params.images} --config {params.config:q} --threads {threads}"
+        " --metadata {input.metadata:q} {params.images_option} --config {params.config:q} --threads {threads}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --folds {output.folds:q} --counts {output.counts:q}"
         " --left-out {output.left_out:q} > {log:q} 2>&1"
 
@@ -254,10 +254,10 @@ rule summarise_probes:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        options=PROBE_OPTIONS,
-        design=lambda wildcards, input: f"--design {input.design}" if input.design else "",
+        folder_option=PROBE_OPTIONS,
+        design_option=lambda wildcards, input: f"--design {input.design:q}" if input.design else "",
     shell:
-        "python -u {input.script:q} {params.options} --settings {input.settings:q} {params.design}"
+        "python -u {input.script:q} {params.folder_option} --settings {input.settings:q} {params.design_option}"
         " --folds {output.folds:q} --counts {output.counts:q} --left-out {output.left_out:q} --poster {output.poster:q}"
         " --curves {output.curves:q} --tests {output.tests:q} --sets {output.sets:q} --claims {output.claims:q}"
         " > {log:q} 2>&1"

@@ -34,11 +34,11 @@ rule isolate_images:
     conda:
         environment("base")
     params:
-        duplicates=lambda wildcards, input: "--duplicates" if input.duplicates else "",
+        duplicates_option=lambda wildcards, input: "--duplicates" if input.duplicates else "",
         patients=PATIENTS[config["splits"]["leakage"]],
     shell:
-        "python -u {input.script:q} --images {input.images:q} {params.duplicates} {input.duplicates:q}"
-        " --patients {params.patients} --output {output.clusters:q} --sums {output.sums:q} > {log:q} 2>&1"
+        "python -u {input.script:q} --images {input.images:q} {params.duplicates_option} {input.duplicates:q}"
+        " --patients {params.patients:q} --output {output.clusters:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
 use rule isolate_images as keep_together with:
@@ -57,7 +57,7 @@ use rule isolate_images as keep_together with:
         "<benchmarks>/keep_together.tsv"
     localrule: True
     params:
-        duplicates="--duplicates",
+        duplicates_option="--duplicates",
         patients="auto",
 
 
@@ -163,10 +163,10 @@ rule describe_design:
     conda:
         environment("base")
     params:
-        splits=lambda wildcards, input: f"--splits {Path(input.manifests[0]).parents[1]}",
+        splits_option=lambda wildcards, input: f"--splits {Path(input.manifests[0]).parents[1]}",
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --design {input.design:q}"
-        " {params.splits} --output {output:q} > {log:q} 2>&1"
+        " {params.splits_option} --output {output:q} > {log:q} 2>&1"
 
 
 # What the metadata alone promises, before any photograph is there.
@@ -185,7 +185,7 @@ use rule describe_design as plan_design with:
         "<benchmarks>/plan_design.tsv"
     localrule: True
     params:
-        splits="",
+        splits_option="",
 
 
 rule splits:

@@ -123,11 +123,11 @@ for name, summary in SUMMARIES.items():
             mem_mb=growing(1000 + (0 if summary.others is None else EVALUATIONS_MB)),
             runtime=growing(5 if summary.others is None else summary.minutes),
         params:
-            read=lambda wildcards, input: "--read" if input.read else "",
-            study="" if summary.others is None else EVALUATION_OPTIONS,
+            read_option=lambda wildcards, input: "--read" if input.read else "",
+            study_option="" if summary.others is None else EVALUATION_OPTIONS,
             config=json.dumps(summary.config | {"groups": GROUPS}, sort_keys=True),
         shell:
-            "python -u {input.script:q} {params.study} {params.read} {input.read:q}"
+            "python -u {input.script:q} {params.study_option} {params.read_option} {input.read:q}"
             " --config {params.config:q} --write {output:q} > {log:q} 2>&1"
 
 

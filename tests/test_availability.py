@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from drawing import PAPER
-from paper import read_fitzpatrick17k
+from paper import GROUPS, LIGHT_DARK, read_fitzpatrick17k
 
 from describe_data import main as describe_data
 from evenhand.data.availability import count_available, count_statuses, require_available
+from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import write_csv
 
@@ -55,17 +56,18 @@ def test_statuses_are_counted_once_each() -> None:
 @pytest.mark.parametrize(("minimum", "enough"), [(0.0, True), (0.25, True), (0.2501, False), (0.5, False)])
 def test_the_worse_group_decides(minimum: float, enough: bool) -> None:
     if enough:
-        require_available(table(), "fitzpatrick_scale", [1, 2], [5, 6], minimum)
+        require_available(table(), GROUPS, minimum)
     else:
         with pytest.raises(
             UserError, match=r"3 of 6 light images and 1 of 4 dark images .*http-404: 3.*data/availability.csv"
         ):
-            require_available(table(), "fitzpatrick_scale", [1, 2], [5, 6], minimum)
+            require_available(table(), GROUPS, minimum)
 
 
 def test_a_group_without_rows_stops_the_study_at_any_share() -> None:
+    groups = groups_from([LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"fitzpatrick_scale": [4]}}])
     with pytest.raises(UserError, match="0 of 0 dark images"):
-        require_available(table(), "fitzpatrick_scale", [1, 2], [4], 0.0)
+        require_available(table(), groups, 0.0)
 
 
 def describe(

@@ -18,17 +18,16 @@ from evenhand.probes.claims import probe_claims
 from evenhand.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
 from evenhand.probes.targets import TargetSpec, count_classes, read_target
 from evenhand.splits.design import Design, candidates_from, draw_test, draw_train
-from evenhand.splits.groups import TrainSet, groups_from
+from evenhand.splits.groups import TrainSet, groups_from, pairs_of
 from evenhand.splits.manifests import read_draw, write_draw
 from evenhand.splits.sizes import describe_design
 from evenhand.stats.bootstrap import draw_images
 from evenhand.stats.models import model_gaps
-from evenhand.stats.pooling import pooled_conditions
 from evenhand.stats.prevalence import prevalence_table
 from evenhand.stats.rows import read_evaluation
 from evenhand.stats.strata import adjusted_gaps
 from evenhand.stats.subsets import subset_means, subset_table
-from evenhand.stats.summary import RUN_METRICS, condition_table, headline_table, summarise
+from evenhand.stats.summary import RUN_METRICS, condition_table, headline_table, pooled_conditions, summarise
 from evenhand.stats.totals import error_totals
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows, row_writer
@@ -65,13 +64,11 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
 
     metadata, images = read_image_table(folder / "metadata.csv"), read_image_table(folder / "images.csv")
     found = {"metadata": metadata, "images": images.drop(columns=["row", "status"])}
-    entries = [
-        {"name": name, "title": name, "where": {"fitzpatrick_scale": [kind]}}
-        for name, kind in (("light", 1), ("dark", 6))
-    ]
-    groups = groups_from(entries)
+    kinds = (("light", 1), ("dark", 6))
+    groups = groups_from([{"name": name, "title": name, "where": {"fitzpatrick_scale": [n]}} for name, n in kinds])
+    (pair,) = pairs_of(groups)
     group = assign_group(metadata, groups)
-    found["prevalence"] = prevalence_table(metadata, group)
+    found["prevalence"] = prevalence_table(metadata, group, [pair])
     found["availability"] = pd.concat([count_available(images, level) for level in LABELS])
     pairs = images.assign(group=group, cluster=[hashes[number // 4 * 4] for number in range(48)])
     found["duplicate_clusters"] = describe_clusters(pairs)
@@ -98,20 +95,23 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
                 rows[metric] = rng.uniform(1, 2, len(rows))
             write_parquet(rows, folder / "evaluation.parquet")
             columns = ["fitzpatrick_scale", "fitzpatrick_centaur"]
-            models.append(read_evaluation(folder / "evaluation.parquet", RUN_METRICS, ["label", "atlas"], columns))
-    runs, totals = summarise(models)
-    found |= {"runs": runs, "headline": headline_table(runs, totals), "conditions": condition_table(totals)}
-    found["pooled_conditions"] = pooled_conditions(totals, runs, 0.95)
-    of_images, cells = error_totals(models)
-    resamples = draw_images(of_images, 50, generator(0, "test"))
-    found["adjusted"] = adjusted_gaps(of_images, cells, resamples, 2, 0.95, 0.05)
+            models.append(
+                read_evaluation(folder / "evaluation.parquet", pair, RUN_METRICS, ["label", "atlas"], columns)
+            )
+    runs, totals = summarise(models, pair)
+    found |= {"runs": runs, "headline": headline_table(runs, totals), "conditions": condition_table(totals, pair)}
+    found["pooled_conditions"] = pooled_conditions(totals, runs, pair, 0.95)
+    of_images, cells = error_totals(models, pair)
+    resamples = draw_images(of_images, pair, 50, generator(0, "test"))
+    found["adjusted"] = adjusted_gaps(of_images, cells, pair, resamples, 2, 0.95, 0.05)
     by_run = [pd.concat(models[run::2], ignore_index=True) for run in range(2)]
-    found["models"] = model_gaps(of_images, cells, by_run, 0.95)
-    means = pd.concat([subset_means(model, [1], [6], ["mse"]) for model in models])
-    found["subsets"] = subset_table(means, ["mse"], dict.fromkeys(sets, 8.0), 0.05)
+    found["models"] = model_gaps(of_images, cells, by_run, pair, 0.95)
+    means = pd.concat([subset_means(model, groups, ["mse"]) for model in models])
+    found["subsets"] = subset_table(means, pair, ["mse"], dict.fromkeys(sets, 8.0), 0.05)
+    images_too = {"metadata", "images"}
     for name, table in found.items():
-        write_csv(table, folder / f"{name}.csv")
-    return {name: read_table(folder / f"{name}.csv") for name in found}
+        (write_image_table if name in images_too else write_csv)(table, folder / f"{name}.csv")
+    return {name: (read_image_table if name in images_too else read_table)(folder / f"{name}.csv") for name in found}
 
 
 @pytest.fixture(scope="module")
@@ -193,9 +193,10 @@ def probe_tables(folder: Path, names: Sequence[str], sets: Sequence[str]) -> dic
         "sets": set_table(folds, ratios, 0.05).drop(columns="contrast"),
         "claims": probe_claims(units, [], 0.01, 0.05, 2),
     }
+    images_too = {"metadata", "images"}
     for name, table in found.items():
-        write_csv(table, folder / f"{name}.csv")
-    return {name: read_table(folder / f"{name}.csv") for name in found}
+        (write_image_table if name in images_too else write_csv)(table, folder / f"{name}.csv")
+    return {name: (read_image_table if name in images_too else read_table)(folder / f"{name}.csv") for name in found}
 
 
 @few

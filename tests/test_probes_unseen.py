@@ -1,6 +1,7 @@
 """Embeddings of all photographs that a model was not trained on, beside those of its test sets."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ TONE = {"name": "tone", "kind": "binary", "columns": ["group"], "values": {"ligh
 
 
 def embed(
-    results: Path, out: Path, batch_size: int = 64, latents: str = "pooled"
+    results: Path, out: Path, *options: str, batch_size: int = 64, latents: str = "pooled"
 ) -> tuple[pd.DataFrame, "np.lib.npyio.NpzFile"]:
     """Metadata and arrays of the images unseen by set B of the first run."""
     config = {"groups": LIGHT_DARK, "latents": latents, "batch_size": batch_size, "device": "cpu"}
@@ -25,7 +26,7 @@ def embed(
             *("--model", str(results / "runs/B/run0/model.safetensors")),
             *("--images", str(results / "data/images.npy"), "--index", str(results / "data/images.csv")),
             *("--training", str(results / "splits/run0/train_B.csv"), "--train-set", "B", "--run", "0"),
-            *("--config", json.dumps(config)),
+            *("--config", json.dumps(config), *options),
             *("--embeddings", str(out / "embeddings.npz"), "--metadata", str(out / "metadata.csv")),
         ]
     )
@@ -65,12 +66,12 @@ def test_near_duplicates_of_training_images_count_as_seen_where_asked(finished: 
     trained = pd.read_csv(results / "splits/run0/train_B.csv")["md5hash"].iloc[0]
     twin, other = plain["md5hash"].iloc[0], plain["md5hash"].iloc[1:3]
     clusters = pd.DataFrame({"md5hash": [trained, twin, *other], "cluster": [0, 0, 1, 1]})
-    clusters.to_csv(tmp_path / "duplicates.csv", index=False)
-    table, _ = embed(results, tmp_path, "--clusters", str(tmp_path / "duplicates.csv"))
+    clusters.to_csv(tmp_path / "isolated.csv", index=False)
+    table, _ = embed(results, tmp_path, "--clusters", str(tmp_path / "isolated.csv"))
     assert set(plain["md5hash"]) - set(table["md5hash"]) == {twin}
 
 
-@pytest.mark.parametrize("leakage", ["paper", "isolate"])
+@pytest.mark.parametrize("leakage", ["none", "duplicates"])
 def test_a_source_of_unseen_images_is_planned_with_the_models_own_rule(repository: Path, leakage: str) -> None:
     source = {"name": "rest", "kind": "vae", "images": "unseen", "attributes": [TONE], "diseases": []}
     overlay = {"probe": {"sources": [source | {"latents": "full"}]}, "splits": {"leakage": leakage}}
@@ -78,6 +79,9 @@ def test_a_source_of_unseen_images_is_planned_with_the_models_own_rule(repositor
     options = ["--configfile", "tiny.yaml", "rest.yaml", "--dry-run", "--printshellcmds"]
     plan = snakemake(repository, "results/tiny/probes/rest.A.run0/folds.csv", *options)
     assert '"latents": "full"' in plan
-    assert ("--clusters results/tiny/data/duplicates.csv --train-set A" in plan) == (leakage == "isolate")
+    assert "--clusters results/tiny/data/isolated.csv --train-set A" in plan
+    isolated = re.search(r"isolate_images\.py .*", plan)
+    assert isolated
+    assert ("--duplicates results/tiny/data/duplicates.csv" in isolated[0]) == (leakage == "duplicates")
     assert '"array": "mu"' in plan
     assert "rule evaluate_vae" not in plan
