@@ -92,3 +92,8 @@ def overlay(study: Path, **changes: object) -> None:
     for key, value in changes.items():
         config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
     (study / "tiny.yaml").write_text(yaml.safe_dump(config))
+
+
+def described_columns(entry: dict[str, object]) -> list[str]:
+    """The columns of a table in schemas/tables.yaml; `$other` stands for those that the configuration names."""
+    return [name for name in entry if not name.startswith("$") or name == "$other"]
