@@ -77,15 +77,7 @@ def test_contributing_names_what_is_there() -> None:
             continue
         place = ROOT / "workflow_scripts" / name if name.startswith("evenhand/") else ROOT / name
         assert place.exists(), name
-    for name in [
-        "RUN_METRICS",
-        "pixel_measures",
-        "_c3",
-        "run_claims",
-        "FigureText",
-        "write_figure",
-        "PLOTS",
-        "REPORT_TABLES",
-    ]:
-        assert name in text
+    names = set(re.findall(r"`(_?[A-Za-z]+_\w+|[A-Z]{4,}|[A-Z][a-z]+[A-Z]\w+)`", text))
+    assert names
+    for name in names:
         assert re.search(rf"\b{name}\b", source), name
