@@ -74,7 +74,8 @@ def _pictures(cases: pd.DataFrame) -> pd.DataFrame:
     for column in PICTURES:
         rows = cases[cases[column].str.strip() != ""]
         parts.append(rows.assign(file=rows[column].str.strip(), place=[f"{line} ({column})" for line in rows.index]))
-    pictures = pd.concat(parts).sort_index(kind="stable").set_index("place").rename_axis(cases.index.name)
+    pictures = pd.concat(parts).sort_index(kind="stable").set_index("place")
+    pictures.index.name = cases.index.name
     without = cases.loc[(cases[PICTURES].apply(lambda column: column.str.strip()) == "").all(axis=1), "case_id"]
     mention(without, "cases without a picture")
     names = pictures["file"].str.rpartition("/")[2]
