@@ -3,6 +3,7 @@
 The whole tables and pictures are look-alikes (tests/lookalikes.py): in the layout of the real sets, and of nobody.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,17 @@ import yaml
 from lookalikes import FINDINGS, LOOKALIKES, write_lookalike
 from workflow import ROOT, TINY, copy_workflow, snakemake
 
+import fetch_metadata
+import isolate_images
+import make_splits
+import pack_images
 from evenhand.data.chest import race_of, with_findings
 from evenhand.data.datasets import chexpert, midas, mimic_cxr, passion, scin
 from evenhand.data.tables import load_adapter, read_images
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows
 
+SMALL = {"runs": 2, "test_size": 20, "train_size": 24, "min_train_size": 8}
 CHEST = ("chexpert", "mimic_cxr")
 
 
@@ -330,6 +336,49 @@ def test_every_adapter_says_what_it_does_and_names_patients() -> None:
         assert adapter.FORMAT.patient
 
 
+@pytest.mark.parametrize("study", LOOKALIKES)
+def test_the_stages_up_to_the_manifests_run(
+    study: str, lookalikes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every picture is found, however it is called, and patients stay on one side; without Snakemake, in seconds."""
+    monkeypatch.chdir(lookalikes)
+    data = study_data(study)
+    overlay = yaml.safe_load((ROOT / "studies" / f"{study}.yaml").read_text())
+    base = yaml.safe_load((ROOT / "config.yaml").read_text())
+    splits = base["splits"] | overlay["splits"] | SMALL
+    out = tmp_path / study
+    (out / "data").mkdir(parents=True)
+    config = {"sha256": [], **{key: data[key] for key in ("dataset", "columns", "skin_types", "join")}}
+    tables = map(str, tables_of(study, Path()))
+    metadata, index = str(out / "data" / "metadata.csv"), str(out / "data" / "images.csv")
+    fetch_metadata.main(["--tables", *tables, "--config", json.dumps(config), "--output", metadata])
+    availability, work = str(out / "data" / "availability.csv"), out / "work"
+    pack_images.main([
+        *("--metadata", metadata, "--sources", json.dumps(data["sources"]), "--downloads", str(out / "none")),
+        *("--side", "16", "--icc", "convert", "--workers", "1", "--work", str(work), "--index", index),
+        *("--images", str(out / "data" / "images.npy"), "--availability", availability),
+    ])  # fmt: skip
+    missing = [row["md5hash"] for row in read_rows(availability) if row["status"] != "ok"]
+    assert len(missing) == {"scin": 1, "midas": 5}.get(study, 0)
+
+    clusters = str(out / "clusters.csv")
+    patients = {"duplicates": "apart", "both": "together"}.get(splits["leakage"], "together")
+    isolate_images.main(["--images", index, "--patients", patients, "--output", clusters])
+    drawn = [*("--images", index, "--clusters", clusters, "--run", "0")]
+    design = {"seed": 1, "splits": {key: value for key, value in splits.items() if key != "train_sets"}}
+    test = out / "splits" / "run0" / "test.csv"
+    test.parent.mkdir(parents=True)
+    make_splits.main([*drawn, "--config", json.dumps(design), "--output", str(test)])
+    counts = pd.read_csv(test)["group"].value_counts().to_dict()
+    assert counts == {group["name"]: SMALL["test_size"] for group in splits["groups"]}
+    for entry in splits["train_sets"]:
+        name, manifest = entry["name"], test.with_name(f"train_{entry['name']}.csv")
+        own = [*("--config", json.dumps(design | {"mix": entry["mix"]}), "--train-set", name, "--test", str(test))]
+        make_splits.main([*drawn, *own, "--output", str(manifest)])
+        assert len(list(read_rows(manifest))) == SMALL["train_size"]
+    assert_patients_apart(out)
+
+
 def tiny_study(study: str, folder: Path) -> list[str]:
     """A copy of the workflow with the look-alike of a study; the options that run it at the smallest size."""
     copy_workflow(folder)
@@ -338,7 +387,7 @@ def tiny_study(study: str, folder: Path) -> list[str]:
     config = {block: tiny[block] for block in ("model", "loss", "train", "evaluate")}
     config["train"]["epochs"] = 1
     config["data"] = {"image_size": 16}
-    config["splits"] = {"runs": 2, "test_size": 20, "train_size": 24, "min_train_size": 8}
+    config["splits"] = SMALL
     config["probe"] = {"folds": 3, "fractions": [0, 0.5], "random_draws": 1, "mlp": {"max_epochs": 2}}
     (folder / "small.yaml").write_text(yaml.safe_dump(config))
     return ["--cores", "1", "--configfile", f"studies/{study}.yaml", "small.yaml"]
