@@ -73,10 +73,16 @@ def _target_contradictions(target: Mapping[str, Any], key: str) -> Iterator[str]
 
 def _file_contradictions(source: Mapping[str, Any], key: str) -> Iterator[str]:
     suffix = PurePath(source["embeddings"]).suffix
-    if "array" in source and suffix != ".npz":
-        yield f"{key}.array: names a matrix in an .npz file, and embeddings is {source['embeddings']}"
-    if "ids" in source and suffix not in (".npz", ".parquet"):
-        yield f"{key}.ids: names the ids in an .npz or .parquet file, and embeddings is {source['embeddings']}"
+    if "array" in source and suffix in (".npy", ".parquet"):
+        yield (
+            f"{key}.array: names a matrix in an .npz file or a feature of .tfrecord, and embeddings is "
+            f"{source['embeddings']}"
+        )
+    if "ids" in source and suffix == ".npy":
+        yield (
+            f"{key}.ids: names the ids in an .npz or .parquet file or a record of .tfrecord, and embeddings is "
+            f"{source['embeddings']}"
+        )
     for other in ("ids", "unmatched"):
         if source["id"] is None and other in source:
             yield f"{key}.{other}: has no effect with `id: null`, which pairs rows by position"

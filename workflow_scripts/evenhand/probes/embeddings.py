@@ -1,6 +1,6 @@
 """Embeddings from a file, with the ids of their rows where it holds them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evenhand.data.spreadsheets import cell_text
+from evenhand.probes.tfrecord import Value, read_examples
 from evenhand.workflow.errors import UserError
+
+EMBEDDING = "embedding"  # the feature of CXR Foundation's records
 
 
 @dataclass(frozen=True)
@@ -26,24 +29,27 @@ class Embeddings:
 
 
 def read_embeddings(path: Path, name: str, id_column: str | None, ids: str | None, array: str | None) -> Embeddings:
-    """Read a matrix from `.npy`, `.npz` or `.parquet`.
+    """Read a matrix from `.npy`, `.npz`, `.parquet`, `.tfrecord` or a folder of the last.
 
     Args:
         name: of the source, for messages.
         id_column: what the table calls the ids; None: rows are paired by position.
         ids: what the file calls them, if that is not `id_column`. Without it the only other column or array of texts,
-            as many as rows, is taken.
-        array: the matrix in an `.npz`; None: the only one with two dimensions or more.
+            as many as rows, is taken; without one, of files with one record each, their names.
+        array: the matrix in an `.npz`; None: the only one with two dimensions or more. The feature in records; None:
+            `embedding`.
 
     Raises:
         UserError: the file is not there or no such array, or its ids cannot be told.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{name}: {path} is not there; correct the path in probe.sources")
     what = f"{name}: {path}"
-    readers = {".npy": _read_npy, ".npz": _read_npz, ".parquet": _read_parquet}
+    readers = {".npy": _read_npy, ".npz": _read_npz, ".parquet": _read_parquet, ".tfrecord": _read_tfrecords}
+    if path.is_dir():
+        return _read_tfrecords(path, what, id_column, ids, array)
     if path.suffix not in readers:
-        raise UserError(f"{what} is not .npy, .npz or .parquet")
+        raise UserError(f"{what} is not .npy, .npz, .parquet or .tfrecord")
     return readers[path.suffix](path, what, id_column, ids, array)
 
 
@@ -129,6 +135,49 @@ def _read_parquet(path: Path, what: str, id_column: str | None, ids: str | None,
         matrix = _matrix(table.select(features).to_pandas().to_numpy(dtype=np.float32), what)
     own = [cell_text(value) for value in table[wanted].to_pylist()] if wanted is not None else None
     return Embeddings(matrix, own, tuple(features), f"{len(features)} features, {features[0]} to {features[-1]}{found}")
+
+
+def _read_tfrecords(path: Path, what: str, id_column: str | None, ids: str | None, array: str | None) -> Embeddings:
+    """Records of one file, or of all files .tfrecord below a folder in the order of their paths."""
+    files = sorted(path.rglob("*.tfrecord")) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{what} is a folder without files .tfrecord")
+    vectors: list[NDArray[np.float32]] = []
+    texts: list[str] = []
+    named: str | None = ids
+    for file in files:
+        for number, features in enumerate(read_examples(file)):
+            vector = features.get(array or EMBEDDING)
+            if not isinstance(vector, np.ndarray):
+                raise UserError(
+                    f"{what}: {file.name} has no feature {array or EMBEDDING!r} of floats; it has {_names(features)}, "
+                    "of which `array` names one"
+                )
+            if vectors and len(vector) != len(vectors[0]):
+                raise UserError(
+                    f"{what}: {file.name} has {len(vector)} floats in a record, those before it {len(vectors[0])}"
+                )
+            if not vectors and named is None and id_column in features:
+                named = id_column
+            if id_column is not None and named is None and number:
+                raise UserError(
+                    f"{what}: {file.name} has several records and none of their features, {_names(features)}, is "
+                    f"called {id_column!r}; name the one that holds the ids with `ids`"
+                )
+            vectors.append(vector)
+            texts.append(file.stem if named is None else _id_of(features, named, f"{what}: {file.name}"))
+    if not vectors:
+        raise UserError(f"{what} holds no record")
+    source = "names of the files" if named is None else f"feature {named!r}"
+    found = f"{len(files):,} files, {len(vectors[0])} features" + (f"; ids from {source}" if id_column else "")
+    return Embeddings(_matrix(np.stack(vectors), what), texts if id_column is not None else None, (), found)
+
+
+def _id_of(features: Mapping[str, Value], name: str, what: str) -> str:
+    values = features.get(name)
+    if not isinstance(values, list) or len(values) != 1:
+        raise UserError(f"{what} needs one text or whole number in the feature {name!r}; it has {_names(features)}")
+    return _id_text(values[0])
 
 
 @contextmanager
