@@ -16,9 +16,8 @@ from evenhand.stats.models import model_gaps
 from evenhand.stats.paired import run_test
 from evenhand.stats.rows import by_model, by_run
 from evenhand.stats.strata import adjusted_gaps
-from evenhand.stats.summary import pooled_conditions
+from evenhand.stats.summary import error_totals, pooled_conditions
 from evenhand.stats.sweep import sweep_table
-from evenhand.stats.totals import error_totals
 from evenhand.stats.verdicts import rules_from, verdict_table
 
 METRICS = ("mse", "latent_std")

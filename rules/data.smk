@@ -2,7 +2,7 @@
 # the table of images, data/metadata.csv, and fetches the photographs that no folder or archive has.
 
 from evenhand.workflow.config import as_list
-from evenhand.workflow.contents import images_sum
+from evenhand.workflow.planning import images_sum
 
 SYNTHETIC = config["data"]["synthetic"]
 DOWNLOADS = "results/downloads"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.color import lab2rgb, rgb2lab
 
-from evenhand.evaluation.colour import COLUMNS, colour_shift
+from evenhand.evaluation.measures import COLUMNS, colour_shift
 
 SKIN = np.array([224, 172, 140], dtype=np.uint8)
 

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from evenhand.data.duplicate_lists import read_duplicate_list
-from evenhand.data.duplicate_tables import cluster_table, compare_thresholds, describe_clusters, summarise_clusters
+from evenhand.data.duplicate_tables import (
+    cluster_table,
+    compare_thresholds,
+    describe_clusters,
+    read_duplicate_list,
+    summarise_clusters,
+)
 from evenhand.data.duplicates import Links, clusters, cosine_links, hash_links, perceptual_hashes, read_embeddings
 from evenhand.workflow.errors import UserError
 

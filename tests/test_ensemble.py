@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evenhand.evaluation.ensemble import ensemble_variance
+from evenhand.evaluation.measures import ensemble_variance
 
 HASHES = ["a", "b", "c"]
 IMAGES = pd.DataFrame({"md5hash": HASHES, "group": ["light", "light", "dark"]})

@@ -21,9 +21,8 @@ from evenhand.evaluation.measures import (
     similarities,
 )
 from evenhand.models.perceptual import PerceptualLoss
-from evenhand.models.vae import VAE, Architecture
+from evenhand.models.vae import VAE, Architecture, load_weights, save_weights
 from evenhand.models.vgg19 import random_weights
-from evenhand.models.weights import load_weights, save_weights
 from evenhand.splits.manifests import hashes_of, read_draw, write_draw
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import read_table

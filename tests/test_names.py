@@ -17,18 +17,23 @@ from evenhand.data.metadata import COLUMNS, LABELS, assign_group
 from evenhand.probes.claims import probe_claims
 from evenhand.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
 from evenhand.probes.targets import TargetSpec, count_classes, read_target
-from evenhand.splits.design import Design, candidates_from, draw_test, draw_train
+from evenhand.splits.design import Design, candidates_from, describe_design, draw_test, draw_train
 from evenhand.splits.groups import TrainSet, groups_from, pairs_of
 from evenhand.splits.manifests import read_draw, write_draw
-from evenhand.splits.sizes import describe_design
 from evenhand.stats.bootstrap import draw_images
 from evenhand.stats.models import model_gaps
 from evenhand.stats.prevalence import prevalence_table
 from evenhand.stats.rows import read_evaluation
 from evenhand.stats.strata import adjusted_gaps
 from evenhand.stats.subsets import subset_means, subset_table
-from evenhand.stats.summary import RUN_METRICS, condition_table, headline_table, pooled_conditions, summarise
-from evenhand.stats.totals import error_totals
+from evenhand.stats.summary import (
+    RUN_METRICS,
+    condition_table,
+    error_totals,
+    headline_table,
+    pooled_conditions,
+    summarise,
+)
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows, row_writer
 from evenhand.workflow.seeds import generator

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evenhand.data.synthetic import phantom
-from evenhand.data.synthetic.conditions import CONDITIONS, Condition
-from evenhand.data.synthetic.optics import ITA_CLASSES, ita
+from evenhand.data.synthetic.conditions import CONDITIONS, ITA_CLASSES, Condition, ita
 from evenhand.data.synthetic.render import Skin, centre_crop, highpass, render
 from evenhand.workflow.errors import UserError
 from make_phantom import main

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evenhand.data.synthetic.optics import ita, melanin_for_ita, reflectance, srgb
+from evenhand.data.synthetic.conditions import ita, melanin_for_ita, reflectance, srgb
 
 
 def test_more_melanin_lowers_ita_and_darkens_every_band() -> None:

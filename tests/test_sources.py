@@ -12,8 +12,8 @@ from evenhand.data.folders import image_files
 from evenhand.data.image_names import names_of_ids
 from evenhand.data.locations import Source, UnreadableError, has_hash, read_bytes
 from evenhand.data.sources import locate_images, sources_from
-from evenhand.workflow.contents import images_sum
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.planning import images_sum
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 WANTED = [A, B, C]

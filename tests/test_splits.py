@@ -20,6 +20,7 @@ from evenhand.splits.design import (
     Drawn,
     available,
     candidates_from,
+    describe_design,
     draw_test,
     draw_train,
     feasible_train_size,
@@ -27,7 +28,6 @@ from evenhand.splits.design import (
 )
 from evenhand.splits.groups import TrainSet, group_of, groups_from
 from evenhand.splits.manifests import hashes_of, read_draw, write_draw
-from evenhand.splits.sizes import describe_design
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import generator
 

@@ -21,7 +21,7 @@ from evenhand.stats.bootstrap import (
 )
 from evenhand.stats.rows import by_model
 from evenhand.stats.strata import adjusted_gaps, resampled_gaps, standard_weights, stratum_sums
-from evenhand.stats.totals import error_totals
+from evenhand.stats.summary import error_totals
 
 SMALL = Truth(n_light=400, n_dark=200, test_size=60, train_size=100, runs=4, condition=0.3, mix=0.8, atlas=0.3)
 

@@ -8,11 +8,18 @@ import pytest
 from scipy.stats import wasserstein_distance
 from simulated import PAIR, RATIOS, RULES
 
-from evenhand.stats.colour import colour_run_means, colour_table, describe_samples, sample_table
 from evenhand.stats.gaps import RunTable
 from evenhand.stats.image_claims import colour_claim
 from evenhand.stats.rows import by_model
-from evenhand.stats.tone import tone_curves, tone_slopes, tone_totals
+from evenhand.stats.tone import (
+    colour_run_means,
+    colour_table,
+    describe_samples,
+    sample_table,
+    tone_curves,
+    tone_slopes,
+    tone_totals,
+)
 from evenhand.stats.verdicts import verdict_table
 from evenhand.workflow.errors import UserError
 

@@ -12,17 +12,31 @@ from simulated import GROUPS, PAIR
 from evenhand.splits.groups import TrainSet
 from evenhand.stats.bootstrap import add_bootstrap, draw_images
 from evenhand.stats.claims import run_claims
-from evenhand.stats.colour import AXES, colour_run_means, colour_table, describe_samples, sample_table
 from evenhand.stats.gaps import gap_table, run_table, size_ratios
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.models import model_gaps
 from evenhand.stats.rows import by_model, by_run, distinct_images
 from evenhand.stats.strata import adjusted_gaps
 from evenhand.stats.subsets import subset_means, subset_table
-from evenhand.stats.summary import condition_table, headline_table, pooled_conditions, sort_by_design, summarise
+from evenhand.stats.summary import (
+    condition_table,
+    error_totals,
+    headline_table,
+    pooled_conditions,
+    sort_by_design,
+    summarise,
+)
 from evenhand.stats.sweep import sweep_table
-from evenhand.stats.tone import tone_curves, tone_slopes, tone_totals
-from evenhand.stats.totals import error_totals
+from evenhand.stats.tone import (
+    AXES,
+    colour_run_means,
+    colour_table,
+    describe_samples,
+    sample_table,
+    tone_curves,
+    tone_slopes,
+    tone_totals,
+)
 from evenhand.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
 from evenhand.stats.verdicts import Rules, verdict_table
 

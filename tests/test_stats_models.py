@@ -11,7 +11,7 @@ from simulated import PAIR, Truth, simulate_study
 from evenhand.stats.mixed import nested_gaps, random_intercept
 from evenhand.stats.models import clustered_ols, model_gaps
 from evenhand.stats.rows import by_model, by_run
-from evenhand.stats.totals import error_totals
+from evenhand.stats.summary import error_totals
 
 SMALL = Truth(n_light=400, n_dark=200, test_size=60, train_size=100, runs=4, condition=0.3, mix=0.8, atlas=0.3)
 

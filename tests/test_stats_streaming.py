@@ -8,13 +8,12 @@ import pandas as pd
 import pytest
 from simulated import PAIR, TRAIN_SETS, Truth, simulate_study
 
-from evenhand.stats import totals
+from evenhand.stats import summary
 from evenhand.stats.bootstrap import add_bootstrap, draw_images
 from evenhand.stats.models import clustered_ols
 from evenhand.stats.rows import by_model, distinct_images
-from evenhand.stats.summary import summarise
+from evenhand.stats.summary import Totals, error_totals, summarise
 from evenhand.stats.tone import tone_totals
-from evenhand.stats.totals import Totals, error_totals
 from evenhand.stats.uncertainty import uncertainty_table
 
 TRUTH = Truth(n_light=900, n_dark=900, test_size=400, train_size=300, runs=3, shares={"A": 0.0}, condition=0.3)
@@ -59,7 +58,7 @@ REDUCTIONS: dict[str, Callable[[Iterator[pd.DataFrame], pd.DataFrame], object]] 
 @pytest.mark.parametrize("script", REDUCTIONS)
 def test_memory_does_not_grow_with_the_rows(script: str, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four times as many models of the same images: held rows would take four times the memory."""
-    monkeypatch.setattr(totals, "BATCH", 5)
+    monkeypatch.setattr(summary, "BATCH", 5)
     peaks = []
     for count in (9, 36):
         tracemalloc.start()
@@ -71,7 +70,7 @@ def test_memory_does_not_grow_with_the_rows(script: str, rows: pd.DataFrame, mon
 
 
 def test_sums_in_batches_are_those_of_all_rows(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(totals, "BATCH", 2)
+    monkeypatch.setattr(summary, "BATCH", 2)
     given = pd.concat(models(rows, 11), ignore_index=True)
     images, cells = error_totals(models(rows, 11), PAIR)
     expected = (

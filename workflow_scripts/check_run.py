@@ -9,7 +9,7 @@ import pandas as pd
 
 from evenhand.data.metadata import assign_group
 from evenhand.models.vae import Architecture
-from evenhand.probes.preflight import image_targets
+from evenhand.probes.applicable import image_targets
 from evenhand.splits.design import available, candidates_from, design_from, feasible_train_size
 from evenhand.splits.held_out import read_cluster_of
 from evenhand.splits.preflight import refuse

@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from evenhand.probes.preflight import file_mistakes
+from evenhand.probes.applicable import file_mistakes
 from evenhand.splits.preflight import refuse
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_text

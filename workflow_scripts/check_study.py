@@ -10,7 +10,7 @@ import torch
 from evenhand.data.metadata import LABELS, assign_group
 from evenhand.figures.fonts import uncovered_characters
 from evenhand.models.vae import VAE, Architecture, parameter_count
-from evenhand.probes.preflight import file_mistakes, image_targets
+from evenhand.probes.applicable import file_mistakes, image_targets
 from evenhand.splits.groups import groups_from
 from evenhand.splits.preflight import (
     bytes_needed,

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evenhand.data.availability import count_available, count_statuses
-from evenhand.data.dataset_card import dataset_card
+from evenhand.data.availability import count_available, count_statuses, dataset_card
 from evenhand.data.metadata import SKIN_TYPE_COLUMNS, assign_group, given_levels, several_sources
 from evenhand.splits.groups import Range, columns_of, groups_from
 from evenhand.workflow.errors import run

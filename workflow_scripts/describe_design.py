@@ -9,13 +9,13 @@ from evenhand.splits.design import (
     Drawn,
     available,
     candidates_from,
+    describe_design,
     design_from,
     draw_test,
     draw_train,
     feasible_train_size,
 )
 from evenhand.splits.manifests import read_draw
-from evenhand.splits.sizes import describe_design
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import read_rows
 from evenhand.workflow.tables import write_csv

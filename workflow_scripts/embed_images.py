@@ -13,9 +13,8 @@ from evenhand.data.metadata import assign_group
 from evenhand.probes.openclip import embed_images, load_openclip
 from evenhand.splits.groups import groups_from
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic
-from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import write_npz
+from evenhand.workflow.files import seal, write_npz
 from evenhand.workflow.tables import read_image_table, write_image_table
 
 

@@ -12,14 +12,13 @@ from evenhand.data.availability import FOUND
 from evenhand.data.images import id_array, read_images
 from evenhand.data.metadata import assign_group
 from evenhand.evaluation.measures import images_at_a_time
-from evenhand.models.weights import load_weights
+from evenhand.models.vae import load_weights
 from evenhand.splits.groups import groups_from
 from evenhand.splits.held_out import read_cluster_of, seen_in_training, training_images
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.training.loop import to_unit_range
-from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import write_npz
+from evenhand.workflow.files import seal, write_npz
 from evenhand.workflow.progress import track
 from evenhand.workflow.tables import read_image_table, write_image_table
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from evenhand.data.metadata import SKIN_TYPE_COLUMNS, given_levels
 from evenhand.data.tables import read_images
 from evenhand.data.web import fetch_pinned
-from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import sha256_of
+from evenhand.workflow.files import seal, sha256_of
 from evenhand.workflow.tables import write_image_table
 
 

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from evenhand.data.duplicate_lists import read_duplicate_list
-from evenhand.data.duplicate_tables import cluster_table, compare_thresholds, describe_clusters, summarise_clusters
+from evenhand.data.duplicate_tables import (
+    cluster_table,
+    compare_thresholds,
+    describe_clusters,
+    read_duplicate_list,
+    summarise_clusters,
+)
 from evenhand.data.duplicates import clusters, cosine_links, hash_links, perceptual_hashes, read_embeddings
 from evenhand.data.metadata import assign_group
 from evenhand.splits.groups import groups_from

@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from evenhand.splits.isolation import cluster_images
-from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import read_rows, row_writer
+from evenhand.workflow.files import read_rows, row_writer, seal
 
 
 def main(argv: Sequence[str] | None = None) -> None:

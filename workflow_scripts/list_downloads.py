@@ -12,9 +12,8 @@ from evenhand.data.download import is_held
 from evenhand.data.image_names import stored_names
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.data.stored import stored_hashes
-from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import read_rows, row_writer
+from evenhand.workflow.files import read_rows, row_writer, seal
 
 
 def main(argv: Sequence[str] | None = None) -> None:

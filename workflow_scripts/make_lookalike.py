@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from evenhand.data.synthetic.embeddings import make_lookalike
-from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import atomic_path, write_text
+from evenhand.workflow.files import atomic_path, seal, write_text
 from evenhand.workflow.seeds import generator
 from evenhand.workflow.tables import as_csv
 

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 
 from evenhand.data.synthetic.phantom import FST_SHARES, generate, write_zip
-from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import UserError, run
+from evenhand.workflow.files import seal
 from evenhand.workflow.tables import write_csv, write_image_table
 
 

@@ -15,9 +15,8 @@ from evenhand.data.metadata import SOUGHT
 from evenhand.data.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.data.stored import Stored, stored_hashes
-from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer
+from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer, seal
 
 GONE = "it was downloaded, but the file is gone since; fetch it again with snakemake --forcerun list_downloads"
 

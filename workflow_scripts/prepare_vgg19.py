@@ -8,9 +8,8 @@ from pathlib import Path
 from safetensors.torch import save
 
 from evenhand.models.vgg19 import fetch_imagenet_weights, random_weights, read_weights
-from evenhand.workflow.checksums import seal
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import write_bytes
+from evenhand.workflow.files import seal, write_bytes
 from evenhand.workflow.seeds import derive_seed
 
 

@@ -10,8 +10,7 @@ import pandas as pd
 import torch
 
 from evenhand.probes.applicable import applicable_targets
-from evenhand.probes.counts import count_rows
-from evenhand.probes.not_probed import NOT_PROBED_COLUMNS
+from evenhand.probes.left_out import NOT_PROBED_COLUMNS, count_rows
 from evenhand.probes.protocol import COLUMNS, probe_attribute
 from evenhand.probes.settings import needed_columns, print_choices, protocol_settings, source_spec
 from evenhand.probes.sources import read_source

@@ -6,8 +6,15 @@ from pathlib import Path
 import pandas as pd
 
 from evenhand.stats.gaps import size_ratios
-from evenhand.stats.rows import evaluation_paths, read_evaluations
-from evenhand.stats.study import group_names, pair_generator, stream, study_pairs, study_parser
+from evenhand.stats.rows import (
+    evaluation_paths,
+    group_names,
+    pair_generator,
+    read_evaluations,
+    stream,
+    study_pairs,
+    study_parser,
+)
 from evenhand.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
 from evenhand.workflow.arguments import parse_tables
 from evenhand.workflow.errors import run

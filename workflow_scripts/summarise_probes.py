@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from evenhand.probes.claims import probe_claims
-from evenhand.probes.left_out import count_warnings
-from evenhand.probes.not_probed import not_probed_table
+from evenhand.probes.left_out import count_warnings, not_probed_table
 from evenhand.probes.tables import contrast_table, contrast_units, curve_table, poster_table, run_ratios, set_table
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.tables import read_table, write_csv

@@ -17,14 +17,12 @@ from safetensors import SafetensorError
 
 from evenhand.data.images import read_images, read_names, rows_of
 from evenhand.models.perceptual import load_perceptual_loss
-from evenhand.models.vae import VAE, Architecture, parameter_count
-from evenhand.models.weights import save_weights
+from evenhand.models.vae import VAE, Architecture, parameter_count, save_weights
 from evenhand.splits.held_out import sum_of_draw
 from evenhand.splits.manifests import hashes_of, read_draw
 from evenhand.training.adam import Adam
 from evenhand.training.cache import code_fingerprint, keep, restore, sole
-from evenhand.training.callbacks import Watch
-from evenhand.training.checkpoints import History, load_checkpoint, save_checkpoint, seconds_until_next
+from evenhand.training.checkpoints import History, Watch, load_checkpoint, save_checkpoint, seconds_until_next
 from evenhand.training.devices import (
     add_gpu_options,
     choose_precision,

@@ -13,9 +13,9 @@ from paper import read_fitzpatrick17k
 from test_inputs import GOOD_CSV, PAPER, SCHEMA, leaves
 
 from evenhand.data.metadata import SAFE_ID
-from evenhand.workflow.checksums import check_seal, seal
 from evenhand.workflow.config import check_config
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.files import check_seal, seal
 
 cells = st.text(max_size=12) | st.sampled_from(["", "1", "-1", "0" * 32, '"', ",", "\n", "\x00", "../x", "NaN", "é"])
 tables = st.lists(st.lists(cells, max_size=8).map(",".join), max_size=8).map("\n".join).map(str.encode)

@@ -23,8 +23,7 @@ import evaluate_vae
 import fetch_metadata
 import prepare_vgg19
 import train_vae
-from evenhand.models.vae import VAE, Architecture
-from evenhand.models.weights import save_weights
+from evenhand.models.vae import VAE, Architecture, save_weights
 from evenhand.workflow.config import check_config
 from evenhand.workflow.errors import UserError, run
 

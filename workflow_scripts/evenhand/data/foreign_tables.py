@@ -15,9 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evenhand.data.headers import check_names, column_names, cut, missing_columns, names_all
 from evenhand.data.spreadsheets import cell_text, read_sheet
-from evenhand.data.text_tables import SAVE_AS, read_text
+from evenhand.data.text_tables import SAVE_AS, check_names, column_names, cut, missing_columns, names_all, read_text
 from evenhand.workflow.errors import UserError
 
 # What else is called a table, by its first bytes.

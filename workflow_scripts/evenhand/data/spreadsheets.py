@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 
 import openpyxl
 
-from evenhand.data.headers import below_a_title, column_names, missing_columns, names_all
+from evenhand.data.text_tables import below_a_title, column_names, missing_columns, names_all
 from evenhand.workflow.errors import UserError
 
 EXACT_DIGITS = 15  # of a number in a spreadsheet; a longer one has lost its last digits

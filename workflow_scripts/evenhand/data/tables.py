@@ -9,8 +9,8 @@ from typing import Any, Protocol, cast
 import pandas as pd
 
 from evenhand.data.foreign_tables import read_foreign
-from evenhand.data.headers import MissingColumnsError
 from evenhand.data.metadata import TableFormat, image_table, skin_codes
+from evenhand.data.text_tables import MissingColumnsError
 from evenhand.workflow.errors import UserError
 
 

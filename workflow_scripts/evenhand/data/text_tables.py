@@ -1,13 +1,12 @@
-"""Tables as text: their encoding, their separator, their rows."""
+"""Tables as text: their encoding, their separator, their rows, and the first line that names their columns."""
 
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from evenhand.data.headers import below_a_title, column_names, cut, missing_columns, names_all
 from evenhand.workflow.errors import UserError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
@@ -122,3 +121,58 @@ def _not_found(path: Path, text: str, headers: dict[str, list[str]], needed: Seq
     best = max(headers, key=lambda separator: (len({*needed} & {*headers[separator]}), len(headers[separator])))
     how = SEPARATORS[best] if len(headers[best]) > 1 else "no comma, semicolon, tab or vertical bar"
     return missing_columns(path, needed, headers[best], f"first line, separated by {how}")
+
+
+TITLE_LINES = 20  # lines in which a header is looked for, to say where it is
+MOST_NAMES = 40  # columns that a message lists
+
+
+class MissingColumnsError(UserError):
+    """A needed column is not in the table."""
+
+
+def column_names(record: Sequence[str]) -> list[str]:
+    """Names without the blanks around them."""
+    return [name.strip() for name in record]
+
+
+def names_all(record: Sequence[str], needed: Sequence[str]) -> bool:
+    """Whether a row names all needed columns."""
+    return {*needed} <= {*column_names(record)}
+
+
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Raise a `UserError` if a name appears twice."""
+    twice = sorted({name for name in names if name and list(names).count(name) > 1})
+    if twice:
+        raise UserError(f"{path}: expected every column once; found twice: {', '.join(twice)}")
+
+
+def missing_columns(path: Path, needed: Sequence[str], names: Sequence[str], where: str) -> MissingColumnsError:
+    """The error of a table without all needed columns."""
+    absent = [column for column in needed if column not in names]
+    shown = ", ".join(map(repr, names[:MOST_NAMES]))
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return MissingColumnsError(
+        f"{path}: expected the columns {', '.join(needed)}; missing: {', '.join(absent)}; "
+        f"found ({where}): {shown[:2000] or 'nothing'}{more}"
+    )
+
+
+def below_a_title(
+    path: Path, needed: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]], unit: str
+) -> UserError | None:
+    """The error of a table whose header is not its first line but one of those in `rows` (number, cells)."""
+    for (number, row), _ in zip(rows, range(TITLE_LINES), strict=False):
+        if names_all(row, needed):
+            return UserError(
+                f"{path}: expected the columns {', '.join(needed)} in the first {unit}; they are in {unit} {number}. "
+                "The header has to be the first"
+            )
+    return None
+
+
+def cut(text: str) -> str:
+    """The first line of a text, quoted, and no more than a message bears."""
+    line = (text.lstrip("\ufeff").splitlines() or [""])[0]
+    return repr(line if len(line) <= 120 else line[:117] + "...")

@@ -1,6 +1,6 @@
-"""What is measured on each test image (study, section 3), in fp32."""
+"""What is measured on each test image, in fp32 (study, section 3): by one model, on skin its colour, by all models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from skimage.color import deltaE_ciede2000
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from evenhand.evaluation.colour import colour_shift
+from evenhand.data.tone import MIN_SKIN, skin_mask, skin_tone, to_lab
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, kl_divergence, reparameterize
 from evenhand.training.loop import to_unit_range
@@ -66,7 +67,7 @@ def evaluate(
         mse_over_var (MSE over the variance around the image's mean colour: 1 for a constant image of that
         colour); perceptual (distance of VGG19 features); latent_std (mean over latents of exp(logvar / 2));
         kl (nats, summed over latents); mse_sampled (mean MSE of decodings of sampled latents); decoding_var
-        (variance of these decodings, mean over pixels); of skin also the columns of `evenhand.evaluation.colour`.
+        (variance of these decodings, mean over pixels); of skin also the columns of `evenhand.evaluation.measures`.
         The latent means, float32 (n, C, H, W). The reconstructions as uint8 (n, S, S, 3).
     """
     parts, means, reconstructions = [], [], []
@@ -178,3 +179,75 @@ def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
         chosen = ranked.iloc[np.floor(quantiles * len(ranked)).astype(int)]
         parts.append(chosen.assign(quantile=quantiles)[["group", "quantile", "md5hash", "mse"]])
     return pd.concat(parts, ignore_index=True)
+
+
+COLUMNS = ["skin_share", "ita_in", "ita_out", "dl", "da", "db", "ciede2000"]
+
+
+def colour_shift(images: NDArray[np.uint8], reconstructions: NDArray[np.uint8], workers: int) -> pd.DataFrame:
+    """Colour of `reconstructions` against `images`, both sRGB (n, S, S, 3), on the skin pixels of the image.
+
+    `workers` threads share the images; the result does not depend on their number.
+
+    Returns:
+        skin_share (of the image's pixels); ita_in and ita_out (degrees, from medians over the skin pixels);
+        dl, da, db (mean over skin pixels of reconstruction minus image, in CIELAB units); ciede2000 (mean colour
+        difference, Sharma et al. 2005). All but the share are NaN where less than `MIN_SKIN` of the pixels are skin.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        return pd.DataFrame(pool.map(_shift, images, reconstructions), columns=COLUMNS)
+
+
+def _shift(image: NDArray[np.uint8], reconstruction: NDArray[np.uint8]) -> tuple[float, ...]:
+    mask = skin_mask(image)
+    share = float(mask.mean())
+    if share < MIN_SKIN:
+        return (share, *[np.nan] * (len(COLUMNS) - 1))
+    before, after = to_lab(image), to_lab(reconstruction)
+    shift = (after[mask] - before[mask]).mean(axis=0, dtype=np.float64)
+    difference = deltaE_ciede2000(before[mask], after[mask]).mean(dtype=np.float64)
+    return (share, skin_tone(before, mask)[2], skin_tone(after, mask)[2], *shift.tolist(), float(difference))
+
+
+class RunningVariance:
+    """Variance of each image's reconstructions over a changing set of models, in one pass (Welford 1962)."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        """`shape` of the images: (n, S, S, 3)."""
+        self.count = np.zeros(shape[0], dtype=np.int64)
+        self.mean = np.zeros(shape, dtype=np.float64)
+        self.squares = np.zeros(shape, dtype=np.float64)
+
+    def add(self, values: NDArray[np.float64], member: NDArray[np.bool_]) -> None:
+        """Count one model's reconstructions (n, S, S, 3) of the images where `member` (n,) is true."""
+        self.count[member] += 1
+        shift = values[member] - self.mean[member]
+        self.mean[member] += shift / self.count[member, None, None, None]
+        self.squares[member] += shift * (values[member] - self.mean[member])
+
+    def per_image(self) -> NDArray[np.float64]:
+        """Unbiased variance over models, averaged over pixels and channels; NaN for images with fewer than two."""
+        total = self.squares.mean(axis=(1, 2, 3))
+        return np.where(self.count > 1, total / np.maximum(self.count - 1, 1), np.nan)
+
+
+def ensemble_variance(
+    images: pd.DataFrame,
+    shape: tuple[int, ...],
+    models: Iterable[tuple[NDArray[np.uint8], Sequence[bool]]],
+) -> pd.DataFrame:
+    """Variance over models of the reconstructions of each image, among models that were not trained on it.
+
+    Args:
+        images: md5hash and group of each image.
+        shape: (n, S, S, 3) of the images.
+        models: for each model its reconstructions, uint8 of `shape`, and which images it has seen in training, (n,).
+
+    Returns:
+        md5hash, group, n_models (that were not trained on the image), ensemble_var (pixels in [-1, 1]; NaN for
+        fewer than two models).
+    """
+    variance = RunningVariance(shape)
+    for reconstructions, seen in models:
+        variance.add(reconstructions.astype(np.float64) / 127.5 - 1, ~np.asarray(seen))
+    return images[["md5hash", "group"]].assign(n_models=variance.count, ensemble_var=variance.per_image())

@@ -1,16 +1,22 @@
 """The residual variational autoencoder of the study (paper v2, section 3.4; study facts on the public code).
 
-Pre-activation residual blocks: norm, ELU, convolution. An encoder stage halves the side, a decoder stage
-doubles it, so images are square and their side is divisible by two to the number of stages.
+And its weights on disk: safetensors with the architecture beside them, never a pickle.
 """
 
 import itertools
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.files import write_bytes
 
 # Row k: which of the three weights along one side meet, in position k of four, the same input pixel.
 SPREAD = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
@@ -184,3 +190,28 @@ def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
 def parameter_count(model: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def save_weights(path: str | Path, model: VAE, architecture: Architecture) -> None:
+    """Write the state of `model` and its architecture."""
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_bytes(save(tensors, {"architecture": json.dumps(asdict(architecture))}), path)
+
+
+def load_weights(path: str | Path) -> tuple[VAE, Architecture]:
+    """The trained VAE in `path`, in evaluation mode on the CPU, and its architecture.
+
+    Raises:
+        UserError: the file is missing, truncated, or not one that `save_weights` wrote.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            architecture = Architecture.from_config(json.loads(file.metadata()["architecture"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        model = VAE(architecture)
+        model.load_state_dict(tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{path} does not hold the weights of a trained VAE: {error}. Delete it and run its training again."
+        ) from error
+    return model.eval(), architecture

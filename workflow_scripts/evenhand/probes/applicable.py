@@ -1,16 +1,18 @@
-"""Which targets of a source can be probed on the data there are, and why the others cannot."""
+"""Which targets can be probed on the data there are, before anything is trained or embedded, and why others cannot."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evenhand.probes.not_probed import NotProbed
+from evenhand.probes.left_out import NotProbed
 from evenhand.probes.protocol import ProtocolSettings, attribute_folds, check_disease
-from evenhand.probes.settings import target_specs
+from evenhand.probes.settings import needed_columns, protocol_settings, source_spec, target_specs
+from evenhand.probes.sources import read_source
 from evenhand.probes.targets import Target, TargetSpec, read_target
 from evenhand.workflow.errors import UserError
 
@@ -98,3 +100,42 @@ def _reason(table: pd.DataFrame, spec: TargetSpec, error: UserError) -> str:
 
 def _with_name(message: str, name: str) -> str:
     return message if message.startswith(f"{name}: ") else f"{name}: {message}"
+
+
+def image_targets(table: pd.DataFrame, source: Mapping[str, Any], probe: Mapping[str, Any], seed: int) -> Applicable:
+    """The targets of a source that is made of images, on the rows that it will have.
+
+    Near-duplicates, which stay in one fold, are not known yet: every image counts by itself, or its column `cluster`.
+    """
+    groups = pd.factorize(table["cluster"] if "cluster" in table else table["md5hash"])[0].astype(np.int64)
+    settings = protocol_settings(probe, seed, len(table), "fp32")
+    measured = MEASURED if source["kind"] == "vae" and source.get("images", "test") == "test" else ()
+    # Cells as text, as they are read when the source is probed.
+    return applicable_targets(table.astype(str), groups, source, settings, source["name"], measured)
+
+
+def file_mistakes(probe: Mapping[str, Any], seed: int) -> Iterator[str]:
+    """What is wrong with the sources that are files: columns, ids, classes and folds, source by source."""
+    for source in probe["sources"]:
+        if source["kind"] == "file":
+            try:
+                read = read_source(
+                    source["name"],
+                    Path(source["embeddings"]),
+                    Path(source["metadata"]),
+                    source_spec(source),
+                    needed_columns(source),
+                )
+            except UserError as error:
+                yield str(error)
+                continue
+            settings = protocol_settings(probe, seed, len(read.matrix), "fp32")
+            yield from applicable_targets(read.table, read.groups, source, settings, source["name"]).mistakes
+
+
+# What an evaluation adds to the rows of the test images.
+MEASURED = (
+    *("train_set", "compared_share", "run", "mse", "mse_unit", "psnr", "ssim", "mse_over_var", "perceptual"),
+    *("latent_std", "kl", "mse_sampled", "decoding_var", "skin_share", "ita_in", "ita_out", "dl", "da", "db"),
+    *("ciede2000"),
+)

@@ -19,8 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from evenhand.probes.layout import Parameters, initial, padded, parameter_count
-from evenhand.probes.networks import PREDICTED_ROWS, Fitted, Labels, Loss, Network, network_inputs
+from evenhand.probes.networks import (
+    PREDICTED_ROWS,
+    Fitted,
+    Labels,
+    Loss,
+    Network,
+    Parameters,
+    initial,
+    network_inputs,
+    padded,
+    parameter_count,
+)
 
 # Parameters and numbers of inputs held at a time by each thread of a CPU; one network is trained whatever it needs.
 # The parameters, their gradients and two moments then stay in a cache of 32 MB.

@@ -12,10 +12,9 @@ from sklearn.preprocessing import StandardScaler
 
 from evenhand.probes.batched_mlp import MLPSettings, fit_networks
 from evenhand.probes.folds import Fold
-from evenhand.probes.layout import parameter_count
 from evenhand.probes.metrics import score
-from evenhand.probes.networks import Fitted, Floats, Network, Rows, predict
-from evenhand.probes.ranking import kept_after, removed_count
+from evenhand.probes.networks import Fitted, Floats, Network, Rows, parameter_count, predict
+from evenhand.probes.removal import kept_after, removed_count
 from evenhand.probes.targets import Target
 from evenhand.workflow.seeds import derive_seed
 

@@ -1,11 +1,14 @@
-"""What stands beside the probes' numbers: rows left out by cell and reason, what is not scored or kept together.
-
-The table of counts (`evenhand.probes.counts`) has it all; here it is picked for a number and for the warnings.
-"""
+"""What the probes rest on, and what is left out of them: rows by class, by cell and reason, targets not probed."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+
+from evenhand.probes.sources import Source
+from evenhand.probes.targets import Target, count_classes, never_scored
 
 COLUMNS = ["target", "kind", "class", "n", "column", "cell", "why"]
 ALL = "(all)"  # of rows about the embedding as a whole
@@ -80,3 +83,63 @@ def _span(numbers: "pd.Series[int]") -> str:
     """One number, or the least and the greatest."""
     low, high = int(numbers.min()), int(numbers.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+MOST_CELLS = 50  # of a column; the others count as one
+
+
+def count_rows(source: Source, targets: Sequence[Target]) -> pd.DataFrame:
+    """Rows of a source by class, and all that was left out; columns as in COLUMNS."""
+    rows: list[tuple[object, ...]] = [(ALL, "", ROWS, len(source.matrix), "", "", "")]
+    rows += [(ALL, "", LEFT_OUT, n, "", "", reason) for reason, n in source.unmatched.items()]
+    rows.append((ALL, "", GROUPS, len(np.unique(source.groups)), "", "", source.kept_together))
+    for target in targets:
+        start, unscored = (target.name, target.kind), never_scored(target)
+        rows += [(*start, name, n, "", "", unscored.get(name, "")) for name, n in count_classes(target)]
+        for column in dict.fromkeys(entry.column for entry in target.left_out):
+            entries = [entry for entry in target.left_out if entry.column == column]
+            rows += [(*start, LEFT_OUT, e.rows, column, e.cell, e.why) for e in entries[:MOST_CELLS]]
+            rest = entries[MOST_CELLS:]
+            if rest:
+                cells = f"({len(rest)} other cells)"
+                rows.append((*start, LEFT_OUT, sum(e.rows for e in rest), column, cells, rest[0].why))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+NOT_PROBED_COLUMNS = ["target", "role", "reason"]
+
+
+class NotProbed(NamedTuple):
+    """A target that is not probed."""
+
+    target: str
+    role: str  # attribute or disease
+    reason: str
+
+
+def not_probed_table(left_out: pd.DataFrame, members: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """What the report says of the targets that are not probed.
+
+    Args:
+        left_out: rows of `NotProbed` of all embeddings, with their source, dataset, model, train_set and run.
+        members: every embedding, with its source.
+
+    Returns:
+        source, model, target, role, reason, n_left_out and n_embeddings (of the source, for which it was left out and
+        all of them), warnings (the same as a sentence).
+    """
+    total = pd.Series([member["source"] for member in members]).value_counts()
+    keys = ["source", "model", *NOT_PROBED_COLUMNS]
+    counts = left_out.groupby(keys, sort=False).size().rename("n_left_out").reset_index()
+    counts["n_embeddings"] = counts["source"].map(total)
+    counts["warnings"] = [
+        f"not probed: {row['target']} ({row['role']}, {row['model']})"
+        + (
+            f", {row['n_left_out']} of {row['n_embeddings']} embeddings"
+            if row["n_left_out"] < row["n_embeddings"]
+            else ""
+        )
+        + f": {row['reason']}"
+        for row in counts.to_dict("records")
+    ]
+    return counts

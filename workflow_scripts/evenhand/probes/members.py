@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evenhand.probes.configuration import with_text_cells
-from evenhand.workflow.patterns import numbers_below
+from evenhand.workflow.planning import numbers_below
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from evenhand.probes.baselines import logistic_logits, majority_logits
 from evenhand.probes.batched_mlp import MLPSettings
 from evenhand.probes.folds import Fold, make_folds
 from evenhand.probes.jobs import AttributeRun, FoldInputs, Job, fit_scaling
-from evenhand.probes.leace import fit_leace
+from evenhand.probes.metrics import logistic_logits, majority_logits
 from evenhand.probes.networks import Floats, Rows
-from evenhand.probes.ranking import rank_features, removed_count
+from evenhand.probes.removal import fit_leace, rank_features, removed_count
 from evenhand.probes.targets import Target, make_target
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import derive_seed, generator

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from evenhand.splits.design import Drawn
-from evenhand.workflow.checksums import check_seal, seal
 from evenhand.workflow.errors import UserError
-from evenhand.workflow.files import read_rows, row_writer
+from evenhand.workflow.files import check_seal, read_rows, row_writer, seal
 
 COLUMNS = ["run", "role", "group", "md5hash"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from evenhand.splits.groups import Pair
-from evenhand.stats.colour import AXES
 from evenhand.stats.gaps import RunTable, named_sets
+from evenhand.stats.tone import AXES
 from evenhand.stats.verdicts import Case, Evidence, Rules, Step, all_of, number
 
 AXIS_NAMES = {"dl": "L*", "da": "a*", "db": "b*"}

@@ -11,7 +11,7 @@ from evenhand.splits.groups import Pair
 from evenhand.stats.mixed import NoFitError, nested_gaps
 from evenhand.stats.paired import joined
 from evenhand.stats.rows import by_train_set, of_groups
-from evenhand.stats.totals import log_error
+from evenhand.stats.summary import log_error
 
 KIND = ["train_set", "group", "label", "atlas"]  # rows that agree in these have the same regressors
 ROUNDING = 1e-12  # log errors that differ by no more are the same

@@ -1,4 +1,4 @@
-"""Files that are either complete or absent, and whose bytes depend on their content alone."""
+"""Files that are either complete or absent, whose bytes depend on their content alone, with their sums beside them."""
 
 import csv
 import hashlib
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from evenhand.workflow.errors import UserError
 
 
 @contextmanager
@@ -128,3 +130,29 @@ def write_npz(arrays: Mapping[str, NDArray[Any]], path: str | Path) -> None:
     """Write named arrays (no Python objects) as an uncompressed npz file; its bytes depend on the arrays alone."""
     with atomic_path(path) as temporary:
         np.savez(temporary, allow_pickle=False, **arrays)
+
+
+def seal(files: Sequence[str | Path], sums: str | Path | None) -> None:
+    """Write the SHA-256 of each of `files` to the file `sums`, in the form of `sha256sum`; nothing without one."""
+    if sums is not None:
+        write_text("".join(f"{sha256_of(path)}  {Path(path).name}\n" for path in files), sums)
+
+
+def check_seal(path: str | Path) -> None:
+    """Raise a `UserError` unless the manifest x.csv at `path` is the one whose sum is in x.sha256."""
+    path = Path(path)
+    remedy = (
+        "To have it drawn again, delete it and run Snakemake. Where your own manifest is meant, write its sum: "
+        f"(cd {path.parent} && sha256sum {path.name} > {path.stem}.sha256), which makes it yours and not the design's."
+    )
+    try:
+        expected = path.with_suffix(".sha256").read_text("ascii").split()[0]
+        found = sha256_of(path)
+    except (OSError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path}: expected the manifest and its sum in {path.stem}.sha256; found: {error}. {remedy}"
+        ) from error
+    if found != expected:
+        raise UserError(
+            f"{path}: expected SHA-256 {expected}, found {found}: it was changed since it was drawn. {remedy}"
+        )

@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from evenhand.data.synthetic.conditions import CONDITIONS, Condition
-from evenhand.data.synthetic.optics import Array, melanin_for_ita
+from evenhand.data.synthetic.conditions import CONDITIONS, Array, Condition, melanin_for_ita
 from evenhand.data.synthetic.render import Skin, render
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import atomic_path

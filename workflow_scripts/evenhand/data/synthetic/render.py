@@ -8,8 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from evenhand.data.synthetic.conditions import Condition
-from evenhand.data.synthetic.optics import Array, reflectance, srgb
+from evenhand.data.synthetic.conditions import Array, Condition, reflectance, srgb
 
 
 class Skin(NamedTuple):

@@ -1,10 +1,10 @@
-"""The content of files that the user gives, however many and large. The rule files import this.
+"""What the rule files ask while a study is planned; standard library only.
 
-A file is read again only when its size or date is another than the file `memory` says, so planning a study costs no
-time, and a touched file costs one reading and no job. The memory names files as the configuration does: a study that
-is copied elsewhere takes it along.
+The content of the user's files, the modules that a script imports, regular expressions for wildcards.
 """
 
+import ast
+import functools
 import hashlib
 import json
 import os
@@ -69,3 +69,38 @@ def _stamp(file: str) -> list[int] | None:
     except OSError:
         return None
     return [status.st_size, status.st_mtime_ns] if stat.S_ISREG(status.st_mode) else None
+
+
+@functools.cache
+def imported_modules(path: Path, root: Path) -> set[Path]:
+    """The files below `root` that the import statements of the file at `path` name, those inside functions as well."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    files: set[Path] = set()
+    for name in names:
+        parts = name.split(".")
+        # Importing a.b.c runs the __init__.py of a and of a.b as well.
+        for depth in range(1, len(parts) + 1):
+            stem = root.joinpath(*parts[:depth])
+            files.update((stem / "__init__.py", stem.with_suffix(".py")))
+    return {file for file in files if file.is_file()}
+
+
+def numbers_below(count: int) -> str:
+    """A regular expression for 0, 1, ... `count` - 1, as long as the number and not as the list.
+
+    Snakemake writes constraints into the name of every output: with a thousand names in them, planning is slow.
+    """
+    top = str(count - 1)
+    patterns = ["[1-9]" * (length > 1) + "[0-9]" * (length - (length > 1)) for length in range(1, len(top))]
+    for place, digit in enumerate(top):
+        first = 1 if place == 0 and len(top) > 1 else 0
+        if int(digit) > first:
+            rest = "[0-9]" * (len(top) - place - 1)
+            patterns.append(f"{top[:place]}[{first}-{int(digit) - 1}]{rest}")
+    return "|".join([*patterns, top])
