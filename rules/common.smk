@@ -10,7 +10,7 @@ from evenhand.workflow.planning import content_sums
 from evenhand.workflow.planning import imported_modules
 from evenhand.workflow.notices import follow_notices
 from evenhand.workflow.planning import numbers_below
-from evenhand.workflow.progress import follow_study
+from evenhand.workflow.study_progress import follow_study
 
 with open(ROOT / "schemas" / "tables.yaml", encoding="utf-8") as dictionary:
     TABLES = yaml.load(dictionary, yaml.CSafeLoader)  # ten times as fast as the one in Python

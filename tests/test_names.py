@@ -88,7 +88,7 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
             path = folder / "train.csv"
             write_draw(draw_train(candidates, design, run, which, 8, test), run, which.name, path)
             draws[which.name].append(read_draw(path, run, which.name))
-    found["design"] = describe_design(design, 8, draws)
+    found["design"] = pd.DataFrame(describe_design(design, 8, draws))
 
     rng = np.random.default_rng(0)
     models = []

@@ -250,14 +250,16 @@ def test_bootstrap_has_the_expected_number_of_distinct_images() -> None:
 def test_sizes_of_the_design() -> None:
     runs = [draw_run(candidates(60, 15), design(), run, 10)[1] for run in range(3)]
     draws = {entry.name: [training[entry.name] for training in runs] for entry in PAPER_SETS}
-    sizes = describe_design(design(), 15, draws).set_index("train_set")
+    sizes = pd.DataFrame(describe_design(design(), 15, draws)).set_index("train_set")
     assert sizes.loc["B", ["requested", "planned", "drawn", "mix"]].tolist() == [20, 15, 10, "light 5, dark 5"]
     pairs = [
         len(set(hashes_of(draws["C"][one])) & set(hashes_of(draws["C"][other]))) / 10
         for one, other in [(0, 1), (0, 2), (1, 2)]
     ]
     assert sizes.loc["C", "shared"] == pytest.approx(np.mean(pairs))
-    assert np.isnan(describe_design(design(), 15, {name: drawn[:1] for name, drawn in draws.items()})["shared"]).all()
+    assert np.isnan(
+        pd.DataFrame(describe_design(design(), 15, {name: drawn[:1] for name, drawn in draws.items()}))["shared"]
+    ).all()
 
 
 def test_a_manifest_holds_its_draw_and_no_other_run_or_role(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 from workflow import environment
 
-from evenhand.workflow.progress import (
+from evenhand.workflow.study_progress import (
     CLEAR,
     SECONDS_BETWEEN_LINES,
     Estimate,

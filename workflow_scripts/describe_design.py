@@ -5,6 +5,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from evenhand.splits.design import (
     Drawn,
     available,
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             else:
                 drawn = draw_train(candidates, design, number, train_set, planned_size, test)
             draws[train_set.name].append(drawn)
-    table = describe_design(design, planned_size, draws)
+    table = pd.DataFrame(describe_design(design, planned_size, draws))
     print(table.to_string(index=False))
     write_csv(table, args.output)
 

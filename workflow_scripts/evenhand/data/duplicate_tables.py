@@ -1,4 +1,4 @@
-"""What clusters of near-duplicates say about the data, what each threshold would have found, and the lists of others."""
+"""What clusters of near-duplicates say about the data, what each threshold would have found, and lists of others."""
 
 import re
 from collections import Counter

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from evenhand.splits.groups import Group, TrainSet, group_of, groups_from, train_sets_from
@@ -215,7 +214,7 @@ def _bootstrapped(n: int, count: int, seed: int, *purpose: str | int) -> NDArray
     return np.floor(generator(seed, *purpose).random(count) * n).astype(np.int64)
 
 
-def describe_design(design: Design, planned_size: int, draws: Mapping[str, Sequence[Drawn]]) -> pd.DataFrame:
+def describe_design(design: Design, planned_size: int, draws: Mapping[str, Sequence[Drawn]]) -> list[dict[str, Any]]:
     """The sizes of the design, one row per training set.
 
     Args:
@@ -248,7 +247,7 @@ def describe_design(design: Design, planned_size: int, draws: Mapping[str, Seque
                 "n_runs": len(drawn),
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def _mean_overlap(sets: Sequence[set[str]]) -> float:
