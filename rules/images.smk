@@ -175,6 +175,32 @@ rule describe_data:
         " --counts {output.counts:q} --statuses {output.statuses:q} --card {output.card:q} > {log:q} 2>&1"
 
 
+# For the folds of the probes and for the bootstrap, in which patients and near-duplicates are never apart.
+rule keep_together:
+    input:
+        script=script("isolate_images.py"),
+        lib=imports("isolate_images.py"),
+        record="<results>/data/images.json",
+        images=ancient("<results>/data/images.csv"),
+        duplicates="<results>/data/duplicates.csv",
+    output:
+        clusters="<results>/data/together.csv",
+        sums="<results>/data/together.sha256",
+    log:
+        "<logs>/keep_together.log",
+    benchmark:
+        "<benchmarks>/keep_together.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    params:
+        duplicates_option="--duplicates",
+        patients="auto",
+    shell:
+        "python -u {input.script:q} --images {input.images:q} {params.duplicates_option} {input.duplicates:q}"
+        " --patients {params.patients:q} --output {output.clusters:q} --sums {output.sums:q} > {log:q} 2>&1"
+
+
 rule data:
     input:
         "<results>/data/metadata.csv",

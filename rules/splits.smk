@@ -10,9 +10,8 @@ PATIENTS = {
 }
 
 
-# What may not be on both sides of training and test. One job says so for the draws, another (below) for the folds of the
-# probes and for the bootstrap, in which patients and near-duplicates are always kept together.
-rule isolate_images:
+# What may not be on both sides of training and test.
+use rule keep_together as isolate_images with:
     input:
         script=script("isolate_images.py"),
         lib=imports("isolate_images.py"),
@@ -31,34 +30,9 @@ rule isolate_images:
     benchmark:
         "<benchmarks>/isolate_images.tsv"
     localrule: True
-    conda:
-        environment("base")
     params:
         duplicates_option=lambda wildcards, input: "--duplicates" if input.duplicates else "",
         patients=PATIENTS[config["splits"]["leakage"]],
-    shell:
-        "python -u {input.script:q} --images {input.images:q} {params.duplicates_option} {input.duplicates:q}"
-        " --patients {params.patients:q} --output {output.clusters:q} --sums {output.sums:q} > {log:q} 2>&1"
-
-
-use rule isolate_images as keep_together with:
-    input:
-        script=script("isolate_images.py"),
-        lib=imports("isolate_images.py"),
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.csv"),
-        duplicates="<results>/data/duplicates.csv",
-    output:
-        clusters="<results>/data/together.csv",
-        sums="<results>/data/together.sha256",
-    log:
-        "<logs>/keep_together.log",
-    benchmark:
-        "<benchmarks>/keep_together.tsv"
-    localrule: True
-    params:
-        duplicates_option="--duplicates",
-        patients="auto",
 
 
 rule draw_test:

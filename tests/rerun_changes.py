@@ -3,7 +3,7 @@
 from typing import Any
 
 import yaml
-from paper import mix
+from paper import LIGHT_DARK, mix
 from workflow import TINY
 
 STAGES = ["data", "splits", "train", "evaluate", "stats", "figures", "probe", "report"]
@@ -53,12 +53,16 @@ SETS = [{"name": name, "mix": mix(share)} for name, share in [("A", 0.0), ("B", 
 VALUES: dict[str, Any] = {
     "study": "another",
     "seed": 7,
+    "data.dataset": None,
     "data.metadata": "copy.csv",
+    "data.join": "name",
+    "data.skin": False,
     "data.metadata_sha256": "0" * 64,
     "data.columns.id": "name",
     "data.columns.file": "file",
     "data.columns.url": "link",
     "data.columns.conditions": ["label"],
+    "data.columns.patient": "patient",
     "data.columns.source": "source",
     "data.columns.skin_type": "fitzpatrick_centaur",
     "data.columns.second_skin_type": "fitzpatrick_scale",
@@ -82,14 +86,12 @@ VALUES: dict[str, Any] = {
     "data.synthetic.n": 250,
     "data.synthetic.size": 40,
     "data.synthetic.dark_difficulty": 0.1,
-    "splits.label": "fitzpatrick_centaur",
-    "splits.light": [1],
-    "splits.dark": [6],
+    "splits.groups": [LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"fitzpatrick_scale": [6]}}],
     "splits.runs": 3,
     "splits.test_size": 18,
     "splits.train_size": 20,
     "splits.min_train_size": 4,
-    "splits.leakage": "isolate",
+    "splits.leakage": "duplicates",
     "splits.replacement": True,
     "splits.train_sets": SETS,
     "model.width": 32,
@@ -164,6 +166,14 @@ VALUES: dict[str, Any] = {
     "probe.lookalike.features": 9,
 }
 
+# What has to change beside a key, so that the configuration means something.
+COLUMNS = {"id": "md5hash", "conditions": ["label"]}
+BESIDE: dict[str, Config] = {
+    "data.dataset": {"data.columns": COLUMNS},
+    "data.join": {"data.dataset": None, "data.columns": COLUMNS, "data.metadata": ["metadata.csv", "copy.csv"]},
+    "data.columns.file": {"data.sources": [{"archive": "images.zip"}]},  # downloads are called like their ids
+}
+
 # A source file of each class, and a comment that its language has.
 SOURCES = {
     "workflow_scripts/pack_images.py": {*STAGES},
@@ -172,7 +182,7 @@ SOURCES = {
     "workflow_scripts/train_vae.py": {*STAGES} - {"data", "splits"},
     "workflow_scripts/evaluate_vae.py": {*STAGES} - {"data", "splits", "train"},
     "workflow_scripts/estimate_gaps.py": {"stats", "figures", "report"},
-    "workflow_scripts/evenhand/figures/prevalence.py": {"figures", "report"},
+    "workflow_scripts/evenhand/figures/metadata.py": {"figures", "report"},
     "workflow_scripts/draw_figure.py": {"figures", "probe", "report"},
     "workflow_scripts/probe_embeddings.py": {"probe", "report"},
     "workflow_scripts/make_report.py": {"report"},

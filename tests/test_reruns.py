@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from rerun_changes import LOCAL, SOURCES, STAGES, VALUES, Config
+from rerun_changes import BESIDE, LOCAL, SOURCES, STAGES, VALUES, Config
 from workflow import PARTS, ROOT, TINY, copy_workflow, dry_runs, environment, jobs_of, planned, snakemake
 
 from evenhand.workflow.tables import read_table
@@ -60,12 +60,15 @@ def changed(config: Config, key: str, value: object) -> Config:
 
 def stages(output: str) -> set[str]:
     """The rule files whose rules a dry run has planned, from what it printed."""
+    stage_of = {"images": "data"}
+    # A rule is declared, or it is an entry of the table from which the rules of the statistics are made.
+    declared = re.compile(r'^ *(?:rule|use rule \w+ as) (\w+)|^    "(\w+)": Summary\(', flags=re.MULTILINE)
     file_of = {
-        rule: path.stem.split("_")[0]
+        rule or summary: stage_of.get(path.stem, path.stem)
         for path in (ROOT / "rules").glob("*.smk")
-        for rule in re.findall(r"^ *(?:rule|use rule \w+ as) (\w+)", path.read_text(), flags=re.MULTILINE)
+        for rule, summary in declared.findall(path.read_text())
     }
-    # Rules of figures are made in a loop.
+    # Rules of figures are made of what their modules declare.
     # Targets such as `splits` are no jobs of a stage, nor are the settings that go to many of them as a file.
     return {file_of.get(rule, "figures") for rule in jobs_of(output) if rule not in (*STAGES, "write_settings")}
 
@@ -123,8 +126,8 @@ def test_a_changed_key_reruns_its_stages(local: Path, finished: Path, subtests: 
         base, study = (yaml.safe_load(TINY.read_text()), finished) if generated else (LOCAL, local)
         overlay = study / f"changed-{key}.yaml"
         study_changed = changed(base, key, value)
-        if key == "data.columns.file":  # downloads are called like their ids
-            study_changed = changed(study_changed, "data.sources", [{"archive": "images.zip"}])
+        for other, besides in BESIDE.get(key, {}).items():
+            study_changed = changed(study_changed, other, besides)
         overlay.write_text(yaml.safe_dump(study_changed))
         calls.append((study, ["--configfile", overlay.name]))
     table = readme_table()

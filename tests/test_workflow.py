@@ -174,7 +174,7 @@ def test_a_change_of_figures_trains_nothing(study: Path) -> None:
 
 
 def test_an_edited_figure_is_redrawn_and_no_other(study: Path) -> None:
-    script = study / "workflow_scripts" / "evenhand" / "figures" / "prevalence.py"
+    script = study / "workflow_scripts" / "evenhand" / "figures" / "metadata.py"
     script.write_text(script.read_text() + "\n# edited\n")
     assert set(planned(study, "--configfile", "tiny.yaml")) == {
         "plot_prevalence",
