@@ -35,7 +35,7 @@ def mine(repository: Path) -> Path:
     tiny = yaml.safe_load(TINY.read_text())
     config |= {block: tiny[block] for block in ("model", "loss", "train", "evaluate")}
     config["data"]["image_size"] = 16
-    config["splits"] = {"runs": 2, "test_size": 20, "train_size": 24, "min_train_size": 8}
+    config["splits"] |= {"runs": 2, "test_size": 20, "train_size": 24, "min_train_size": 8}
     config["probe"] = {"folds": 3, "fractions": [0, 0.5], "random_draws": 1, "mlp": {"max_epochs": 2}}
     (repository / "studies" / "mine.yaml").write_text(yaml.safe_dump(config))
     return repository
@@ -50,8 +50,8 @@ def test_the_recipe_ends_in_a_report(mine: Path) -> None:
     counts = tables["fst_counts"].set_index("fitzpatrick_scale")
     assert counts["n"].to_dict() == {-1: 0, 1: PER_TYPE, 2: 0, 3: PER_TYPE, 4: 0, 5: PER_TYPE, 6: 0}
     assert counts["group"].to_dict()[1] == "light"
-    card = tables["dataset_card"].set_index("item")
-    assert card.loc["rows of the metadata", ["light", "dark", "all"]].tolist() == [50, 50, 150]
+    card = tables["dataset_card"].set_index(["item", "group"])["value"]
+    assert card["rows of the metadata"].astype(int).to_dict() == {"light": 50, "dark": 50, "all": 150}
     index = pd.read_csv(results / "data" / "images.csv", dtype=str, keep_default_na=False)
     assert index["md5hash"].tolist() == [str(number + 1) for number in range(150)]
     assert set(index["label"]) == {"melanoma", "NA", "nevus", "eczema"}
@@ -61,7 +61,7 @@ def test_the_recipe_ends_in_a_report(mine: Path) -> None:
     assert set(tables["subsets"]["subset"]) == {"all"}
     assert set(tables["adjusted"]["adjustment"]) == {"none", "condition"}
     assert len(tables["tone_by_atlas"]) == 0
-    assert set(tables["availability"]["by"]) == {"fitzpatrick_scale", "group", "label"}
+    assert set(tables["availability"]["by"]) == {"skin_tone", "group", "label"}
     assert set(tables["prevalence"]["level"]) == {"fine"}
     assert set(tables["probe_counts"]["target"]) == {"(all)", "tone"}
     left_out = tables["probe_left_out"].set_index("target")["reason"]
