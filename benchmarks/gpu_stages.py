@@ -281,8 +281,8 @@ def probes(check: Check) -> Lines:
     """Networks of the sizes of a VAE's and of a large embedding on the device, and the same on the processor."""
     from probes import batched_folds, dense_task  # noqa: PLC0415 (scikit-learn, which no other stage needs)
 
-    from evenhand.probes.folds import make_folds  # noqa: PLC0415
-    from evenhand.probes.removal import kept_after, removed_count  # noqa: PLC0415
+    from evenhand.probes.jobs import kept_after, removed_count  # noqa: PLC0415
+    from evenhand.probes.scoring import make_folds  # noqa: PLC0415
 
     sizes = [((1000, 64), 10, (0.0, 0.1, 0.5), 20), ((60_000, 1376), 2, (0.0, 0.5), 4)]
     for (n, d), folds, shares, epochs in [((300, 16), 2, (0.0, 0.5), 2)] if check.tiny else sizes:

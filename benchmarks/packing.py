@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 import pandas as pd
 
 from evenhand.data.metadata import COLUMNS
+from evenhand.training.devices import peak_resident_mb
 from evenhand.workflow.files import write_text
-from evenhand.workflow.memory import peak_resident_mb
 from evenhand.workflow.tables import as_csv
 from pack_images import main as pack_images
 

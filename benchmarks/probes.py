@@ -29,13 +29,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
+from evenhand.probes.applicable import protocol_settings
 from evenhand.probes.batched_mlp import MLPSettings, fit_networks
-from evenhand.probes.folds import Fold, make_folds
-from evenhand.probes.jobs import fit_scaling
+from evenhand.probes.jobs import fit_scaling, kept_after, removed_count
 from evenhand.probes.networks import Labels, Network, parameter_count, predict
 from evenhand.probes.protocol import ProtocolSettings, probe_attribute
-from evenhand.probes.removal import kept_after, removed_count
-from evenhand.probes.settings import protocol_settings
+from evenhand.probes.scoring import Fold, make_folds
 from evenhand.probes.targets import make_target
 from evenhand.training.devices import make_deterministic, peak_memory_mb
 

@@ -10,14 +10,13 @@ from statsmodels.stats.proportion import proportion_confint
 
 from evenhand.stats.bootstrap import add_bootstrap, draw_images
 from evenhand.stats.claims import run_claims
-from evenhand.stats.gaps import RunTable, gap_table, run_table
+from evenhand.stats.gaps import RunTable, gap_table, run_table, sweep_table
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.models import model_gaps
 from evenhand.stats.paired import run_test
 from evenhand.stats.rows import by_model, by_run
 from evenhand.stats.strata import adjusted_gaps
 from evenhand.stats.summary import error_totals, pooled_conditions
-from evenhand.stats.sweep import sweep_table
 from evenhand.stats.verdicts import rules_from, verdict_table
 
 METRICS = ("mse", "latent_std")

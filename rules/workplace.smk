@@ -16,8 +16,8 @@ if Path.cwd() != ROOT.resolve():
 
 from evenhand.workflow.config import check_config, read_as_yaml
 from evenhand.workflow.errors import UserError
-from evenhand.workflow.workplace import activate
-from evenhand.workflow.workplace import expand_paths
+from evenhand.workflow.planning import activate
+from evenhand.workflow.planning import expand_paths
 
 try:
     # The rules call `python`: the one that runs Snakemake, unless they have an environment of their own.

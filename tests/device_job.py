@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import torch
 
-from evenhand.training import gpu_lease
+from evenhand.training import devices
 from evenhand.training.devices import leased_device
 
 # Forked from a process that has imported PyTorch, which takes seconds.
@@ -39,7 +39,7 @@ def hold_device(connection: Connection, folder: Path, order: str, visible: str |
     os.environ.update({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
     os.environ.update({"SLURM_JOB_ID": "7"} if slurm else {})
     os.environ["TMPDIR"] = str(folder)
-    gpu_lease.SECONDS_BETWEEN_TRIES = 0.01
+    devices.SECONDS_BETWEEN_TRIES = 0.01
     torch.cuda.is_available = lambda: True
     torch.cuda.device_count = lambda: len(order)
     torch.cuda.set_device = lambda device: None

@@ -19,8 +19,8 @@ import fetch_metadata
 import isolate_images
 import make_splits
 import pack_images
-from evenhand.data.chest import race_of, with_findings
 from evenhand.data.datasets import chexpert, midas, mimic_cxr, passion, scin
+from evenhand.data.datasets.chexpert import race_of, with_findings
 from evenhand.data.tables import load_adapter, read_images
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows

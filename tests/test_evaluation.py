@@ -9,7 +9,6 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from evenhand.data.images import read_images, read_names, rows_of
 from evenhand.evaluation.measures import (
     choose_examples,
     evaluate,
@@ -23,7 +22,7 @@ from evenhand.evaluation.measures import (
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture, load_weights, save_weights
 from evenhand.models.vgg19 import random_weights
-from evenhand.splits.manifests import hashes_of, read_draw, write_draw
+from evenhand.splits.manifests import hashes_of, read_draw, read_images, read_names, rows_of, write_draw
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import read_table
 

@@ -12,8 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from evenhand.figures.common import rows_to_draw
-from evenhand.figures.labels import label_points
-from evenhand.figures.panels import ordered_sets, set_colours
+from evenhand.figures.panels import label_points, ordered_sets, set_colours
 from evenhand.figures.registry import declared_figures
 from evenhand.figures.style import SMALL, SYNTHETIC, group_styles, house_style, joined, mark, new_figure, percent, span
 from evenhand.splits.groups import groups_from

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evenhand.training.cache import keep, restore, sole
+from evenhand.training.checkpoints import keep, restore, sole
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_damaged_products_are_not_restored(tmp_path: Path, products: list[Path])
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     lock = tmp_path / ".lock"
-    imports = "import sys; from pathlib import Path; from evenhand.training.cache import sole"
+    imports = "import sys; from pathlib import Path; from evenhand.training.checkpoints import sole"
     code = f"{imports}\nwith sole(Path(sys.argv[1])): print('in')"
     with sole(lock):
         second = subprocess.Popen(

@@ -16,9 +16,8 @@ from matplotlib import font_manager
 from matplotlib.text import Text
 from PIL import Image
 
-from evenhand.figures.fonts import HOUSE_FONT, choose_fonts, describe_fonts, uncovered_characters
 from evenhand.figures.metadata import draw_prevalence, prevalence_data
-from evenhand.figures.style import house_style
+from evenhand.figures.style import HOUSE_FONT, choose_fonts, describe_fonts, house_style, uncovered_characters
 from evenhand.workflow.tables import write_csv
 
 SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
@@ -98,14 +97,14 @@ def test_a_font_of_the_machine_is_taken_and_named_and_what_none_has_is_said(tmp_
 def test_the_fewest_fonts_that_draw_the_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [make_font(tmp_path, name, has) for name, has in (("One", ONE), ("Both", ONE + TWO), ("Two", TWO))]
     with monkeypatch.context() as only:
-        only.setattr("evenhand.figures.fonts._installed", lambda: tuple(map(str, paths)))
+        only.setattr("evenhand.figures.style._installed", lambda: tuple(map(str, paths)))
         assert choose_fonts(["acne é\n"]).families == (HOUSE_FONT,)
         chosen = choose_fonts([ONE + "a", TWO])
         assert chosen.families == (HOUSE_FONT, "Both")
         assert describe_fonts(chosen) == f"Letters that {HOUSE_FONT} lacks are from Both."
         assert uncovered_characters([ONE, NONE, "a\u200d\u200f b"]) == {NONE}  # joiners and marks have no shape
         (tmp_path / "fonts" / "broken.ttf").write_bytes(b"no font")
-        only.setattr("evenhand.figures.fonts._installed", lambda: (str(tmp_path / "fonts" / "broken.ttf"),))
+        only.setattr("evenhand.figures.style._installed", lambda: (str(tmp_path / "fonts" / "broken.ttf"),))
         assert uncovered_characters([ONE]) == {ONE}
     assert font_manager.findfont(HOUSE_FONT).endswith("DejaVuSans.ttf")
 

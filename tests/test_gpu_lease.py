@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from device_job import DeviceJob
 
-from evenhand.training.gpu_lease import lease, visible_devices
+from evenhand.training.devices import lease, visible_devices
 from evenhand.workflow.errors import UserError
 
 LIBRARY = str(Path(__file__).parents[1] / "workflow_scripts")
 JOB = textwrap.dedent("""
     import sys, time
     from pathlib import Path
-    from evenhand.training import gpu_lease
-    gpu_lease.SECONDS_BETWEEN_TRIES = 0.01
+    from evenhand.training import devices
+    devices.SECONDS_BETWEEN_TRIES = 0.01
     folder, names, slots, seconds = Path(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3]), float(sys.argv[4])
-    with gpu_lease.lease(names, slots, folder / "locks") as position:
+    with devices.lease(names, slots, folder / "locks") as position:
         start = time.monotonic()
         print(f"leased {position}", flush=True)
         time.sleep(seconds)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evenhand.splits.held_out import read_cluster_of, seen_in_training, sum_of_draw, training_images
-from evenhand.splits.manifests import write_draw
+from evenhand.splits.manifests import read_cluster_of, seen_in_training, sum_of_draw, training_images, write_draw
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import sha256_of, write_json
 

@@ -7,8 +7,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from paper import GROUPS, PAPER_SETS
 
-from evenhand.splits.design import Design, available, candidates_from, draw_test, draw_train, feasible_train_size
-from evenhand.splits.isolation import cluster_images
+from evenhand.splits.design import (
+    Design,
+    available,
+    candidates_from,
+    cluster_images,
+    draw_test,
+    draw_train,
+    feasible_train_size,
+)
 from evenhand.splits.manifests import hashes_of
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows, row_writer

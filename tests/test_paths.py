@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from evenhand.workflow.config import check_config
 from evenhand.workflow.errors import UserError
-from evenhand.workflow.workplace import expand_paths
+from evenhand.workflow.planning import expand_paths
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())

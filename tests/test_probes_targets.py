@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evenhand.data.cells import cell_key
-from evenhand.probes.metrics import score
+from evenhand.probes.scoring import score
 from evenhand.probes.targets import LeftOut, TargetSpec, count_classes, never_scored, read_target
 from evenhand.workflow.errors import UserError
 

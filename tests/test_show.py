@@ -10,7 +10,7 @@ import pytest
 from test_report import claims
 
 import show_claims
-from evenhand.report.claims_text import claims_text
+from evenhand.report.page import claims_text
 from evenhand.workflow.errors import UserError
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evenhand.data.folders import image_files
-from evenhand.data.image_names import names_of_ids
+from evenhand.data.image_names import image_files, names_of_ids
 from evenhand.data.locations import Source, UnreadableError, has_hash, read_bytes
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.workflow.errors import UserError

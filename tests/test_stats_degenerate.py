@@ -12,7 +12,7 @@ from simulated import GROUPS, PAIR
 from evenhand.splits.groups import TrainSet
 from evenhand.stats.bootstrap import add_bootstrap, draw_images
 from evenhand.stats.claims import run_claims
-from evenhand.stats.gaps import gap_table, run_table, size_ratios
+from evenhand.stats.gaps import gap_table, run_table, size_ratios, sweep_table
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.models import model_gaps
 from evenhand.stats.rows import by_model, by_run, distinct_images
@@ -26,7 +26,6 @@ from evenhand.stats.summary import (
     sort_by_design,
     summarise,
 )
-from evenhand.stats.sweep import sweep_table
 from evenhand.stats.tone import (
     AXES,
     colour_run_means,

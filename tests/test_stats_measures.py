@@ -15,12 +15,11 @@ from simulated import DARK, GROUPS, LIGHT, PAIR, ROOT, RULES
 
 import estimate_sweep
 from evenhand.splits.groups import TrainSet, groups_from
-from evenhand.stats.gaps import RunTable
+from evenhand.stats.gaps import RunTable, sweep_table
 from evenhand.stats.image_claims import adjusted_claim
 from evenhand.stats.rows import by_model
 from evenhand.stats.subsets import columns_for_subsets, second_group, subset_means, subset_table
 from evenhand.stats.summary import IMAGE_INDEX, pooled_conditions
-from evenhand.stats.sweep import sweep_table
 from evenhand.stats.verdicts import verdict_table
 from evenhand.workflow.tables import write_csv
 

@@ -11,7 +11,7 @@ import yaml
 from workflow import ROOT, TINY, jobs_of
 
 from evenhand.workflow.errors import UserError
-from evenhand.workflow.workplace import command_first, without_shadows
+from evenhand.workflow.planning import command_first, without_shadows
 
 BARE_PATH = os.pathsep.join(("/usr/bin", "/bin"))
 

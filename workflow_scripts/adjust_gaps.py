@@ -8,10 +8,17 @@ import pandas as pd
 from evenhand.splits.groups import Pair
 from evenhand.stats.bootstrap import draw_images
 from evenhand.stats.models import model_gaps
-from evenhand.stats.rows import pair_generator, read_clusters, stream, stream_runs, study_pairs, study_parser
+from evenhand.stats.rows import (
+    pair_generator,
+    parse_tables,
+    read_clusters,
+    stream,
+    stream_runs,
+    study_pairs,
+    study_parser,
+)
 from evenhand.stats.strata import adjusted_gaps
 from evenhand.stats.summary import error_totals
-from evenhand.workflow.arguments import parse_tables
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import write_csv
 

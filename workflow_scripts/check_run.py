@@ -11,7 +11,7 @@ from evenhand.data.metadata import assign_group
 from evenhand.models.vae import Architecture
 from evenhand.probes.applicable import image_targets
 from evenhand.splits.design import available, candidates_from, design_from, feasible_train_size
-from evenhand.splits.held_out import read_cluster_of
+from evenhand.splits.manifests import read_cluster_of
 from evenhand.splits.preflight import refuse
 from evenhand.training.loop import Recipe, require_variance
 from evenhand.workflow.errors import UserError, run

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from evenhand.data.metadata import LABELS, assign_group
-from evenhand.figures.fonts import uncovered_characters
+from evenhand.figures.style import uncovered_characters
 from evenhand.models.vae import VAE, Architecture, parameter_count
 from evenhand.probes.applicable import file_mistakes, image_targets
 from evenhand.splits.groups import groups_from

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from evenhand.stats.gaps import size_ratios
-from evenhand.stats.rows import paths_of, study_parser
+from evenhand.stats.rows import parse_tables, paths_of, study_parser
 from evenhand.stats.tone import describe_samples, sample_table
-from evenhand.workflow.arguments import parse_tables
 from evenhand.workflow.errors import run
 from evenhand.workflow.progress import track
 from evenhand.workflow.tables import read_parquet, read_table, write_csv

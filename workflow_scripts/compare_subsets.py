@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from evenhand.stats.gaps import size_ratios
-from evenhand.stats.rows import groups_of, stream, study_pairs, study_parser
+from evenhand.stats.rows import groups_of, parse_tables, stream, study_pairs, study_parser
 from evenhand.stats.subsets import columns_for_subsets, subset_means, subset_table
-from evenhand.workflow.arguments import parse_tables
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from evenhand.data.availability import FOUND
-from evenhand.data.images import id_array
 from evenhand.data.metadata import assign_group
 from evenhand.probes.openclip import embed_images, load_openclip
 from evenhand.splits.groups import groups_from
+from evenhand.splits.manifests import id_array
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.files import seal, write_npz

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 
 from evenhand.data.availability import FOUND
-from evenhand.data.images import id_array, read_images
 from evenhand.data.metadata import assign_group
 from evenhand.evaluation.measures import images_at_a_time
 from evenhand.models.vae import load_weights
 from evenhand.splits.groups import groups_from
-from evenhand.splits.held_out import read_cluster_of, seen_in_training, training_images
+from evenhand.splits.manifests import id_array, read_cluster_of, read_images, seen_in_training, training_images
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.training.loop import to_unit_range
 from evenhand.workflow.errors import run

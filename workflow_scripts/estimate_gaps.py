@@ -8,9 +8,16 @@ import pandas as pd
 from evenhand.splits.groups import Pair
 from evenhand.stats.bootstrap import add_bootstrap, draw_images
 from evenhand.stats.gaps import gap_table, run_table
-from evenhand.stats.rows import distinct_images, pair_generator, read_clusters, stream, study_pairs, study_parser
+from evenhand.stats.rows import (
+    distinct_images,
+    pair_generator,
+    parse_tables,
+    read_clusters,
+    stream,
+    study_pairs,
+    study_parser,
+)
 from evenhand.stats.summary import GAP_METRICS
-from evenhand.workflow.arguments import parse_tables
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 import pandas as pd
 
 from evenhand.splits.groups import groups_from, pairs_of, read_train_sets
-from evenhand.stats.gaps import run_table
-from evenhand.stats.sweep import sweep_table
-from evenhand.workflow.arguments import parse_tables, table_parser
+from evenhand.stats.gaps import run_table, sweep_table
+from evenhand.stats.rows import parse_tables, table_parser
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 

@@ -9,13 +9,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from evenhand.data.images import id_array, read_images, rows_of
 from evenhand.data.tone import measure_tone
 from evenhand.evaluation.measures import evaluate, sample_prior
 from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.vae import load_weights
-from evenhand.splits.held_out import read_cluster_of, training_images
-from evenhand.splits.manifests import hashes_of, read_draw
+from evenhand.splits.manifests import (
+    hashes_of,
+    id_array,
+    read_cluster_of,
+    read_draw,
+    read_images,
+    rows_of,
+    training_images,
+)
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import seal, write_npz

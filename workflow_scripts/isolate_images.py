@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
-from evenhand.splits.isolation import cluster_images
+from evenhand.splits.design import cluster_images
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.files import read_rows, row_writer, seal
 

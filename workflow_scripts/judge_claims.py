@@ -9,9 +9,9 @@ from evenhand.stats.claims import run_claims
 from evenhand.stats.gaps import run_table
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.prevalence import mix_claim
+from evenhand.stats.rows import parse_tables, table_parser
 from evenhand.stats.tone import AXES
 from evenhand.stats.verdicts import COLUMNS, rules_from, verdict_table
-from evenhand.workflow.arguments import parse_tables, table_parser
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 

@@ -9,9 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from evenhand.data.download import is_held
-from evenhand.data.image_names import stored_names
+from evenhand.data.image_names import stored_hashes, stored_names
 from evenhand.data.sources import locate_images, sources_from
-from evenhand.data.stored import stored_hashes
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import read_rows, row_writer, seal
 

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from evenhand.stats.gaps import size_ratios
-from evenhand.stats.rows import group_names, stream, study_parser
+from evenhand.stats.rows import group_names, parse_tables, stream, study_parser
 from evenhand.stats.summary import sort_by_design
 from evenhand.stats.tone import colour_run_means, colour_table, tone_curves, tone_slopes, tone_totals
-from evenhand.workflow.arguments import parse_tables
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 

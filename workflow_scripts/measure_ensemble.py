@@ -10,11 +10,18 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from evenhand.data.images import read_images, read_names, rows_of
 from evenhand.evaluation.measures import ensemble_variance, images_at_a_time, reconstruct
 from evenhand.models.vae import load_weights
-from evenhand.splits.held_out import read_cluster_of, seen_in_training, training_images
-from evenhand.splits.manifests import hashes_of, read_draw
+from evenhand.splits.manifests import (
+    hashes_of,
+    read_cluster_of,
+    read_draw,
+    read_images,
+    read_names,
+    rows_of,
+    seen_in_training,
+    training_images,
+)
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import write_parquet

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evenhand.data.decoding import MAX_PIXELS
-from evenhand.data.image_names import stored_names
+from evenhand.data.image_names import Stored, stored_hashes, stored_names
 from evenhand.data.metadata import SOUGHT
 from evenhand.data.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from evenhand.data.sources import locate_images, sources_from
-from evenhand.data.stored import Stored, stored_hashes
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer, seal
 

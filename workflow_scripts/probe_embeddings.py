@@ -9,10 +9,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from evenhand.probes.applicable import applicable_targets
+from evenhand.probes.applicable import applicable_targets, needed_columns, print_choices, protocol_settings, source_spec
 from evenhand.probes.left_out import NOT_PROBED_COLUMNS, count_rows
 from evenhand.probes.protocol import COLUMNS, probe_attribute
-from evenhand.probes.settings import needed_columns, print_choices, protocol_settings, source_spec
 from evenhand.probes.sources import read_source
 from evenhand.training.devices import add_gpu_options, choose_precision, leased_device, make_deterministic
 from evenhand.workflow.errors import UserError, run

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from evenhand.data.images import id_array, read_images, read_names, rows_of
 from evenhand.evaluation.measures import choose_examples, reconstruct
 from evenhand.models.vae import load_weights
 from evenhand.splits.groups import read_train_sets
-from evenhand.splits.held_out import read_cluster_of, training_images
+from evenhand.splits.manifests import id_array, read_cluster_of, read_images, read_names, rows_of, training_images
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_npz

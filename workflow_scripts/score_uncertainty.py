@@ -10,13 +10,13 @@ from evenhand.stats.rows import (
     evaluation_paths,
     group_names,
     pair_generator,
+    parse_tables,
     read_evaluations,
     stream,
     study_pairs,
     study_parser,
 )
 from evenhand.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
-from evenhand.workflow.arguments import parse_tables
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_parquet, read_table, write_csv
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from evenhand.report.claims_text import claims_text
+from evenhand.report.page import claims_text
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.tables import read_table
 

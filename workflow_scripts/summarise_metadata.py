@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from evenhand.data.metadata import assign_group
 from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.prevalence import condition_mix, fst_counts, prevalence_table
-from evenhand.workflow.arguments import parse_tables, table_parser
+from evenhand.stats.rows import parse_tables, table_parser
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_image_table, write_csv
 

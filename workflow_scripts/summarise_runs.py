@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from evenhand.stats.rows import group_names, stream, study_parser
+from evenhand.stats.rows import group_names, parse_tables, stream, study_parser
 from evenhand.stats.summary import RUN_METRICS, condition_table, headline_table, pooled_conditions, summarise
-from evenhand.workflow.arguments import parse_tables
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import write_csv
 

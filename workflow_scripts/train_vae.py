@@ -15,14 +15,21 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from evenhand.data.images import read_images, read_names, rows_of
 from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.vae import VAE, Architecture, parameter_count, save_weights
-from evenhand.splits.held_out import sum_of_draw
-from evenhand.splits.manifests import hashes_of, read_draw
+from evenhand.splits.manifests import hashes_of, read_draw, read_images, read_names, rows_of, sum_of_draw
 from evenhand.training.adam import Adam
-from evenhand.training.cache import code_fingerprint, keep, restore, sole
-from evenhand.training.checkpoints import History, Watch, load_checkpoint, save_checkpoint, seconds_until_next
+from evenhand.training.checkpoints import (
+    History,
+    Watch,
+    code_fingerprint,
+    keep,
+    load_checkpoint,
+    restore,
+    save_checkpoint,
+    seconds_until_next,
+    sole,
+)
 from evenhand.training.devices import (
     add_gpu_options,
     choose_precision,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evenhand.data.duplicates import Links, clusters
-from evenhand.data.folders import stem_of
+from evenhand.data.image_names import stem_of
 from evenhand.data.metadata import given_levels, several_sources
 from evenhand.workflow.errors import UserError
 

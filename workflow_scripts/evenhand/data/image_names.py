@@ -1,12 +1,138 @@
-"""Which image of the table a file holds: by the file name that the table gives, else by the image's id."""
+"""Which image of the table a file holds: by the file name that the table gives, else by the image's id.
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+Standard library only: the rule files import it.
+"""
+
+import json
+import os
+import re
+import sqlite3
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from evenhand.data.folders import has_image_ending, stem_of
-from evenhand.data.stored import Stored
+from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows
+
+# Endings of the formats that `evenhand.data.decoding` reads; what is in a file decides, not its ending.
+ENDING = re.compile(r"\.(?:jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?)", re.IGNORECASE)
+
+
+def has_image_ending(name: str) -> bool:
+    """Whether a file is called like an image."""
+    return not name.startswith(".") and stem_of(name) != name
+
+
+def stem_of(name: str) -> str:
+    """The name without the ending of an image."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if stem and ENDING.fullmatch(dot + ending) else name
+
+
+def image_files(folder: str | Path) -> Iterator[str]:
+    """Every file under `folder` that is called like an image; links to folders are followed.
+
+    Each folder is entered once: no link leads round in a circle, and no image is met twice. An image that lies under
+    `folder` has its own name, one behind links the name by the first of them. An absent folder has no images; one that
+    may not be read and a link to nothing or to a folder above have none either, and a warning says so.
+    """
+    above = {_identity(parent) for parent in Path(os.path.realpath(folder)).parents}
+    entered = set[tuple[int, int]]()
+    folders, links = [str(folder)], set[str]()
+    while folders or links:
+        if not folders:  # links last and by name, whatever the order on the disk
+            folders.append(min(links))
+            links.remove(folders[0])
+        path = folders.pop()
+        identity = _identity(path)
+        if identity is None or identity in entered:
+            continue
+        if identity in above:
+            _warn(f"{path} leads back to a folder that holds {folder} and is not followed")
+            continue
+        entered.add(identity)
+        try:
+            found = os.scandir(path)
+        except OSError as error:
+            _warn(str(error))
+            continue
+        with found as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_symlink() and os.path.isdir(entry.path):  # entry.is_dir fails at a link to itself
+                    links.add(entry.path)
+                elif has_image_ending(entry.name):
+                    yield entry.path
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    _warn(f"{entry.path} is a link to nothing that can be read")
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    """Device and number of a folder, the same by whatever name it is reached; None where there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _warn(str(error))
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _warn(what: str) -> None:
+    warnings.warn(f"{what}: the images behind it, if any, count as missing", stacklevel=3)
+
+
+T = TypeVar("T", bound=tuple[Any, ...])
+
+
+class Stored(Mapping[str, list[T]]):
+    """The values of each key, sorted; keys in the order in which they came first.
+
+    They lie in a database of SQLite without a name, which the system deletes with the process. Only the thread that
+    made it can read it.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, T]], kind: Callable[..., T]) -> None:
+        """Write all pairs of key and value; `kind` makes a value of its fields, which JSON can hold.
+
+        Raises:
+            UserError: the disk for temporary files is full or cannot be written.
+        """
+        self._kind = kind
+        self._database = sqlite3.connect("", isolation_level=None)
+        rows = ((key, json.dumps(value)) for key, value in pairs)
+        try:
+            for command in ("PRAGMA journal_mode = OFF", "CREATE TABLE entries (key TEXT, value TEXT)", "BEGIN"):
+                self._database.execute(command)
+            self._database.executemany("INSERT INTO entries VALUES (?, ?)", rows)
+            self._database.execute("COMMIT")
+            self._database.execute("CREATE INDEX by_key ON entries (key)")
+        except sqlite3.OperationalError as error:
+            raise UserError(
+                f"a list of the images could not be written among the temporary files ({error}). Free some space "
+                "there, or set TMPDIR to a folder on a larger disk."
+            ) from error
+
+    def __getitem__(self, key: str) -> list[T]:
+        rows = self._database.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchall()
+        if not rows:
+            raise KeyError(key)
+        return sorted(self._kind(*json.loads(value)) for (value,) in rows)
+
+    def __iter__(self) -> Iterator[str]:
+        for (key,) in self._database.execute("SELECT key FROM entries GROUP BY key ORDER BY min(rowid)"):
+            yield key
+
+    def __len__(self) -> int:
+        return int(self._database.execute("SELECT count(DISTINCT key) FROM entries").fetchone()[0])
+
+
+def stored_hashes(metadata: str | Path) -> Stored[tuple[()]]:
+    """The md5hashes of a table that `read_metadata` checked, as keys in its order; their values say nothing."""
+    return Stored(((row["md5hash"], ()) for row in read_rows(metadata)), lambda: ())
 
 
 class Name(NamedTuple):

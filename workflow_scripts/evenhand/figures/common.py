@@ -9,8 +9,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from evenhand.figures.fonts import HOUSE_FONT, Fonts, choose_fonts, describe_fonts, uncovered_words
-from evenhand.figures.style import SYNTHETIC, capital, house_style, joined, mark, save_figure
+from evenhand.figures.style import (
+    HOUSE_FONT,
+    SYNTHETIC,
+    Fonts,
+    capital,
+    choose_fonts,
+    describe_fonts,
+    house_style,
+    joined,
+    mark,
+    save_figure,
+    uncovered_words,
+)
 from evenhand.splits.groups import Group
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import write_json

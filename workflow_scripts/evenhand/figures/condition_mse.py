@@ -18,8 +18,7 @@ from evenhand.figures.common import (
     compared_images,
     counts_by_pair,
 )
-from evenhand.figures.labels import label_points
-from evenhand.figures.panels import label_edges, ordered_sets, panel_grid, set_names
+from evenhand.figures.panels import label_edges, label_points, ordered_sets, panel_grid, set_names
 from evenhand.figures.style import BLUE, FAINT, MUTED, SKY, joined, percent
 from evenhand.splits.groups import Group, Pair, pairs_of
 

@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, counts_by_pair
-from evenhand.figures.labels import label_points
-from evenhand.figures.panels import legend_columns
+from evenhand.figures.panels import label_points, legend_columns
 from evenhand.figures.style import BLUE, FAINT, INK, MUTED, PAGE_WIDTH, SMALL, group_styles, joined, new_figure
 from evenhand.splits.groups import Group
 

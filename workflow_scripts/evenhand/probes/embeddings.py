@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evenhand.data.spreadsheets import cell_text
+from evenhand.data.foreign_tables import cell_text
 from evenhand.probes.tfrecord import Value, read_examples
 from evenhand.workflow.errors import UserError
 

@@ -13,11 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from evenhand.probes.batched_mlp import MLPSettings
-from evenhand.probes.folds import Fold, make_folds
-from evenhand.probes.jobs import AttributeRun, FoldInputs, Job, fit_scaling
-from evenhand.probes.metrics import logistic_logits, majority_logits
+from evenhand.probes.jobs import AttributeRun, FoldInputs, Job, fit_leace, fit_scaling, rank_features, removed_count
 from evenhand.probes.networks import Floats, Rows
-from evenhand.probes.removal import fit_leace, rank_features, removed_count
+from evenhand.probes.scoring import Fold, logistic_logits, majority_logits, make_folds
 from evenhand.probes.targets import Target, make_target
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import derive_seed, generator

@@ -9,9 +9,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from evenhand.stats.gaps import SHARES, RunTable, named_sets
+from evenhand.stats.gaps import SHARES, RunTable, named_sets, slopes_per_run
 from evenhand.stats.paired import ratio_interval
-from evenhand.stats.sweep import slopes_per_run
 from evenhand.stats.verdicts import Case, Rules, Step, all_of, number
 
 CORRECTED_T = "paired t over runs, Nadeau-Bengio variance, two-sided"

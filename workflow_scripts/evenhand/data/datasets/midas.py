@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from evenhand.data.accounts import NOT_GIVEN, conditions_from, count_by, first_of_each, leave_out, mention
-from evenhand.data.folders import stem_of
+from evenhand.data.image_names import stem_of
 from evenhand.data.metadata import TableFormat
 
 FORMAT = TableFormat(

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from evenhand.data.accounts import compare_keys, first_of_each, one_value_each
-from evenhand.data.chest import CHEST_LABELS, race_of, with_findings
+from evenhand.data.datasets.chexpert import CHEST_LABELS, race_of, with_findings
 from evenhand.data.metadata import TableFormat
 from evenhand.workflow.errors import UserError
 

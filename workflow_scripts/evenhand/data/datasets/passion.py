@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import pandas as pd
 
 from evenhand.data.accounts import conditions_from, first_of_each, leave_out, mention
-from evenhand.data.folders import has_image_ending, stem_of
+from evenhand.data.image_names import has_image_ending, stem_of
 from evenhand.data.metadata import TableFormat
 
 FORMAT = TableFormat(

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from evenhand.data.accounts import compare_keys, conditions_from, count_by, first_of_each, leave_out, mention
-from evenhand.data.folders import stem_of
+from evenhand.data.image_names import stem_of
 from evenhand.data.metadata import TableFormat
-from evenhand.splits.isolation import cluster_images
+from evenhand.splits.design import cluster_images
 
 PICTURES = [f"image_{number}_path" for number in (1, 2, 3)]
 VOTES = [f"dermatologist_fitzpatrick_skin_type_label_{number}" for number in (1, 2, 3)]

@@ -1,12 +1,15 @@
-"""Stratified folds that keep all rows of a patient (or duplicate cluster) together."""
+"""How probes are scored: folds that keep groups together, and the ROC-AUC in each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
+from evenhand.probes.targets import Target
 from evenhand.workflow.errors import UserError
 
 Rows = NDArray[np.int64]
@@ -87,3 +90,71 @@ def make_folds(
 def _parts(classes: NDArray[np.int64], groups: NDArray[np.int64], count: int, seed: int) -> list[Rows]:
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
     return [test for _, test in splitter.split(np.zeros(len(classes)), classes, groups)]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Area under the ROC curve and F1, both macro averages; `scored` is the number of classes the AUC rests on.
+
+    `unscored` names the classes or labels that have none, as all rows where they are known are alike.
+    """
+
+    auc: float
+    macro_f1: float
+    scored: int
+    unscored: tuple[str, ...]
+
+
+def score(target: Target, rows: NDArray[np.int64], logits: NDArray[np.floating]) -> Scores:
+    """Score logits (rows, outputs) against the labels of `rows`.
+
+    Multi-class AUC is the mean over classes of one against the rest; with several labels it is the mean over
+    labels, each on the rows where it is known. A class absent from the fold (or the only one) has no AUC and
+    is left out of the mean, and such a label out of that of F1; NaN when none is left.
+    """
+    truth = target.values[rows]
+    aucs = [_auc(truth[:, column], logits[:, column]) for column in range(truth.shape[1])]
+    scored = [column for column, auc in enumerate(aucs) if not np.isnan(auc)]
+    if target.kind == "multiclass":
+        f1 = f1_score(truth.argmax(1), logits.argmax(1), average="macro", zero_division=0.0)
+    elif target.kind == "binary":
+        f1 = f1_score(truth[:, 0] > 0.5, logits[:, 0] > 0, average="macro", zero_division=0.0)
+    else:
+        f1s = [_label_f1(truth[:, column], logits[:, column]) for column in scored]
+        f1 = np.mean(f1s) if f1s else np.nan
+    unscored = tuple(name for column, name in enumerate(target.outputs) if column not in scored)
+    auc = float(np.mean([aucs[column] for column in scored])) if scored else float("nan")
+    return Scores(auc, float(f1), len(scored), unscored)
+
+
+def _auc(truth: NDArray[np.floating], logits: NDArray[np.floating]) -> float:
+    known = ~np.isnan(truth)
+    if len(np.unique(truth[known])) < 2:
+        return float("nan")
+    return float(roc_auc_score(truth[known], logits[known]))
+
+
+def _label_f1(truth: NDArray[np.floating], logits: NDArray[np.floating]) -> float:
+    known = ~np.isnan(truth)
+    return float(f1_score(truth[known] > 0.5, logits[known] > 0, zero_division=0.0))
+
+
+Floats = NDArray[np.floating]
+Rows = NDArray[np.int64]
+# scikit-learn's default inverse strength of the L2 penalty.
+INVERSE_PENALTY = 1.0
+MAX_ITERATIONS = 2000
+
+
+def logistic_logits(target: Target, train: Rows, x_train: Floats, x_test: Floats) -> NDArray[np.float64]:
+    """Logits (test rows, outputs) of a logistic regression on standardised features; binary and multi-class."""
+    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=MAX_ITERATIONS).fit(x_train, target.codes[train])
+    logits: NDArray[np.float64] = np.asarray(model.decision_function(x_test), dtype=np.float64)
+    return logits[:, None] if logits.ndim == 1 else logits
+
+
+def majority_logits(target: Target, train: Rows, test: Rows) -> NDArray[np.float64]:
+    """The same logits for every row: the commonest class of the training rows wins, for each label on its own."""
+    share = np.nanmean(target.values[train], axis=0)
+    logits = np.log(share.clip(1e-9)) if target.kind == "multiclass" else share - 0.5
+    return np.tile(logits.astype(np.float64), (len(test), 1))
