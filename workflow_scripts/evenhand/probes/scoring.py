@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from evenhand.probes.targets import Target
 from evenhand.workflow.errors import UserError
 
+Floats = NDArray[np.floating]
 Rows = NDArray[np.int64]
 # Test, validation and training part need one fold each.
 FEWEST_FOLDS = 3
@@ -139,8 +140,6 @@ def _label_f1(truth: NDArray[np.floating], logits: NDArray[np.floating]) -> floa
     return float(f1_score(truth[known] > 0.5, logits[known] > 0, zero_division=0.0))
 
 
-Floats = NDArray[np.floating]
-Rows = NDArray[np.int64]
 # scikit-learn's default inverse strength of the L2 penalty.
 INVERSE_PENALTY = 1.0
 MAX_ITERATIONS = 2000
