@@ -6,10 +6,8 @@ from pathlib import Path
 from snakemake.settings.enums import Quietness
 
 from evenhand.workflow.config import training_settings
-from evenhand.workflow.planning import content_sums
-from evenhand.workflow.planning import imported_modules
 from evenhand.workflow.notices import follow_notices
-from evenhand.workflow.planning import numbers_below
+from evenhand.workflow.planning import content_sums, modules_behind, numbers_below
 from evenhand.workflow.study_progress import follow_study
 
 with open(ROOT / "schemas" / "tables.yaml", encoding="utf-8") as dictionary:
@@ -42,20 +40,13 @@ def script(name):
     return source(f"workflow_scripts/{name}")
 
 
-def imports(name, *modules):
-    """The library modules that script `name` imports, directly or not, read from its import statements.
+def code(name, *loaded):
+    """Script `name` and the modules behind it, as inputs: an edit reruns exactly the rules that it concerns.
 
-    They are inputs of the rule, so an edit reruns exactly the rules whose scripts import the edited module. Import
-    statements inside functions count as well. `modules` are those that the script loads by name.
+    The modules are read from import statements; `loaded` are those that the script loads by name.
     """
-    found = {SCRIPTS / module for module in modules}
-    queue = [SCRIPTS / name, *found]
-    while queue:
-        for module in imported_modules(queue.pop(), SCRIPTS):
-            if module not in found:
-                found.add(module)
-                queue.append(module)
-    return sorted(os.path.relpath(module) for module in found)
+    modules = modules_behind(SCRIPTS / name, SCRIPTS, [SCRIPTS / module for module in loaded])
+    return {"script": script(name), "lib": [os.path.relpath(module) for module in modules]}
 
 
 def content_of(paths):

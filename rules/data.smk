@@ -17,6 +17,7 @@ else:
     TABLES_OF_DATA = as_list(config["data"]["metadata"])
     SOURCES = config["data"]["sources"]
 DATASET = "fitzpatrick17k" if SYNTHETIC else config["data"]["dataset"]
+ADAPTER = [f"evenhand/data/datasets/{DATASET}.py"] if DATASET else []
 # The whole set of shards, whether or not there is something to download: wildcards are closed.
 SHARDS = [str(shard) for shard in range(config["data"]["download"]["shards"])]
 USES_URLS = any("urls" in entry for entry in SOURCES)
@@ -38,8 +39,7 @@ wildcard_constraints:
 
 rule make_phantom:
     input:
-        script=script("make_phantom.py"),
-        lib=imports("make_phantom.py"),
+        **code("make_phantom.py"),
     output:
         metadata="<results>/data/phantom/metadata.csv",
         images="<results>/data/phantom/images.zip",
@@ -67,10 +67,7 @@ rule make_phantom:
 
 rule fetch_metadata:
     input:
-        script=script("fetch_metadata.py"),
-        lib=imports(
-            "fetch_metadata.py", *([f"evenhand/data/datasets/{DATASET}.py"] if DATASET else [])
-        ),
+        **code("fetch_metadata.py", *ADAPTER),
         tables=[ancient(path) for path in LOCAL_TABLES],
         sums=ARCHIVE_SUMS,
     output:
@@ -140,8 +137,7 @@ rule check_study:
 # Never a request for what is there already: only images that no folder or archive holds are asked for.
 rule list_downloads:
     input:
-        script=script("list_downloads.py"),
-        lib=imports("list_downloads.py"),
+        **code("list_downloads.py"),
         checked="<results>/checks/study.txt",
         metadata=ancient("<results>/data/metadata.csv"),
         metadata_sum="<results>/data/metadata.sha256",
@@ -173,8 +169,7 @@ rule list_downloads:
 # beside them until that file is deleted.
 rule download_shard:
     input:
-        script=script("download_shard.py"),
-        lib=imports("download_shard.py"),
+        **code("download_shard.py"),
         jobs=ancient("<results>/data/downloads/wanted.csv"),
         jobs_sum="<results>/data/downloads/wanted.sha256",
     output:

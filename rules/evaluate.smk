@@ -5,8 +5,7 @@ from evenhand.workflow.config import evaluation_settings
 
 rule evaluate_vae:
     input:
-        script=script("evaluate_vae.py"),
-        lib=imports("evaluate_vae.py"),
+        **code("evaluate_vae.py"),
         # The record of a training holds the sum of its model.
         training="<results>/runs/{train_set}/run{run}/run.json",
         model=ancient("<results>/runs/{train_set}/run{run}/model.safetensors"),
@@ -53,8 +52,7 @@ rule evaluate_vae:
 
 rule reconstruct_examples:
     input:
-        script=script("reconstruct_examples.py"),
-        lib=imports("reconstruct_examples.py"),
+        **code("reconstruct_examples.py"),
         train_sets="<results>/settings/train_sets.json",
         trainings=expand("<results>/runs/{train_set}/run0/run.json", train_set=TRAIN_SETS),
         models=ancient(
@@ -100,8 +98,7 @@ rule reconstruct_examples:
 # Test images of the first run under the models of all runs that were not trained on them.
 rule measure_ensemble:
     input:
-        script=script("measure_ensemble.py"),
-        lib=imports("measure_ensemble.py"),
+        **code("measure_ensemble.py"),
         trainings=expand(
             "<results>/runs/{train_set}/run{run}/run.json", run=RUNS, allow_missing=True
         ),

@@ -29,8 +29,7 @@ for figure in DECLARED:
         name:
             f"plot_{figure.name}"
         input:
-            script=script("draw_figure.py"),
-            lib=imports("draw_figure.py", f"evenhand/figures/{figure.module}.py"),
+            **code("draw_figure.py", f"evenhand/figures/{figure.module}.py"),
             files=[
                 OTHER_FILES.get(name, f"<results>/tables/{name}.csv")
                 for name in figure.files

@@ -10,8 +10,7 @@ GIVEN_DUPLICATES = [
 
 rule pack_images:
     input:
-        script=script("pack_images.py"),
-        lib=imports("pack_images.py"),
+        **code("pack_images.py"),
         checked="<results>/checks/study.txt",
         metadata=ancient("<results>/data/metadata.csv"),
         metadata_sum="<results>/data/metadata.sha256",
@@ -56,8 +55,7 @@ rule pack_images:
 # done again when the same photographs are packed again.
 rule check_images:
     input:
-        script=script("check_images.py"),
-        lib=imports("check_images.py"),
+        **code("check_images.py"),
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
         availability=ancient("<results>/data/availability.csv"),
@@ -86,8 +84,7 @@ rule check_images:
 
 rule find_duplicates:
     input:
-        script=script("find_duplicates.py"),
-        lib=imports("find_duplicates.py"),
+        **code("find_duplicates.py"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
@@ -120,8 +117,7 @@ rule find_duplicates:
 
 rule measure_tone:
     input:
-        script=script("measure_tone.py"),
-        lib=imports("measure_tone.py"),
+        **code("measure_tone.py"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
@@ -149,8 +145,7 @@ rule measure_tone:
 
 rule describe_data:
     input:
-        script=script("describe_data.py"),
-        lib=imports("describe_data.py"),
+        **code("describe_data.py"),
         availability=ancient("<results>/data/availability.csv"),
         sums="<results>/data/packed.sha256",
         duplicates="<results>/data/duplicates.csv",
@@ -178,8 +173,7 @@ rule describe_data:
 # For the folds of the probes and for the bootstrap, in which patients and near-duplicates are never apart.
 rule keep_together:
     input:
-        script=script("isolate_images.py"),
-        lib=imports("isolate_images.py"),
+        **code("isolate_images.py"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
         duplicates="<results>/data/duplicates.csv",

@@ -50,8 +50,7 @@ if config["probe"]["lookalike"]:
 
     rule make_lookalike:
         input:
-            script=script("make_lookalike.py"),
-            lib=imports("make_lookalike.py"),
+            **code("make_lookalike.py"),
         output:
             metadata="<results>/lookalike/{dataset}.csv",
             cxr_foundation="<results>/lookalike/{dataset}.cxr_foundation.npz",
@@ -80,8 +79,7 @@ if config["probe"]["lookalike"]:
 
 rule embed_images:
     input:
-        script=script("embed_images.py"),
-        lib=imports("embed_images.py"),
+        **code("embed_images.py"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
@@ -119,8 +117,7 @@ rule embed_images:
 
 rule embed_unseen:
     input:
-        script=script("embed_unseen.py"),
-        lib=imports("embed_unseen.py"),
+        **code("embed_unseen.py"),
         training="<results>/runs/{train_set}/run{run}/run.json",
         model=ancient("<results>/runs/{train_set}/run{run}/model.safetensors"),
         record="<results>/data/images.json",
@@ -193,8 +190,7 @@ rule probe_embeddings:
                 for role, path in EMBEDDINGS[wildcards.member].inputs(config).items()
             }
         ),
-        script=script("probe_embeddings.py"),
-        lib=imports("probe_embeddings.py"),
+        **code("probe_embeddings.py"),
     output:
         folds="<results>/probes/{member}/folds.csv",
         counts="<results>/probes/{member}/counts.csv",
@@ -228,8 +224,7 @@ rule probe_embeddings:
 
 rule summarise_probes:
     input:
-        script=script("summarise_probes.py"),
-        lib=imports("summarise_probes.py"),
+        **code("summarise_probes.py"),
         folds=expand("<results>/probes/{member}/folds.csv", member=list(EMBEDDINGS)),
         counts=expand("<results>/probes/{member}/counts.csv", member=list(EMBEDDINGS)),
         left_out=expand("<results>/probes/{member}/left_out.csv", member=list(EMBEDDINGS)),

@@ -61,8 +61,7 @@ rule provenance:
 
 rule report_page:
     input:
-        script=script("make_report.py"),
-        lib=imports("make_report.py"),
+        **code("make_report.py"),
         template=source("workflow_scripts/evenhand/report/templates/report.html.j2"),
         dictionary=source("schemas/tables.yaml"),
         record="<results>/data/images.json",
@@ -98,8 +97,7 @@ rule report_page:
 # The probes on a page of their own, which needs no image stage.
 rule probe_page:
     input:
-        script=script("make_report.py"),
-        lib=imports("make_report.py"),
+        **code("make_report.py"),
         template=source("workflow_scripts/evenhand/report/templates/report.html.j2"),
         dictionary=source("schemas/tables.yaml"),
         settings="<results>/settings/study.json",

@@ -13,8 +13,7 @@ PATIENTS = {
 # What may not be on both sides of training and test.
 use rule keep_together as isolate_images with:
     input:
-        script=script("isolate_images.py"),
-        lib=imports("isolate_images.py"),
+        **code("isolate_images.py"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
         duplicates=(
@@ -37,8 +36,7 @@ use rule keep_together as isolate_images with:
 
 rule draw_test:
     input:
-        script=script("make_splits.py"),
-        lib=imports("make_splits.py"),
+        **code("make_splits.py"),
         # Small and compared by content: packing the same images again draws nothing anew.
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
@@ -64,8 +62,7 @@ rule draw_test:
 # From the images that the test sets leave.
 rule draw_train:
     input:
-        script=script("make_splits.py"),
-        lib=imports("make_splits.py"),
+        **code("make_splits.py"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
         clusters=ancient("<results>/data/isolated.csv"),
@@ -116,8 +113,7 @@ rule check_run:
 
 rule describe_design:
     input:
-        script=script("describe_design.py"),
-        lib=imports("describe_design.py"),
+        **code("describe_design.py"),
         metadata=ancient("<results>/data/metadata.csv"),
         sums="<results>/data/metadata.sha256",
         design="<results>/settings/design.json",
@@ -146,8 +142,7 @@ rule describe_design:
 # What the metadata alone promises, before any photograph is there.
 use rule describe_design as plan_design with:
     input:
-        script=script("describe_design.py"),
-        lib=imports("describe_design.py"),
+        **code("describe_design.py"),
         metadata=ancient("<results>/data/metadata.csv"),
         sums="<results>/data/metadata.sha256",
         design="<results>/settings/design.json",

@@ -95,8 +95,7 @@ for name, summary in SUMMARIES.items():
         name:
             name
         input:
-            script=script(f"{name}.py"),
-            lib=imports(f"{name}.py"),
+            **code(f"{name}.py"),
             # Of the data stage large ones, compared by their sums.
             read=[
                 *(ancient(f"<results>/data/{name}.csv") for name in summary.data),

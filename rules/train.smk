@@ -11,8 +11,7 @@ GIVEN_WEIGHTS = (
 
 rule perceptual_features:
     input:
-        script=script("prepare_vgg19.py"),
-        lib=imports("prepare_vgg19.py"),
+        **code("prepare_vgg19.py"),
         weights=GIVEN_WEIGHTS,
     output:
         features="<results>/perceptual/vgg19.safetensors",
@@ -35,8 +34,7 @@ rule perceptual_features:
 
 rule train_vae:
     input:
-        script=script("train_vae.py"),
-        lib=imports("train_vae.py"),
+        **code("train_vae.py"),
         # What is large is compared by its sum: packing the same images again trains nothing anew.
         features=ancient("<results>/perceptual/vgg19.safetensors"),
         features_sum="<results>/perceptual/vgg19.sha256",
