@@ -17,6 +17,12 @@ MIXES = {entry["name"]: entry["mix"] for entry in config["splits"]["train_sets"]
 TRAIN_SETS = list(MIXES)
 MEMORY_OF_CONTENTS = Path("results") / ".contents.json"
 RUNS = [str(run) for run in range(config["splits"]["runs"])]
+# The packed images. Their record is small and compared by content: packing the same images again changes nothing.
+IMAGES = {
+    "record": "<results>/data/images.json",
+    "images": ancient("<results>/data/images.npy"),
+    "index": ancient("<results>/data/images.csv"),
+}
 
 
 pathvars:
@@ -47,6 +53,12 @@ def code(name, *loaded):
     """
     modules = modules_behind(SCRIPTS / name, SCRIPTS, [SCRIPTS / module for module in loaded])
     return {"script": script(name), "lib": [os.path.relpath(module) for module in modules]}
+
+
+def by_sum(**files):
+    """Large files as inputs that are compared by the sums beside them and not by their dates."""
+    sums = {f"{name}_sum": f"{path.rpartition('.')[0]}.sha256" for name, path in files.items()}
+    return {name: ancient(path) for name, path in files.items()} | sums
 
 
 def content_of(paths):

@@ -138,9 +138,8 @@ rule check_study:
 rule list_downloads:
     input:
         **code("list_downloads.py"),
+        **by_sum(metadata="<results>/data/metadata.csv"),
         checked="<results>/checks/study.txt",
-        metadata=ancient("<results>/data/metadata.csv"),
-        metadata_sum="<results>/data/metadata.sha256",
         archives=ARCHIVES,
         archive_sums=ARCHIVE_SUMS,
     output:
@@ -170,8 +169,7 @@ rule list_downloads:
 rule download_shard:
     input:
         **code("download_shard.py"),
-        jobs=ancient("<results>/data/downloads/wanted.csv"),
-        jobs_sum="<results>/data/downloads/wanted.sha256",
+        **by_sum(jobs="<results>/data/downloads/wanted.csv"),
     output:
         "<results>/data/downloads/shard{shard}.csv",
     log:

@@ -6,20 +6,16 @@ from evenhand.workflow.config import evaluation_settings
 rule evaluate_vae:
     input:
         **code("evaluate_vae.py"),
+        **IMAGES,
+        **by_sum(features="<results>/perceptual/vgg19.safetensors"),
+        **by_sum(clusters="<results>/data/isolated.csv"),
         # The record of a training holds the sum of its model.
         training="<results>/runs/{train_set}/run{run}/run.json",
         model=ancient("<results>/runs/{train_set}/run{run}/model.safetensors"),
-        features=ancient("<results>/perceptual/vgg19.safetensors"),
-        features_sum="<results>/perceptual/vgg19.sha256",
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
         test="<results>/splits/run{run}/test.csv",
         test_sum="<results>/splits/run{run}/test.sha256",
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
     output:
         evaluation="<results>/runs/{train_set}/run{run}/evaluation.parquet",
         embeddings="<results>/runs/{train_set}/run{run}/embeddings.npz",
@@ -53,6 +49,8 @@ rule evaluate_vae:
 rule reconstruct_examples:
     input:
         **code("reconstruct_examples.py"),
+        **IMAGES,
+        **by_sum(clusters="<results>/data/isolated.csv"),
         train_sets="<results>/settings/train_sets.json",
         trainings=expand("<results>/runs/{train_set}/run0/run.json", train_set=TRAIN_SETS),
         models=ancient(
@@ -66,11 +64,6 @@ rule reconstruct_examples:
             train_set=TRAIN_SETS,
             kind=["csv", "sha256"],
         ),
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
     output:
         "<results>/examples.npz",
     log:
@@ -99,6 +92,8 @@ rule reconstruct_examples:
 rule measure_ensemble:
     input:
         **code("measure_ensemble.py"),
+        **IMAGES,
+        **by_sum(clusters="<results>/data/isolated.csv"),
         trainings=expand(
             "<results>/runs/{train_set}/run{run}/run.json", run=RUNS, allow_missing=True
         ),
@@ -116,11 +111,6 @@ rule measure_ensemble:
             kind=["csv", "sha256"],
             allow_missing=True,
         ),
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
     output:
         "<results>/runs/{train_set}/ensemble.parquet",
     log:

@@ -11,9 +11,8 @@ GIVEN_DUPLICATES = [
 rule pack_images:
     input:
         **code("pack_images.py"),
+        **by_sum(metadata="<results>/data/metadata.csv"),
         checked="<results>/checks/study.txt",
-        metadata=ancient("<results>/data/metadata.csv"),
-        metadata_sum="<results>/data/metadata.sha256",
         archives=ARCHIVES,
         archive_sums=ARCHIVE_SUMS,
         downloads=(
@@ -85,9 +84,7 @@ rule check_images:
 rule find_duplicates:
     input:
         **code("find_duplicates.py"),
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
+        **IMAGES,
         given=GIVEN_DUPLICATES,
     output:
         duplicates="<results>/data/duplicates.csv",
@@ -118,9 +115,7 @@ rule find_duplicates:
 rule measure_tone:
     input:
         **code("measure_tone.py"),
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
+        **IMAGES,
     output:
         tone="<results>/data/tone.csv",
         by_type=table("tone_by_type"),

@@ -80,9 +80,7 @@ if config["probe"]["lookalike"]:
 rule embed_images:
     input:
         **code("embed_images.py"),
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
+        **IMAGES,
     output:
         embeddings="<results>/probes/{openclip}/embeddings.npz",
         metadata="<results>/probes/{openclip}/metadata.csv",
@@ -118,15 +116,12 @@ rule embed_images:
 rule embed_unseen:
     input:
         **code("embed_unseen.py"),
+        **IMAGES,
+        **by_sum(clusters="<results>/data/isolated.csv"),
         training="<results>/runs/{train_set}/run{run}/run.json",
         model=ancient("<results>/runs/{train_set}/run{run}/model.safetensors"),
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
     output:
         embeddings="<results>/probes/{unseen}.{train_set}.run{run}/embeddings.npz",
         metadata="<results>/probes/{unseen}.{train_set}.run{run}/metadata.csv",

@@ -12,6 +12,9 @@ if config["report"]["probes"]:
 # Takes what the tables take, and every script: the record names the code that all products are up to date with.
 rule record_provenance:
     input:
+        **IMAGES,
+        **by_sum(metadata="<results>/data/metadata.csv"),
+        **by_sum(features="<results>/perceptual/vgg19.safetensors"),
         script=script("record_provenance.py"),
         code=[
             source(f"workflow_scripts/{path.relative_to(SCRIPTS)}")
@@ -19,15 +22,8 @@ rule record_provenance:
             for path in sorted(SCRIPTS.rglob(pattern))
         ],
         settings="<results>/settings/study.json",
-        metadata=ancient("<results>/data/metadata.csv"),
-        metadata_sum="<results>/data/metadata.sha256",
         availability=ancient("<results>/data/availability.csv"),
         packed_sum="<results>/data/packed.sha256",
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
-        features=ancient("<results>/perceptual/vgg19.safetensors"),
-        features_sum="<results>/perceptual/vgg19.sha256",
         tables=expand(
             "<results>/tables/{table}.csv",
             table=["design", *CLAIMS, *REPORT_TABLES, *tables_of("data")],

@@ -37,11 +37,9 @@ use rule keep_together as isolate_images with:
 rule draw_test:
     input:
         **code("make_splits.py"),
-        # Small and compared by content: packing the same images again draws nothing anew.
+        **by_sum(clusters="<results>/data/isolated.csv"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
     output:
         manifest="<results>/splits/run{run}/test.csv",
         sum="<results>/splits/run{run}/test.sha256",
@@ -63,10 +61,9 @@ rule draw_test:
 rule draw_train:
     input:
         **code("make_splits.py"),
+        **by_sum(clusters="<results>/data/isolated.csv"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
         test="<results>/splits/run{run}/test.csv",
         test_sum="<results>/splits/run{run}/test.sha256",
     output:
@@ -90,10 +87,9 @@ rule draw_train:
 # As check_study, of what is known when the images of a run are drawn: before its models are trained.
 rule check_run:
     input:
+        **by_sum(clusters="<results>/data/isolated.csv"),
         images=ancient("<results>/data/images.csv"),
         test="<results>/splits/run{run}/test.csv",
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
     output:
         "<results>/checks/run{run}.txt",
     log:
@@ -114,8 +110,7 @@ rule check_run:
 rule describe_design:
     input:
         **code("describe_design.py"),
-        metadata=ancient("<results>/data/metadata.csv"),
-        sums="<results>/data/metadata.sha256",
+        **by_sum(metadata="<results>/data/metadata.csv"),
         design="<results>/settings/design.json",
         manifests=expand(
             "<results>/splits/run{run}/train_{train_set}.{kind}",
@@ -143,8 +138,7 @@ rule describe_design:
 use rule describe_design as plan_design with:
     input:
         **code("describe_design.py"),
-        metadata=ancient("<results>/data/metadata.csv"),
-        sums="<results>/data/metadata.sha256",
+        **by_sum(metadata="<results>/data/metadata.csv"),
         design="<results>/settings/design.json",
     output:
         "<results>/tables/plan.csv",

@@ -35,12 +35,8 @@ rule perceptual_features:
 rule train_vae:
     input:
         **code("train_vae.py"),
-        # What is large is compared by its sum: packing the same images again trains nothing anew.
-        features=ancient("<results>/perceptual/vgg19.safetensors"),
-        features_sum="<results>/perceptual/vgg19.sha256",
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
+        **IMAGES,
+        **by_sum(features="<results>/perceptual/vgg19.safetensors"),
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
         checked="<results>/checks/run{run}.txt",

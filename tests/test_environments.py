@@ -95,7 +95,8 @@ def test_each_stage_has_what_its_script_imports() -> None:
     checked = 0
     for path in (ROOT / "rules").glob("*.smk"):
         for rule in re.split(r"^ *(?=rule |use rule )", path.read_text(), flags=re.MULTILINE):
-            scripts, named = re.findall(r'(?:code|script)\("(\w+\.py)"', rule), re.findall(r'environment\("(\w+)"\)', rule)
+            scripts = re.findall(r'(?:code|script)\("(\w+\.py)"', rule)
+            named = re.findall(r'environment\("(\w+)"\)', rule)
             if scripts and named:
                 environment = yaml.safe_load((ROOT / "envs" / f"{named[0]}.yaml").read_text())
                 packages = [re.split("[=<>]", entry)[0] for entry in environment["dependencies"]]
