@@ -44,8 +44,8 @@ def note():
 atexit.register(note)
 """
 TARGETS = ["stats", "figures", "report"]
-# Rule files whose results are not made but written.
-SIMULATED = ["data", "data_details", "splits", "train", "evaluate", "probe", "report_provenance"]
+# Rule files whose results are not made but written; the record of what a study was made from is written, too.
+SIMULATED = ["data", "images", "splits", "train", "evaluate", "probe"]
 SPLIT = 10  # conditions of the simulation are split in as many, for as many as the data set has
 
 
@@ -152,9 +152,8 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     """The small tables of the data stage (one row each where nothing depends on them), and pictures of noise."""
     rng = np.random.default_rng(2)
     dictionary = yaml.safe_load((ROOT / "schemas" / "tables.yaml").read_text())
-    rules = "".join((ROOT / "rules" / f"{name}.smk").read_text() for name in ("data", "data_details"))
-    for name in re.findall(r"/tables/(\w+)\.csv", rules):
-        row = pd.DataFrame([dict.fromkeys(list(dictionary[name])[1:], 0)])
+    for name in (name for name, entry in dictionary.items() if entry.get("$page") == "data"):
+        row = pd.DataFrame([{column: 0 for column in dictionary[name] if not column.startswith("$")}])
         write_text(as_csv(row), results / "tables" / f"{name}.csv")
     design = design.assign(requested=1668, planned=1668, mix="834 light, 834 dark")
     write_csv(design, results / "tables" / "design.csv")
@@ -225,7 +224,7 @@ def rule_names() -> list[str]:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--list"]
     listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     text = "".join((ROOT / "rules" / f"{name}.smk").read_text() for name in SIMULATED)
-    left_out = set(re.findall(r"^rule (\w+):", text, flags=re.MULTILINE))
+    left_out = {"record_provenance", *re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, flags=re.MULTILINE)}
     return [line.split()[0] for line in listing.splitlines() if line.strip() and line.split()[0] not in left_out]
 
 
