@@ -1,11 +1,8 @@
 # Images. Needs the table of images and the photographs; makes one array of them, data/images.npy, with its index and
 # record, and what is known of them: near-duplicates, apparent tone, the data set in numbers.
 
-GIVEN_DUPLICATES = [
-    ancient(config["data"]["duplicates"][key])
-    for key in ("embeddings", "list")
-    if config["data"]["duplicates"][key]
-]
+DUPLICATES = config["data"]["duplicates"]
+GIVEN_DUPLICATES = [ancient(DUPLICATES[key]) for key in ("embeddings", "list") if DUPLICATES[key]]
 
 
 rule pack_images:
@@ -31,8 +28,7 @@ rule pack_images:
         environment("base")
     threads: 16  # or all there are
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(120),
+        **growing(mem_mb=2000, runtime=120),
     params:
         sources=json.dumps(SOURCES),
         folders=FOLDERS,
@@ -45,9 +41,10 @@ rule pack_images:
         work=PACKING,
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
-        " --downloads {params.downloads:q} --download-status {params.status:q} --shards {params.shards:q} --side {params.side:q} --icc {params.icc:q}"
-        " --workers {threads} --work {params.work:q} --images {output.images:q}"
-        " --index {output.index:q} --availability {output.availability:q} --sums {output.sums:q} > {log:q} 2>&1"
+        " --downloads {params.downloads:q} --download-status {params.status:q} --shards {params.shards:q}"
+        " --side {params.side:q} --icc {params.icc:q} --workers {threads} --work {params.work:q}"
+        " --images {output.images:q} --index {output.index:q} --availability {output.availability:q}"
+        " --sums {output.sums:q} > {log:q} 2>&1"
 
 
 # The gate: later stages take this record, so nothing goes on without enough photographs, and nothing is
@@ -98,17 +95,13 @@ rule find_duplicates:
     conda:
         environment("base")
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        **growing(mem_mb=2000, runtime=30),
     params:
-        config=json.dumps(
-            {"duplicates": config["data"]["duplicates"], "groups": GROUPS}, sort_keys=True
-        ),
+        config=as_json({"duplicates": DUPLICATES, "groups": GROUPS}),
         given=content_of(GIVEN_DUPLICATES),
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q}"
-        " --config {params.config:q}"
-        " --duplicates {output.duplicates:q} --clusters {output.clusters:q}"
+        " --config {params.config:q} --duplicates {output.duplicates:q} --clusters {output.clusters:q}"
         " --thresholds {output.thresholds:q} --summary {output.summary:q} > {log:q} 2>&1"
 
 
@@ -128,8 +121,7 @@ rule measure_tone:
         environment("base")
     threads: 16  # or all there are
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        **growing(mem_mb=4000, runtime=30),
     params:
         config=json.dumps({"groups": GROUPS}),
     shell:

@@ -1,6 +1,8 @@
 # Splits. Needs the images that are there; makes a manifest of the test sets and of each training set, for every run.
+from evenhand.workflow.config import draw_settings
 
-# Whether the images of a patient stay on one side, by splits.leakage.
+LEAKAGE = config["splits"]["leakage"]
+# Whether the images of a patient stay on one side.
 PATIENTS = {
     "auto": "auto",
     "none": "apart",
@@ -16,11 +18,7 @@ use rule keep_together as isolate_images with:
         **code("isolate_images.py"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
-        duplicates=(
-            "<results>/data/duplicates.csv"
-            if config["splits"]["leakage"] in ("duplicates", "both")
-            else []
-        ),
+        duplicates="<results>/data/duplicates.csv" if LEAKAGE in ("duplicates", "both") else [],
     output:
         clusters="<results>/data/isolated.csv",
         sums="<results>/data/isolated.sha256",
@@ -31,7 +29,7 @@ use rule keep_together as isolate_images with:
     localrule: True
     params:
         duplicates_option=lambda wildcards, input: "--duplicates" if input.duplicates else "",
-        patients=PATIENTS[config["splits"]["leakage"]],
+        patients=PATIENTS[LEAKAGE],
 
 
 rule draw_test:
@@ -51,7 +49,7 @@ rule draw_test:
     conda:
         environment("base")
     params:
-        config=design_config(),
+        config=as_json(draw_settings(config)),
     shell:
         "python -u {input.script:q} --images {input.images:q} --clusters {input.clusters:q} --config {params.config:q}"
         " --run {wildcards.run} --output {output.manifest:q} > {log:q} 2>&1"
@@ -77,7 +75,7 @@ rule draw_train:
     conda:
         environment("base")
     params:
-        config=lambda wildcards: design_config(wildcards.train_set),
+        config=lambda wildcards: as_json(draw_settings(config, wildcards.train_set)),
     shell:
         "python -u {input.script:q} --images {input.images:q} --clusters {input.clusters:q} --config {params.config:q}"
         " --run {wildcards.run} --train-set {wildcards.train_set:q}"
@@ -112,12 +110,7 @@ rule describe_design:
         **code("describe_design.py"),
         **by_sum(metadata="<results>/data/metadata.csv"),
         design="<results>/settings/design.json",
-        manifests=expand(
-            "<results>/splits/run{run}/train_{train_set}.{kind}",
-            run=RUNS,
-            train_set=TRAIN_SETS,
-            kind=["csv", "sha256"],
-        ),
+        manifests=manifests(),
     output:
         table("design"),
     log:

@@ -112,8 +112,7 @@ def test_jobs_on_a_cluster_ask_for_more_when_they_are_tried_again() -> None:
     rules = [rule for rule in rules if rule.startswith("rule ") and "localrule:" not in rule]
     assert len(rules) > 10
     for rule in rules:
-        assert "mem_mb=growing(" in rule, rule
-        assert "runtime=growing(" in rule, rule
+        assert re.search(r"\*\*growing\(mem_mb=.+, runtime=.+\)", rule), rule
         assert "retries:" not in rule, rule  # they would repeat inside one job of the cluster
 
 
