@@ -68,7 +68,7 @@ def main() -> None:
             f"({rate / most:.0%})"
         )
         for i, job in enumerate(jobs):
-            (folder / f"{job.md5hash}.jpg").write_bytes(content(i))
+            (folder / f"{job.id}.jpg").write_bytes(content(i))
         start = time.perf_counter()
         outcomes = download_images(jobs, folder, journal, Policy(), CONNECTIONS)
         assert {outcome.status for outcome in outcomes} == {"ok"}

@@ -86,7 +86,7 @@ def test_a_mistyped_key_is_refused(key: str) -> None:
         check_config(config, SCHEMA)
 
 
-THIRD = {"name": "middle", "title": "FST 3-4", "where": {"fitzpatrick_scale": [3, 4]}}
+THIRD = {"name": "middle", "title": "FST 3-4", "where": {"skin_type": [3, 4]}}
 
 
 @pytest.mark.parametrize(

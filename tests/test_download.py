@@ -129,8 +129,8 @@ def test_a_dead_link_is_asked_once_until_its_note_is_deleted_a_passing_failure_e
 
 
 def write_metadata(path: Path, hashes: list[str], urls: list[str]) -> None:
-    table = pd.DataFrame({"md5hash": hashes, "url": urls})
-    table["fitzpatrick_scale"] = table["fitzpatrick_centaur"] = 1
+    table = pd.DataFrame({"id": hashes, "url": urls})
+    table["skin_type"] = table["second_skin_type"] = 1
     write_csv(table.reindex(columns=COLUMNS, fill_value="x"), path)
 
 
@@ -182,7 +182,7 @@ def test_kill_9_loses_no_file_and_repeats_no_answer(tmp_path: Path) -> None:
     assert before.total() == 26
     assert len(repeated) <= 2  # at most what was in flight on the two connections
     assert sorted(path.name for path in (tmp_path / "images").iterdir()) == sorted(
-        f"{md5hash}.jpg" for i, md5hash in enumerate(hashes) if i % 3
+        f"{image_id}.jpg" for i, image_id in enumerate(hashes) if i % 3
     )
 
 
@@ -191,8 +191,8 @@ def test_shards_divide_the_work_and_only_what_no_folder_holds_is_asked_for(tmp_p
     hashes = list(photographs)
     local = tmp_path / "local"
     local.mkdir()
-    for md5hash in hashes[:5]:
-        (local / f"{md5hash}.jpg").write_bytes(photographs[md5hash])
+    for image_id in hashes[:5]:
+        (local / f"{image_id}.jpg").write_bytes(photographs[image_id])
     (local / f"{hashes[5]}.jpg").write_bytes(b"damaged")  # is there, but not what it says
     server = Server({f"/{h}": functools.partial(answer, body=photographs[h]) for h in hashes})
     try:
@@ -203,9 +203,9 @@ def test_shards_divide_the_work_and_only_what_no_folder_holds_is_asked_for(tmp_p
     finally:
         server.close()
     tables = [pd.read_csv(tmp_path / f"shard{shard}.csv") for shard in range(3)]
-    assert sorted(pd.concat(tables)["md5hash"]) == sorted(hashes[5:])
+    assert sorted(pd.concat(tables)["id"]) == sorted(hashes[5:])
     assert all(0 < len(table) < 15 for table in tables)
-    assert set(server.requests) == {f"/{md5hash}" for md5hash in hashes[5:]}
+    assert set(server.requests) == {f"/{image_id}" for image_id in hashes[5:]}
 
 
 def test_a_pinned_table_is_fetched_once_and_a_changed_one_is_refused(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_pinned_table_is_fetched_once_and_a_changed_one_is_refused(tmp_path: P
 def test_interrupting_does_not_wait_for_the_queue(server: Server, tmp_path: Path) -> None:
     write_csv(
         pd.DataFrame(
-            {"md5hash": [f"{i:032x}" for i in range(2000)], "url": [f"{server.url}/hung?{i}" for i in range(2000)]}
+            {"id": [f"{i:032x}" for i in range(2000)], "url": [f"{server.url}/hung?{i}" for i in range(2000)]}
         ),
         tmp_path / "jobs.csv",
     )

@@ -47,7 +47,7 @@ def zipped(path: Path, members: dict[str, bytes]) -> Source:
 
 def contents(sources: list[Source], tmp_path: Path) -> dict[str, list[bytes]]:
     found = locate_images(sources, names_of_ids(WANTED), tmp_path / "spool")
-    return {md5hash: [read_bytes(place) for place in places] for md5hash, places in found.items()}
+    return {image_id: [read_bytes(place) for place in places] for image_id, places in found.items()}
 
 
 def test_sources_are_tried_in_the_order_of_the_list(tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_a_damaged_or_encrypted_member_costs_only_itself(tmp_path: Path) -> None
     path.write_bytes(data)
     found = locate_images([Source(path, "zip")], names_of_ids(WANTED), tmp_path)
     assert read_bytes(found[B][0]) == b"fine"
-    for md5hash, reason in [(A, "BadZipFile|error"), (C, "encrypted|password")]:
+    for image_id, reason in [(A, "BadZipFile|error"), (C, "encrypted|password")]:
         with pytest.raises(UnreadableError, match=reason):
-            read_bytes(found[md5hash][0])
+            read_bytes(found[image_id][0])
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

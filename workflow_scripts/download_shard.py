@@ -15,19 +15,19 @@ from evenhand.workflow.tables import read_table, write_csv
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", required=True, help="CSV: md5hash, url")
+    parser.add_argument("--jobs", required=True, help="CSV: id, url")
     parser.add_argument("--shard", required=True, type=int, help="which part of the jobs, from 0")
     parser.add_argument("--shards", required=True, type=int, help="number of parts")
     parser.add_argument("--settings", required=True, type=json.loads, help="JSON: the block data.download")
     parser.add_argument("--folder", required=True, type=Path, help="where the images go, shared by all studies")
     parser.add_argument("--failures", required=True, type=Path, help="file that remembers dead links, shared likewise")
-    parser.add_argument("--output", required=True, type=Path, help="CSV: md5hash, url, status, detail")
+    parser.add_argument("--output", required=True, type=Path, help="CSV: id, url, status, detail")
     args = parser.parse_args(argv)
 
     table = read_table(args.jobs)
     # By hash, not by row: which images are missing must not move the others between shards.
-    table = table[table["md5hash"].map(lambda md5hash: int(md5hash, 16) % args.shards) == args.shard]
-    jobs = [Job(*row) for row in table[["md5hash", "url"]].itertuples(index=False)]
+    table = table[table["id"].map(lambda image_id: int(image_id, 16) % args.shards) == args.shard]
+    jobs = [Job(*row) for row in table[["id", "url"]].itertuples(index=False)]
     settings = args.settings
     policy = Policy(
         read_timeout=settings["timeout"],
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         jobs, args.folder, args.failures, policy, connections=settings["connections"], interval=settings["interval"]
     )
     rows = [(*outcome.job, outcome.status, outcome.detail) for outcome in outcomes]
-    result = pd.DataFrame(rows, columns=["md5hash", "url", "status", "detail"])
+    result = pd.DataFrame(rows, columns=["id", "url", "status", "detail"])
     write_csv(result, args.output)
     for status, count in result["status"].value_counts().items():
         print(f"{status}: {count}")

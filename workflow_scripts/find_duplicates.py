@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", required=True, help="data/images.npy")
     parser.add_argument("--index", required=True, help="data/images.csv")
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: duplicates (of data) and groups")
-    parser.add_argument("--duplicates", required=True, help="output CSV: md5hash, cluster, size")
+    parser.add_argument("--duplicates", required=True, help="output CSV: id, cluster, size")
     parser.add_argument("--clusters", required=True, help="output CSV: one row per cluster")
     parser.add_argument("--thresholds", required=True, help="output CSV: one row per threshold")
     parser.add_argument("--summary", required=True, help="output CSV: one row")
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = args.config["duplicates"]
     index = read_image_table(args.index)
     index["group"] = assign_group(index, groups_from(args.config["groups"]))
-    hashes = index["md5hash"].tolist()
+    hashes = index["id"].tolist()
     codes = perceptual_hashes(np.load(args.images, mmap_mode="r"), settings["mirrored"])
     thresholds = sorted({*THRESHOLDS, settings["threshold"]})
     by_hash = hash_links(codes, thresholds[-1])

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=Path,
         help="folder for copies out of compressed tars; packing uses and deletes them",
     )
-    parser.add_argument("--output", required=True, help="CSV: md5hash, url")
+    parser.add_argument("--output", required=True, help="CSV: id, url")
     parser.add_argument("--sums", help="its SHA-256")
     args = parser.parse_args(argv)
 
@@ -34,9 +34,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     local = sources_from([entry for entry in args.sources if "urls" not in entry], args.work)
     locations = locate_images(local, stored_names(args.metadata), args.work)
     rows, wanted = read_rows(args.metadata), 0
-    with row_writer(args.output, ["md5hash", "url"]) as write, ThreadPoolExecutor(args.workers) as pool:
+    with row_writer(args.output, ["id", "url"]) as write, ThreadPoolExecutor(args.workers) as pool:
         while part := list(islice(rows, 1000)):
-            names = [row["md5hash"] for row in part]
+            names = [row["id"] for row in part]
             held = pool.map(is_held, names, [locations.get(name, []) for name in names])
             for row in (row for row, there in zip(part, held, strict=True) if not there):
                 write(row)

@@ -59,11 +59,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     downloads = Stored(_read_downloads(shards), Download)
     counts: Counter[str] = Counter()
     told = [column for column in read_header(args.metadata) if column not in SOUGHT]
-    index_columns = ["row", *told, "source", "verified", "width", "height"]
-    columns = [*told, "status", "source", "verified", "detail"]
+    index_columns = ["row", *told, "found_in", "verified", "width", "height"]
+    columns = [*told, "status", "found_in", "verified", "detail"]
     with row_writer(args.index, index_columns) as write_index, row_writer(args.availability, columns) as write:
         for row, found in zip(read_rows(args.metadata), read_outcomes(args.work), strict=True):
-            outcome = _explained(found, downloads.get(row["md5hash"]))
+            outcome = _explained(found, downloads.get(row["id"]))
             described = row | outcome._asdict()
             write(described)
             if outcome.status == "ok":
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _read_downloads(paths: Sequence[Path]) -> Iterator[tuple[str, Download]]:
     for path in paths:
         for row in read_rows(path):
-            yield row["md5hash"], Download(row["status"], row["detail"])
+            yield row["id"], Download(row["status"], row["detail"])
 
 
 def _explained(outcome: Outcome, downloads: list[Download] | None) -> Outcome:

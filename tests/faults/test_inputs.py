@@ -126,7 +126,7 @@ def test_hashes_in_capitals_are_the_same_images(tmp_path: Path) -> None:
     options = ["--source", str(tmp_path / "table.csv"), "--sha256", "none", "--output", str(tmp_path / "o.csv")]
     with pytest.warns(UserWarning, match="capitals"):
         fetch_metadata.main(options)
-    assert pd.read_csv(tmp_path / "o.csv")["md5hash"][0] == "abcdef" + "0" * 26
+    assert pd.read_csv(tmp_path / "o.csv")["id"][0] == "abcdef" + "0" * 26
 
 
 SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())

@@ -22,7 +22,7 @@ HOSTS_AT_ONCE = 8
 class Job(NamedTuple):
     """An image to fetch."""
 
-    md5hash: str
+    id: str
     url: str
 
 
@@ -35,12 +35,12 @@ class Outcome(NamedTuple):
     transient: bool = False  # trying again another day may help
 
 
-def is_held(md5hash: str, places: Sequence[Location]) -> bool:
+def is_held(image_id: str, places: Sequence[Location]) -> bool:
     """Whether one of the places holds the image: the bytes there have its MD5.
 
     Where the source is declared unverified, it is enough that they begin like an image.
     """
-    return any(_is_usable(place, md5hash) for place in places)
+    return any(_is_usable(place, image_id) for place in places)
 
 
 def download_images(
@@ -51,7 +51,7 @@ def download_images(
     connections: int = 2,
     interval: float = 0.0,
 ) -> list[Outcome]:
-    """Fetch images into `folder`, each as `<md5hash>.jpg` once its MD5 is right.
+    """Fetch images into `folder`, each as `<id>.jpg` once its MD5 is right.
 
     A file that is there with its MD5 is not fetched. Failures that another try would not change, such as 404,
     are noted in `journal` as they happen: nobody asks for them again until it is deleted. Folder and journal may be
@@ -101,7 +101,7 @@ def _download(job: Job, folder: Path, get: Callable[[], bytes]) -> Outcome:
         data = get()
     except FetchError as error:
         return Outcome(job, error.status, str(error), error.transient)
-    if not has_hash(data, job.md5hash):
+    if not has_hash(data, job.id):
         try:
             identify(data)
         except DecodeError as error:
@@ -114,7 +114,7 @@ def _download(job: Job, folder: Path, get: Callable[[], bytes]) -> Outcome:
 
 
 def _cache_path(folder: Path, job: Job) -> Path:
-    return folder / f"{job.md5hash}.jpg"
+    return folder / f"{job.id}.jpg"
 
 
 def _known_outcomes(jobs: Sequence[Job], folder: Path, journal: Path) -> dict[Job, Outcome]:
@@ -125,7 +125,7 @@ def _known_outcomes(jobs: Sequence[Job], folder: Path, journal: Path) -> dict[Jo
 
     def is_there(job: Job) -> bool:
         try:
-            return has_hash(_cache_path(folder, job).read_bytes(), job.md5hash)
+            return has_hash(_cache_path(folder, job).read_bytes(), job.id)
         except FileNotFoundError:
             return False
 
@@ -137,10 +137,10 @@ def _known_outcomes(jobs: Sequence[Job], folder: Path, journal: Path) -> dict[Jo
 def _read_journal(path: Path) -> Iterator[Outcome]:
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
-            md5hash, url, status, detail = json.loads(line)
+            image_id, url, status, detail = json.loads(line)
         except ValueError:  # the line that was being written when the run was killed
             continue
-        yield Outcome(Job(md5hash, url), status, detail)
+        yield Outcome(Job(image_id, url), status, detail)
 
 
 @contextmanager
@@ -161,11 +161,11 @@ def _journal(path: Path) -> Iterator[Callable[[Outcome], None]]:
         yield note
 
 
-def _is_usable(place: Location, md5hash: str) -> bool:
+def _is_usable(place: Location, image_id: str) -> bool:
     try:
         data = read_bytes(place)
         if place.verify:
-            return has_hash(data, md5hash)
+            return has_hash(data, image_id)
         identify(data)
     except (UnreadableError, DecodeError):
         return False

@@ -101,9 +101,9 @@ def _read(file: IO[bytes], expected: int, limit: int) -> bytes:
     return data + file.read(limit - expected) if len(data) > expected else data
 
 
-def has_hash(data: bytes, md5hash: str) -> bool:
-    """Whether the MD5 of `data` is `md5hash` (here a name given by the data set, not a protection)."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest() == md5hash
+def has_hash(data: bytes, image_id: str) -> bool:
+    """Whether the MD5 of `data` is `image_id` (here a name given by the data set, not a protection)."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest() == image_id
 
 
 def stamp_of(path: str | Path) -> tuple[int, int]:

@@ -12,14 +12,14 @@ from evenhand.data.cells import NO_NAME
 from evenhand.splits.groups import Group, columns_of, group_of
 from evenhand.workflow.errors import UserError
 
-SKIN_TYPE_COLUMNS = ["fitzpatrick_scale", "fitzpatrick_centaur"]
-LABELS = ["label", "nine_partition_label", "three_partition_label"]  # conditions, from fine to coarse
+SKIN_TYPE_COLUMNS = ["skin_type", "second_skin_type"]
+CONDITION_COLUMNS = ["condition", "condition_2", "condition_3"]  # from fine to coarse
 # What every table of images has; `file` only where the format names it.
-COLUMNS = ["md5hash", "patient", *SKIN_TYPE_COLUMNS, *LABELS, "atlas", "url"]
+COLUMNS = ["id", "patient", *SKIN_TYPE_COLUMNS, *CONDITION_COLUMNS, "source", "url"]
 # What of them later tables need not know.
 SOUGHT = ["url", "file"]
 # What later tables add to the rows of images: no column of the user may be called so.
-ADDED = ["row", "status", "source", "verified", "width", "height", "detail", "group", "cluster", "file"]
+ADDED = ["row", "status", "found_in", "verified", "width", "height", "detail", "group", "cluster", "file"]
 # Characters that no name or address holds: control characters, also those that a wrong encoding leaves.
 CONTROL = r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]"
 MD5 = "[0-9a-f]{32}"
@@ -77,14 +77,14 @@ def image_table(raw: pd.DataFrame, form: TableFormat, path: str | Path) -> pd.Da
     Raises:
         UserError: a value is not what it should be; names the column and line.
     """
-    table = pd.DataFrame({"md5hash": _ids(raw[form.id], path)})
+    table = pd.DataFrame({"id": _ids(raw[form.id], path)})
     table["patient"] = _patients(raw[form.patient], path) if form.patient else ""
     for column, name in zip(SKIN_TYPE_COLUMNS, (form.skin_type, form.second_skin_type), strict=True):
         table[column] = _skin_types(raw[name], form, path) if name else MISSING_TYPE
-    table[LABELS] = ""
-    for column, name in zip(LABELS, form.conditions, strict=False):
+    table[CONDITION_COLUMNS] = ""
+    for column, name in zip(CONDITION_COLUMNS, form.conditions, strict=False):
         table[column] = _labels(raw[name], path)
-    table["atlas"] = _sources(raw[form.source], path) if form.source else UNKNOWN_SOURCE
+    table["source"] = _sources(raw[form.source], path) if form.source else UNKNOWN_SOURCE
     table["url"] = _plain_line(raw[form.url]) if form.url else ""
     if form.file:
         table["file"] = _files(raw[form.file], path)
@@ -102,12 +102,12 @@ def is_given(cells: "pd.Series[str]") -> "pd.Series[bool]":
 
 
 def given_levels(table: pd.DataFrame) -> list[str]:
-    """The levels of conditions that the data have, from fine to coarse: the columns of `LABELS` that are not empty."""
-    return [column for column in LABELS if column in table and is_given(table[column]).any()]
+    """The levels of conditions that the data have, from fine to coarse: the columns that are not empty."""
+    return [column for column in CONDITION_COLUMNS if column in table and is_given(table[column]).any()]
 
 
 def several_sources(source: "pd.Series[str]") -> bool:
-    """Whether images can be compared by their source, the column `atlas`: there are two at least."""
+    """Whether images can be compared by their source, the column `source`: there are two at least."""
     return source.nunique() > 1
 
 

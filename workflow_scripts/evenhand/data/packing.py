@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
     """What became of one metadata row."""
 
     status: str  # ok, missing, wrong-hash, or the status of an UnreadableError or DecodeError
-    source: str  # where the pixels came from; "" without pixels
+    found_in: str  # the source of the pixels came from; "" without pixels
     verified: bool
     width: int  # of the photograph as stored, upright, in pixels
     height: int
@@ -73,8 +73,8 @@ def pack_images(
     what became of each.
 
     Args:
-        hashes: md5hashes of the images, in the order of the metadata.
-        locations: md5hash -> places to try in turn, as from `locate_images`.
+        hashes: ids of the images, in the order of the metadata.
+        locations: id -> places to try in turn, as from `locate_images`.
         work_folder: receives the array, uint8 (n, side, side, 3), in the order of `hashes`, and the journal; a run
             that was killed goes on from them. Left to the caller: moving the array and deleting the folder.
     """
@@ -83,7 +83,7 @@ def pack_images(
     def jobs() -> Iterator[Job]:
         left = iter(hashes)
         while chunk := list(islice(left, rows_per_chunk)):
-            yield [(md5hash, locations.get(md5hash, ())) for md5hash in chunk]
+            yield [(image_id, locations.get(image_id, ())) for image_id in chunk]
 
     work_folder.mkdir(parents=True, exist_ok=True)
     array, journal = work_folder / ARRAY, work_folder / JOURNAL
@@ -150,13 +150,13 @@ def _ahead(
 
 def _decode_chunk(job: Job, settings: Settings) -> _Chunk:
     """The job's key, the pixels of those images that can be had, and the outcomes of all."""
-    images = [read_image(md5hash, places, settings) for md5hash, places in job]
+    images = [read_image(image_id, places, settings) for image_id, places in job]
     pixels = [pixels for pixels, _ in images if pixels is not None]
     return _job_key(job, settings), pixels, [outcome for _, outcome in images]
 
 
 def read_image(
-    md5hash: str, places: Sequence[Location], settings: Settings
+    image_id: str, places: Sequence[Location], settings: Settings
 ) -> tuple[npt.NDArray[np.uint8] | None, Outcome]:
     """The image from the first of `places` that yields one, and what happened.
 
@@ -172,7 +172,7 @@ def read_image(
             if not place.verify and (other := _another(place, places, data, settings.max_bytes)):
                 failures.append(("several-files", f"{place}: {other} goes by the same name and differs"))
                 continue
-            if place.verify and not has_hash(data, md5hash):
+            if place.verify and not has_hash(data, image_id):
                 failures.append(("wrong-hash", f"{place}: the MD5 of its {len(data)} bytes is not its name"))
                 continue
             pixels, (width, height) = decode_square(data, settings.side, settings.icc, settings.max_pixels)

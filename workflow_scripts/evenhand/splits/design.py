@@ -23,8 +23,8 @@ def cluster_images(
     Two images are in one cluster if they are of one patient, or near-duplicates, or joined by a chain of such.
 
     Args:
-        images: rows of data/images.csv: md5hash, patient (empty: an image by itself).
-        duplicates: rows of data/duplicates.csv: md5hash, cluster. None: near-duplicates may be apart.
+        images: rows of data/images.csv: id, patient (empty: an image by itself).
+        duplicates: rows of data/duplicates.csv: id, cluster. None: near-duplicates may be apart.
         patients: whether the images of a patient belong together.
     """
     names = []
@@ -36,11 +36,11 @@ def cluster_images(
         return node
 
     for row in images:
-        names.append(row["md5hash"])
+        names.append(row["id"])
         if patients and row["patient"]:
-            parent[root(f"patient {row['patient']}")] = root(f"image {row['md5hash']}")
+            parent[root(f"patient {row['patient']}")] = root(f"image {row['id']}")
     for row in duplicates or ():
-        parent[root(f"cluster {row['cluster']}")] = root(f"image {row['md5hash']}")
+        parent[root(f"cluster {row['cluster']}")] = root(f"image {row['id']}")
     smallest: dict[str, str] = {}
     for name in names:
         found = root(f"image {name}")
@@ -102,8 +102,8 @@ def candidates_from(
             are left out: to which of them a near-duplicate belongs is not known (study, section 8), and a patient in
             two groups would be on both sides. None: every image is its own cluster.
     """
-    found_in = {row["md5hash"]: group_of(row, groups) for row in images}
-    cluster_of = {row["md5hash"]: f"cluster {row['cluster']}" for row in clusters or ()}
+    found_in = {row["id"]: group_of(row, groups) for row in images}
+    cluster_of = {row["id"]: f"cluster {row['cluster']}" for row in clusters or ()}
     groups_of_cluster: dict[str, set[str]] = {}
     for name, group in found_in.items():
         if group:

@@ -24,7 +24,7 @@ def data_mistakes(metadata: pd.DataFrame, data: Mapping[str, Any]) -> Iterator[s
         metadata: data/metadata.csv.
         data: the block `data` of the configuration.
     """
-    names = not_md5(metadata["md5hash"])
+    names = not_md5(metadata["id"])
     for source in data["sources"]:
         if "urls" in source:
             if not is_given(metadata["url"]).any():

@@ -72,7 +72,7 @@ def draw_images(
     """Draw images within group, with replacement, once for every training set and metric.
 
     Args:
-        images: group and md5hash, each image once or more.
+        images: group and id, each image once or more.
         groups: those to draw from, one after the other.
         resamples: number of bootstrap samples.
         rng: source of the draws; images are sorted first, so the order of rows does not matter.
@@ -80,7 +80,7 @@ def draw_images(
     """
     counts, order = {}, {}
     for group in groups:
-        hashes = pd.Index(sorted(images.loc[images["group"] == group, "md5hash"].unique()), name="md5hash")
+        hashes = pd.Index(sorted(images.loc[images["group"] == group, "id"].unique()), name="id")
         names = hashes if clusters is None else hashes.map(lambda image: clusters.get(image, image))
         codes, unique = pd.factorize(names, sort=True)
         k = len(unique)
@@ -149,7 +149,7 @@ class ResampledMeans:
         for group in self._runs:
             images = model[model["group"] == group]
             values = images[self._metrics].to_numpy()
-            weights = self._draws.weights(group, images["md5hash"])
+            weights = self._draws.weights(group, images["id"])
             drawn = weights.sum(axis=1, keepdims=True)
             total = self._total[group]
             total += np.divide(weights @ values, drawn, out=np.zeros_like(total), where=drawn > 0)
