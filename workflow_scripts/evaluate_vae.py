@@ -14,8 +14,8 @@ from evenhand.evaluation.measures import evaluate, sample_prior
 from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
-    hashes_of,
     id_array,
+    ids_of,
     read_cluster_of,
     read_draw,
     read_images,
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = args.config["evaluate"]
     model, architecture = load_weights(args.model)
     drawn = read_draw(args.test, args.run, None)
-    test = hashes_of(drawn)
+    test = ids_of(drawn)
     trained_on = training_images(
         args.model, args.training, args.train_set, args.run, test, read_cluster_of(args.clusters)
     )

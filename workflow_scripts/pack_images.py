@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evenhand.data.decoding import MAX_PIXELS
-from evenhand.data.image_names import Stored, stored_hashes, stored_names
+from evenhand.data.image_names import Stored, stored_checksums, stored_names
 from evenhand.data.metadata import SOUGHT
 from evenhand.data.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from evenhand.data.sources import locate_images, sources_from
@@ -51,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     # Nothing is held for every image: the lists lie on disk, the tables are read and written row by row.
-    hashes = stored_hashes(args.metadata)
+    checksums = stored_checksums(args.metadata)
     locations = locate_images(sources_from(args.sources, args.downloads), stored_names(args.metadata), args.work)
     settings = Settings(args.side, args.icc, args.max_pixels)
-    pack_images(hashes, locations, settings, work_folder=args.work, workers=args.workers)
+    pack_images(checksums, locations, settings, work_folder=args.work, workers=args.workers)
     shards = [args.download_status / f"shard{number}.csv" for number in range(args.shards)]
     downloads = Stored(_read_downloads(shards), Download)
     counts: Counter[str] = Counter()

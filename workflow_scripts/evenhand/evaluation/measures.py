@@ -168,7 +168,7 @@ def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
     Returns:
         group, quantile, id, mse (mean over the training sets): groups in the order of the errors, best before
         worst. The error is averaged over the training sets, so the choice favours none of them. Ties are broken by
-        hash.
+        id.
     """
     means = errors.groupby(["group", "id"], as_index=False)["mse"].mean()
     parts = []
