@@ -53,7 +53,7 @@ FACTOR = """\
 The corrected t takes the variance of a mean over R runs to be s^2 (1/R + n_test/n_train). What the second term has
 to bound is rho / (1 - rho), where rho is the correlation of two runs, and what correlates them are the images that
 their test sets have in common. Two test sets of a group share n_test / n_pool of their images, so rho / (1 - rho)
-is at most n_test / (n_pool - n_test), be it for all images of the group or for those of one atlas; for a gap, for a
+is at most n_test / (n_pool - n_test), be it for all images of the group or for those of one source; for a gap, for a
 mean over both groups and for a probe that is scored on both it lies between those of the two groups. No training
 set is larger than n_pool - n_test of the smaller group, so n_test / n_train with **n_test of one group** is never
 too small; in the paper's design it is exactly that of the dark group, 500 / 1,668. The sum of both test sets
@@ -61,7 +61,7 @@ doubles it for nothing, and the number of images in a subset is too small: with 
 of coverage. Hence:
 
 - n_test is the size of one group's test set for every number over runs: gaps, means over both groups (C7, C10),
-  gaps within an atlas or where annotators agree, colours on the images that show skin, and probes on both test
+  gaps within a source or where annotators agree, colours on the images that show skin, and probes on both test
   sets.
 - Probes of unseen images: the images scored. Two runs have nearly all of them in common, and what they share is to
   what they do not share as the images scored are to the training images.

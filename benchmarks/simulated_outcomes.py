@@ -116,7 +116,7 @@ def _condition_outcomes(
     """Whether the partially pooled interval of one condition, drawn at random, covers: right on average over them."""
     condition = int(rng.integers(CONDITION_COUNT))
     pooled = pooled_conditions(images, runs, PAIR, level)
-    mine = pooled[(pooled["label"] == condition_name(condition)) & (pooled["group"] == "dark")]
+    mine = pooled[(pooled["condition"] == condition_name(condition)) & (pooled["group"] == "dark")]
     return {
         f"cover pooled condition {row['train_set']}": bool(
             row["ci_low"] <= truth.condition_mse(str(row["train_set"]), "dark", condition) <= row["ci_high"]

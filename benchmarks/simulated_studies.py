@@ -29,8 +29,8 @@ class Truth:
     """Sizes of the design and effects on the log error (standard deviations unless said otherwise).
 
     shares: of dark images, per training set. gap: added for dark images, per training set. condition: spread of the
-    effects of the conditions, whose mix differs between the groups by `mix` (0: same mix). atlas: added for
-    images of the second atlas, which holds 10.6 % of light and 38.7 % of dark images when `atlas_mix` is true,
+    effects of the conditions, whose mix differs between the groups by `mix` (0: same mix). source: added for
+    images of the second source, which holds 10.6 % of light and 38.7 % of dark images when `source_mix` is true,
     else 20 % of both. image: an image's own difficulty. run: effect of a model on both groups; run_group: on
     one group. training: effect on one group of the training images that a model has seen, shared by runs as far
     as their training sets overlap. noise: the rest. std_gap: added to the log latent standard deviation of dark
@@ -47,8 +47,8 @@ class Truth:
     log_mse: float = -3.0
     condition: float = 0.0
     mix: float = 0.0
-    atlas: float = 0.0
-    atlas_mix: bool = True
+    source: float = 0.0
+    source_mix: bool = True
     image: float = 0.4
     run: float = 0.02
     run_group: float = 0.02
@@ -67,17 +67,17 @@ class Truth:
         tilt = np.exp((1 if group == "dark" else -1) * self.mix * np.linspace(-1, 1, CONDITION_COUNT))
         return np.asarray(tilt / tilt.sum())
 
-    def atlas_share(self, group: str) -> float:
-        """Fraction of a group's images from the second atlas."""
-        return {"light": 0.106, "dark": 0.387}[group] if self.atlas_mix else 0.2
+    def source_share(self, group: str) -> float:
+        """Fraction of a group's images from the second source."""
+        return {"light": 0.106, "dark": 0.387}[group] if self.source_mix else 0.2
 
     def expected_mse(self, train_set: str, group: str) -> float:
         """The expected MSE over images, models and noise."""
         variance = self.image**2 + self.run**2 + self.run_group**2 + self.training**2 + self.noise**2
         fixed = self.log_mse + (self.gap.get(train_set, 0.0) if group == "dark" else 0.0)
         conditions = float(self.condition_shares(group) @ np.exp(self.condition_effects()))
-        share = self.atlas_share(group)
-        return float(np.exp(fixed + variance / 2) * conditions * (1 - share + share * np.exp(self.atlas)))
+        share = self.source_share(group)
+        return float(np.exp(fixed + variance / 2) * conditions * (1 - share + share * np.exp(self.source)))
 
     def condition_mse(self, train_set: str, group: str, condition: int) -> float:
         """The expected MSE of one condition."""
@@ -141,7 +141,7 @@ def simulate_models(truth: Truth, rng: np.random.Generator) -> Iterator[pd.DataF
     """The evaluation of one model after the other, run by run.
 
     Yields:
-        group, md5hash, label, atlas, train_set, compared_share, run, mse, mse_unit, latent_std, kl, dl, da, db with one
+        group, id, condition, source, train_set, compared_share, run, mse, mse_unit, latent_std, kl, dl, da, db with one
         row per test image, light before dark.
     """
     for columns in _models(truth, rng):
@@ -190,13 +190,13 @@ def _pool(truth: Truth, group: str, rng: np.random.Generator) -> dict[str, np.nd
     """All images of a group with their fixed difficulty, as columns."""
     n = truth.n_dark if group == "dark" else truth.n_light
     condition = rng.choice(CONDITION_COUNT, size=n, p=truth.condition_shares(group))
-    second_atlas = rng.random(n) < truth.atlas_share(group)
-    difficulty = truth.condition_effects()[condition] + truth.atlas * second_atlas + rng.normal(0, truth.image, n)
+    in_second = rng.random(n) < truth.source_share(group)
+    difficulty = truth.condition_effects()[condition] + truth.source * in_second + rng.normal(0, truth.image, n)
     prefix = "d" if group == "dark" else "a"
     return {
         "group": np.full(n, group, dtype=object),
-        "md5hash": np.array([f"{prefix}{number:031x}" for number in range(n)], dtype=object),
-        "label": np.array([condition_name(number) for number in range(CONDITION_COUNT)], dtype=object)[condition],
-        "atlas": np.where(second_atlas, "atlasdermatologico", "dermaamin").astype(object),
+        "id": np.array([f"{prefix}{number:031x}" for number in range(n)], dtype=object),
+        "condition": np.array([condition_name(number) for number in range(CONDITION_COUNT)], dtype=object)[condition],
+        "source": np.where(in_second, "atlasdermatologico", "dermaamin").astype(object),
         "difficulty": difficulty,
     }

@@ -22,7 +22,7 @@ from evenhand.splits.manifests import write_draw
 
 SCRIPTS = ROOT / "workflow_scripts"
 GROUPS = ("light", "dark")
-LABELS = "fitzpatrick_scale,fitzpatrick_centaur,label,nine_partition_label,three_partition_label,atlas"
+COLUMNS = "skin_type,second_skin_type,condition,condition_2,condition_3,source"
 
 
 def write_inputs(folder: Path, pixels: NDArray[np.uint8], train: int) -> None:
@@ -30,7 +30,7 @@ def write_inputs(folder: Path, pixels: NDArray[np.uint8], train: int) -> None:
     names = [f"{number:032x}" for number in range(len(pixels))]
     np.save(folder / "images.npy", pixels)
     index = [f"{row},{name},1,1,a,b,c,d" for row, name in enumerate(names)]
-    (folder / "images.csv").write_text("\n".join([f"row,md5hash,{LABELS}", *index, ""]))
+    (folder / "images.csv").write_text("\n".join([f"row,id,{COLUMNS}", *index, ""]))
     write_draw(by_turns(names[:train]), 0, "A", folder / "train_A.csv")
     if names[train:]:
         write_draw(by_turns(names[train:]), 0, None, folder / "test.csv")

@@ -75,7 +75,7 @@ def write_study(folder: Path, runs: int) -> None:
     config["report"]["probes"] = False  # nothing is trained, so there is nothing to probe
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
     results = folder / "results" / "scale"
-    truth = Truth(gap={"A": 0.3, "B": 0.15, "C": -0.1}, condition=0.3, mix=0.5, atlas=0.2, runs=runs)
+    truth = Truth(gap={"A": 0.3, "B": 0.15, "C": -0.1}, condition=0.3, mix=0.5, source=0.2, runs=runs)
     rng = np.random.default_rng(1)
     first = []
     for model in simulate_models(truth, rng):
@@ -88,25 +88,25 @@ def write_study(folder: Path, runs: int) -> None:
         write_json(record(name), part / "run.json")
         if run == 0:
             first.append(rows)
-            variance = rows[["md5hash", "group"]].assign(n_models=runs, ensemble_var=rows["decoding_var"])
+            variance = rows[["id", "group"]].assign(n_models=runs, ensemble_var=rows["decoding_var"])
             write_parquet(variance, results / "runs" / name / "ensemble.parquet")
     write_data(results, simulated_design(truth).assign(n_runs=runs), first[0], config["evaluate"]["examples"])
 
 
 def completed(model: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Simulated rows with the other columns of an evaluation."""
-    number = model["md5hash"].str[1:].map(lambda digits: int(digits, 16)).to_numpy()
+    number = model["id"].str[1:].map(lambda digits: int(digits, 16)).to_numpy()
     dark = (model["group"] == "dark").to_numpy()
     skin_type = np.where(dark, 5, 1) + number % 2
     mse = model["mse"].to_numpy()
     ita = np.where(dark, -10.0, 45.0) + 15 * np.sin(number)
     change = model["dl"].to_numpy()
     return model.assign(
-        label=model["label"] + " " + pd.Series(number % SPLIT).astype(str),
-        nine_partition_label="inflammatory",
-        three_partition_label="non-neoplastic",
-        fitzpatrick_scale=skin_type,
-        fitzpatrick_centaur=skin_type,
+        condition=model["condition"] + " " + pd.Series(number % SPLIT).astype(str),
+        condition_2="inflammatory",
+        condition_3="non-neoplastic",
+        skin_type=skin_type,
+        second_skin_type=skin_type,
         psnr=10 * np.log10(4 / mse),
         ssim=np.exp(-10 * mse),
         mse_over_var=3 * mse,
@@ -122,7 +122,7 @@ def completed(model: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 def tones(name: str, share: float, run: int, truth: Truth, rng: np.random.Generator) -> pd.DataFrame:
     """samples.parquet of one model."""
     sizes = {"training": truth.train_size, "posterior": 2 * truth.test_size, "prior": 500}
-    parts = [pd.DataFrame({"source": source, "ita": rng.normal(20, 25, n)}) for source, n in sizes.items()]
+    parts = [pd.DataFrame({"sample_of": kind, "ita": rng.normal(20, 25, n)}) for kind, n in sizes.items()]
     return pd.concat(parts, ignore_index=True).assign(train_set=name, compared_share=share, run=run, skin_share=0.5)
 
 
@@ -158,20 +158,20 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     design = design.assign(requested=1668, planned=1668, mix="834 light, 834 dark")
     write_csv(design, results / "tables" / "design.csv")
     metadata = images.sample(16_577, replace=True, random_state=3).assign(status="ok", url="")
-    metadata["md5hash"] = [f"{number:032x}" for number in range(len(metadata))]
+    metadata["id"] = [f"{number:032x}" for number in range(len(metadata))]
     write_csv(metadata, results / "data" / "metadata.csv")
     write_csv(metadata, results / "data" / "availability.csv")
-    pairs = images["md5hash"].head(200)
+    pairs = images["id"].head(200)
     write_csv(
-        pd.DataFrame({"md5hash": pairs, "cluster": (np.arange(200) // 2).astype(str)}),
+        pd.DataFrame({"id": pairs, "cluster": (np.arange(200) // 2).astype(str)}),
         results / "data" / "duplicates.csv",
     )
     write_json({"synthetic": True}, results / "data" / "images.json")
     code = {"revision": "", "modified": False, "scripts_sha256": ""}
     parts: dict[str, Any] = {key: {} for key in ("config", "versions", "machine", "study", "files")}
     write_json(parts | {"code": code}, results / "provenance.json")
-    by = [("fitzpatrick_scale", -1), *(("fitzpatrick_scale", kind) for kind in range(1, 7)), ("group", "light")]
-    by += [("group", "dark"), ("atlas", "dermaamin"), *(("label", f"condition {i:02d}") for i in range(12))]
+    by = [("skin_type", -1), *(("skin_type", kind) for kind in range(1, 7)), ("group", "light")]
+    by += [("group", "dark"), ("source", "dermaamin"), *(("condition", f"condition {i:02d}") for i in range(12))]
     counts: dict[str, Any] = {"n": 100, "ok": 90, "share_ok": 0.9, "reasons": "missing: 10"}
     write_csv(
         pd.DataFrame(by, columns=["by", "value"]).astype(str).assign(**counts), results / "tables" / "availability.csv"
@@ -179,14 +179,14 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     quantiles = {
         f"ita_{q}": value for q, value in zip(("05", "25", "50", "75", "95"), (0, 10, 20, 30, 40), strict=True)
     }
-    types = pd.DataFrame({"fitzpatrick_scale": [-1, 1, 2, 3, 4, 5, 6], "n": 100, "n_few_skin": 5, "skin_share": 0.5})
+    types = pd.DataFrame({"skin_type": [-1, 1, 2, 3, 4, 5, 6], "n": 100, "n_few_skin": 5, "skin_share": 0.5})
     write_csv(types.assign(ita_mean=20.0, ita_sd=10.0, **quantiles), results / "tables" / "tone_by_type.csv")
     chosen = pd.concat([images[images["group"] == group].head(per_group) for group in PAIR])
     shape = (len(chosen), 128, 128, 3)
     pictures = {name: rng.integers(0, 256, shape, dtype=np.uint8) for name in ("input", *design["train_set"])}
     examples = {name if name == "input" else f"reconstruction_{name}": values for name, values in pictures.items()}
     examples |= {
-        "md5hash": chosen["md5hash"].to_numpy().astype("S32"),
+        "id": chosen["id"].to_numpy().astype("S32"),
         "group": chosen["group"].to_numpy().astype("U5"),
     }
     quantile = np.tile((np.arange(per_group) + 0.5) / per_group, 2)

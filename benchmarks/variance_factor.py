@@ -24,7 +24,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 LEVEL = 0.95
 FEATURES = 8  # of an embedding
-ATLAS = {"light": 0.106, "dark": 0.387}  # shares of the second atlas
+SECOND_SOURCE = {"light": 0.106, "dark": 0.387}  # shares of the second source
 
 
 @dataclass(frozen=True)
@@ -76,29 +76,29 @@ PROBES = [
 def simulate_means(truth: Means, seed: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """The statistics of one study: one number per run, and what is true of each."""
     rng = np.random.default_rng([seed, 1])
-    whole, atlas = {}, {}
+    whole, source = {}, {}
     models = rng.normal(0, truth.model, truth.runs)
     for group, n in (("light", truth.n_light), ("dark", truth.n_dark)):
-        difficulty, second = rng.normal(0, truth.image, n), rng.random(n) < ATLAS[group]
+        difficulty, second = rng.normal(0, truth.image, n), rng.random(n) < SECOND_SOURCE[group]
         tested = np.argpartition(rng.random((truth.runs, n)), truth.test_size, axis=1)[:, : truth.test_size]
         noise = rng.normal(0, 0.1, tested.shape) + (models + rng.normal(0, truth.model, truth.runs))[:, None]
         error = np.exp(difficulty[tested] + noise)
         whole[group] = error.mean(axis=1)
-        atlas[group] = np.sum(error * second[tested], axis=1) / np.maximum(second[tested].sum(axis=1), 1)
+        source[group] = np.sum(error * second[tested], axis=1) / np.maximum(second[tested].sum(axis=1), 1)
     values = {
         "gap": whole["dark"] - whole["light"],
         "mean of both groups": (whole["dark"] + whole["light"]) / 2,
-        "gap within an atlas": atlas["dark"] - atlas["light"],
+        "gap within a source": source["dark"] - source["light"],
     }
     mean = float(np.exp((truth.image**2 + 0.1**2 + 2 * truth.model**2) / 2))
-    return values, {"gap": 0.0, "mean of both groups": mean, "gap within an atlas": 0.0}
+    return values, {"gap": 0.0, "mean of both groups": mean, "gap within a source": 0.0}
 
 
 def factors_of_means(truth: Means) -> dict[str, float]:
     """What stands for n_test / n_train."""
     one = truth.test_size / truth.train_size
-    subset = ATLAS["dark"] * truth.test_size / truth.train_size
-    return {"none": 0.0, "of one group": one, "of both groups": 2 * one, "of the atlas": subset}
+    subset = SECOND_SOURCE["dark"] * truth.test_size / truth.train_size
+    return {"none": 0.0, "of one group": one, "of both groups": 2 * one, "of the source": subset}
 
 
 def simulate_probes(truth: Probes, seed: int) -> np.ndarray:
@@ -182,7 +182,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             found = list(tqdm(jobs, total=args.studies, desc=means.name))
             factors = factors_of_means(means)
             for statistic, true in found[0][1].items():
-                chosen = {k: v for k, v in factors.items() if k != "of the atlas" or statistic == "gap within an atlas"}
+                chosen = {
+                    k: v for k, v in factors.items() if k != "of the source" or statistic == "gap within a source"
+                }
                 values = np.stack([one[statistic] for one, _ in found])
                 table += rows(means.name, statistic, values, true, chosen)
         for probes in PROBES:

@@ -112,7 +112,7 @@ rule measure_tone:
     output:
         tone="<results>/data/tone.csv",
         by_type=table("tone_by_type"),
-        by_atlas="<results>/tables/tone_by_atlas.csv",
+        by_source="<results>/tables/tone_by_source.csv",
     log:
         "<logs>/measure_tone.log",
     benchmark:
@@ -126,7 +126,7 @@ rule measure_tone:
         config=json.dumps({"groups": GROUPS}),
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --config {params.config:q}"
-        " --workers {threads} --tone {output.tone:q} --by-type {output.by_type:q} --by-atlas {output.by_atlas:q}"
+        " --workers {threads} --tone {output.tone:q} --by-type {output.by_type:q} --by-source {output.by_source:q}"
         " > {log:q} 2>&1"
 
 

@@ -16,8 +16,8 @@ from evenhand.splits.groups import groups_from, pairs_of
 
 # As in splits.groups: the two of the paper, and three that have nothing to do with skin.
 PAPER = [
-    {"name": "light", "title": "light skin (FST 1–2)", "where": {"fitzpatrick_scale": [1, 2]}},  # noqa: RUF001
-    {"name": "dark", "title": "dark skin (FST 5–6)", "where": {"fitzpatrick_scale": [5, 6]}},  # noqa: RUF001
+    {"name": "light", "title": "light skin (FST 1–2)", "where": {"skin_type": [1, 2]}},  # noqa: RUF001
+    {"name": "dark", "title": "dark skin (FST 5–6)", "where": {"skin_type": [5, 6]}},  # noqa: RUF001
 ]
 THREE = [
     {"name": "women", "title": "women of any age", "where": {"sex": ["F"]}},
@@ -83,8 +83,8 @@ def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = P
         for pair in pairs:
             for table, rows in rows_of_pair(key | {"compared": pair.compared}, half, runs).items():
                 lists[table] += rows
-        for source in ("training", "prior"):
-            row = {"source": source, "quantity": "ita_mean", "n_images": 9}
+        for kind in ("training", "prior"):
+            row = {"sample_of": kind, "quantity": "ita_mean", "n_images": 9}
             lists["samples"].append(key | row | estimate(20.0))
         for ita in (60.0, 20.0, -20.0):
             row = {
@@ -102,7 +102,7 @@ def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = P
                 means = {"mse": 0.05 + 0.01 * rng.random(), "latent_std": 0.8 + 0.01 * rng.random()}
                 lists["runs"].append(key | {"run": run, "group": group, "n_images": 20} | means)
             for label, n in (("acne <i>", 30), ("psoriasis", 12), ("vitiligo", 2)):
-                row = {"label": label, "group": group, "n_images": n, "raw": 0.05 + 0.02 * rng.random()}
+                row = {"condition": label, "group": group, "n_images": n, "raw": 0.05 + 0.02 * rng.random()}
                 lists["pooled_conditions"].append(key | row | estimate(0.06 + 0.01 * rng.random()))
             for quantity in ("dl", "ciede2000"):
                 row = {"group": group, "quantity": quantity, "n_images": 19.0, "n_no_skin": 1.0}
@@ -117,7 +117,7 @@ def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = P
 
 
 def metadata_tables(compared: Sequence[str]) -> dict[str, list[dict[str, object]]]:
-    counts = [{"fitzpatrick_scale": s, "group": "light" if s == 1 else "", "n": 5} for s in (-1, 1, 3)]
+    counts = [{"skin_type": s, "group": "light" if s == 1 else "", "n": 5} for s in (-1, 1, 3)]
     shares = []
     for group, (level, conditions) in product(compared, (("three", 3), ("nine", 9), ("fine", 30))):
         for i in range(conditions):

@@ -31,10 +31,11 @@ def md5(data: bytes) -> str:
 PHOTOGRAPHS = {md5(data): data for data in map(photograph, range(12))}
 
 
-def metadata_of(hashes: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame({"md5hash": hashes})
-    table["fitzpatrick_scale"] = [(1, 2, 5, 6)[i % 4] for i in range(len(table))]
-    table["fitzpatrick_centaur"] = 1
+def metadata_of(ids: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame({"id": ids})
+    table["skin_type"] = [(1, 2, 5, 6)[i % 4] for i in range(len(table))]
+    table["second_skin_type"] = 1
+    table["checksum"] = ""
     for column in [column for column in COLUMNS if column not in table]:
         table[column] = "x"
     return table[COLUMNS]
@@ -42,8 +43,8 @@ def metadata_of(hashes: list[str]) -> pd.DataFrame:
 
 def folder_of(path: Path, files: dict[str, bytes]) -> Path:
     path.mkdir(parents=True, exist_ok=True)
-    for md5hash, content in files.items():
-        (path / f"{md5hash}.jpg").write_bytes(content)
+    for image_id, content in files.items():
+        (path / f"{image_id}.jpg").write_bytes(content)
     return path
 
 
@@ -66,7 +67,7 @@ class Study:
         pack_images([*self.arguments(workers), *more])
         self.images = np.load(self.path / "images.npy", mmap_mode="r")
         self.index = pd.read_csv(self.path / "images.csv")
-        self.availability = pd.read_csv(self.path / "availability.csv", keep_default_na=False).set_index("md5hash")
+        self.availability = pd.read_csv(self.path / "availability.csv", keep_default_na=False).set_index("id")
 
     def bytes(self) -> list[bytes]:
         return [(self.path / name).read_bytes() for name in ("images.npy", "images.csv", "availability.csv")]

@@ -9,8 +9,8 @@ from evenhand.data.tables import read_images
 from evenhand.splits.groups import Group, TrainSet, groups_from
 
 LIGHT_DARK: list[dict[str, Any]] = [
-    {"name": "light", "title": "light skin (FST 1–2)", "where": {"fitzpatrick_scale": [1, 2]}},  # noqa: RUF001
-    {"name": "dark", "title": "dark skin (FST 5–6)", "where": {"fitzpatrick_scale": [5, 6]}},  # noqa: RUF001
+    {"name": "light", "title": "light skin (FST 1–2)", "where": {"skin_type": [1, 2]}},  # noqa: RUF001
+    {"name": "dark", "title": "dark skin (FST 5–6)", "where": {"skin_type": [5, 6]}},  # noqa: RUF001
 ]
 GROUPS: tuple[Group, ...] = groups_from(LIGHT_DARK)
 

@@ -11,7 +11,7 @@ Config = dict[str, Any]
 
 TONE = {"name": "tone", "kind": "binary", "columns": ["group"], "values": {"light": "light", "dark": "dark"}}
 SEX = {"name": "sex", "kind": "binary", "columns": ["sex"], "values": {"F": "female", "M": "male"}}
-DISEASE = {"name": "class", "kind": "multiclass", "columns": ["three_partition_label"]}
+DISEASE = {"name": "class", "kind": "multiclass", "columns": ["condition_3"]}
 FINDINGS = {"name": "findings", "kind": "multilabel", "columns": ["Edema", "No Finding"], "missing": [-1]}
 VAE_SOURCE = {"name": "vae", "kind": "vae", "attributes": [TONE], "diseases": [DISEASE]}
 FILE_SOURCE = {
@@ -59,6 +59,7 @@ VALUES: dict[str, Any] = {
     "data.skin": False,
     "data.metadata_sha256": "0" * 64,
     "data.columns.id": "name",
+    "data.columns.checksum": "sum",
     "data.columns.file": "file",
     "data.columns.url": "link",
     "data.columns.conditions": ["label"],
@@ -86,7 +87,7 @@ VALUES: dict[str, Any] = {
     "data.synthetic.n": 250,
     "data.synthetic.size": 40,
     "data.synthetic.dark_difficulty": 0.1,
-    "splits.groups": [LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"fitzpatrick_scale": [6]}}],
+    "splits.groups": [LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"skin_type": [6]}}],
     "splits.runs": 3,
     "splits.test_size": 18,
     "splits.train_size": 20,

@@ -33,8 +33,8 @@ from simulated_studies import PAIR, Truth, simulate_study  # noqa: E402
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())["stats"] | {"resamples": 200}
 RULES = rules_from(CONFIG)
 RATIOS = {"A": 0.3, "B": 0.3, "C": 0.3}  # n_test / n_train
-LIGHT = {"name": PAIR.reference, "title": "light skin (FST 1-2)", "where": {"fitzpatrick_scale": [1, 2]}}
-DARK = {"name": PAIR.compared, "title": "dark skin (FST 5-6)", "where": {"fitzpatrick_scale": [5, 6]}}
+LIGHT = {"name": PAIR.reference, "title": "light skin (FST 1-2)", "where": {"skin_type": [1, 2]}}
+DARK = {"name": PAIR.compared, "title": "dark skin (FST 5-6)", "where": {"skin_type": [5, 6]}}
 GROUPS = groups_from([LIGHT, DARK])
 # The paper's training sets.
 TRAIN_SETS = tuple(
@@ -51,29 +51,29 @@ def write_study(folder: Path, shuffle: int | None = None, change: Change = lambd
     truth = Truth(n_light=300, n_dark=120, test_size=40, train_size=60, runs=3, condition=0.3)
     rows, design = simulate_study(truth, rng)
     dark = (rows["group"] == PAIR.compared).to_numpy()
-    rows["fitzpatrick_scale"] = np.where(dark, 5, 1)
-    rows["fitzpatrick_centaur"] = np.where(rows["md5hash"].str[-1] == "7", 3, rows["fitzpatrick_scale"])
-    tone = dict(zip(rows["md5hash"], np.where(dark, -20, 45) + rng.normal(0, 10, len(rows)), strict=True))
-    rows["ita_in"] = rows["md5hash"].map(tone).where(rows["md5hash"].str[-1] != "3")
+    rows["skin_type"] = np.where(dark, 5, 1)
+    rows["second_skin_type"] = np.where(rows["id"].str[-1] == "7", 3, rows["skin_type"])
+    tone = dict(zip(rows["id"], np.where(dark, -20, 45) + rng.normal(0, 10, len(rows)), strict=True))
+    rows["ita_in"] = rows["id"].map(tone).where(rows["id"].str[-1] != "3")
     for column in ("ita_out", "dl", "da", "db"):
         rows[column] = rows["ita_in"] * 0.01 + rng.normal(0, 1, len(rows))
     rows["ciede2000"] = rows["dl"].abs()
     for column in ("psnr", "ssim", "mse_over_var", "perceptual", "decoding_var"):
         rows[column] = rows["mse"] * rng.uniform(0.9, 1.1, len(rows))
     rows = change(rows)
-    images = rows[["md5hash", "group"]].drop_duplicates()
+    images = rows[["id", "group"]].drop_duplicates()
     write_csv(images.iloc[:20].assign(cluster=(np.arange(20) // 2).astype(str), size=2), folder / "together.csv")
     for train_set, part in rows[rows["run"] == 0].groupby("train_set"):
-        ensemble = part[["md5hash", "group"]].assign(n_models=3, ensemble_var=rng.exponential(size=len(part)))
+        ensemble = part[["id", "group"]].assign(n_models=3, ensemble_var=rng.exponential(size=len(part)))
         write_parquet(ensemble.reset_index(drop=True), folder / "runs" / train_set / "ensemble.parquet")
     for (train_set, run), part in rows.groupby(["train_set", "run"]):
         table = part if shuffle is None else part.sample(frac=1, random_state=shuffle)
         of_model = folder / "runs" / train_set / f"run{run}"
         write_parquet(table.reset_index(drop=True), of_model / "evaluation.parquet")
-        samples = table.assign(source=np.where(table["mse"] > 0.05, "prior", "training"), ita=table["ita_in"])
-        write_parquet(samples[["train_set", "compared_share", "run", "source", "ita"]], of_model / "samples.parquet")
+        samples = table.assign(sample_of=np.where(table["mse"] > 0.05, "prior", "training"), ita=table["ita_in"])
+        write_parquet(samples[["train_set", "compared_share", "run", "sample_of", "ita"]], of_model / "samples.parquet")
     write_csv(design if shuffle is None else design.iloc[::-1], folder / "design.csv")
-    metadata = rows.drop_duplicates("md5hash").assign(nine_partition_label="x", three_partition_label="y")
+    metadata = rows.drop_duplicates("id").assign(condition_2="x", condition_3="y")
     write_csv(metadata if shuffle is None else metadata.iloc[::-1], folder / "metadata.csv")
 
 

@@ -20,20 +20,20 @@ from evenhand.workflow.tables import write_csv
 def table() -> pd.DataFrame:
     """Six light rows (three of them there), four dark (one there), two of neither group (none)."""
     types = [1, 1, 1, 2, 2, 2, 5, 5, 6, 6, 3, -1]
-    frame = pd.DataFrame({"md5hash": [f"{i:032x}" for i in range(12)], "fitzpatrick_scale": types})
-    frame["fitzpatrick_centaur"] = [1, 2, 5, 2, 2, -1, 5, 3, 6, 6, 3, 1]
-    frame["label"] = ["acne"] * 7 + ["lupus"] * 5
-    frame["nine_partition_label"] = frame["three_partition_label"] = "x"
-    frame["atlas"] = ["dermaamin"] * 5 + ["atlasdermatologico"] * 4 + ["unknown"] * 3
+    frame = pd.DataFrame({"id": [f"{i:032x}" for i in range(12)], "skin_type": types})
+    frame["second_skin_type"] = [1, 2, 5, 2, 2, -1, 5, 3, 6, 6, 3, 1]
+    frame["condition"] = ["acne"] * 7 + ["lupus"] * 5
+    frame["condition_2"] = frame["condition_3"] = "x"
+    frame["source"] = ["dermaamin"] * 5 + ["atlasdermatologico"] * 4 + ["unknown"] * 3
     statuses = ["ok", "ok", "ok", "http-404", "http-404", "missing", "ok", "http-404", "corrupt", "missing"]
     frame["status"] = [*statuses, "no-url", "no-url"]
-    frame["source"] = frame["status"].map({"ok": "urls"}).fillna("")
+    frame["found_in"] = frame["status"].map({"ok": "urls"}).fillna("")
     frame["verified"] = frame["status"] == "ok"
     return frame
 
 
 def test_counts_add_up_and_give_the_reasons_commonest_first() -> None:
-    counts = count_available(table(), "fitzpatrick_scale").set_index("value")
+    counts = count_available(table(), "skin_type").set_index("value")
     assert counts["n"].sum() == 12
     assert counts["ok"].to_dict() == {"-1": 0, "1": 3, "2": 0, "3": 0, "5": 1, "6": 0}
     assert counts.loc["2", "reasons"] == "http-404: 2; missing: 1"
@@ -42,9 +42,9 @@ def test_counts_add_up_and_give_the_reasons_commonest_first() -> None:
 
 
 def test_conditions_come_by_size_not_by_name() -> None:
-    assert count_available(table(), "label")["value"].tolist() == ["acne", "lupus"]
-    more = pd.concat([table(), table().assign(label="zoster")])
-    assert count_available(more, "label")["value"].tolist() == ["zoster", "acne", "lupus"]
+    assert count_available(table(), "condition")["value"].tolist() == ["acne", "lupus"]
+    more = pd.concat([table(), table().assign(condition="zoster")])
+    assert count_available(more, "condition")["value"].tolist() == ["zoster", "acne", "lupus"]
 
 
 def test_statuses_are_counted_once_each() -> None:
@@ -65,7 +65,7 @@ def test_the_worse_group_decides(minimum: float, enough: bool) -> None:
 
 
 def test_a_group_without_rows_stops_the_study_at_any_share() -> None:
-    groups = groups_from([LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"fitzpatrick_scale": [4]}}])
+    groups = groups_from([LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"skin_type": [4]}}])
     with pytest.raises(UserError, match="0 of 0 dark images"):
         require_available(table(), groups, 0.0)
 
@@ -96,10 +96,10 @@ def describe(
 
 def test_the_card_counts_each_group_and_all_rows(tmp_path: Path) -> None:
     frame = table()
-    there = frame[frame["status"] == "ok"]["md5hash"].tolist()  # three light, one dark
-    clusters = pd.DataFrame({"md5hash": there, "cluster": ["a", "b", "b", "a"], "size": 2})
-    frame.loc[0, "label"] = "vitiligo"  # the dark image of its cluster is one of acne
-    tone = pd.DataFrame({"md5hash": there, "ita": [50.0, 40.0, 99.0, -20.0], "few_skin": [False, False, True, False]})
+    there = frame[frame["status"] == "ok"]["id"].tolist()  # three light, one dark
+    clusters = pd.DataFrame({"id": there, "cluster": ["a", "b", "b", "a"], "size": 2})
+    frame.loc[0, "condition"] = "vitiligo"  # the dark image of its cluster is one of acne
+    tone = pd.DataFrame({"id": there, "ita": [50.0, 40.0, 99.0, -20.0], "few_skin": [False, False, True, False]})
     card = describe(tmp_path, frame, clusters, tone)
     assert card.loc[("rows of the metadata", "images")].tolist() == [6, 4, 12]
     assert card.loc[("photographs found", "images")].tolist() == [3, 1, 4]
@@ -113,7 +113,7 @@ def test_the_card_counts_each_group_and_all_rows(tmp_path: Path) -> None:
     assert card.loc[("same group by both pools", "share")].tolist()[:2] == pytest.approx([4 / 6, 3 / 4], abs=5e-5)
     assert card.loc[("in a cluster with both groups", "images")].tolist() == [1, 1, 2]
     assert card.loc[("in a cluster with several conditions", "images")].tolist() == [1, 1, 2]
-    assert card.loc[("from no known atlas, metadata", "share")].tolist() == pytest.approx([0, 1 / 4, 3 / 12], abs=5e-5)
+    assert card.loc[("from no known source, metadata", "share")].tolist() == pytest.approx([0, 1 / 4, 3 / 12], abs=5e-5)
     assert card.loc[("median apparent tone (ITA)", "degrees")].tolist() == [45, -20, 40]
     assert card.loc[("less than 5 % skin pixels", "share")].tolist() == pytest.approx([1 / 3, 0, 1 / 4], abs=5e-5)
     counts = pd.read_csv(tmp_path / "counts.csv", keep_default_na=False)
@@ -121,29 +121,29 @@ def test_the_card_counts_each_group_and_all_rows(tmp_path: Path) -> None:
 
 
 def test_the_card_without_skin_says_nothing_of_tone_and_annotators(tmp_path: Path) -> None:
-    """Groups by another column: three atlases, of which one has no photograph."""
+    """Groups by another column: three sources, of which one has no photograph."""
     frame = table()
-    there = frame[frame["status"] == "ok"]["md5hash"].tolist()
-    clusters = pd.DataFrame({"md5hash": there, "cluster": ["a", "b", "b", "a"], "size": 2})
+    there = frame[frame["status"] == "ok"]["id"].tolist()
+    clusters = pd.DataFrame({"id": there, "cluster": ["a", "b", "b", "a"], "size": 2})
     names = ["dermaamin", "atlasdermatologico", "unknown"]
-    groups = [{"name": name[:5], "title": name, "where": {"atlas": [name]}} for name in names]
+    groups = [{"name": name[:5], "title": name, "where": {"source": [name]}} for name in names]
     card = describe(tmp_path, frame, clusters, None, groups)
-    assert set(pd.read_csv(tmp_path / "card.csv")["section"]) == {"counts", "atlas", "duplicates"}
+    assert set(pd.read_csv(tmp_path / "card.csv")["section"]) == {"counts", "source", "duplicates"}
     assert card.loc[("rows of the metadata", "images")].tolist() == [5, 4, 3, 12]
     assert card.loc[("photographs found", "images")].tolist() == [3, 1, 0, 4]
     assert card.loc[("in a cluster with several groups", "images")].tolist() == [1, 1, 0, 2]
-    verified = card.loc[("photographs with the MD5 of the metadata", "share")]
+    verified = card.loc[("photographs with the checksum of the metadata", "share")]
     assert verified.isna().tolist() == [False, False, True, False]  # of no photograph there is no share
     counts = pd.read_csv(tmp_path / "counts.csv", keep_default_na=False)
     assert counts.loc[counts["by"] == "group", "value"].tolist() == ["derma", "atlas", "unkno"]
-    assert (counts["by"] == "atlas").sum() == 3  # once, although it decides on the group
+    assert (counts["by"] == "source").sum() == 3  # once, although it decides on the group
 
 
 @pytest.mark.skipif("FITZ_METADATA" not in os.environ, reason="FITZ_METADATA (path of the real table) is not set")
 def test_the_card_of_the_real_metadata_has_the_known_shares(tmp_path: Path) -> None:
-    frame = read_fitzpatrick17k(os.environ["FITZ_METADATA"]).assign(status="missing", source="", verified=False)
-    nothing = pd.DataFrame({"md5hash": pd.Series(dtype="str"), "cluster": pd.Series(dtype="str"), "size": []})
-    tone = pd.DataFrame({"md5hash": [], "ita": [], "few_skin": []}, dtype="str")
+    frame = read_fitzpatrick17k(os.environ["FITZ_METADATA"]).assign(status="missing", found_in="", verified=False)
+    nothing = pd.DataFrame({"id": pd.Series(dtype="str"), "cluster": pd.Series(dtype="str"), "size": []})
+    tone = pd.DataFrame({"id": [], "ita": [], "few_skin": []}, dtype="str")
     card = describe(tmp_path, frame, nothing, tone)
     # Known answers: 7,755 light and 2,168 dark rows; 10.6 % and 38.7 % from the smaller atlas; both pools of
     # annotators put 1,387 dark images in the dark group.

@@ -23,7 +23,7 @@ def record(study: Study, synthetic: bool = False, minimum: float = 0.0) -> dict[
 
 def test_the_record_changes_with_pixels_and_labels_but_not_with_where_images_were_found(tmp_path: Path) -> None:
     hashes = list(PHOTOGRAPHS)[:4]
-    files = {md5hash: PHOTOGRAPHS[md5hash] for md5hash in hashes}
+    files = {image_id: PHOTOGRAPHS[image_id] for image_id in hashes}
     here = Study(tmp_path / "s", hashes, [{"folder": str(folder_of(tmp_path / "f", files))}])
     here.pack()
     there = Study(tmp_path / "t", hashes, [{"folder": str(folder_of(tmp_path / "g", files)), "verify": False}])
@@ -40,7 +40,7 @@ def test_the_record_changes_with_pixels_and_labels_but_not_with_where_images_wer
 
 def test_too_few_photographs_stop_the_study_with_both_counts_and_a_way_out(tmp_path: Path) -> None:
     hashes = list(PHOTOGRAPHS)[:8]  # four light, four dark
-    files = {md5hash: PHOTOGRAPHS[md5hash] for md5hash in [*hashes[:2], *hashes[4:6], hashes[2]]}
+    files = {image_id: PHOTOGRAPHS[image_id] for image_id in [*hashes[:2], *hashes[4:6], hashes[2]]}
     study = Study(tmp_path / "s", hashes, [{"folder": str(folder_of(tmp_path / "f", files))}])
     study.pack()
     assert record(study, minimum=0.25)["n"] == 5

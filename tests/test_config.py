@@ -86,7 +86,7 @@ def test_a_mistyped_key_is_refused(key: str) -> None:
         check_config(config, SCHEMA)
 
 
-THIRD = {"name": "middle", "title": "FST 3-4", "where": {"fitzpatrick_scale": [3, 4]}}
+THIRD = {"name": "middle", "title": "FST 3-4", "where": {"skin_type": [3, 4]}}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,12 @@ THIRD = {"name": "middle", "title": "FST 3-4", "where": {"fitzpatrick_scale": [3
         ("splits.groups", LIGHT_DARK[:1], r"splits\.groups: \[.*\] is too short"),
         ("splits.groups", [LIGHT_DARK[0]] * 2, r"splits\.groups: every name may appear once; found light, light"),
         ("splits.groups", [*LIGHT_DARK, THIRD | {"where": {}}], r"splits\.groups\.2\.where: \{\} should be non-empty"),
+        (
+            "splits.groups",
+            [*LIGHT_DARK, THIRD | {"name": "gap"}],
+            r"groups: gap: results have the gap between two groups",
+        ),
+        ("splits.groups", [LIGHT_DARK[0], LIGHT_DARK[1] | {"name": "all"}], r"groups: all: results have the images of"),
         (
             "splits.groups",
             [*LIGHT_DARK, THIRD | {"where": {"age": {"from": 9, "to": 3}}}],

@@ -27,15 +27,15 @@ def by_column(label: str) -> list[dict]:
     return [entry | {"where": {label: list(*entry["where"].values())}} for entry in PAPER]
 
 
-def counts(found: int = 7, label: str = "fitzpatrick_scale") -> pd.DataFrame:
+def counts(found: int = 7, label: str = "skin_type") -> pd.DataFrame:
     """tables/availability.csv of twelve rows, of which the first `found` have a photograph."""
     rows = pd.DataFrame({label: [1, 1, 1, 2, 2, 2, 5, 5, 6, 6, 3, -1]})
     rows["group"] = assign_group(rows, groups_from(by_column(label))).replace("", "neither")
-    rows["atlas"] = ["dermaamin"] * 8 + ["unknown"] * 4
-    rows["three_partition_label"] = rows["nine_partition_label"] = "benign"
-    rows["label"] = ["acne"] * 7 + ["lupus"] * 4 + ["zoster"]
+    rows["source"] = ["dermaamin"] * 8 + ["unknown"] * 4
+    rows["condition_3"] = rows["condition_2"] = "benign"
+    rows["condition"] = ["acne"] * 7 + ["lupus"] * 4 + ["zoster"]
     rows["status"] = ["ok"] * found + ["http-404"] * (12 - found)
-    columns = [label, "group", "atlas", "three_partition_label", "nine_partition_label", "label"]
+    columns = [label, "group", "source", "condition_3", "condition_2", "condition"]
     return pd.concat([count_available(rows, column) for column in columns])
 
 
@@ -47,16 +47,16 @@ def sizes(sets: int = 3, drawn: int = 900) -> pd.DataFrame:
 def tones() -> pd.DataFrame:
     """One row per photograph: the lighter the type, the larger the angle; some with few skin pixels."""
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({"fitzpatrick_scale": np.repeat([-1, 1, 3, 5, 6], [10, 40, 40, 40, 8])})
-    table["ita"] = 60 - 18 * table["fitzpatrick_scale"].clip(1) + rng.normal(0, 5, len(table))
+    table = pd.DataFrame({"skin_type": np.repeat([-1, 1, 3, 5, 6], [10, 40, 40, 40, 8])})
+    table["ita"] = 60 - 18 * table["skin_type"].clip(1) + rng.normal(0, 5, len(table))
     table["skin_share"] = 0.5
-    table["few_skin"] = [i % 10 == 0 or scale == 6 for i, scale in enumerate(table["fitzpatrick_scale"])]
+    table["few_skin"] = [i % 10 == 0 or scale == 6 for i, scale in enumerate(table["skin_type"])]
     return table
 
 
 def test_bars_are_as_long_as_the_shares_and_sizes_stand_side_by_side() -> None:
     bars, conditions = availability_data(counts(), GROUPS)
-    assert "nine_partition_label" not in set(bars["section"])
+    assert "condition_2" not in set(bars["section"])
     with house_style():
         left, points, design_axes = draw_availability(bars, conditions, sizes(), GROUPS).axes
     widths = [patch.get_width() for patch in left.patches]
@@ -86,7 +86,7 @@ def test_the_words_on_availability_count_what_is_there() -> None:
 
 
 @pytest.mark.parametrize(("sets", "found"), [(1, 12), (11, 0), (3, 1)])
-@pytest.mark.parametrize("label", ["fitzpatrick_scale", "fitzpatrick_centaur"])
+@pytest.mark.parametrize("label", ["skin_type", "second_skin_type"])
 def test_availability_draws(sets: int, found: int, label: str, tmp_path: Path) -> None:
     write_csv(counts(found, label), tmp_path / "availability.csv")
     write_csv(sizes(sets), tmp_path / "design.csv")
@@ -99,14 +99,14 @@ def test_availability_draws(sets: int, found: int, label: str, tmp_path: Path) -
 
 
 def test_boxes_of_tone_are_the_quantiles_of_images_with_skin() -> None:
-    data = tone_by_type_data(summarise_tone(tones(), "fitzpatrick_scale"), GROUPS)
-    assert data["fitzpatrick_scale"].tolist() == [-1, 1, 3, 5, 6]
+    data = tone_by_type_data(summarise_tone(tones(), "skin_type"), GROUPS)
+    assert data["skin_type"].tolist() == [-1, 1, 3, 5, 6]
     assert data["group"].tolist() == ["", "light", "", "dark", "dark"]
     with house_style():
         (axes,) = draw_tone_by_type(data, GROUPS).axes
     assert len(axes.patches) == 4  # of type 6 no image has enough skin
     boxes = [patch.get_path().get_extents() for patch in axes.patches]
-    measured = tones()[~tones()["few_skin"]].groupby("fitzpatrick_scale")["ita"]
+    measured = tones()[~tones()["few_skin"]].groupby("skin_type")["ita"]
     np.testing.assert_allclose([box.y0 for box in boxes], measured.quantile(0.25), rtol=1e-9)
     np.testing.assert_allclose([box.y1 for box in boxes], measured.quantile(0.75), rtol=1e-9)
     labels = [label.get_text() for label in axes.get_xticklabels()]
@@ -118,18 +118,18 @@ def test_boxes_of_tone_are_the_quantiles_of_images_with_skin() -> None:
 
 
 def test_the_words_on_tone_count_what_was_left_out() -> None:
-    table = summarise_tone(tones(), "fitzpatrick_scale")
+    table = summarise_tone(tones(), "skin_type")
     text = tone_by_type_text(tone_by_type_data(table, GROUPS), GROUPS)
     assert "skin pixels of 117 photographs" in text.caption
     assert "21 photographs with less than 5 % skin" in text.caption
-    assert f"5: {round(table.set_index('fitzpatrick_scale')['ita_50'][5])}" in text.alt
+    assert f"5: {round(table.set_index('skin_type')['ita_50'][5])}" in text.alt
 
 
 @pytest.mark.parametrize("few", [False, True])
 def test_tone_draws_with_and_without_any_skin(few: bool, tmp_path: Path) -> None:
     table = tones()
     table["few_skin"] |= few
-    write_csv(summarise_tone(table, "fitzpatrick_scale"), tmp_path / "tone_by_type.csv")
+    write_csv(summarise_tone(table, "skin_type"), tmp_path / "tone_by_type.csv")
     text = draw("tone_by_type", tmp_path, tmp_path / "tone_by_type.csv")
     assert ("of 0 photographs" in str(text["caption"])) == few
     assert min(letters_in_points(tmp_path / "tone_by_type.svg")) >= SMALL - 1e-6

@@ -36,12 +36,12 @@ def project(tmp_path: Path, server: Server) -> Path:
     """A copy of the workflow, ten photographs in a folder and thirty behind URLs, of which ten are dead."""
     folder = copy_workflow(tmp_path / "project")
     (folder / "photographs").mkdir()
-    for md5hash in LOCAL:
-        (folder / "photographs" / f"{md5hash}.jpg").write_bytes(PHOTOGRAPHS[md5hash])
+    for image_id in LOCAL:
+        (folder / "photographs" / f"{image_id}.jpg").write_bytes(PHOTOGRAPHS[image_id])
     table = pd.DataFrame({"md5hash": HASHES})
     table["fitzpatrick_scale"] = [1, 2, 5, 6] * 10
     table["label"] = table["nine_partition_label"] = table["three_partition_label"] = "acne"
-    table["url"] = [f"{server.url}/{md5hash}" for md5hash in HASHES]
+    table["url"] = [f"{server.url}/{image_id}" for image_id in HASHES]
     table.to_csv(folder / "metadata.csv", index=False)
     configure(folder, min_available=0.5)
     return folder
@@ -65,7 +65,7 @@ def configure(folder: Path, **changes: object) -> None:
 
 def statuses(folder: Path) -> dict[str, str]:
     table = pd.read_csv(folder / "results" / "tiny" / "data" / "availability.csv")
-    return dict(zip(table["md5hash"], table["status"], strict=True))
+    return dict(zip(table["id"], table["status"], strict=True))
 
 
 @pytest.mark.slow

@@ -108,11 +108,11 @@ def test_scin_takes_the_condition_of_highest_weight(capsys: pytest.CaptureFixtur
         "{'A': 'x'}",
     ]
     found = scin.prepare(scin_tables([("FST1", "", "")] * 6, weights))
-    assert found["label"].tolist() == ["Stevens' rash", "Acne", *["not given"] * 4]
+    assert found["condition"].tolist() == ["Stevens' rash", "Acne", *["not given"] * 4]
     output = capsys.readouterr().out
     assert "1 cells of weighted_skin_condition_label with equal highest weights: the first by name is taken" in output
     assert "2 cells of weighted_skin_condition_label are no conditions with weights: '[broken' in line 6" in output
-    assert "4 rows without label: their condition is called 'not given'" in output
+    assert "4 rows without condition: their condition is called 'not given'" in output
 
 
 def test_scin_has_a_row_per_picture_and_a_patient_per_case(capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +122,7 @@ def test_scin_has_a_row_per_picture_and_a_patient_per_case(capsys: pytest.Captur
     tables["cases"] = pd.concat([tables["cases"], tables["cases"].tail(1).set_axis([7])]).rename_axis("line")
     tables["labels"] = tables["labels"].drop(index=6)  # of e
     found = scin.prepare(tables)
-    assert found["md5hash"].tolist() == ["a", "-7", "b", "c", "e"]
+    assert found["id"].tolist() == ["a", "-7", "b", "c", "e"]
     assert found["file"].tolist()[1] == "dataset/images/-7.png"
     assert found["patient"].tolist() == ["a", "a", "b", "b", "e"]
     assert found["skin_type"].tolist() == ["1", "1", "1", "1", ""]
@@ -150,7 +150,7 @@ def test_passion_has_a_row_per_file(capsys: pytest.CaptureFixture[str]) -> None:
     }
     files = ["AA1_01.jpg", "./images/AA2_01.JPG", "images", "AA9_01.jpg", "AA1_02.jpg"]
     found = passion.prepare({"subjects": cells(subjects), "files": cells({"file": files})})
-    assert found["md5hash"].tolist() == ["AA1_01", "AA2_01", "AA1_02"]
+    assert found["id"].tolist() == ["AA1_01", "AA2_01", "AA1_02"]
     assert found["subject_id"].tolist() == ["AA1", "AA2", "AA1"]
     assert found["fitzpatrick"].tolist() == ["3", "6", "3"]
     assert found["conditions_PASSION"].tolist() == ["Eczema", "not given", "Eczema"]
@@ -172,7 +172,7 @@ def test_midas_seeks_files_without_their_ending(capsys: pytest.CaptureFixture[st
     }
     found = midas.prepare({"release": cells(table)})
     assert found["file"].tolist() == ["a", "b", "c.jpg", "c.png"]
-    assert found["md5hash"].tolist() == ["a", "b", "c.jpg", "c.png"]
+    assert found["id"].tolist() == ["a", "b", "c.jpg", "c.png"]
     assert found["skin_type"].tolist() == ["3", "6", "4", ""]
     assert found["midas_path"].tolist() == ["malignant- bcc", "control", "benign-other", "melanocytic tumor, possible"]
     assert found["pathology"].tolist() == ["malignant", "control", "benign", "other"]
@@ -199,7 +199,14 @@ def test_the_condition_of_a_chest_x_ray_is_its_first_finding(capsys: pytest.Capt
         {"Edema": "2", "Fracture": "1"},
     ]
     found = with_findings(cells(chest_labels(rows)))
-    assert found["label"].tolist() == ["Edema", "No Finding", "Support Devices", "uncertain", "not given", "Fracture"]
+    assert found["condition"].tolist() == [
+        "Edema",
+        "No Finding",
+        "Support Devices",
+        "uncertain",
+        "not given",
+        "Fracture",
+    ]
     assert found["any_finding"].tolist() == ["finding", "no finding", *["not given"] * 3, "finding"]
     output = capsys.readouterr().out
     assert "1 rows have several findings" in output
@@ -243,7 +250,7 @@ def test_chexpert_joins_by_the_patient_in_the_path(capsys: pytest.CaptureFixture
     }
     found = chexpert.prepare({"pictures": cells(pictures), "patients": cells(people)})
     assert found["patient"].tolist() == ["patient00001", "patient00001", "patient00002", "patient00003"]
-    assert found["md5hash"].tolist()[3] == "patient00003_study1_view2_lateral"
+    assert found["id"].tolist()[3] == "patient00003_study1_view2_lateral"
     assert found["Sex"].tolist() == ["Male", "Male", "", "Female"]
     assert found["Age"].tolist() == ["50", "52", "60", "70"]
     assert found["race"].tolist() == ["WHITE", "WHITE", "", ""]
@@ -284,7 +291,7 @@ def test_mimic_joins_four_tables(column: str, capsys: pytest.CaptureFixture[str]
     assert found["gender"].tolist() == ["F", "M", "F", ""]
     assert found["race"].tolist() == ["WHITE", "WHITE", "", ""]
     assert found["insurance"].tolist() == ["Medicare", "", "Other", ""]
-    assert found["label"].tolist() == ["Edema", "No Finding", "not given", "not given"]
+    assert found["condition"].tolist() == ["Edema", "No Finding", "not given", "not given"]
     assert found["ViewPosition"].tolist() == ["PA", "AP", "LATERAL", ""]
     output = capsys.readouterr().out
     assert "1 patients with conflicting cells of race, which are left empty: 'ASIAN and BLACK/AFRICAN" in output
@@ -311,8 +318,8 @@ def test_no_row_is_lost_without_a_word(study: str, lookalikes: Path, capsys: pyt
         cases = pd.read_csv(tables_of(study, lookalikes)[0], dtype=str).drop_duplicates()
         before = int(cases[scin.PICTURES].notna().sum().sum()) + rows[0] - len(cases)
     assert len(table) == before - said(output, "rows left out")
-    assert table["md5hash"].is_unique
-    assert set(table["fitzpatrick_scale"]) <= {-1, *range(1, 7)}
+    assert table["id"].is_unique
+    assert set(table["skin_type"]) <= {-1, *range(1, 7)}
 
 
 @pytest.mark.parametrize("study", [study for study in LOOKALIKES if study != "ddi"])
@@ -358,7 +365,7 @@ def test_the_stages_up_to_the_manifests_run(
         *("--side", "16", "--icc", "convert", "--workers", "1", "--work", str(work), "--index", index),
         *("--images", str(out / "data" / "images.npy"), "--availability", availability),
     ])  # fmt: skip
-    missing = [row["md5hash"] for row in read_rows(availability) if row["status"] != "ok"]
+    missing = [row["id"] for row in read_rows(availability) if row["status"] != "ok"]
     assert len(missing) == {"scin": 1, "midas": 5}.get(study, 0)
 
     clusters = str(out / "clusters.csv")
@@ -395,12 +402,12 @@ def tiny_study(study: str, folder: Path) -> list[str]:
 
 def assert_patients_apart(results: Path) -> None:
     """No patient is on both sides of a run, and every image is where its manifest says."""
-    images = {row["md5hash"]: row for row in read_rows(results / "data" / "images.csv")}
+    images = {row["id"]: row for row in read_rows(results / "data" / "images.csv")}
     for run in results.glob("splits/run*"):
-        tested = {images[row["md5hash"]]["patient"] or row["md5hash"] for row in read_rows(run / "test.csv")}
+        tested = {images[row["id"]]["patient"] or row["id"] for row in read_rows(run / "test.csv")}
         assert len(tested) > 1
         for manifest in run.glob("train_*.csv"):
-            trained = {images[row["md5hash"]]["patient"] or row["md5hash"] for row in read_rows(manifest)}
+            trained = {images[row["id"]]["patient"] or row["id"] for row in read_rows(manifest)}
             assert trained
             assert not tested & trained, manifest
 

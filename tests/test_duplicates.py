@@ -127,7 +127,7 @@ def test_clusters_join_links_of_every_kind_and_are_named_whatever_the_order() ->
     one = Links(np.array([0]), np.array([1]), np.zeros(1))
     two = Links(np.array([1, 3]), np.array([2, 4]), np.zeros(2))
     table = cluster_table(hashes, clusters(5, [one, two]))
-    names = dict(zip(table["md5hash"], table["cluster"], strict=True))
+    names = dict(zip(table["id"], table["cluster"], strict=True))
     assert names == {h: hashes[1] if h in hashes[:3] else hashes[3] for h in hashes}
     assert table["size"].tolist() == [3, 3, 3, 2, 2]
 
@@ -171,11 +171,11 @@ def test_a_list_with_anything_else_in_it_is_refused_by_line(tmp_path: Path) -> N
 
 def test_embeddings_are_put_in_the_order_of_the_images(tmp_path: Path) -> None:
     matrix = np.arange(6, dtype=np.float32).reshape(3, 2)
-    np.savez(tmp_path / "e.npz", md5hash=np.array(HASHES[:3], "S32"), group=np.array(["x"] * 3), mu=matrix)
+    np.savez(tmp_path / "e.npz", id=np.array(HASHES[:3], "S32"), group=np.array(["x"] * 3), mu=matrix)
     found = read_embeddings(tmp_path / "e.npz", [HASHES[2], HASHES[5], HASHES[0]])
     assert found.tolist() == [[4, 5], [0, 0], [0, 1]]
-    np.savez(tmp_path / "two.npz", md5hash=np.array(HASHES[:3], "S32"), mu=matrix, sigma=matrix)
-    with pytest.raises(UserError, match="found 2 such arrays for 3 hashes"):
+    np.savez(tmp_path / "two.npz", id=np.array(HASHES[:3], "S32"), mu=matrix, sigma=matrix)
+    with pytest.raises(UserError, match="found 2 such arrays for 3 ids"):
         read_embeddings(tmp_path / "two.npz", HASHES)
     with pytest.raises(UserError, match=r"expected an \.npz file"):
         read_embeddings(tmp_path / "none.npz", HASHES)
@@ -184,11 +184,11 @@ def test_embeddings_are_put_in_the_order_of_the_images(tmp_path: Path) -> None:
 def table_of_images() -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "md5hash": HASHES,
+            "id": HASHES,
             "group": ["light", "dark", "light", "light", "", "dark"],
-            "atlas": ["x", "y", "x", "x", "x", "x"],
-            "label": ["acne", "acne", "eczema", "acne", "acne", "lupus"],
-            "three_partition_label": ["benign", "benign", "benign", "malignant", "benign", "benign"],
+            "source": ["x", "y", "x", "x", "x", "x"],
+            "condition": ["acne", "acne", "eczema", "acne", "acne", "lupus"],
+            "condition_3": ["benign", "benign", "benign", "malignant", "benign", "benign"],
         }
     )
 
@@ -201,7 +201,7 @@ def test_clusters_tell_what_they_mix() -> None:
     assert described["across_groups"].tolist() == [True, False]
     assert described["conflicting_labels"].tolist() == [False, True]
     assert described["conflicting_three"].tolist() == [False, True]
-    assert described["across_atlases"].tolist() == [True, False]
+    assert described["across_sources"].tolist() == [True, False]
     assert described.loc["b", "labels"] == "acne | eczema"
     summary = summarise_clusters(described.reset_index(), 6).iloc[0]
     assert summary[["clusters", "images_in_clusters", "superfluous_images", "across_groups"]].tolist() == [2, 4, 2, 1]
@@ -221,8 +221,8 @@ def test_estimated_truth_is_the_excess_of_equal_labels_over_chance() -> None:
     label = rng.choice(["a", "b"], 2 * n)
     true = np.arange(n) % 2 == 0
     label[n:] = np.where(true, label[:n], rng.choice(["a", "b"], n))
-    images = pd.DataFrame({"md5hash": [f"{i:032x}" for i in range(2 * n)], "label": label})
-    images["three_partition_label"] = images["atlas"] = images["group"] = "x"
+    images = pd.DataFrame({"id": [f"{i:032x}" for i in range(2 * n)], "condition": label})
+    images["condition_3"] = images["source"] = images["group"] = "x"
     links = Links(np.arange(n), np.arange(n, 2 * n), np.where(true, 2.0, 6.0))
     table = compare_thresholds(images, links, [0, 2, 6], 6).set_index("threshold")
     assert table["links"].tolist() == [0, n // 2, n]

@@ -7,7 +7,7 @@ import pytest
 from evenhand.evaluation.measures import ensemble_variance
 
 HASHES = ["a", "b", "c"]
-IMAGES = pd.DataFrame({"md5hash": HASHES, "group": ["light", "light", "dark"]})
+IMAGES = pd.DataFrame({"id": HASHES, "group": ["light", "light", "dark"]})
 
 
 def test_against_numpy_without_the_models_that_saw_the_image() -> None:

@@ -22,7 +22,7 @@ from evenhand.evaluation.measures import (
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture, load_weights, save_weights
 from evenhand.models.vgg19 import random_weights
-from evenhand.splits.manifests import hashes_of, read_draw, read_images, read_names, rows_of, write_draw
+from evenhand.splits.manifests import ids_of, read_draw, read_images, read_names, rows_of, write_draw
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import read_table
 
@@ -133,7 +133,7 @@ def test_examples_are_the_measured_reconstructions(model: VAE) -> None:
 def test_examples_sit_at_even_quantiles_of_their_group_median_and_quartiles_among_them() -> None:
     errors = pd.DataFrame(
         {
-            "md5hash": [f"{index:03d}" for index in range(100)] * 2,
+            "id": [f"{index:03d}" for index in range(100)] * 2,
             "group": (["light"] * 50 + ["dark"] * 50) * 2,
             # Two training sets whose errors add up to the rank within the group.
             "mse": [index % 50 for index in range(100)] + [0.0] * 100,
@@ -142,12 +142,12 @@ def test_examples_sit_at_even_quantiles_of_their_group_median_and_quartiles_amon
     chosen = choose_examples(errors.sample(frac=1, random_state=0), 3)
     assert chosen["group"].tolist() == ["light"] * 3 + ["dark"] * 3
     assert chosen["quantile"].tolist() == pytest.approx([0.25, 0.5, 0.75] * 2)
-    assert chosen["md5hash"].tolist() == ["012", "025", "037", "062", "075", "087"]
+    assert chosen["id"].tolist() == ["012", "025", "037", "062", "075", "087"]
 
 
 def test_more_examples_than_images() -> None:
-    errors = pd.DataFrame({"md5hash": list("abcd"), "group": ["light", "dark"] * 2, "mse": [1.0, 2.0, 3.0, 4.0]})
-    assert choose_examples(errors, 6)["md5hash"].tolist() == ["a", "c", "b", "d"]
+    errors = pd.DataFrame({"id": list("abcd"), "group": ["light", "dark"] * 2, "mse": [1.0, 2.0, 3.0, 4.0]})
+    assert choose_examples(errors, 6)["id"].tolist() == ["a", "c", "b", "d"]
 
 
 def test_weights_survive_the_disk(model: VAE, tmp_path: Path) -> None:
@@ -171,10 +171,10 @@ def test_damaged_weights_are_refused(model: VAE, tmp_path: Path, content: bytes 
 def test_images_follow_the_manifest(tmp_path: Path) -> None:
     packed = photographs(4)
     np.save(tmp_path / "images.npy", packed)
-    (tmp_path / "images.csv").write_text("row,md5hash\n0,00\n1,1e5\n2,22\n3,33\n")
+    (tmp_path / "images.csv").write_text("row,id\n0,00\n1,1e5\n2,22\n3,33\n")
     write_draw({"light": ["33", "1e5"], "dark": []}, 0, None, tmp_path / "test.csv")
-    names, index = hashes_of(read_draw(tmp_path / "test.csv", 0, None)), read_names(tmp_path / "images.csv")
-    assert read_table(tmp_path / "images.csv")["md5hash"].tolist() == index
+    names, index = ids_of(read_draw(tmp_path / "test.csv", 0, None)), read_names(tmp_path / "images.csv")
+    assert read_table(tmp_path / "images.csv")["id"].tolist() == index
     rows = rows_of(names, index)
     assert rows.tolist() == [3, 1]  # and the hash 1e5 is not read as a number
     np.testing.assert_array_equal(read_images(tmp_path / "images.npy", rows), packed[[3, 1]])

@@ -22,7 +22,7 @@ SETS = (TrainSet("A", {"light": 1.0}), TrainSet("C", {"dark": 1.0}))
 
 
 def test_fst_counts_fill_gaps_and_sum() -> None:
-    table = pd.DataFrame({"fitzpatrick_scale": [6, 1, -1], "group": ["dark", "light", np.nan], "n": [2, 7, 3]})
+    table = pd.DataFrame({"skin_type": [6, 1, -1], "group": ["dark", "light", np.nan], "n": [2, 7, 3]})
     data = fst_count_data(table, GROUPS)
     assert data["n"].tolist() == [3, 7, 0, 0, 0, 0, 2]
     assert data["group"].tolist() == ["", "light", "", "", "", "", "dark"]
@@ -70,10 +70,10 @@ def test_conditions_of_one_group_are_left_out_and_rare_ones_marked() -> None:
         ("lupus", "dark", 9, 0.04, np.nan),
         ("vitiligo", "dark", 50, 0.04, 0.04),
     ]
-    table = pd.DataFrame(rows, columns=["label", "group", "n_images", "raw", "estimate"])
+    table = pd.DataFrame(rows, columns=["condition", "group", "n_images", "raw", "estimate"])
     table = table.assign(train_set="A", compared_share=0.0, ci_low=np.nan, ci_high=np.nan)
     data = condition_mse_data(table, pairs_of(GROUPS), rare_below=10)
-    assert data["label"].tolist() == ["acne", "lupus"]
+    assert data["condition"].tolist() == ["acne", "lupus"]
     assert data["rare"].tolist() == [False, True]
     assert data["estimate_reference"].tolist() == [0.03, 0.05]  # where nothing could be pooled, the raw mean
     caption = condition_mse_text(data, GROUPS, 10, {"dark": 1}).caption
@@ -102,11 +102,11 @@ def test_adjustments_keep_the_order_of_the_table() -> None:
     rows = [
         {"train_set": name, "compared_share": share, "adjustment": kind, "gap": 0.0}
         for name, share in (("B", 0.5), ("A", 0.0))
-        for kind in ("none", "condition", "atlas")
+        for kind in ("none", "condition", "source")
     ]
     data = adjusted_data(pd.DataFrame(rows))
     assert data["train_set"].tolist() == ["A"] * 3 + ["B"] * 3
-    assert data["adjustment"].tolist() == ["none", "condition", "atlas"] * 2
+    assert data["adjustment"].tolist() == ["none", "condition", "source"] * 2
 
 
 def test_sweep_means_and_crossing() -> None:
@@ -187,7 +187,7 @@ def test_every_pair_has_its_numbers_under_its_name() -> None:
     caption = gap_text(gap_data(table), groups).caption
     assert "Error gap, men: A (50 % men) +0.01. Error gap, unknown: A (50 % men) +0.04." in caption
     conditions = [("acne", "women", 0.02), ("acne", "men", 0.03), ("acne", "unknown", 0.01), ("lupus", "men", 0.05)]
-    means = pd.DataFrame(conditions, columns=["label", "group", "estimate"])
+    means = pd.DataFrame(conditions, columns=["condition", "group", "estimate"])
     means = means.assign(train_set="A", compared_share=0.5, n_images=20, raw=0.1, ci_low=np.nan, ci_high=np.nan)
     data = condition_mse_data(means, pairs_of(groups), rare_below=10)
     assert data["compared"].tolist() == ["men", "unknown"]

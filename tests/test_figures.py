@@ -80,7 +80,7 @@ def test_pictures_availability_and_training_of_other_groups(tmp_path: Path) -> N
     sets = train_sets(tmp_path, design(3), THREE)
     for name in ("mixed", "women", "men", "unknown"):
         fits_any_study(f"reconstructions_{name}", tmp_path, tmp_path / "examples.npz", sets)
-    by = {"sex": ["F", "M", ""], "group": ["women", "men", "unknown", "neither"], "label": ["acne", "lupus"]}
+    by = {"sex": ["F", "M", ""], "group": ["women", "men", "unknown", "neither"], "condition": ["acne", "lupus"]}
     rows = [{"by": column, "value": value, "n": 4, "ok": 1} for column, values in by.items() for value in values]
     pd.DataFrame(rows).assign(share_ok=0.25, reasons="").to_csv(tmp_path / "availability.csv", index=False)
     sizes = pd.DataFrame(design(3), columns=["train_set", "compared_share"])

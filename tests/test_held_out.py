@@ -78,7 +78,7 @@ def test_an_edited_manifest_is_refused(model: Path) -> None:
 
 
 def test_what_counts_as_seen(tmp_path: Path) -> None:
-    (tmp_path / "duplicates.csv").write_text("md5hash,cluster\na,0\nx,0\ny,1\nz,1\n")
+    (tmp_path / "duplicates.csv").write_text("id,cluster\na,0\nx,0\ny,1\nz,1\n")
     cluster_of = read_cluster_of(tmp_path / "duplicates.csv")
     assert seen_in_training(["a", "b", "x", "y", "w"], ["a", "b"], cluster_of) == [True, True, True, False, False]
     assert seen_in_training(["x"], ["a"], read_cluster_of(None)) == [False]

@@ -33,7 +33,7 @@ def test_files_are_called_like_ids_with_any_ending(path: str, image: str | None)
 
 
 def test_a_file_column_decides_and_its_folders_count(tmp_path: Path) -> None:
-    write_text("md5hash,file\na,one/1.png\nb,two/1.png\nc,2.png\nd,3\n", tmp_path / "metadata.csv")
+    write_text("id,file\na,one/1.png\nb,two/1.png\nc,2.png\nd,3\n", tmp_path / "metadata.csv")
     names = stored_names(tmp_path / "metadata.csv")
     assert names["1.png"] == [Name("a", "one/1.png"), Name("b", "two/1.png")]
     assert image_in("/data/one/1.png", names) == "a"

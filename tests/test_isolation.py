@@ -16,7 +16,7 @@ from evenhand.splits.design import (
     draw_train,
     feasible_train_size,
 )
-from evenhand.splits.manifests import hashes_of
+from evenhand.splits.manifests import ids_of
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows, row_writer
 from isolate_images import main as isolate_images
@@ -42,10 +42,10 @@ likely = st.lists(
 def tables(drawn: list[tuple[str, str, int]]) -> tuple[Rows, Rows]:
     """Rows of images.csv and of duplicates.csv."""
     rows = [
-        {"md5hash": f"{number:04d}", "fitzpatrick_scale": kind, "patient": patient}
+        {"id": f"{number:04d}", "skin_type": kind, "patient": patient}
         for number, (kind, patient, _) in enumerate(drawn)
     ]
-    return rows, [{"md5hash": f"{number:04d}", "cluster": str(entry[2])} for number, entry in enumerate(drawn)]
+    return rows, [{"id": f"{number:04d}", "cluster": str(entry[2])} for number, entry in enumerate(drawn)]
 
 
 def marks_of(drawn: list[tuple[str, str, int]], patients: bool, duplicates: bool) -> dict[str, set[str]]:
@@ -62,7 +62,7 @@ def marks_of(drawn: list[tuple[str, str, int]], patients: bool, duplicates: bool
 def test_a_cluster_is_what_can_be_reached(drawn: list[tuple[str, str, int]], patients: bool, duplicates: bool) -> None:
     rows, copies = tables(drawn)
     cluster_of = dict(cluster_images(rows, copies if duplicates else None, patients))
-    assert list(cluster_of) == [row["md5hash"] for row in rows]
+    assert list(cluster_of) == [row["id"] for row in rows]
     marks = marks_of(drawn, patients, duplicates)
     for start in list(marks)[:10]:
         reached, seen = {start}, set(marks[start])
@@ -77,7 +77,7 @@ def test_a_cluster_is_what_can_be_reached(drawn: list[tuple[str, str, int]], pat
 @settings(max_examples=100, deadline=None)
 def test_no_patient_and_no_copy_is_on_both_sides(drawn: list[tuple[str, str, int]], test_size: int, run: int) -> None:
     rows, copies = tables(drawn)
-    clusters = [{"md5hash": name, "cluster": cluster} for name, cluster in cluster_images(rows, copies, True)]
+    clusters = [{"id": name, "cluster": cluster} for name, cluster in cluster_images(rows, copies, True)]
     found = candidates_from(rows, GROUPS, clusters)
     asked = Design(1, GROUPS, test_size, 8, 2, False, PAPER_SETS)
     assume(min(available(found).values()) >= test_size + 2)
@@ -87,17 +87,17 @@ def test_no_patient_and_no_copy_is_on_both_sides(drawn: list[tuple[str, str, int
         assert "cannot fill a test set" in str(error)  # noqa: PT017 (most draws do not raise)
         return
     marks = marks_of(drawn, patients=True, duplicates=True)
-    tested = set().union(*(marks[name] for name in hashes_of(test)))
+    tested = set().union(*(marks[name] for name in ids_of(test)))
     assert all(len(names) == test_size for names in test.values())
     for train_set in PAPER_SETS:
         training = draw_train(found, asked, run, train_set, feasible_train_size(asked, available(found)), test)
-        assert not any(marks[name] & tested for name in hashes_of(training))
+        assert not any(marks[name] & tested for name in ids_of(training))
 
 
 @pytest.mark.parametrize(("patients", "together"), [("auto", 2), ("apart", 3), ("together", 2)])
 def test_the_script_keeps_together_what_it_is_told(patients: str, together: int, tmp_path: Path) -> None:
-    rows = [{"md5hash": name, "patient": patient} for name, patient in (("a", "7"), ("b", "7"), ("c", ""))]
-    with row_writer(tmp_path / "images.csv", ["md5hash", "patient"]) as write:
+    rows = [{"id": name, "patient": patient} for name, patient in (("a", "7"), ("b", "7"), ("c", ""))]
+    with row_writer(tmp_path / "images.csv", ["id", "patient"]) as write:
         for row in rows:
             write(row)
     options = ["--images", str(tmp_path / "images.csv"), "--output", str(tmp_path / "isolated.csv")]
@@ -106,7 +106,7 @@ def test_the_script_keeps_together_what_it_is_told(patients: str, together: int,
 
 
 def test_patients_that_no_table_names_cannot_be_kept_together(tmp_path: Path) -> None:
-    (tmp_path / "images.csv").write_text("md5hash,patient\na,\nb,\n")
+    (tmp_path / "images.csv").write_text("id,patient\na,\nb,\n")
     options = ["--images", str(tmp_path / "images.csv"), "--output", str(tmp_path / "isolated.csv")]
     with pytest.raises(UserError, match=r"the table names none \(data\.columns\.patient\)"):
         isolate_images([*options, "--patients", "together"])

@@ -24,7 +24,7 @@ N = 600
 DUPLICATES = {"threshold": 6, "mirrored": True, "embeddings": None, "similarity": None, "list": None}
 STAGES = {
     "find_duplicates": ["duplicates", "clusters", "thresholds", "summary"],
-    "measure_tone": ["tone", "by-type", "by-atlas"],
+    "measure_tone": ["tone", "by-type", "by-source"],
 }
 
 
@@ -35,8 +35,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     coarse = np.random.default_rng(0).integers(0, 256, (N, 8, 8, 3), np.uint8)
     coarse[4::5] = coarse[3::5]
     np.save(folder / "images.npy", coarse.repeat(16, axis=1).repeat(16, axis=2))
-    index = pd.DataFrame({"md5hash": [f"{i:032x}" for i in range(N)]})
-    index["fitzpatrick_scale"] = index["fitzpatrick_centaur"] = [1, 2, 5, 6] * (N // 4)
+    index = pd.DataFrame({"id": [f"{i:032x}" for i in range(N)]})
+    index["skin_type"] = index["second_skin_type"] = [1, 2, 5, 6] * (N // 4)
     write_csv(index.reindex(columns=COLUMNS, fill_value="x"), folder / "images.csv")
     return folder
 

@@ -11,7 +11,8 @@ import pytest
 from paper import GROUPS, read_fitzpatrick17k
 
 from evenhand.data.datasets.fitzpatrick17k import atlas_of
-from evenhand.data.metadata import COLUMNS, alike, assign_group, given_levels
+from evenhand.data.image_names import checksum_of
+from evenhand.data.metadata import COLUMNS, alike, assign_group, given_levels, without_checksum
 from evenhand.data.tables import read_images
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows
@@ -50,13 +51,14 @@ def plain(path: Path, columns: dict[str, Any], skin_types: dict[Any, Any] | None
     return read_fitzpatrick17k(path, dataset=None, columns=columns, skin_types=skin_types or {})
 
 
-def test_a_good_table_is_kept_in_order_with_its_atlas(tmp_path: Path) -> None:
+def test_a_good_table_is_kept_in_order_with_its_source(tmp_path: Path) -> None:
     result = read_fitzpatrick17k(written(table(), tmp_path))
-    assert list(result.columns) == [*COLUMNS, "qc"]
-    assert result["md5hash"].tolist() == HASHES
-    assert result["fitzpatrick_scale"].tolist() == [1, 2, 5, 6, -1, 3]
-    assert result["fitzpatrick_centaur"].tolist() == [1, 3, 5, 6, -1, -1]
-    assert result["atlas"].tolist() == ["dermaamin", "atlasdermatologico", *["unknown"] * 4]
+    # What the format maps has the name of all tables, and its own as well.
+    assert list(result.columns) == [*COLUMNS, *table().drop(columns="url")]
+    assert result["id"].tolist() == HASHES
+    assert result["skin_type"].tolist() == [1, 2, 5, 6, -1, 3]
+    assert result["second_skin_type"].tolist() == [1, 3, 5, 6, -1, -1]
+    assert result["source"].tolist() == ["dermaamin", "atlasdermatologico", *["unknown"] * 4]
 
 
 def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
@@ -72,26 +74,26 @@ def test_a_line_break_in_a_cell_breaks_no_row(tmp_path: Path) -> None:
     frame.to_csv(path, index=False, quoting=csv.QUOTE_ALL)
     fetch(path, tmp_path / "out.csv")
     rows = list(read_rows(tmp_path / "out.csv"))
-    assert [row["md5hash"] for row in rows] == HASHES
+    assert [row["id"] for row in rows] == HASHES
     assert (rows[0]["qc"], rows[0]["url"]) == ("two  lines", "http://x/a b.jpg")
 
 
 def test_optional_columns_are_filled(tmp_path: Path) -> None:
     result = read_fitzpatrick17k(written(table().drop(columns=["fitzpatrick_centaur", "url"]), tmp_path))
-    assert set(result["fitzpatrick_centaur"]) == {-1}
+    assert set(result["second_skin_type"]) == {-1}
     assert set(result["url"]) == {""}
-    assert set(result["atlas"]) == {"unknown"}
+    assert set(result["source"]) == {"unknown"}
 
 
 def test_whole_numbers_written_as_decimals_are_skin_types(tmp_path: Path) -> None:
     frame = table(fitzpatrick_scale=["1.0", "2.0", "-1.0", "", "6", "5"])
-    assert read_fitzpatrick17k(written(frame, tmp_path))["fitzpatrick_scale"].tolist() == [1, 2, -1, -1, 6, 5]
+    assert read_fitzpatrick17k(written(frame, tmp_path))["skin_type"].tolist() == [1, 2, -1, -1, 6, 5]
 
 
 def test_capital_hashes_are_lowered_and_said(tmp_path: Path) -> None:
     frame = table(md5hash=["A" * 32, *HASHES[1:]])
     with pytest.warns(UserWarning, match="1 values of md5hash have capitals"):
-        assert read_fitzpatrick17k(written(frame, tmp_path))["md5hash"][0] == "a" * 32
+        assert read_fitzpatrick17k(written(frame, tmp_path))["id"][0] == "a" * 32
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_capitals_do_not_hide_a_second_row_of_an_image(tmp_path: Path) -> None:
 def test_names_that_differ_in_case_are_kept_apart_and_said(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="column label: 'Acne', 'acne' differ in case or blanks alone; kept apart"):
         result = read_fitzpatrick17k(written(table(label=["acne", "Acne", *["NA"] * 4]), tmp_path))
-    assert result["label"].tolist() == ["acne", "Acne", *["NA"] * 4]
+    assert result["condition"].tolist() == ["acne", "Acne", *["NA"] * 4]
     assert alike(pd.Series(["a  b", "A b", "c", "e\u0301"])) == [["A b", "a  b"]]
 
 
@@ -182,7 +184,7 @@ def test_a_path_to_nothing_is_named(tmp_path: Path) -> None:
 
 
 def test_groups_are_the_listed_types_and_nothing_else() -> None:
-    table = pd.DataFrame({"fitzpatrick_scale": [-1, 1, 2, 3, 4, 5, 6]})
+    table = pd.DataFrame({"skin_type": [-1, 1, 2, 3, 4, 5, 6]})
     assert assign_group(table, GROUPS).tolist() == ["", "light", "light", "", "", "dark", "dark"]
 
 
@@ -203,13 +205,13 @@ def test_the_atlas_is_that_of_the_host(url: str, atlas: str) -> None:
 @pytest.mark.skipif("FITZ_METADATA" not in os.environ, reason="FITZ_METADATA (path of fitzpatrick17k.csv) is not set")
 def test_the_published_table_has_its_published_counts() -> None:
     result = read_fitzpatrick17k(os.environ["FITZ_METADATA"])
-    counts = result["fitzpatrick_scale"].value_counts().to_dict()
+    counts = result["skin_type"].value_counts().to_dict()
     assert counts == {-1: 565, 1: 2947, 2: 4808, 3: 3308, 4: 2781, 5: 1533, 6: 635}
     group = assign_group(result, GROUPS)
-    other = (result["atlas"] == "atlasdermatologico").groupby(group).mean()
+    other = (result["source"] == "atlasdermatologico").groupby(group).mean()
     assert other["light"] == pytest.approx(0.106, abs=5e-4)
     assert other["dark"] == pytest.approx(0.387, abs=5e-4)
-    assert result["label"].nunique() == 114
+    assert result["condition"].nunique() == 114
     assert (result["url"] == "").sum() == 41
 
 
@@ -235,12 +237,12 @@ def test_a_table_with_other_columns_and_codes_is_read_as_it_is(tmp_path: Path) -
     # Every column of the table is kept under its own name as well.
     assert list(result.columns) == [*COLUMNS, "file", *DDI.columns]
     assert result["skin_tone"].tolist() == DDI["skin_tone"].tolist()
-    assert result["md5hash"].tolist() == ["1", "2", "3", "4"]
-    assert result["fitzpatrick_scale"].tolist() == [1, 3, 5, -1]
-    assert set(result["fitzpatrick_centaur"]) == {-1}
-    assert result["label"].tolist() == ["melanoma", "NA", "wart", "nevus"]
-    assert given_levels(result) == ["label", "nine_partition_label"]
-    assert result["atlas"].tolist() == ["Stanford", "unknown", "Stanford", "Bern"]
+    assert result["id"].tolist() == ["1", "2", "3", "4"]
+    assert result["skin_type"].tolist() == [1, 3, 5, -1]
+    assert set(result["second_skin_type"]) == {-1}
+    assert result["condition"].tolist() == ["melanoma", "NA", "wart", "nevus"]
+    assert given_levels(result) == ["condition", "condition_2"]
+    assert result["source"].tolist() == ["Stanford", "unknown", "Stanford", "Bern"]
     assert result["file"].tolist() == DDI["DDI_file"].tolist()
 
 
@@ -259,7 +261,7 @@ def test_a_code_that_is_not_mapped_is_refused_with_counts_and_lines(tmp_path: Pa
 def test_types_as_numbers_with_a_word_for_missing_need_no_codes(tmp_path: Path) -> None:
     path = written(table(fitzpatrick_scale=["1", "NA", "5", "6", "-1", "3"]), tmp_path)
     found = read_fitzpatrick17k(path, skin_types={"missing": ["NA"]})
-    assert found["fitzpatrick_scale"].tolist() == [1, -1, 5, 6, -1, 3]
+    assert found["skin_type"].tolist() == [1, -1, 5, 6, -1, 3]
 
 
 def test_a_column_that_was_named_and_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -277,6 +279,26 @@ def test_an_id_that_cannot_be_a_file_name_is_refused(tmp_path: Path, wrong: str)
     path = written(DDI.assign(DDI_ID=["A", "b", "a", "4"]), tmp_path)
     with pytest.raises(UserError, match="every id once, capitals or not; found 'a' in line 4"):
         plain(path, DDI_COLUMNS)
+
+
+def test_checksums_are_kept_and_what_is_none_is_refused(tmp_path: Path) -> None:
+    sums = ["A" * 32, "b" * 64, " " + "c" * 32, ""]
+    columns = DDI_COLUMNS | {"checksum": "sum"}
+    codes = {12: 1, 34: 3, 56: 5, "missing": ["n/a"]}
+    result = plain(written(DDI.assign(sum=sums), tmp_path), columns, codes)
+    assert result["checksum"].tolist() == ["a" * 32, "b" * 64, "c" * 32, ""]
+    assert [checksum_of(row) for row in result.to_dict("records")] == result["checksum"].tolist()
+    assert without_checksum(result).tolist() == ["4"]
+    for wrong in ("a" * 31, "a" * 33, "g" * 32, "a" * 63):
+        path = written(DDI.assign(sum=["", wrong, "", ""]), tmp_path)
+        with pytest.raises(UserError, match=rf"column sum: expected an MD5 \(32 .*; found '{wrong}' in line 3"):
+            plain(path, columns, codes)
+    # Without such a column an id that is an MD5 is one; that of Fitzpatrick17k is.
+    result = plain(written(DDI.assign(DDI_ID=HASHES[:4]), tmp_path), DDI_COLUMNS, codes)
+    assert set(result["checksum"]) == {""}
+    assert [checksum_of(row) for row in result.to_dict("records")] == HASHES[:4]
+    assert not len(without_checksum(result))
+    assert read_fitzpatrick17k(written(table(), tmp_path))["checksum"].tolist() == HASHES
 
 
 def test_patients_are_names_and_who_is_not_named_is_by_oneself(

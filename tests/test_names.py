@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from paper import mix, read_fitzpatrick17k
+from paper import mix
 
 from evenhand.data.availability import count_available
 from evenhand.data.duplicate_tables import describe_clusters
-from evenhand.data.metadata import COLUMNS, LABELS, assign_group
+from evenhand.data.metadata import COLUMNS, CONDITION_COLUMNS, assign_group
+from evenhand.data.tables import read_images
 from evenhand.probes.claims import probe_claims
 from evenhand.probes.tables import contrast_table, contrast_units, curve_table, poster_table, set_table
 from evenhand.probes.targets import TargetSpec, count_classes, read_target
@@ -57,12 +58,14 @@ few = settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Every table with a name in it, as its reader gets it: 48 rows of metadata, two runs of two training sets."""
     hashes = [f"{number:032x}" for number in range(48)]
-    given = pd.DataFrame({"md5hash": hashes, "fitzpatrick_scale": [1, 6] * 24})
-    for level, many in zip(LABELS, (4, 3, 2), strict=True):
+    given = pd.DataFrame({"id": hashes, "skin_type": [1, 6] * 24})
+    for level, many in zip(CONDITION_COLUMNS, (4, 3, 2), strict=True):
         given[level] = [labels[number // 2 % many] for number in range(48)]
-    given["url"] = ["http://dermaamin.com/a", "http://atlasdermatologico.com.br/a"] * 12 + ["", ""] * 12
+    given["source"] = ["one", "two"] * 12 + ["", ""] * 12
     given.to_csv(folder / "given.csv", index=False, quoting=csv.QUOTE_ALL)
-    write_image_table(read_fitzpatrick17k(folder / "given.csv"), folder / "metadata.csv")
+    columns = {key: key for key in ("id", "skin_type", "source")} | {"conditions": CONDITION_COLUMNS}
+    data = {"dataset": None, "columns": columns, "skin_types": {}, "join": None}
+    write_image_table(read_images([folder / "given.csv"], data), folder / "metadata.csv")
     with row_writer(folder / "images.csv", ["row", *COLUMNS, "status"]) as write:
         for number, row in enumerate(read_rows(folder / "metadata.csv")):
             write({"row": number, "status": "ok", **row})
@@ -70,11 +73,11 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
     metadata, images = read_image_table(folder / "metadata.csv"), read_image_table(folder / "images.csv")
     found = {"metadata": metadata, "images": images.drop(columns=["row", "status"])}
     kinds = (("light", 1), ("dark", 6))
-    groups = groups_from([{"name": name, "title": name, "where": {"fitzpatrick_scale": [n]}} for name, n in kinds])
+    groups = groups_from([{"name": name, "title": name, "where": {"skin_type": [n]}} for name, n in kinds])
     (pair,) = pairs_of(groups)
     group = assign_group(metadata, groups)
     found["prevalence"] = prevalence_table(metadata, group, [pair])
-    found["availability"] = pd.concat([count_available(images, level) for level in LABELS])
+    found["availability"] = pd.concat([count_available(images, level) for level in CONDITION_COLUMNS])
     pairs = images.assign(group=group, cluster=[hashes[number // 4 * 4] for number in range(48)])
     found["duplicate_clusters"] = describe_clusters(pairs)
 
@@ -94,14 +97,14 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
     models = []
     for name, share in zip(sets, (0.5, 1.0), strict=True):
         for run in range(2):
-            rows = images[["md5hash", *LABELS, "atlas", "fitzpatrick_scale", "fitzpatrick_centaur"]].assign(group=group)
+            rows = images[["id", *CONDITION_COLUMNS, "source", "skin_type", "second_skin_type"]].assign(group=group)
             rows = rows.assign(train_set=name, compared_share=share, run=run)
             for metric in RUN_METRICS:
                 rows[metric] = rng.uniform(1, 2, len(rows))
             write_parquet(rows, folder / "evaluation.parquet")
-            columns = ["fitzpatrick_scale", "fitzpatrick_centaur"]
+            columns = ["skin_type", "second_skin_type"]
             models.append(
-                read_evaluation(folder / "evaluation.parquet", pair, RUN_METRICS, ["label", "atlas"], columns)
+                read_evaluation(folder / "evaluation.parquet", pair, RUN_METRICS, ["condition", "source"], columns)
             )
     runs, totals = summarise(models, pair)
     found |= {"runs": runs, "headline": headline_table(runs, totals), "conditions": condition_table(totals, pair)}
@@ -145,7 +148,7 @@ def test_names_decide_on_nothing(
         assert "in line " in str(refused)  # noqa: PT017
         return
     of_label, of_set = dict(zip(labels, PLAIN, strict=True)), dict(zip(sets, SETS, strict=True))
-    back = {"train_set": of_set, "condition": of_label, "value": of_label} | dict.fromkeys(LABELS, of_label)
+    back = {"train_set": of_set, "condition": of_label, "value": of_label} | dict.fromkeys(CONDITION_COLUMNS, of_label)
     # The draws differ, since they are seeded by the name of the set; and the joined names have no way back.
     assert found["design"]["train_set"].tolist() == sets
     joined = [" | ".join(sorted(labels[place] for place in pair)) for pair in ((0, 1), (2, 3))]
@@ -158,7 +161,7 @@ def test_labels_that_look_missing_are_counted(tmp_path: Path) -> None:
     # Of 24 images of each group, as many have each name: none is left out of any count.
     found = tables_of(tmp_path, ["NA", "None", "nan", "null"], ["NA", "007"])
     assert set(found["headline"]["n_images"]) == {24}
-    assert set(found["conditions"]["label"]) == {"NA", "None", "nan", "null"}
+    assert set(found["conditions"]["condition"]) == {"NA", "None", "nan", "null"}
     assert set(found["pooled_conditions"]["n_conditions"]) == {4}
     assert found["adjusted"].set_index(["train_set", "adjustment"]).loc[("007", "condition"), "n_strata_all"] == 4
     assert set(found["models"]["n_images"]) == {48}

@@ -47,26 +47,26 @@ def test_the_recipe_ends_in_a_report(mine: Path) -> None:
     results = mine / "results" / "mine"
     tables = {path.stem: pd.read_csv(path, keep_default_na=False) for path in (results / "tables").glob("*.csv")}
 
-    counts = tables["fst_counts"].set_index("fitzpatrick_scale")
+    counts = tables["fst_counts"].set_index("skin_type")
     assert counts["n"].to_dict() == {-1: 0, 1: PER_TYPE, 2: 0, 3: PER_TYPE, 4: 0, 5: PER_TYPE, 6: 0}
     assert counts["group"].to_dict()[1] == "light"
     card = tables["dataset_card"].set_index(["item", "group"])["value"]
     assert card["rows of the metadata"].astype(int).to_dict() == {"light": 50, "dark": 50, "all": 150}
     index = pd.read_csv(results / "data" / "images.csv", dtype=str, keep_default_na=False)
-    assert index["md5hash"].tolist() == [str(number + 1) for number in range(150)]
-    assert set(index["label"]) == {"melanoma", "NA", "nevus", "eczema"}
+    assert index["id"].tolist() == [str(number + 1) for number in range(150)]
+    assert set(index["condition"]) == {"melanoma", "NA", "nevus", "eczema"}
 
     # What the table does not tell has no row and no number.
-    assert not {"atlas", "annotators"} & set(tables["dataset_card"]["section"])
+    assert not {"source", "annotators"} & set(tables["dataset_card"]["section"])
     assert set(tables["subsets"]["subset"]) == {"all"}
     assert set(tables["adjusted"]["adjustment"]) == {"none", "condition"}
-    assert len(tables["tone_by_atlas"]) == 0
-    assert set(tables["availability"]["by"]) == {"skin_tone", "group", "label"}
+    assert len(tables["tone_by_source"]) == 0
+    assert set(tables["availability"]["by"]) == {"skin_tone", "group", "condition"}
     assert set(tables["prevalence"]["level"]) == {"fine"}
     assert set(tables["probe_counts"]["target"]) == {"(all)", "tone"}
     left_out = tables["probe_left_out"].set_index("target")["reason"]
-    assert left_out["atlas"] == "the data hold one atlas (unknown)"
-    assert left_out["malignant"] == left_out["three-class"] == "the data have no three_partition_label"
+    assert left_out["atlas"] == "the data hold one source (unknown)"
+    assert left_out["malignant"] == left_out["three-class"] == "the data have no condition_3"
 
     claims = tables["claims"].set_index("claim")
     assert claims.loc["C8", "verdict"] == "not testable"
@@ -75,10 +75,10 @@ def test_the_recipe_ends_in_a_report(mine: Path) -> None:
 
     page = (results / "report.html").read_text()
     for sentence in (
-        "not probed: atlas (attribute, VAE): the data hold one atlas (unknown)",
+        "not probed: atlas (attribute, VAE): the data hold one source (unknown)",
         "All images are from one source as far as the table tells (unknown)",
         "The table has 1 of 3 levels of conditions",
-        "No row has a skin type in fitzpatrick_centaur",
+        "No row has a skin type in second_skin_type",
     ):
         assert sentence in page, sentence
     assert "dermaamin" not in re.sub("<pre.*?</pre>", "", page, flags=re.DOTALL)

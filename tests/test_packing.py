@@ -1,6 +1,7 @@
 """The packed array: what is in it, what is said of what is not, and that nothing but the inputs decides."""
 
 import gc
+import hashlib
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, photograph
+from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, metadata_of, photograph
 
 from evenhand.data import packing
 from evenhand.data.decoding import IccPolicy, decode_square
@@ -21,22 +22,24 @@ from evenhand.data.image_names import names_of_ids
 from evenhand.data.locations import Source
 from evenhand.data.packing import Settings
 from evenhand.data.sources import locate_images
-from evenhand.workflow.tables import write_csv
+from evenhand.workflow.tables import write_csv, write_image_table
 from pack_images import main as pack_images
+
+CHECKSUMS = {image_id: [(image_id,)] for image_id in PHOTOGRAPHS}
 
 
 def test_row_i_of_the_index_is_image_i_in_the_order_of_the_metadata(tmp_path: Path) -> None:
     hashes = list(PHOTOGRAPHS)[::-1]
     missing = hashes[3]
-    files = {md5hash: data for md5hash, data in PHOTOGRAPHS.items() if md5hash != missing}
+    files = {image_id: data for image_id, data in PHOTOGRAPHS.items() if image_id != missing}
     study = Study(tmp_path / "s", hashes, [{"folder": str(folder_of(tmp_path / "f", files))}])
     study.pack()
     assert study.images.dtype == np.uint8
     assert study.images.shape == (11, SIDE, SIDE, 3)
     assert study.index["row"].tolist() == list(range(11))
-    assert study.index["md5hash"].tolist() == [md5hash for md5hash in hashes if md5hash != missing]
-    for row, md5hash in enumerate(study.index["md5hash"]):
-        pixels, (width, height) = decode_square(PHOTOGRAPHS[md5hash], SIDE)
+    assert study.index["id"].tolist() == [image_id for image_id in hashes if image_id != missing]
+    for row, image_id in enumerate(study.index["id"]):
+        pixels, (width, height) = decode_square(PHOTOGRAPHS[image_id], SIDE)
         np.testing.assert_array_equal(study.images[row], pixels)
         assert (study.index["width"][row], study.index["height"][row]) == (width, height)
     assert list(study.availability.index) == hashes
@@ -66,9 +69,29 @@ def test_each_failure_has_its_own_word_and_stops_nothing(tmp_path: Path) -> None
     study.pack()
     expected = ["ok", "wrong-hash", "not-an-image", "corrupt", "not-an-image", "missing"]
     assert study.availability["status"].tolist() == expected
-    assert study.index["md5hash"].tolist() == [good]
+    assert study.index["id"].tolist() == [good]
     assert "HTML page" in study.availability["detail"][html]
     assert str(verified) in study.availability["detail"][wrong]
+
+
+def test_a_checksum_of_the_table_is_compared_and_not_the_id(tmp_path: Path) -> None:
+    one, two = list(PHOTOGRAPHS.values())[:2]
+    right, wrong, other = (folder_of(tmp_path / name, {"a": one, "b": data}) for name, data in
+                           (("right", two), ("wrong", photograph(99)), ("other", two)))  # fmt: skip
+    sums = [hashlib.sha256(one).hexdigest(), hashlib.sha256(two).hexdigest()]
+    for folder, statuses in ((right, ["ok", "ok"]), (wrong, ["ok", "wrong-hash"])):
+        study = Study(tmp_path / f"of {folder.name}", ["a", "b"], [{"folder": str(folder)}])
+        write_image_table(metadata_of(["a", "b"]).assign(checksum=sums), study.path / "metadata.csv")
+        study.pack()
+        assert study.availability["status"].tolist() == statuses
+        assert study.availability["verified"].tolist() == [status == "ok" for status in statuses]
+    place = f"{wrong / 'b.jpg'}: the SHA-256 of its {len(photograph(99))} bytes is not {sums[1]}"
+    assert study.availability["detail"]["b"] == place
+    # Without a checksum an id that is no MD5 tells nothing.
+    study = Study(tmp_path / "none", ["a", "b"], [{"folder": str(other)}])
+    study.pack()
+    assert study.availability["status"].tolist() == ["wrong-hash"] * 2
+    assert "has no checksum" in study.availability["detail"]["a"]
 
 
 def test_a_later_source_helps_out_and_the_table_says_why(tmp_path: Path) -> None:
@@ -77,7 +100,7 @@ def test_a_later_source_helps_out_and_the_table_says_why(tmp_path: Path) -> None
     old = folder_of(tmp_path / "old", {one: PHOTOGRAPHS[one], two: photograph(99)})
     study = Study(tmp_path / "s", [one, two], [{"folder": str(broken)}, {"folder": str(old), "verify": False}])
     study.pack()
-    assert study.index["source"].tolist() == [str(old), str(broken)]
+    assert study.index["found_in"].tolist() == [str(old), str(broken)]
     assert study.index["verified"].tolist() == [False, True]
     assert "MD5" in study.availability["detail"][one]
     assert study.availability["detail"][two] == ""
@@ -86,37 +109,35 @@ def test_a_later_source_helps_out_and_the_table_says_why(tmp_path: Path) -> None
 
 def test_an_image_nobody_has_tells_how_its_download_went(tmp_path: Path) -> None:
     one, two, three = list(PHOTOGRAPHS)[:3]
-    status = pd.DataFrame(
-        {"md5hash": [two, three], "status": ["http-404", "ok"], "detail": ["Not Found", ""]}, dtype="str"
-    )
+    status = pd.DataFrame({"id": [two, three], "status": ["http-404", "ok"], "detail": ["Not Found", ""]}, dtype="str")
     write_csv(status, tmp_path / "shard0.csv")
     sources = [{"folder": str(folder_of(tmp_path / "f", {one: PHOTOGRAPHS[one]}))}, {"urls": True}]
     study = Study(tmp_path / "s", [one, two, three], sources)
     folder_of(study.path / "downloads", {three: PHOTOGRAPHS[three]})
     study.pack("--download-status", str(tmp_path), "--shards", "1")
     assert study.availability["status"].tolist() == ["ok", "http-404", "ok"]
-    assert study.availability["source"].tolist() == [sources[0]["folder"], "", "urls"]
+    assert study.availability["found_in"].tolist() == [sources[0]["folder"], "", "urls"]
 
 
 def test_a_download_that_is_gone_since_is_no_photograph(tmp_path: Path) -> None:
     one, two = list(PHOTOGRAPHS)[:2]
-    write_csv(pd.DataFrame({"md5hash": [two], "status": ["ok"], "detail": [""]}), tmp_path / "shard0.csv")
+    write_csv(pd.DataFrame({"id": [two], "status": ["ok"], "detail": [""]}), tmp_path / "shard0.csv")
     source = {"folder": str(folder_of(tmp_path / "f", {one: PHOTOGRAPHS[one]}))}
     study = Study(tmp_path / "s", [one, two], [source, {"urls": True}])
     study.pack("--download-status", str(tmp_path), "--shards", "1")
     assert study.availability["status"].tolist() == ["ok", "missing"]
     assert "fetch it again" in study.availability["detail"][two]
-    assert study.index["md5hash"].tolist() == [one]
+    assert study.index["id"].tolist() == [one]
 
 
 def test_a_path_that_is_no_text_is_told_all_the_same(tmp_path: Path) -> None:
-    md5hash = next(iter(PHOTOGRAPHS))
+    image_id = next(iter(PHOTOGRAPHS))
     folder = os.fsencode(tmp_path / "f") + b"\xe9"  # as an old disk in Latin-1 has it
     os.mkdir(folder)
-    Path(os.fsdecode(folder), f"{md5hash}.jpg").write_bytes(b"")
-    study = Study(tmp_path / "s", [md5hash], [{"folder": str(tmp_path), "verify": False}])
+    Path(os.fsdecode(folder), f"{image_id}.jpg").write_bytes(b"")
+    study = Study(tmp_path / "s", [image_id], [{"folder": str(tmp_path), "verify": False}])
     study.pack()
-    assert rf"f\udce9/{md5hash}.jpg" in study.availability["detail"][md5hash]
+    assert rf"f\udce9/{image_id}.jpg" in study.availability["detail"][image_id]
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,21 +165,21 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
         [Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
     )
     work = tmp_path / "work"
-    pack = lambda: packing.pack_images(PHOTOGRAPHS, locations, Settings(SIDE), work_folder=work, workers=1)  # noqa: E731
+    pack = lambda: packing.pack_images(CHECKSUMS, locations, Settings(SIDE), work_folder=work, workers=1)  # noqa: E731
     read = packing.read_image
     decoded: list[str] = []
 
-    def dies_at_the_sixth(md5hash: str, *rest: object) -> object:
+    def dies_at_the_sixth(image_id: str, *rest: object) -> object:
         if len(decoded) == 5:
             raise KeyboardInterrupt
-        decoded.append(md5hash)
-        return read(md5hash, *rest)
+        decoded.append(image_id)
+        return read(image_id, *rest)
 
     monkeypatch.setattr(packing, "read_image", dies_at_the_sixth)
     with pytest.raises(KeyboardInterrupt):
         pack()
     again: list[str] = []
-    monkeypatch.setattr(packing, "read_image", lambda md5hash, *rest: again.append(md5hash) or read(md5hash, *rest))
+    monkeypatch.setattr(packing, "read_image", lambda image_id, *rest: again.append(image_id) or read(image_id, *rest))
     pack()
     assert sorted(decoded + again) == sorted(PHOTOGRAPHS)  # each image once in all
     resumed = (work / packing.ARRAY).read_bytes()
@@ -176,11 +197,11 @@ def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeyp
     array, journal = work / packing.ARRAY, work / "journal.jsonl"
     read = packing.read_image
     again: list[str] = []
-    monkeypatch.setattr(packing, "read_image", lambda md5hash, *rest: again.append(md5hash) or read(md5hash, *rest))
+    monkeypatch.setattr(packing, "read_image", lambda image_id, *rest: again.append(image_id) or read(image_id, *rest))
 
     def decoded_again(icc: IccPolicy = "convert") -> int:
         again.clear()
-        packing.pack_images(PHOTOGRAPHS, locations, Settings(SIDE, icc), work_folder=work, workers=2)
+        packing.pack_images(CHECKSUMS, locations, Settings(SIDE, icc), work_folder=work, workers=2)
         return len(again)
 
     assert decoded_again() == 12
@@ -199,15 +220,15 @@ def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeyp
 
 
 def test_finished_chunks_of_other_settings_or_files_are_not_taken_over(tmp_path: Path) -> None:
-    md5hash = next(iter(PHOTOGRAPHS))
-    path = folder_of(tmp_path / "f", {md5hash: PHOTOGRAPHS[md5hash]})
-    source, names = Source(path, "f", verify=False), names_of_ids([md5hash])
-    job = lambda: [(md5hash, locate_images([source], names, tmp_path)[md5hash])]  # noqa: E731
+    image_id = next(iter(PHOTOGRAPHS))
+    path = folder_of(tmp_path / "f", {image_id: PHOTOGRAPHS[image_id]})
+    source, names = Source(path, "f", verify=False), names_of_ids([image_id])
+    job = lambda: [(image_id, locate_images([source], names, tmp_path)[image_id])]  # noqa: E731
     key = packing._job_key(job(), Settings(SIDE))
     assert key == packing._job_key(job(), Settings(SIDE))
     assert key != packing._job_key(job(), Settings(2 * SIDE))
     assert key != packing._job_key(job(), Settings(SIDE, "ignore"))
-    (path / f"{md5hash}.jpg").write_bytes(photograph(99))
+    (path / f"{image_id}.jpg").write_bytes(photograph(99))
     assert key != packing._job_key(job(), Settings(SIDE))
 
 

@@ -52,7 +52,7 @@ def originals(made: phantom.Phantom) -> pd.DataFrame:
 def test_tone_of_each_skin_type_lies_in_its_published_class(made: tuple[phantom.Phantom, float]) -> None:
     """Median apparent ITA over the whole picture, lesions and lighting included."""
     truth = originals(made[0])
-    apparent = [np.median(ita((pixels(made[0].files[md5]) + 1) / 2)) for md5 in truth.md5hash]
+    apparent = [np.median(ita((pixels(made[0].files[md5]) + 1) / 2)) for md5 in truth.id]
     median = pd.Series(apparent).groupby(truth.true_fst.to_numpy()).median()
     assert list(median.index) == [1, 2, 3, 4, 5, 6]
     for fst, (low, high) in ITA_CLASSES.items():
@@ -78,14 +78,14 @@ def test_difficulty_is_the_known_one_in_the_decoded_files(made: tuple[phantom.Ph
             )
         return image
 
-    rms = [float(np.sqrt(np.mean((x - blur(x)) ** 2))) for x in map(pixels, (data.files[m] for m in truth.md5hash))]
+    rms = [float(np.sqrt(np.mean((x - blur(x)) ** 2))) for x in map(pixels, (data.files[m] for m in truth.id))]
     group = truth.true_fst.map({1: "light", 2: "light", 5: "dark", 6: "dark"}).to_numpy()
     mean = pd.Series(rms).groupby(group).mean()
     assert mean["dark"] / mean["light"] == pytest.approx(1 + difficulty, rel=0.03)
     assert mean["light"] == pytest.approx(phantom.BASE_RMS, rel=0.04)
     # Not only on average, and on both cameras.
     np.testing.assert_allclose(rms, truth.detail_rms, rtol=0.15)
-    by_camera = (pd.Series(rms) / truth.detail_rms.to_numpy()).groupby(truth.atlas.to_numpy()).mean()
+    by_camera = (pd.Series(rms) / truth.detail_rms.to_numpy()).groupby(truth.source.to_numpy()).mean()
     np.testing.assert_allclose(by_camera, 1, atol=0.04)
 
 
@@ -113,7 +113,7 @@ def test_a_model_trained_on_both_groups_finds_the_known_gap(difficulty: float, l
     """
     data = phantom.generate(900, seed=8, size=32, dark_difficulty=difficulty)
     truth = originals(data)
-    flat = np.stack([pixels(data.files[md5]).ravel() for md5 in truth.md5hash])
+    flat = np.stack([pixels(data.files[md5]).ravel() for md5 in truth.id])
     light, dark = (np.flatnonzero(truth.true_fst.isin(types)) for types in ([1, 2], [5, 6]))
     train = np.concatenate([light[:150], dark[:150]])
     mean = flat[train].mean(0)
@@ -154,7 +154,7 @@ def test_metadata_has_the_columns_and_codes_of_fitzpatrick17k(made: tuple[phanto
     has_url = table[table.url != ""]
     hosts = has_url.url.str.extract("^https?://(?:www\\.)?([^/]+)/synthetic/")[0]
     expected = {"dermaamin": "dermaamin.com", "atlasdermatologico": "atlasdermatologico.com.br"}
-    assert (hosts == made[0].truth.atlas[has_url.index].map(expected)).all()
+    assert (hosts == made[0].truth.source[has_url.index].map(expected)).all()
 
 
 def test_files_carry_their_md5_and_say_that_they_are_synthetic(made: tuple[phantom.Phantom, float]) -> None:
@@ -169,14 +169,14 @@ def test_files_carry_their_md5_and_say_that_they_are_synthetic(made: tuple[phant
 
 def test_withheld_rows_have_no_file(made: tuple[phantom.Phantom, float]) -> None:
     data = made[0]
-    withheld = set(data.truth[data.truth.withheld].md5hash)
+    withheld = set(data.truth[data.truth.withheld].id)
     assert len(withheld) == N // phantom.WITHHELD_EVERY
     assert set(data.metadata.md5hash) - set(data.files) == withheld
 
 
 def test_near_duplicates_are_near_and_others_are_not(made: tuple[phantom.Phantom, float]) -> None:
     data = made[0]
-    truth = data.truth.set_index("md5hash")
+    truth = data.truth.set_index("id")
     table = data.metadata.set_index("md5hash")
 
     def phash(md5: str) -> imagehash.ImageHash:
@@ -239,9 +239,9 @@ def test_condition_mix_differs_more_the_finer_the_level() -> None:
     assert table[2].nunique() == 3
 
 
-def test_second_atlas_is_over_represented_among_dark_images() -> None:
+def test_second_source_is_over_represented_among_dark_images() -> None:
     truth = phantom.generate(900, seed=2, size=16, dark_difficulty=0).truth
-    second = truth.atlas == "atlasdermatologico"
+    second = truth.source == "atlasdermatologico"
     assert second[truth.true_fst <= 2].mean() == pytest.approx(0.106, abs=0.05)
     assert second[truth.true_fst >= 5].mean() == pytest.approx(0.387, abs=0.08)
 

@@ -38,15 +38,16 @@ def table(n: int = 120, **columns: object) -> pd.DataFrame:
     """A checked table of one source and one level of conditions."""
     kinds = np.arange(n) % 6 + 1
     rows = {
-        "md5hash": [f"image {number}" for number in range(n)],
-        "fitzpatrick_scale": kinds,
-        "fitzpatrick_centaur": -1,
-        "label": np.where(np.arange(n) % 4 == 0, "wart", "nevus"),
-        "nine_partition_label": "",
-        "three_partition_label": "",
+        "id": [f"image {number}" for number in range(n)],
+        "skin_type": kinds,
+        "second_skin_type": -1,
+        "condition": np.where(np.arange(n) % 4 == 0, "wart", "nevus"),
+        "condition_2": "",
+        "condition_3": "",
         "qc": "",
         "url": "",
-        "atlas": "unknown",
+        "checksum": "",
+        "source": "unknown",
     }
     return pd.DataFrame(rows | columns)
 
@@ -62,8 +63,8 @@ def test_a_sound_study_passes_and_says_what_will_not_be_probed(
 ) -> None:
     check(tmp_path, study(), table())
     said = capsys.readouterr().out
-    assert "will not be probed: atlas (attribute): the data hold one atlas (unknown)" in said
-    assert "will not be probed: malignant (disease): the data have no three_partition_label" in said
+    assert "will not be probed: atlas (attribute): the data hold one source (unknown)" in said
+    assert "will not be probed: malignant (disease): the data have no condition_3" in said
     assert "tone" not in said
     assert (tmp_path / "checked.txt").is_file()
 
@@ -71,11 +72,11 @@ def test_a_sound_study_passes_and_says_what_will_not_be_probed(
 def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
     attributes = [
         {"name": "sex", "kind": "binary", "columns": ["sex"]},
-        {"name": "atlas", "kind": "binary", "columns": ["atlas"], "values": {"a": "a", "b": "b"}},
+        {"name": "atlas", "kind": "binary", "columns": ["source"], "values": {"a": "a", "b": "b"}},
     ]
     config = study(
         data={"sources": [{"folder": "nowhere"}, {"archive": __file__}, {"urls": True}]},
-        splits={"test_size": 100, "groups": [LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"fitzpatrick_scale": [6]}}]},
+        splits={"test_size": 100, "groups": [LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"skin_type": [6]}}]},
         loss={"perceptual_weights": "weights.pth"},
         probe={"sources": [{"name": "vae", "kind": "vae", "attributes": attributes, "diseases": []}]},
     )
@@ -83,10 +84,10 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
         check(tmp_path, config, table())
     for expected in (
         "expected a folder at nowhere; nothing is there",
-        "120 ids that are no MD5, such as 'image 0'. With verify: false",
+        "120 ids that are no MD5 and have no checksum, such as 'image 0'. With verify: false",
         "{urls: true} asks for the URLs of the table; found none",
         "light: needed 108, found 40; dark: needed 108, found 20",
-        "fitzpatrick_scale '1' 20, '2' 20, '3' 20",
+        "skin_type '1' 20, '2' 20, '3' 20",
         "weights.pth is none",
         "vae: sex needs the column 'sex'",
         "vae: atlas: no row has the class 'a'",
@@ -98,9 +99,9 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
 def test_a_group_without_rows_is_named_with_the_types_there_are(tmp_path: Path) -> None:
     with pytest.raises(
         UserError,
-        match=r"splits\.groups: dark: expected rows with \{'fitzpatrick_scale': \[5, 6\]\}.*by cell: .*'1' 120",
+        match=r"splits\.groups: dark: expected rows with \{'skin_type': \[5, 6\]\}.*by cell: .*'1' 120",
     ):
-        check(tmp_path, study(), table(fitzpatrick_scale=1))
+        check(tmp_path, study(), table(skin_type=1))
 
 
 def test_a_full_disk_is_seen_before(tmp_path: Path) -> None:
@@ -125,17 +126,17 @@ def test_a_class_too_rare_for_the_folds_of_a_run_is_seen_before_training(tmp_pat
     groups = {"light": [1, 2], "dark": [5, 6]}
     rows = []
     for group, kinds in groups.items():
-        members = images[images["fitzpatrick_scale"].isin(kinds)]
-        test = pd.concat([members[members["label"] == "wart"][:1], members[members["label"] == "nevus"][:9]])
-        rows.append(pd.DataFrame({"run": 0, "role": f"test_{group}", "group": group, "md5hash": test["md5hash"]}))
+        members = images[images["skin_type"].isin(kinds)]
+        test = pd.concat([members[members["condition"] == "wart"][:1], members[members["condition"] == "nevus"][:9]])
+        rows.append(pd.DataFrame({"run": 0, "role": f"test_{group}", "group": group, "id": test["id"]}))
     pd.concat(rows).to_csv(tmp_path / "test.csv", index=False)
-    wart = {"name": "wart", "kind": "binary", "columns": ["label"]}
+    wart = {"name": "wart", "kind": "binary", "columns": ["condition"]}
     tone = {"name": "tone", "kind": "binary", "columns": ["group"]}
 
     def check_probes(*attributes: dict[str, Any]) -> None:
         source = {"name": "vae", "kind": "vae", "attributes": [tone, *attributes], "diseases": []}
         config = study(probe={"sources": [source]})
-        images[["md5hash"]].assign(cluster=images["md5hash"]).to_csv(tmp_path / "isolated.csv", index=False)
+        images[["id"]].assign(cluster=images["id"]).to_csv(tmp_path / "isolated.csv", index=False)
         paths = ["--images", tmp_path / "images.csv", "--test", tmp_path / "test.csv"]
         paths += ["--clusters", tmp_path / "isolated.csv"]
         check_run([*map(str, paths), "--config", json.dumps(config), "--output", str(tmp_path / "checked.txt")])
@@ -150,8 +151,8 @@ def test_a_batch_of_one_image_at_one_pixel_is_refused_before_training(tmp_path: 
     # 16 pixels and four stages leave one pixel; 120 rows have 40 of each group, so sets of 20 beside tests of 20.
     images = table()
     images.to_csv(tmp_path / "images.csv", index=False)
-    images[["md5hash"]].to_csv(tmp_path / "test.csv", index=False)
-    images[["md5hash"]].assign(cluster=images["md5hash"]).to_csv(tmp_path / "isolated.csv", index=False)
+    images[["id"]].to_csv(tmp_path / "test.csv", index=False)
+    images[["id"]].assign(cluster=images["id"]).to_csv(tmp_path / "isolated.csv", index=False)
     names = {"images": "images.csv", "test": "test.csv", "clusters": "isolated.csv", "output": "checked.txt"}
     options = [part for name, file in names.items() for part in (f"--{name}", str(tmp_path / file))]
 

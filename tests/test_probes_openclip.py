@@ -71,7 +71,7 @@ def test_the_embedding_is_that_of_the_images_of_both_groups(tiny_model: str, tmp
     images = np.random.default_rng(0).integers(0, 256, (5, 40, 40, 3), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     names = [f"{number:032x}" for number in range(5)]
-    table = pd.DataFrame({"row": [4, 3, 2, 1, 0], "md5hash": names, "fitzpatrick_scale": [1, 6, 3, 2, 5]})
+    table = pd.DataFrame({"row": [4, 3, 2, 1, 0], "id": names, "skin_type": [1, 6, 3, 2, 5]})
     table.to_csv(tmp_path / "images.csv", index=False)
     paths = {name: str(tmp_path / name) for name in ("images.npy", "images.csv", "embeddings.npz", "metadata.csv")}
     main(
@@ -84,6 +84,6 @@ def test_the_embedding_is_that_of_the_images_of_both_groups(tiny_model: str, tmp
     metadata = pd.read_csv(paths["metadata.csv"], dtype=str)
     assert metadata["group"].tolist() == ["light", "dark", "light", "dark"]  # skin type 3 is in neither
     with np.load(paths["embeddings.npz"]) as stored:
-        assert stored["md5hash"].astype(str).tolist() == metadata["md5hash"].tolist()
+        assert stored["id"].astype(str).tolist() == metadata["id"].tolist()
         alone = embed_images(*load_openclip(tiny_model), images, np.array([1]), torch.device("cpu"))
         np.testing.assert_allclose(stored["embedding"][2], alone[0], rtol=1e-4, atol=1e-5)

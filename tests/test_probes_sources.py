@@ -108,7 +108,7 @@ def test_ids_as_python_objects_are_named(files: tuple[Path, Path]) -> None:
 
 
 def test_duplicate_clusters_become_groups(files: tuple[Path, Path], tmp_path: Path) -> None:
-    pd.DataFrame({"md5hash": IDS, "cluster": [0, 0, 0, *range(1, 10)]}).to_csv(tmp_path / "c.csv", index=False)
+    pd.DataFrame({"id": IDS, "cluster": [0, 0, 0, *range(1, 10)]}).to_csv(tmp_path / "c.csv", index=False)
     source = read(*files, replace(SPEC, group=None), tmp_path / "c.csv")
     assert len(set(source.groups[:3])) == 1
     assert len(set(source.groups)) == 10

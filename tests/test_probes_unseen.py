@@ -30,7 +30,7 @@ def embed(
             *("--embeddings", str(out / "embeddings.npz"), "--metadata", str(out / "metadata.csv")),
         ]
     )
-    return pd.read_csv(out / "metadata.csv", dtype={"md5hash": str}), np.load(out / "embeddings.npz")
+    return pd.read_csv(out / "metadata.csv", dtype={"id": str}), np.load(out / "embeddings.npz")
 
 
 def test_every_image_outside_the_training_set_is_embedded_and_the_tests_as_in_the_evaluation(
@@ -39,15 +39,15 @@ def test_every_image_outside_the_training_set_is_embedded_and_the_tests_as_in_th
     results = finished / "results" / "tiny"
     table, arrays = embed(results, tmp_path, batch_size=7)
     index = pd.read_csv(results / "data/images.csv")
-    trained = set(pd.read_csv(results / "splits/run0/train_B.csv")["md5hash"])
-    assert trained <= set(index["md5hash"])
-    assert table["md5hash"].tolist() == [name for name in index["md5hash"] if name not in trained]
-    assert arrays["md5hash"].astype(str).tolist() == table["md5hash"].tolist()
+    trained = set(pd.read_csv(results / "splits/run0/train_B.csv")["id"])
+    assert trained <= set(index["id"])
+    assert table["id"].tolist() == [name for name in index["id"] if name not in trained]
+    assert arrays["id"].astype(str).tolist() == table["id"].tolist()
     of_type = {1: "light", 2: "light", 5: "dark", 6: "dark"}
-    wanted = table["fitzpatrick_scale"].map(of_type)
+    wanted = table["skin_type"].map(of_type)
     assert table["group"].where(table["group"].notna(), None).tolist() == wanted.where(wanted.notna(), None).tolist()
     with np.load(results / "runs/B/run0/embeddings.npz") as evaluated:
-        rows = table.set_index("md5hash").index.get_indexer(evaluated["md5hash"].astype(str))
+        rows = table.set_index("id").index.get_indexer(evaluated["id"].astype(str))
         assert (rows >= 0).all()
         np.testing.assert_allclose(arrays["mu_pooled"][rows], evaluated["mu_pooled"], rtol=1e-4, atol=1e-5)
 
@@ -63,12 +63,12 @@ def test_all_latents_are_those_whose_means_are_the_pooled_ones(finished: Path, t
 def test_near_duplicates_of_training_images_count_as_seen_where_asked(finished: Path, tmp_path: Path) -> None:
     results = finished / "results" / "tiny"
     plain, _ = embed(results, tmp_path)
-    trained = pd.read_csv(results / "splits/run0/train_B.csv")["md5hash"].iloc[0]
-    twin, other = plain["md5hash"].iloc[0], plain["md5hash"].iloc[1:3]
-    clusters = pd.DataFrame({"md5hash": [trained, twin, *other], "cluster": [0, 0, 1, 1]})
+    trained = pd.read_csv(results / "splits/run0/train_B.csv")["id"].iloc[0]
+    twin, other = plain["id"].iloc[0], plain["id"].iloc[1:3]
+    clusters = pd.DataFrame({"id": [trained, twin, *other], "cluster": [0, 0, 1, 1]})
     clusters.to_csv(tmp_path / "isolated.csv", index=False)
     table, _ = embed(results, tmp_path, "--clusters", str(tmp_path / "isolated.csv"))
-    assert set(plain["md5hash"]) - set(table["md5hash"]) == {twin}
+    assert set(plain["id"]) - set(table["id"]) == {twin}
 
 
 @pytest.mark.parametrize("leakage", ["none", "duplicates"])

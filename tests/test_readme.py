@@ -160,11 +160,11 @@ def test_a_data_set_of_your_own(clone: Path) -> None:
     for path in (clone / "mine" / "images").glob("*.jpg"):
         path.write_bytes(path.read_bytes() + b"\n")
     shell(clone, "snakemake splits --configfile studies/mine.yaml")
-    images = pd.read_csv(clone / "results" / "mine" / "data" / "images.csv", dtype={"md5hash": str})
+    images = pd.read_csv(clone / "results" / "mine" / "data" / "images.csv", dtype={"id": str})
     assert len(images) == len(list((clone / "mine" / "images").glob("*.jpg")))
     assert not images["verified"].any()
     manifest = pd.read_csv(clone / "results" / "mine" / "splits" / "run0" / "test.csv", dtype=str)
-    assert set(manifest["md5hash"]) <= set(images["md5hash"])
+    assert set(manifest["id"]) <= set(images["id"])
 
 
 def test_messages_of_the_readme_are_those_of_the_program() -> None:

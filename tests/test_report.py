@@ -108,8 +108,11 @@ def design(drawn: int = 1668) -> pd.DataFrame:
 
 
 def tables(rows: int = 2) -> list:
-    frame = pd.DataFrame({"label": [EVIL] * rows, "mse": [0.05] * rows})
-    dictionary = {"gaps": {"$about": "About gaps.", "label": None, "mse": "Error."}, "$common": {"label": "Condition."}}
+    frame = pd.DataFrame({"condition": [EVIL] * rows, "mse": [0.05] * rows})
+    dictionary = {
+        "gaps": {"$about": "About gaps.", "condition": None, "mse": "Error."},
+        "$common": {"condition": "Condition."},
+    }
     return [describe_table("gaps", frame.to_csv(index=False).encode(), frame, dictionary)]
 
 
@@ -287,16 +290,14 @@ def test_numbers_as_text() -> None:
 
 def test_the_script_reads_its_files(tmp_path: Path) -> None:
     (tmp_path / "images.json").write_text('{"synthetic": true}')
-    names = {"label": ["Acne", "acne"], "nine_partition_label": "NA", "three_partition_label": "NA"}
-    rows = pd.DataFrame({"fitzpatrick_scale": [1, 5], "status": ["ok", "ok"], **names})
-    rows = rows.assign(fitzpatrick_centaur=-1, atlas="unknown")
+    names = {"condition": ["Acne", "acne"], "condition_2": "NA", "condition_3": "NA"}
+    rows = pd.DataFrame({"skin_type": [1, 5], "status": ["ok", "ok"], **names})
+    rows = rows.assign(second_skin_type=-1, source="unknown")
     rows.to_csv(tmp_path / "availability.csv", index=False)
     claims().head(1).to_csv(tmp_path / "claims.csv", index=False)
     claims().tail(1).assign(claim="P1").to_csv(tmp_path / "probe_claims.csv", index=False)
     design().to_csv(tmp_path / "design.csv", index=False)
-    pd.DataFrame({"fitzpatrick_scale": [1], "group": ["light"], "n": [3]}).to_csv(
-        tmp_path / "fst_counts.csv", index=False
-    )
+    pd.DataFrame({"skin_type": [1], "group": ["light"], "n": [3]}).to_csv(tmp_path / "fst_counts.csv", index=False)
     (tmp_path / "mse_boxes.svg").write_bytes(SVG)
     words = {"title": "t", "caption": "c", "alt": "a", "pictures": False}
     (tmp_path / "mse_boxes.json").write_text(json.dumps(words))

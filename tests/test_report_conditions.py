@@ -17,9 +17,7 @@ from evenhand.splits.groups import groups_from
 
 
 def test_availability_by_group() -> None:
-    table = pd.DataFrame(
-        {"fitzpatrick_scale": [1, 2, 2, 5, -1, 3], "status": ["ok", "ok", "missing", "corrupt", "ok", "ok"]}
-    )
+    table = pd.DataFrame({"skin_type": [1, 2, 2, 5, -1, 3], "status": ["ok", "ok", "missing", "corrupt", "ok", "ok"]})
     light, dark, neither = availability_counts(table, GROUPS)
     assert [light.group, dark.group, neither.group] == [GROUPS[0].title, GROUPS[1].title, ""]
     assert (light.asked, light.found, light.lost) == (3, 2, {"missing": 1})
@@ -28,16 +26,16 @@ def test_availability_by_group() -> None:
 
 
 def test_what_needs_skin_is_named_where_there_is_none() -> None:
-    table = pd.DataFrame({"label": ["acne"], "nine_partition_label": "a", "three_partition_label": "b"})
-    table = pd.concat([table] * 2).assign(atlas=["one", "two"], fitzpatrick_scale=-1, fitzpatrick_centaur=-1)
+    table = pd.DataFrame({"condition": ["acne"], "condition_2": "a", "condition_3": "b"})
+    table = pd.concat([table] * 2).assign(source=["one", "two"], skin_type=-1, second_skin_type=-1)
     groups = groups_from(THREE)
     (left_out,) = not_applicable(table, groups, skin=False)
     for expected in ("data.skin is false", "images by skin type; ", "colour shift of reconstructions", "annotators"):
         assert expected in left_out
     with_skin = " ".join(not_applicable(table, groups, skin=True))
-    assert "No row has a skin type in fitzpatrick_scale" in with_skin
+    assert "No row has a skin type in skin_type" in with_skin
     assert "left out" not in with_skin
-    assert not_applicable(table.assign(fitzpatrick_scale=1, fitzpatrick_centaur=1), groups, skin=True) == []
+    assert not_applicable(table.assign(skin_type=1, second_skin_type=1), groups, skin=True) == []
 
 
 def test_warnings_say_what_differs_from_the_plan() -> None:

@@ -16,7 +16,7 @@ import yaml
 from rerun_changes import BESIDE, LOCAL, SOURCES, STAGES, VALUES, Config
 from workflow import PARTS, ROOT, TINY, copy_workflow, dry_runs, environment, jobs_of, planned, snakemake
 
-from evenhand.workflow.tables import read_table
+from evenhand.workflow.files import read_rows
 
 
 def keys(schema: Config, prefix: str = "") -> Iterator[str]:
@@ -98,8 +98,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "copy.csv").write_bytes((folder / "metadata.csv").read_bytes())
     (folder / "pairs.txt").write_text("")
-    ids = read_table(folder / "metadata.csv")["md5hash"].to_numpy(str)
-    np.savez(folder / "embeddings.npz", md5hash=ids, embeddings=np.eye(len(ids), dtype=np.float32))
+    ids = np.array([row["md5hash"] for row in read_rows(folder / "metadata.csv")])
+    np.savez(folder / "embeddings.npz", id=ids, embeddings=np.eye(len(ids), dtype=np.float32))
     (folder / "others.npz").write_bytes(b"")
     (folder / "study.yaml").write_text(yaml.safe_dump(LOCAL))
     snakemake(folder, "all", "probe", "--configfile", "study.yaml")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evenhand.data.image_names import image_files, names_of_ids
-from evenhand.data.locations import Source, UnreadableError, has_hash, read_bytes
+from evenhand.data.locations import Source, UnreadableError, mismatch, read_bytes
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.planning import images_sum
@@ -47,7 +47,7 @@ def zipped(path: Path, members: dict[str, bytes]) -> Source:
 
 def contents(sources: list[Source], tmp_path: Path) -> dict[str, list[bytes]]:
     found = locate_images(sources, names_of_ids(WANTED), tmp_path / "spool")
-    return {md5hash: [read_bytes(place) for place in places] for md5hash, places in found.items()}
+    return {image_id: [read_bytes(place) for place in places] for image_id, places in found.items()}
 
 
 def test_sources_are_tried_in_the_order_of_the_list(tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_a_damaged_or_encrypted_member_costs_only_itself(tmp_path: Path) -> None
     path.write_bytes(data)
     found = locate_images([Source(path, "zip")], names_of_ids(WANTED), tmp_path)
     assert read_bytes(found[B][0]) == b"fine"
-    for md5hash, reason in [(A, "BadZipFile|error"), (C, "encrypted|password")]:
+    for image_id, reason in [(A, "BadZipFile|error"), (C, "encrypted|password")]:
         with pytest.raises(UnreadableError, match=reason):
-            read_bytes(found[md5hash][0])
+            read_bytes(found[image_id][0])
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
@@ -215,9 +215,13 @@ def test_verification_is_the_default_and_can_be_declared_away() -> None:
     assert [(source.name, source.verify) for source in sources] == [("x", True), ("y", False), ("urls", True)]
 
 
-def test_the_hash_is_that_of_the_bytes() -> None:
-    assert has_hash(b"abc", "900150983cd24fb0d6963f7d28e17f72")  # RFC 1321, appendix A.5
-    assert not has_hash(b"abd", "900150983cd24fb0d6963f7d28e17f72")
+def test_the_checksum_is_that_of_the_bytes() -> None:
+    md5 = "900150983cd24fb0d6963f7d28e17f72"  # RFC 1321, appendix A.5
+    sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    assert mismatch(b"abc", md5) == mismatch(b"abc", sha256) == ""
+    assert mismatch(b"abcd", md5) == f"the MD5 of its 4 bytes is not {md5}"
+    assert mismatch(b"abcd", sha256) == f"the SHA-256 of its 4 bytes is not {sha256}"
+    assert mismatch(b"abc", "") == "the table has no checksum for its 3 bytes"
 
 
 def test_the_sum_of_a_folder_follows_names_and_bytes_and_nothing_else(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from evenhand.splits.design import (
     group_counts,
 )
 from evenhand.splits.groups import TrainSet, group_of, groups_from
-from evenhand.splits.manifests import hashes_of, read_draw, write_draw
+from evenhand.splits.manifests import ids_of, read_draw, write_draw
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import generator
 
@@ -37,7 +37,7 @@ TYPES = {"light": "1", "dark": "6", "": "3"}
 
 def images(light: int, dark: int) -> list[dict[str, str]]:
     groups = ["light"] * light + ["dark"] * dark + [""] * 3
-    return [{"md5hash": f"{index:032x}", "fitzpatrick_scale": TYPES[group]} for index, group in enumerate(groups)]
+    return [{"id": f"{index:032x}", "skin_type": TYPES[group]} for index, group in enumerate(groups)]
 
 
 def candidates(light: int, dark: int) -> dict[str, Candidates]:
@@ -78,14 +78,14 @@ def test_draw_invariants(case: tuple[list[dict[str, str]], Design, int]) -> None
     found = candidates_from(table, GROUPS)
     size = feasible_train_size(asked, available(found))
     test, training = draw_run(found, asked, run, size)
-    of_group = {group: {row["md5hash"] for row in table if row["fitzpatrick_scale"] == TYPES[group]} for group in NAMES}
+    of_group = {group: {row["id"] for row in table if row["skin_type"] == TYPES[group]} for group in NAMES}
     for group in NAMES:
         assert len(set(test[group])) == len(test[group]) == asked.test_size
         assert set(test[group]) <= of_group[group]
     for train_set in asked.train_sets:
         drawn = training[train_set.name]
-        assert not set(hashes_of(drawn)) & set(hashes_of(test))
-        assert len(hashes_of(drawn)) == len(set(hashes_of(drawn))) == size
+        assert not set(ids_of(drawn)) & set(ids_of(test))
+        assert len(ids_of(drawn)) == len(set(ids_of(drawn))) == size
         assert all(set(drawn[group]) <= of_group[group] for group in NAMES)
         assert abs(len(drawn["dark"]) - train_set.share("dark") * size) <= 0.5
 
@@ -105,7 +105,7 @@ def test_a_draw_is_the_smallest_of_seeded_numbers() -> None:
     found, asked = candidates(60, 40), design()
     test, training = draw_run(found, asked, 3, 20)
     for group, n in (("light", 60), ("dark", 40)):
-        names = sorted(row["md5hash"] for row in images(60, 40) if row["fitzpatrick_scale"] == TYPES[group])
+        names = sorted(row["id"] for row in images(60, 40) if row["skin_type"] == TYPES[group])
         assert len(names) == n
         numbers = generator(asked.seed, "test", group, 3).random(n)
         assert test[group] == [names[i] for i in sorted(np.argsort(numbers)[: asked.test_size])]
@@ -148,7 +148,7 @@ def test_a_group_is_of_cells_and_of_ranges_and_no_image_is_in_two() -> None:
 
 
 def test_a_group_that_is_only_tested_does_not_bound_the_training_sets() -> None:
-    third = {"name": "middle", "title": "FST 3-4", "where": {"fitzpatrick_scale": [3, 4]}}
+    third = {"name": "middle", "title": "FST 3-4", "where": {"skin_type": [3, 4]}}
     counts = {"light": 60, "dark": 40, "middle": 6}
     for test_only, expected in ((True, 20), (False, None)):
         asked = replace(design(), groups=groups_from([*LIGHT_DARK, third | {"test_only": test_only}]))
@@ -162,7 +162,7 @@ def test_a_group_that_is_only_tested_does_not_bound_the_training_sets() -> None:
 def test_all_sets_shrink_together() -> None:
     found = candidates(60, 15)
     _, training = draw_run(found, design(), 0, feasible_train_size(design(), available(found)))
-    assert {name: len(hashes_of(drawn)) for name, drawn in training.items()} == {"A": 10, "B": 10, "C": 10}
+    assert {name: len(ids_of(drawn)) for name, drawn in training.items()} == {"A": 10, "B": 10, "C": 10}
 
 
 @pytest.mark.parametrize(
@@ -205,23 +205,23 @@ def test_no_cluster_is_on_both_sides(
     table, asked = images(light, dark), design(test_size=test_size, train_size=8)
     labels = np.repeat(np.arange(len(sizes)), sizes)[: len(table)].astype(str).tolist()
     random.shuffle(labels)  # so that some clusters hold both groups
-    cluster_of = {row["md5hash"]: label for row, label in zip(table, labels, strict=True)}
-    found = candidates_from(table, GROUPS, [{"md5hash": name, "cluster": label} for name, label in cluster_of.items()])
+    cluster_of = {row["id"]: label for row, label in zip(table, labels, strict=True)}
+    found = candidates_from(table, GROUPS, [{"id": name, "cluster": label} for name, label in cluster_of.items()])
     groups: dict[str, set[str]] = {}
     for row in table[: light + dark]:
-        groups.setdefault(cluster_of[row["md5hash"]], set()).add(row["fitzpatrick_scale"])
-    kept = {row["md5hash"] for row in table[: light + dark] if len(groups[cluster_of[row["md5hash"]]]) == 1}
-    assert {name for group in NAMES for name in found[group].hashes.tolist()} == kept
+        groups.setdefault(cluster_of[row["id"]], set()).add(row["skin_type"])
+    kept = {row["id"] for row in table[: light + dark] if len(groups[cluster_of[row["id"]]]) == 1}
+    assert {name for group in NAMES for name in found[group].ids.tolist()} == kept
     # Images without duplicates can complete any test set; with too few of them it may be an error (below).
     alone = [int((np.bincount(found[group].clusters) == 1).sum()) for group in NAMES]
     assume(min(alone) >= asked.test_size + asked.min_train_size)
     test, training = draw_run(found, asked, run, feasible_train_size(asked, available(found)))
-    in_test = {cluster_of[name] for name in hashes_of(test)}
-    assert len(hashes_of(test)) == 2 * asked.test_size
+    in_test = {cluster_of[name] for name in ids_of(test)}
+    assert len(ids_of(test)) == 2 * asked.test_size
     # Whole clusters: every member of a drawn test cluster is in the test set.
-    assert {name for name in kept if cluster_of[name] in in_test} == set(hashes_of(test))
+    assert {name for name in kept if cluster_of[name] in in_test} == set(ids_of(test))
     for drawn in training.values():
-        assert not in_test & {cluster_of[name] for name in hashes_of(drawn)}
+        assert not in_test & {cluster_of[name] for name in ids_of(drawn)}
 
 
 def test_without_duplicates_isolation_changes_nothing() -> None:
@@ -231,7 +231,7 @@ def test_without_duplicates_isolation_changes_nothing() -> None:
 
 def test_clusters_too_large_for_a_test_set_are_an_error() -> None:
     table = images(60, 60)
-    clusters = [{"md5hash": row["md5hash"], "cluster": str(number // 6)} for number, row in enumerate(table)]
+    clusters = [{"id": row["id"], "cluster": str(number // 6)} for number, row in enumerate(table)]
     with pytest.raises(
         UserError,
         match=r"a test set of 5 images .*: 5 are missing after all clusters that fit\. The largest of 10 has 6 images",
@@ -253,7 +253,7 @@ def test_sizes_of_the_design() -> None:
     sizes = pd.DataFrame(describe_design(design(), 15, draws)).set_index("train_set")
     assert sizes.loc["B", ["requested", "planned", "drawn", "mix"]].tolist() == [20, 15, 10, "light 5, dark 5"]
     pairs = [
-        len(set(hashes_of(draws["C"][one])) & set(hashes_of(draws["C"][other]))) / 10
+        len(set(ids_of(draws["C"][one])) & set(ids_of(draws["C"][other]))) / 10
         for one, other in [(0, 1), (0, 2), (1, 2)]
     ]
     assert sizes.loc["C", "shared"] == pytest.approx(np.mean(pairs))
@@ -267,7 +267,7 @@ def test_a_manifest_holds_its_draw_and_no_other_run_or_role(tmp_path: Path) -> N
     write_draw(drawn, 3, None, tmp_path / "test.csv")
     assert read_draw(tmp_path / "test.csv", 3, None) == drawn
     table = pd.read_csv(tmp_path / "test.csv", dtype=str)
-    assert table.columns.tolist() == ["run", "role", "group", "md5hash"]
+    assert table.columns.tolist() == ["run", "role", "group", "id"]
     assert set(table["role"]) == {"test_light", "test_dark"}
     for run, train_set in ((2, None), (3, "A")):
         with pytest.raises(UserError, match="manifest of something else"):

@@ -86,7 +86,7 @@ def test_the_interval_of_the_condition_mix_is_its_quantiles() -> None:
     rows, _ = simulate_study(
         Truth(n_light=300, n_dark=200, test_size=100, train_size=50, runs=1), np.random.default_rng(0)
     )
-    rows = rows.assign(nine_partition_label="x", three_partition_label="y")
+    rows = rows.assign(condition_2="x", condition_3="y")
     table = prevalence_table(rows, rows["group"], [PAIR])
     ends = {level: condition_mix(table, 0, 500, level).set_index("level").loc["fine"] for level in (0.95, 0.9, 0.0)}
     assert ends[0.95]["tv_low"] < ends[0.9]["tv_low"] < ends[0.0]["tv_low"] == ends[0.0]["tv_high"]

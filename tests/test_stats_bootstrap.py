@@ -23,7 +23,7 @@ from evenhand.stats.rows import by_model
 from evenhand.stats.strata import adjusted_gaps, resampled_gaps, standard_weights, stratum_sums
 from evenhand.stats.summary import error_totals
 
-SMALL = Truth(n_light=400, n_dark=200, test_size=60, train_size=100, runs=4, condition=0.3, mix=0.8, atlas=0.3)
+SMALL = Truth(n_light=400, n_dark=200, test_size=60, train_size=100, runs=4, condition=0.3, mix=0.8, source=0.3)
 
 
 def four_conditions() -> pd.DataFrame:
@@ -38,9 +38,9 @@ def four_conditions() -> pd.DataFrame:
         ("light", "nevus", 9.0),
         ("dark", "lupus", 7.0),
     ]
-    table = pd.DataFrame(rows, columns=["group", "label", "mse"])
+    table = pd.DataFrame(rows, columns=["group", "condition", "mse"])
     hashes = [f"i{number}" for number in range(len(table))]
-    return table.assign(train_set="B", compared_share=0.5, run=0, md5hash=hashes, atlas="dermaamin")
+    return table.assign(train_set="B", compared_share=0.5, run=0, id=hashes, source="dermaamin")
 
 
 def as_totals(rows: pd.DataFrame) -> pd.DataFrame:
@@ -49,9 +49,9 @@ def as_totals(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def standardised(rows: pd.DataFrame, min_images: int) -> tuple[pd.DataFrame, float]:
-    weights = standard_weights(as_totals(rows), rows["label"], PAIR, min_images)
+    weights = standard_weights(as_totals(rows), rows["condition"], PAIR, min_images)
     used = weights[weights["weight"] > 0]
-    sums = stratum_sums(as_totals(rows), rows["label"], PAIR, list(used.index))
+    sums = stratum_sums(as_totals(rows), rows["condition"], PAIR, list(used.index))
     return weights, sums.gap(used["weight"].to_numpy()) if len(used) else math.nan
 
 
@@ -74,7 +74,7 @@ def test_standardisation_by_hand() -> None:
 
 
 def test_equal_mixes_leave_the_gap_as_it_is() -> None:
-    rows = pd.concat([four_conditions().query("label == 'acne'")] * 1, ignore_index=True)
+    rows = pd.concat([four_conditions().query("condition == 'acne'")] * 1, ignore_index=True)
     _, gap = standardised(rows, 1)
     assert gap == 3.0
 
@@ -94,13 +94,13 @@ def test_adjusted_gap_follows_shift_and_scale(shift: float, scale: float) -> Non
 def test_leaving_out_a_run_is_what_recomputing_gives() -> None:
     rows, _ = simulate_study(SMALL, np.random.default_rng(0))
     images, cells = error_totals(by_model(rows[rows["train_set"] == "B"]), PAIR)
-    standard = standard_weights(images, images["label"], PAIR, 5)
+    standard = standard_weights(images, images["condition"], PAIR, 5)
     used = standard[standard["weight"] > 0]
     names, weights = list(used.index), used["weight"].to_numpy()
-    left_out = stratum_sums(cells, cells["label"], PAIR, names).left_out_gaps(weights)
+    left_out = stratum_sums(cells, cells["condition"], PAIR, names).left_out_gaps(weights)
     for run, value in enumerate(left_out):
         kept = cells[cells["run"] != run]
-        assert stratum_sums(kept, kept["label"], PAIR, names).gap(weights) == pytest.approx(value)
+        assert stratum_sums(kept, kept["condition"], PAIR, names).gap(weights) == pytest.approx(value)
 
 
 def resampled_means(rows: pd.DataFrame, draws: Draws) -> dict[str, np.ndarray]:
@@ -122,11 +122,11 @@ def test_resampling_every_image_once_gives_the_estimate() -> None:
     assert resampled["dark"][0, 0] == pytest.approx(means["dark"])
     assert resampled["dark"][1, 0] != pytest.approx(means["dark"])
     images, cells = error_totals(by_model(part), PAIR)
-    standard = standard_weights(images, images["label"], PAIR, 5)
+    standard = standard_weights(images, images["condition"], PAIR, 5)
     used = standard[standard["weight"] > 0]
     weights = used["weight"].to_numpy()
-    gaps = resampled_gaps(images, images["label"], PAIR, list(used.index), weights, draws)
-    assert gaps[0] == pytest.approx(stratum_sums(cells, cells["label"], PAIR, list(used.index)).gap(weights))
+    gaps = resampled_gaps(images, images["condition"], PAIR, list(used.index), weights, draws)
+    assert gaps[0] == pytest.approx(stratum_sums(cells, cells["condition"], PAIR, list(used.index)).gap(weights))
 
 
 def test_a_measure_that_can_be_negative_has_no_ratio() -> None:
@@ -146,7 +146,7 @@ def test_a_measure_that_can_be_negative_has_no_ratio() -> None:
 
 def test_an_image_is_drawn_with_all_its_runs_and_its_cluster() -> None:
     rows, _ = simulate_study(SMALL, np.random.default_rng(0))
-    dark = sorted(rows.loc[rows["group"] == "dark", "md5hash"].unique())
+    dark = sorted(rows.loc[rows["group"] == "dark", "id"].unique())
     draws = draw_images(rows, PAIR, 40, np.random.default_rng(1), {dark[0]: "c", dark[5]: "c"})
     drawn = draws.weights("dark", pd.Series([dark[0], dark[5], dark[1]]))
     assert (drawn[:, 0] == drawn[:, 1]).all()
@@ -158,7 +158,7 @@ def test_bootstrap_variance_is_that_of_a_mean_of_images() -> None:
     """One run: the variance of the resampled mean is (n - 1) / n times s^2 / n."""
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({"group": ["light", "dark"] * 50, "run": 0, "mse": rng.normal(1, 0.3, 100)})
-    rows["md5hash"] = [f"{i:03d}" for i in range(100)]
+    rows["id"] = [f"{i:03d}" for i in range(100)]
     draws = draw_images(rows, PAIR, 4000, rng)
     resampled = resampled_means(rows.assign(train_set="A"), draws)["dark"][:, 0]
     dark = rows.loc[rows["group"] == "dark", "mse"]
@@ -194,8 +194,8 @@ def test_p_and_interval_agree(estimate: float, se: float, df: int) -> None:
 
 
 def test_resamples_without_an_image_are_empty() -> None:
-    rows = pd.DataFrame({"group": ["light", "dark"], "run": [0, 1], "md5hash": ["a", "b"], "mse": [1.0, 2.0]})
-    rows = pd.concat([rows, rows.assign(md5hash=["c", "d"], run=[1, 1])])
+    rows = pd.DataFrame({"group": ["light", "dark"], "run": [0, 1], "id": ["a", "b"], "mse": [1.0, 2.0]})
+    rows = pd.concat([rows, rows.assign(id=["c", "d"], run=[1, 1])])
     draws = draw_images(rows, PAIR, 5, np.random.default_rng(0))
     for group in draws.counts:
         draws.counts[group][:] = 0

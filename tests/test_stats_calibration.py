@@ -76,11 +76,11 @@ def test_a_large_gap_is_found() -> None:
 
 
 def test_generator_has_the_expectations_it_states() -> None:
-    """Means of many images against the closed form, with condition, atlas and gap effects."""
+    """Means of many images against the closed form, with condition, source and gap effects."""
     truth = Truth(
         n_light=40_000, n_dark=40_000, test_size=20_000, train_size=10, runs=1, gap={"B": 0.3}, condition=0.3, mix=0.5
     )
-    truth = replace(truth, atlas=0.2, run=0.0, run_group=0.0, shares={"B": 0.5})
+    truth = replace(truth, source=0.2, run=0.0, run_group=0.0, shares={"B": 0.5})
     rows, _ = simulate_study(truth, np.random.default_rng(0))
     means = rows.groupby("group")["mse"].mean()
     for group in ("light", "dark"):
@@ -90,7 +90,7 @@ def test_generator_has_the_expectations_it_states() -> None:
 def test_generator_shares_images_between_runs_as_the_design_does() -> None:
     rows, design = simulate_study(SMALL, np.random.default_rng(0))
     dark = rows[(rows["group"] == "dark") & (rows["train_set"] == "A")]
-    assert dark.groupby("run")["md5hash"].nunique().tolist() == [80] * 6
-    first, second = (set(dark.loc[dark["run"] == run, "md5hash"]) for run in (0, 1))
+    assert dark.groupby("run")["id"].nunique().tolist() == [80] * 6
+    first, second = (set(dark.loc[dark["run"] == run, "id"]) for run in (0, 1))
     assert 25 < len(first & second) < 60  # 80 * 80 / 150 = 43 expected
     assert design["distinct"].tolist() == [60.0] * 3

@@ -31,7 +31,7 @@ def tone_rows(slope: float, runs: int = 4) -> pd.DataFrame:
     parts = []
     for run in range(runs):
         mse = np.exp(-3 + slope * ita + rng.normal(0, 0.02, 120))
-        parts.append(pd.DataFrame({"md5hash": [f"{i:03d}" for i in range(120)], "ita_in": ita, "mse": mse, "run": run}))
+        parts.append(pd.DataFrame({"id": [f"{i:03d}" for i in range(120)], "ita_in": ita, "mse": mse, "run": run}))
     group = ["light"] * 60 + ["dark"] * 60
     return pd.concat([part.assign(group=group) for part in parts]).assign(train_set="A", compared_share=0.0)
 
@@ -51,7 +51,7 @@ def test_tone_slope_and_curve_find_a_planted_slope() -> None:
 
 def test_images_without_skin_are_counted_not_hidden() -> None:
     rows = tone_rows(0.0)
-    rows.loc[rows["md5hash"] < "010", "ita_in"] = np.nan
+    rows.loc[rows["id"] < "010", "ita_in"] = np.nan
     images, runs = tone_totals(by_model(rows), PAIR)
     assert set(tone_curves(images, 0.95)["n_no_skin"]) == {10}
     slopes = tone_slopes(images, runs, PAIR, RATIOS, 0.05).set_index("group")
@@ -68,7 +68,7 @@ def colour_rows(changes: dict[tuple[str, str], float], runs: int = 5) -> pd.Data
             for image in range(10):
                 dl, da, db = rng.normal([change, 0, 0], 0.05)
                 rows.append([train_set, {"A": 0.0, "C": 1.0}[train_set], run, group, f"{group}{image}", dl, da, db])
-    table = pd.DataFrame(rows, columns=["train_set", "compared_share", "run", "group", "md5hash", "dl", "da", "db"])
+    table = pd.DataFrame(rows, columns=["train_set", "compared_share", "run", "group", "id", "dl", "da", "db"])
     return table.assign(ita_in=10.0, ita_out=12.0, ciede2000=table["dl"].abs())
 
 
@@ -93,14 +93,14 @@ def test_colour_claim_needs_dark_to_change_and_light_to_stay() -> None:
 
 def test_colour_table_by_hand_and_its_gaps() -> None:
     rows = colour_rows({("A", "light"): 1.0, ("A", "dark"): -2.0})
-    rows.loc[rows["md5hash"] == "dark0", ["ita_in", "ita_out", "dl", "da", "db", "ciede2000"]] = np.nan
+    rows.loc[rows["id"] == "dark0", ["ita_in", "ita_out", "dl", "da", "db", "ciede2000"]] = np.nan
     runs = colour_run_means(rows, PAIR)
     assert runs.loc[runs["group"] == "dark", "n_no_skin"].tolist() == [1] * 5
     table = colour_table(runs, PAIR, RATIOS, 0.05).set_index(["group", "quantity"])
     assert table.loc[("dark", "dl"), "estimate"] == pytest.approx(-2.0, abs=0.05)
     assert table.loc[("light", "ita_shift"), "estimate"] == pytest.approx(2.0)
     assert math.isnan(table.loc[("light", "ciede2000"), "p"])
-    rows.loc[rows["md5hash"] == "dark1", "dl"] = np.nan
+    rows.loc[rows["id"] == "dark1", "dl"] = np.nan
     with pytest.raises(UserError, match="dark1 has some"):
         colour_run_means(rows, PAIR)
 
@@ -114,13 +114,13 @@ def test_colour_claim_without_colours_says_so() -> None:
 def test_samples_against_training_by_hand() -> None:
     """Prior 10 degrees darker throughout: Wasserstein distance 10."""
     training = np.array([0.0, 10.0, 20.0, 30.0])
-    model = pd.DataFrame({"source": ["training"] * 4 + ["prior"] * 5, "ita": [*training, *(training - 10), np.nan]})
+    model = pd.DataFrame({"sample_of": ["training"] * 4 + ["prior"] * 5, "ita": [*training, *(training - 10), np.nan]})
     models = [describe_samples(model.assign(train_set="A", compared_share=0.0, run=run)) for run in range(3)]
-    prior = models[0].set_index("source").loc["prior"]
+    prior = models[0].set_index("sample_of").loc["prior"]
     assert prior["wasserstein"] == pytest.approx(wasserstein_distance(training, training - 10)) == pytest.approx(10)
     assert prior["skin"] == 0.8
-    table = sample_table(pd.concat(models), RATIOS, 0.05).set_index(["source", "quantity"])
+    table = sample_table(pd.concat(models), RATIOS, 0.05).set_index(["sample_of", "quantity"])
     assert table.loc[("prior", "wasserstein"), "estimate"] == 10
     assert ("training", "wasserstein") not in table.index
-    with pytest.raises(UserError, match="source `training`"):
-        describe_samples(model[model["source"] == "prior"].assign(train_set="A", compared_share=0.0, run=0))
+    with pytest.raises(UserError, match="`training` in sample_of"):
+        describe_samples(model[model["sample_of"] == "prior"].assign(train_set="A", compared_share=0.0, run=0))

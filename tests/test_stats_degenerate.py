@@ -58,14 +58,14 @@ STATED = {
 
 @dataclass(frozen=True)
 class Study:
-    """A small study: sizes, and how labels, atlases, errors, skin and duplicates are laid out."""
+    """A small study: sizes, and how labels, sources, errors, skin and duplicates are laid out."""
 
     shares: tuple[float, ...] = (0.0, 1.0)
     runs: int = 2
     pool: tuple[int, int] = (8, 8)
     tested: int = 6
     labels: str = "random"
-    atlases: str = "random"
+    sources: str = "random"
     errors: str = "random"
     skin: str = "all"
     clusters: str = "none"
@@ -78,19 +78,19 @@ def laid_out(kind: str, images: pd.DataFrame, rng: np.random.Generator) -> list[
         return ["x"] * len(images)
     if kind == "group":
         return ["x" if group == "light" else "y" for group in images["group"]]
-    return list(images["md5hash"]) if kind == "own" else list(rng.choice(["x", "y", "z"], len(images)))
+    return list(images["id"]) if kind == "own" else list(rng.choice(["x", "y", "z"], len(images)))
 
 
 def made_up(study: Study) -> pd.DataFrame:
     """The evaluations of a study in one table."""
     rng = np.random.default_rng(study.seed)
     hashes = [f"{group[0]}{i}" for group, n in zip(PAIR, study.pool, strict=True) for i in range(n)]
-    images = pd.DataFrame({"md5hash": hashes})
-    images["group"] = np.where(images["md5hash"].str[0] == "l", "light", "dark")
-    images["label"] = laid_out(study.labels, images, rng)
-    images["atlas"] = laid_out(study.atlases, images, rng)
-    images["fitzpatrick_scale"] = np.where(images["group"] == "light", 1, 5)
-    images["fitzpatrick_centaur"] = rng.choice([1, 5], len(images))
+    images = pd.DataFrame({"id": hashes})
+    images["group"] = np.where(images["id"].str[0] == "l", "light", "dark")
+    images["condition"] = laid_out(study.labels, images, rng)
+    images["source"] = laid_out(study.sources, images, rng)
+    images["skin_type"] = np.where(images["group"] == "light", 1, 5)
+    images["second_skin_type"] = rng.choice([1, 5], len(images))
     images["tone"] = (
         rng.choice([10.0, 20.0, 30.0], len(images)) if study.skin == "tied" else rng.normal(size=len(images))
     )
@@ -111,7 +111,7 @@ def made_up(study: Study) -> pd.DataFrame:
     elif study.errors == "by group":
         rows["mse"] = np.where(dark, 0.07, 0.05)
     elif study.errors == "by condition":
-        rows["mse"] = 0.01 * (1 + pd.factorize(rows["label"])[0])
+        rows["mse"] = 0.01 * (1 + pd.factorize(rows["condition"])[0])
     elif study.errors == "by run":
         rows["mse"] = 0.01 * (1 + rows["run"])
     elif study.errors == "one zero":
@@ -141,8 +141,8 @@ def every_table(study: Study) -> dict[str, pd.DataFrame]:
     train_sets = [TrainSet(f"set {share:g}", {"light": 1 - share, "dark": share}) for share in study.shares]
     clusters = {
         "none": None,
-        "one": {image: image[0] for image in rows["md5hash"]},
-        "light": {image: "l" for image in rows["md5hash"] if image[0] == "l"},
+        "one": {image: image[0] for image in rows["id"]},
+        "light": {image: "l" for image in rows["id"] if image[0] == "l"},
     }[study.clusters]
     runs, images = summarise(by_model(rows), PAIR)
     table = run_table(runs, design, PAIR, MEASURES)
@@ -152,10 +152,10 @@ def every_table(study: Study) -> dict[str, pd.DataFrame]:
     tones, slopes = tone_totals(by_model(rows), PAIR)
     colour_runs = sort_by_design(pd.concat([colour_run_means(model, PAIR) for model in by_model(rows)]), PAIR, ["run"])
     means = pd.concat([subset_means(model, GROUPS, METRICS) for model in by_model(rows)])
-    samples = rows.assign(source=np.where(rows.index % 2, "prior", "training"), ita=rows["ita_in"])
+    samples = rows.assign(sample_of=np.where(rows.index % 2, "prior", "training"), ita=rows["ita_in"])
     first = list(by_model(rows[rows["run"] == 0]))
     scores = {
-        str(model["train_set"].iloc[0]): model[["md5hash"]].assign(
+        str(model["train_set"].iloc[0]): model[["id"]].assign(
             ensemble_var=np.where(rng.random(len(model)) < 0.3, np.nan, rng.random(len(model)))
         )
         for model in first
@@ -213,7 +213,7 @@ STUDIES = st.builds(
     pool=st.tuples(st.integers(1, 14), st.integers(1, 14)),
     tested=st.integers(1, 12),
     labels=KINDS,
-    atlases=KINDS,
+    sources=KINDS,
     errors=st.sampled_from(
         ["random", "constant", "by group", "by condition", "by run", "one zero", "zero", "light zero"]
     ),
@@ -225,9 +225,9 @@ STUDIES = st.builds(
 
 @settings(max_examples=3, deadline=None)
 @given(STUDIES)
-@example(Study(atlases="group"))
+@example(Study(sources="group"))
 @example(Study(labels="one", pool=(20, 20), tested=12, runs=3))
-@example(Study(labels="group", atlases="one"))
+@example(Study(labels="group", sources="one"))
 @example(Study(labels="own"))
 @example(Study(errors="constant"))
 @example(Study(errors="zero"))
@@ -266,21 +266,21 @@ def check(study: Study) -> None:
 LARGE = {"pool": (20, 20), "tested": 12, "runs": 3}
 
 
-def test_group_and_atlas_that_coincide_are_no_fit() -> None:
-    """Least squares would still give a number, the one of least norm: half of the gap, half of the atlas."""
-    models = every_table(Study(atlases="group", **LARGE))["models"]
+def test_group_and_source_that_coincide_are_no_fit() -> None:
+    """Least squares would still give a number, the one of least norm: half of the gap, half of the source."""
+    models = every_table(Study(sources="group", **LARGE))["models"]
     assert models[["ratio", "ci_low", "se_log", "p"]].isna().all(axis=None)
     assert models["warnings"].str.startswith("no fit: group").all()
 
 
 def test_group_and_condition_that_coincide_are_no_fit() -> None:
-    models = every_table(Study(labels="group", atlases="one", **LARGE))["models"]
+    models = every_table(Study(labels="group", sources="one", **LARGE))["models"]
     assert models["ratio"].isna().all()
     assert models["warnings"].str.contains("condition").all()
 
 
-def test_with_one_condition_and_atlas_the_models_are_a_difference_of_means() -> None:
-    study = Study(shares=(0.5,), labels="one", atlases="one", runs=1, pool=(20, 20), tested=12)
+def test_with_one_condition_and_source_the_models_are_a_difference_of_means() -> None:
+    study = Study(shares=(0.5,), labels="one", sources="one", runs=1, pool=(20, 20), tested=12)
     models = every_table(study)["models"].set_index("model")
     rows = made_up(study)
     logs = {group: np.log(rows.loc[rows["group"] == group, "mse"]) for group in PAIR}
@@ -294,7 +294,7 @@ def test_with_one_condition_and_atlas_the_models_are_a_difference_of_means() -> 
 def test_an_error_of_zero_has_no_logarithm_and_is_named() -> None:
     study = Study(errors="one zero", **LARGE)
     tables = every_table(study)
-    assert tables["models"]["warnings"].str.contains(f"such as {made_up(study)['md5hash'].iloc[0]}").all()
+    assert tables["models"]["warnings"].str.contains(f"such as {made_up(study)['id'].iloc[0]}").all()
     assert tables["adjusted"].set_index("adjustment").loc["none", "gap"].notna().all()
 
 

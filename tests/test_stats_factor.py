@@ -32,9 +32,9 @@ def study(rng: np.random.Generator, runs: int = 6, pool: int = 100, tested: int 
         for run in range(runs):
             chosen = rng.permutation(pool)[:tested]
             values = error[chosen][inside[chosen]]
-            rows.append({"subset": "atlas x", "run": run, "group": group, "n": len(values), "mse": values.mean()})
+            rows.append({"subset": "source x", "run": run, "group": group, "n": len(values), "mse": values.mean()})
     table = pd.DataFrame(rows).assign(train_set="B", compared_share=0.5)
-    return pd.concat([table, table.assign(subset="atlas y")], ignore_index=True)  # of one atlas nothing is said
+    return pd.concat([table, table.assign(subset="source y")], ignore_index=True)  # of one source nothing is said
 
 
 def test_intervals_of_a_subset_cover() -> None:
@@ -42,7 +42,7 @@ def test_intervals_of_a_subset_cover() -> None:
     rng = np.random.default_rng(0)
     tables = [subset_table(study(rng), PAIR, ["mse"], {"B": 50 / 50}, 0.05) for _ in range(150)]
     found = pd.concat(tables)
-    found = found[found["subset"] == "atlas x"]
+    found = found[found["subset"] == "source x"]
     assert ((found["ci_low"] <= 0) & (found["ci_high"] >= 0)).mean() > 0.9
     half = (found["ci_high"] - found["ci_low"]) / 2
     of_subset = half * np.sqrt((1 / 6 + 10 / 50) / (1 / 6 + 50 / 50))

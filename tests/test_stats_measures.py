@@ -24,15 +24,15 @@ from evenhand.stats.verdicts import verdict_table
 from evenhand.workflow.tables import write_csv
 
 
-def test_annotator_and_atlas_subsets_by_hand() -> None:
+def test_annotator_and_source_subsets_by_hand() -> None:
     rows = pd.DataFrame(
         {
             "group": ["light", "light", "dark", "dark"] * 2,
             "run": [0] * 4 + [1] * 4,
             "mse": [1.0, 3.0, 5.0, 9.0, 1.0, 3.0, 5.0, 11.0],
-            "fitzpatrick_scale": [1, 2, 5, 6] * 2,
-            "fitzpatrick_centaur": [1, 2, 5, 3] * 2,
-            "atlas": ["x", "y", "x", "x"] * 2,
+            "skin_type": [1, 2, 5, 6] * 2,
+            "second_skin_type": [1, 2, 5, 3] * 2,
+            "source": ["x", "y", "x", "x"] * 2,
         }
     ).assign(train_set="A", compared_share=0.0)
     means = pd.concat([subset_means(model, GROUPS, ["mse"]) for model in by_model(rows)])
@@ -40,29 +40,29 @@ def test_annotator_and_atlas_subsets_by_hand() -> None:
     assert table.loc["all", "gap"] == pytest.approx((5.0 + 6.0) / 2)
     assert table.loc["annotators agree", "gap"] == 3.0
     assert table.loc["annotators agree", ["n_reference", "n_compared"]].tolist() == [2, 1]
-    assert table.loc["atlas x", "gap"] == pytest.approx((6.0 + 7.0) / 2)
-    assert math.isnan(table.loc["atlas y", "gap"])
-    assert "no dark image" in table.loc["atlas y", "note"]
+    assert table.loc["source x", "gap"] == pytest.approx((6.0 + 7.0) / 2)
+    assert math.isnan(table.loc["source y", "gap"])
+    assert "no dark image" in table.loc["source y", "note"]
 
 
 def test_second_opinion_is_that_of_the_other_annotators() -> None:
     rows = pd.DataFrame(
-        {"group": ["light", "dark"], "fitzpatrick_scale": [1, 5], "fitzpatrick_centaur": [6, -1], "sex": ["f", "m"]}
+        {"group": ["light", "dark"], "skin_type": [1, 5], "second_skin_type": [6, -1], "sex": ["f", "m"]}
     )
     assert second_group(rows, GROUPS).tolist() == ["dark", ""]
-    by_other = groups_from([LIGHT | {"where": {"fitzpatrick_centaur": [1, 2]}}])
+    by_other = groups_from([LIGHT | {"where": {"second_skin_type": [1, 2]}}])
     assert second_group(rows, by_other).tolist() == ["light", ""]  # now the first annotators are the others
-    women = groups_from([LIGHT | {"where": {"fitzpatrick_scale": [6], "sex": ["f"]}}])
+    women = groups_from([LIGHT | {"where": {"skin_type": [6], "sex": ["f"]}}])
     assert second_group(rows, women).tolist() == ["light", ""]
-    assert columns_for_subsets(women) == ["atlas", "fitzpatrick_scale", "sex", "fitzpatrick_centaur"]
+    assert columns_for_subsets(women) == ["source", "skin_type", "sex", "second_skin_type"]
 
 
-@pytest.mark.parametrize("where", [{"sex": ["f"]}, {"fitzpatrick_scale": [1], "fitzpatrick_centaur": [1]}])
+@pytest.mark.parametrize("where", [{"sex": ["f"]}, {"skin_type": [1], "second_skin_type": [1]}])
 def test_without_a_second_opinion_there_is_no_agreement(where: dict[str, list[object]]) -> None:
     groups = groups_from([LIGHT | {"where": where}, DARK | {"where": where}])
-    row = {"group": "light", "run": 0, "train_set": "A", "compared_share": 0.0, "atlas": "x", "mse": 1.0}
-    assert columns_for_subsets(groups) == ["atlas"]
-    assert set(subset_means(pd.DataFrame([row]), groups, ["mse"])["subset"]) == {"all", "atlas x"}
+    row = {"group": "light", "run": 0, "train_set": "A", "compared_share": 0.0, "source": "x", "mse": 1.0}
+    assert columns_for_subsets(groups) == ["source"]
+    assert set(subset_means(pd.DataFrame([row]), groups, ["mse"])["subset"]) == {"all", "source x"}
 
 
 def sweep_runs(gap_at_zero: float, gap_at_one: float, noise: float = 1e-4) -> RunTable:
@@ -130,7 +130,7 @@ def test_the_share_of_a_further_pair_is_that_of_its_own_group(tmp_path: Path) ->
     write_csv(design.assign(test_size=10), tmp_path / "design.csv")
     sets = [TrainSet("A", {"light": 1.0}), TrainSet("M", {"medium": 1.0})]
     (tmp_path / "train_sets.json").write_text(json.dumps([train_set._asdict() for train_set in sets]))
-    groups = [LIGHT, DARK, {"name": "medium", "title": "medium", "where": {"fitzpatrick_scale": [3]}}]
+    groups = [LIGHT, DARK, {"name": "medium", "title": "medium", "where": {"skin_type": [3]}}]
     config = json.dumps({"stats": {"alpha": 0.05}, "groups": groups})
     read = [f"{tmp_path}/{name}" for name in ("runs.csv", "design.csv", "train_sets.json")]
     estimate_sweep.main(["--config", config, "--read", *read, "--write", f"{tmp_path}/sweep.csv"])

@@ -13,7 +13,7 @@ from evenhand.stats.models import clustered_ols, model_gaps
 from evenhand.stats.rows import by_model, by_run
 from evenhand.stats.summary import error_totals
 
-SMALL = Truth(n_light=400, n_dark=200, test_size=60, train_size=100, runs=4, condition=0.3, mix=0.8, atlas=0.3)
+SMALL = Truth(n_light=400, n_dark=200, test_size=60, train_size=100, runs=4, condition=0.3, mix=0.8, source=0.3)
 
 
 def regressions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -21,8 +21,8 @@ def regressions(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_mixed_model_finds_planted_gaps_where_mixes_differ() -> None:
-    """Unadjusted log gaps are off by far; with conditions and atlas the planted ones are found."""
-    truth = Truth(n_light=2000, n_dark=1200, test_size=300, train_size=500, runs=4, condition=0.4, mix=1.0, atlas=0.3)
+    """Unadjusted log gaps are off by far; with conditions and source the planted ones are found."""
+    truth = Truth(n_light=2000, n_dark=1200, test_size=300, train_size=500, runs=4, condition=0.4, mix=1.0, source=0.3)
     truth = Truth(**{**vars(truth), "gap": {"A": 0.3, "B": 0.1, "C": -0.1}, "image": 0.2})
     rows, _ = simulate_study(truth, np.random.default_rng(5))
     logs = rows.assign(y=np.log(rows["mse"])).groupby(["train_set", "group"])["y"].mean()
@@ -36,13 +36,13 @@ def test_mixed_model_finds_planted_gaps_where_mixes_differ() -> None:
 
 
 def test_clustered_regression_is_statsmodels() -> None:
-    """One set, one run, one atlas: image clusters are rows, so HC1 up to the cluster correction."""
-    truth = Truth(n_light=80, n_dark=60, test_size=40, train_size=20, runs=1, shares={"A": 0.0}, atlas_mix=False)
+    """One set, one run, one source: image clusters are rows, so HC1 up to the cluster correction."""
+    truth = Truth(n_light=80, n_dark=60, test_size=40, train_size=20, runs=1, shares={"A": 0.0}, source_mix=False)
     rows, _ = simulate_study(truth, np.random.default_rng(2))
-    rows = rows.assign(atlas="x")
+    rows = rows.assign(source="x")
     fit, again = clustered_ols(*error_totals(by_model(rows), PAIR), by_run(rows), PAIR, ["A"])
     frame = rows.assign(y=np.log(rows["mse"]), dark=(rows["group"] == "dark").astype(float))
-    ols = smf.ols("y ~ C(label) + dark", frame).fit()
+    ols = smf.ols("y ~ C(condition) + dark", frame).fit()
     robust = ols.get_robustcov_results("HC0")
     n, k = len(frame), len(ols.params)
     at = list(ols.params.index).index("dark")
@@ -52,12 +52,12 @@ def test_clustered_regression_is_statsmodels() -> None:
 
 
 def test_two_way_clustered_regression_is_statsmodels() -> None:
-    """All rows in one regression, with dummies for condition and atlas, clustered by image and by run."""
+    """All rows in one regression, with dummies for condition and source, clustered by image and by run."""
     rows, _ = simulate_study(SMALL, np.random.default_rng(8))
     by_image, by_both = clustered_ols(*error_totals(by_model(rows), PAIR), by_run(rows), PAIR, ["A", "B", "C"])
     frame = rows.assign(y=np.log(rows["mse"]), dark=(rows["group"] == "dark").astype(float))
-    model = smf.ols("y ~ C(label) + C(train_set) + dark:C(train_set) + C(atlas)", frame)
-    image, run = pd.factorize(frame["md5hash"])[0], frame["run"].to_numpy()
+    model = smf.ols("y ~ C(condition) + C(train_set) + dark:C(train_set) + C(source)", frame)
+    image, run = pd.factorize(frame["id"])[0], frame["run"].to_numpy()
     names = [f"dark:C(train_set)[{name}]" for name in "ABC"]
     for fit, groups in ((by_image, image), (by_both, np.column_stack([image, run]))):
         other = model.fit(cov_type="cluster", cov_kwds={"groups": groups})
@@ -66,14 +66,14 @@ def test_two_way_clustered_regression_is_statsmodels() -> None:
         assert fit.n_rows == len(frame)
 
 
-def test_a_condition_of_one_atlas_only_is_fitted_and_noted() -> None:
-    """Every condition from one atlas of its own: the atlas effect cannot be told apart, the gap can."""
+def test_a_condition_of_one_source_only_is_fitted_and_noted() -> None:
+    """Every condition from one source of its own: the source effect cannot be told apart, the gap can."""
     rows, _ = simulate_study(SMALL, np.random.default_rng(8))
-    odd = rows["label"].str[-1].isin(list("13579"))
-    rows = rows.assign(atlas=np.where(odd, "x", "y"))
+    odd = rows["condition"].str[-1].isin(list("13579"))
+    rows = rows.assign(source=np.where(odd, "x", "y"))
     table = regressions(rows).set_index("model").loc["clustered OLS"]
     assert table["ratio"].tolist() == pytest.approx(
-        regressions(rows.assign(atlas="x")).set_index("model").loc["clustered OLS", "ratio"].tolist()
+        regressions(rows.assign(source="x")).set_index("model").loc["clustered OLS", "ratio"].tolist()
     )
     assert table["warnings"].str.contains("rank").all()
 
@@ -84,9 +84,9 @@ def test_nested_model_is_statsmodels() -> None:
     images, _ = error_totals(by_model(rows), PAIR)
     images = images.assign(log_mse=images["log_total"] / images["n"], dark=(images["group"] == "dark").astype(float))
     gaps, covariance, between = nested_gaps(images, PAIR.compared, ["A", "B", "C"])
-    formula = "log_mse ~ C(train_set) + dark:C(train_set) + C(atlas)"
+    formula = "log_mse ~ C(train_set) + dark:C(train_set) + C(source)"
     # Without re_formula statsmodels leaves the random intercept of the condition out.
-    model = smf.mixedlm(formula, images, groups="label", re_formula="1", vc_formula={"image": "0 + C(md5hash)"})
+    model = smf.mixedlm(formula, images, groups="condition", re_formula="1", vc_formula={"image": "0 + C(id)"})
     fit = model.fit(reml=True)
     names = [f"dark:C(train_set)[{name}]" for name in "ABC"]
     assert gaps == pytest.approx(fit.params[names].to_numpy(), abs=2e-4)

@@ -23,10 +23,10 @@ def small_metadata() -> pd.DataFrame:
     three = ["non-neoplastic"] * 6 + ["benign"] * 3 + ["non-neoplastic"] * 2
     return pd.DataFrame(
         {
-            "fitzpatrick_scale": [1, 1, 2, 2, 2, 5, 5, 6, 6, 3, -1],
-            "label": labels,
-            "nine_partition_label": nine,
-            "three_partition_label": three,
+            "skin_type": [1, 1, 2, 2, 2, 5, 5, 6, 6, 3, -1],
+            "condition": labels,
+            "condition_2": nine,
+            "condition_3": three,
         }
     )
 
@@ -42,7 +42,7 @@ def prevalence_of(metadata: pd.DataFrame) -> pd.DataFrame:
 def test_counts_by_skin_type() -> None:
     metadata = small_metadata()
     table = fst_counts(metadata, grouped(metadata))
-    assert table["fitzpatrick_scale"].tolist() == [-1, 1, 2, 3, 4, 5, 6]
+    assert table["skin_type"].tolist() == [-1, 1, 2, 3, 4, 5, 6]
     assert table["n"].tolist() == [1, 2, 3, 1, 0, 2, 2]
     assert table["group"].tolist() == ["", "light", "light", "", "", "dark", "dark"]
 
@@ -50,10 +50,13 @@ def test_counts_by_skin_type() -> None:
 def test_a_type_with_rows_of_two_groups_is_in_neither() -> None:
     metadata = small_metadata()
     by_label = groups_from(
-        [{"name": name, "title": name, "where": {"label": [label]}} for name, label in (("a", "acne"), ("b", "eczema"))]
+        [
+            {"name": name, "title": name, "where": {"condition": [label]}}
+            for name, label in (("a", "acne"), ("b", "eczema"))
+        ]
     )
     # Of type 1 both rows have acne, of type 2 one has acne and two have eczema; of 5 one has acne, the other nevus.
-    table = fst_counts(metadata, assign_group(metadata, by_label)).set_index("fitzpatrick_scale")
+    table = fst_counts(metadata, assign_group(metadata, by_label)).set_index("skin_type")
     assert table.loc[[1, 2, 5], "group"].tolist() == ["a", "", "a"]
 
 
@@ -71,12 +74,12 @@ def test_prevalence_and_distance_by_hand() -> None:
 
 
 def test_a_condition_called_none_is_a_condition() -> None:
-    metadata = small_metadata().replace({"label": {"wart": "none"}})
+    metadata = small_metadata().replace({"condition": {"wart": "none"}})
     assert "none" in set(prevalence_of(metadata)["condition"])
 
 
 def test_a_study_without_dark_rows_is_refused() -> None:
-    metadata = small_metadata().query("fitzpatrick_scale < 4")
+    metadata = small_metadata().query("skin_type < 4")
     with pytest.raises(UserError, match="none of dark"):
         prevalence_of(metadata)
 
@@ -112,11 +115,11 @@ def test_real_table_is_exact() -> None:
     """Recomputed here with plain counting; the three-class shares can be checked on paper."""
     metadata = read_fitzpatrick17k(os.environ["FITZ_METADATA"])
     group = grouped(metadata)
-    counts = fst_counts(metadata, group).set_index("fitzpatrick_scale")["n"].to_dict()
+    counts = fst_counts(metadata, group).set_index("skin_type")["n"].to_dict()
     assert counts == {-1: 565, 1: 2947, 2: 4808, 3: 3308, 4: 2781, 5: 1533, 6: 635}
     mix = condition_mix(prevalence_of(metadata), 0, 200, 0.95).set_index("level")
     assert mix["n_conditions"].tolist() == [3, 9, 114]
-    for level, column in [("three", "three_partition_label"), ("nine", "nine_partition_label"), ("fine", "label")]:
+    for level, column in [("three", "condition_3"), ("nine", "condition_2"), ("fine", "condition")]:
         tally = {}
         for condition, name in zip(metadata[column], group, strict=True):
             if name:

@@ -75,10 +75,10 @@ def test_sums_in_batches_are_those_of_all_rows(rows: pd.DataFrame, monkeypatch: 
     images, cells = error_totals(models(rows, 11), PAIR)
     expected = (
         given.assign(y=np.log(given["mse"]))
-        .groupby(["group", "md5hash"])
+        .groupby(["group", "id"])
         .agg(n=("mse", "size"), total=("mse", "sum"), y=("y", "sum"))
     )
-    assert images["md5hash"].tolist() == expected.index.get_level_values("md5hash").tolist()
+    assert images["id"].tolist() == expected.index.get_level_values("id").tolist()
     assert images["n"].tolist() == expected["n"].tolist()
     assert images["total"].to_numpy() == pytest.approx(expected["total"].to_numpy())
     assert images["log_total"].to_numpy() == pytest.approx(expected["y"].to_numpy())

@@ -23,8 +23,8 @@ def small_rows(run: int, mse: list[float]) -> pd.DataFrame:
             "compared_share": 0.5,
             "run": run,
             "group": ["light", "light", "dark", "dark"],
-            "md5hash": ["i0", "i1", "i2", "i3"],
-            "label": ["acne", "psoriasis", "acne", "acne"],
+            "id": ["i0", "i1", "i2", "i3"],
+            "condition": ["acne", "psoriasis", "acne", "acne"],
             "mse": mse,
             "mse_unit": np.array(mse) / 4,
             "latent_std": [0.8, 0.8, 0.9, 0.7],
@@ -49,7 +49,7 @@ def test_headline_and_conditions_by_hand() -> None:
     assert headline.loc[("dark", "mse"), "mean"] == 6.5
     assert headline.loc[("dark", "mse"), "sd"] == pytest.approx(math.sqrt(0.5))
     assert headline.loc[("dark", "mse"), ["n_runs", "n_images", "n_rows"]].tolist() == [2, 2, 4]
-    conditions = condition_table(images, PAIR).set_index(["label", "group"])
+    conditions = condition_table(images, PAIR).set_index(["condition", "group"])
     # images i2 (5, 5) and i3 (9, 7): mean 6.5; summed deviations -3 and +3; sqrt(2/1 * 18) / 4 = 1.5
     assert conditions.loc[("acne", "dark"), "mse"] == 6.5
     assert conditions.loc[("acne", "dark"), "sem"] == pytest.approx(1.5)
@@ -62,14 +62,14 @@ def test_condition_standard_error_is_cluster_robust() -> None:
     import statsmodels.formula.api as smf
 
     rng = np.random.default_rng(1)
-    rows = pd.DataFrame({"md5hash": rng.choice(list("abcdefg"), 40)})
-    rows["mse"] = rng.normal(size=40) + rows["md5hash"].map(dict(zip("abcdefg", rng.normal(size=7), strict=True)))
-    index = ["train_set", "compared_share", "label", "group", "md5hash"]
-    rows = rows.assign(train_set="A", compared_share=0.0, label="acne", group="dark", n=1, total=rows["mse"])
+    rows = pd.DataFrame({"id": rng.choice(list("abcdefg"), 40)})
+    rows["mse"] = rng.normal(size=40) + rows["id"].map(dict(zip("abcdefg", rng.normal(size=7), strict=True)))
+    index = ["train_set", "compared_share", "condition", "group", "id"]
+    rows = rows.assign(train_set="A", compared_share=0.0, condition="acne", group="dark", n=1, total=rows["mse"])
     table = condition_table(rows[[*index, "n", "total"]].groupby(index).sum(), PAIR)
     fit = smf.ols("mse ~ 1", rows).fit()
-    robust = fit.get_robustcov_results("cluster", groups=rows["md5hash"], use_correction=False)
-    k = rows["md5hash"].nunique()
+    robust = fit.get_robustcov_results("cluster", groups=rows["id"], use_correction=False)
+    k = rows["id"].nunique()
     assert table["mse"].iloc[0] == pytest.approx(fit.params.iloc[0])
     assert table["sem"].iloc[0] == pytest.approx(robust.bse[0] * math.sqrt(k / (k - 1)))
 
@@ -85,7 +85,7 @@ def test_reading_refuses_nan_and_names_the_image(tmp_path: Path) -> None:
     [
         (lambda rows: rows.drop(columns="kl"), "missing: kl"),
         (lambda rows: rows.assign(group="medium"), "expected the groups light, dark; found \\['medium'\\]"),
-        (lambda rows: rows.assign(md5hash="i0"), "i0 appears more than once"),
+        (lambda rows: rows.assign(id="i0"), "i0 appears more than once"),
         (lambda rows: rows.assign(run=[0, 0, 0, 1]), "one value of run"),
         (lambda rows: rows.iloc[:0], "found none"),
     ],

@@ -12,7 +12,7 @@ from evenhand.splits.groups import TrainSet
 from evenhand.stats.rows import of_groups
 from evenhand.workflow.tables import read_parquet, write_parquet
 
-MEDIUM = {"name": "medium", "title": "medium skin (FST 3-4)", "where": {"fitzpatrick_scale": [3, 4]}}
+MEDIUM = {"name": "medium", "title": "medium skin (FST 3-4)", "where": {"skin_type": [3, 4]}}
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def test_names_of_groups_are_names(tables: dict[str, Path], tmp_path: Path) -> N
 def with_medium(rows: pd.DataFrame) -> pd.DataFrame:
     """A third group is tested beside the two, as large as the light one and with errors a fifth higher."""
     medium = rows[rows["group"] == PAIR.reference]
-    medium = medium.assign(group="medium", md5hash="m" + medium["md5hash"].str[1:], mse=1.2 * medium["mse"])
-    medium[["fitzpatrick_scale", "fitzpatrick_centaur"]] = 3
+    medium = medium.assign(group="medium", id="m" + medium["id"].str[1:], mse=1.2 * medium["mse"])
+    medium[["skin_type", "second_skin_type"]] = 3
     return pd.concat([rows, medium], ignore_index=True)
 
 
@@ -92,7 +92,7 @@ def test_every_group_and_pair_has_its_rows(three: tuple[dict[str, Path], dict[st
     for name in ("headline", "runs", "conditions", "pooled_conditions", "colour", "colour_runs"):
         assert set(tables[name]["group"]) == {*PAIR, "medium"}, name
     assert set(tables["tone_slopes"]["group"]) == {"all", *PAIR, "medium"}
-    assert tables["fst_counts"].set_index("fitzpatrick_scale").loc[3, "group"] == "medium"
+    assert tables["fst_counts"].set_index("skin_type").loc[3, "group"] == "medium"
     gaps = tables["gaps"][tables["gaps"]["metric"] == "mse"].set_index(["compared", "train_set"])
     # Images of the third group are those of the light one, with errors a fifth higher.
     assert gaps.loc["medium", "ratio"].tolist() == pytest.approx([1.2] * 3)
@@ -121,7 +121,7 @@ def test_one_run_gives_every_table_and_no_verdict_over_runs(tmp_path: Path) -> N
 
 
 def test_groups_without_a_common_condition_have_no_adjusted_gap(tmp_path: Path) -> None:
-    write_study(tmp_path, None, lambda rows: rows.assign(label=rows["group"] + " " + rows["label"]))
+    write_study(tmp_path, None, lambda rows: rows.assign(condition=rows["group"] + " " + rows["condition"]))
     tables = run_stages(tmp_path)
     adjusted = pd.read_csv(tables["adjusted"]).set_index("adjustment")
     assert adjusted.loc["condition", ["gap", "ci_low", "p"]].isna().all().all()

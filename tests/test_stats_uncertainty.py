@@ -37,7 +37,7 @@ def model_rows(train_set: TrainSet = A) -> pd.DataFrame:
     """Forty images; latent_std ranks them by error within each group, and dark images have the higher scores."""
     mse = np.concatenate([np.linspace(1, 2, 20), np.linspace(1.5, 2.5, 20)])
     table = pd.DataFrame({"group": ["light"] * 20 + ["dark"] * 20, "mse": mse, "latent_std": mse**3, "kl": -mse})
-    table["md5hash"] = [f"{i:03d}" for i in range(40)]
+    table["id"] = [f"{i:03d}" for i in range(40)]
     return table.assign(train_set=train_set.name, compared_share=train_set.share("dark"))
 
 

@@ -17,7 +17,7 @@ WORDS = [
     *("", "NA", "N/A", "n/a", "None", "nan", "NaN", "null", "NULL", "<NA>", "#N/A", "-nan", "true", "True", "FALSE"),
     *("1.0", "007", "1e5", "-1", "-1.0", "inf", "-inf", "0x10", "1_000", "no", "~"),
     *(" ", " a", "a ", "\ta", '"', '""', "'", ",", ";", "a,b;c", 'a "b"', "#a", "=1+1", "\\", "a\\"),
-    *("\n", "\r", "\r\n", "a\rb", "a\nb", "\x1a", "\x00", "\ufeff", "\u2028", "label", "md5hash", "é", "银屑病"),
+    *("\n", "\r", "\r\n", "a\rb", "a\nb", "\x1a", "\x00", "\ufeff", "\u2028", "condition", "id", "é", "银屑病"),
 ]
 texts = st.one_of(st.sampled_from(WORDS), st.text(st.characters(exclude_categories=["Cs"])))
 
@@ -39,12 +39,12 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, words: li
 @given(st.lists(texts, min_size=1, max_size=6))
 def test_any_text_comes_back_row_by_row(tmp_path_factory: pytest.TempPathFactory, words: list[str]) -> None:
     path = tmp_path_factory.getbasetemp() / "rows.csv"
-    with row_writer(path, ["row", "label", "verified"]) as write:
+    with row_writer(path, ["row", "condition", "verified"]) as write:
         for row, word in enumerate(words):
-            write({"row": row, "label": word, "verified": True, "other": "left out"})
-    assert [row["label"] for row in read_rows(path)] == words
+            write({"row": row, "condition": word, "verified": True, "other": "left out"})
+    assert [row["condition"] for row in read_rows(path)] == words
     table = read_table(path)
-    assert table["label"].tolist() == words
+    assert table["condition"].tolist() == words
     assert table["row"].tolist() == list(range(len(words)))
     assert table["verified"].all()
 
@@ -79,18 +79,18 @@ def test_a_missing_text_is_an_empty_one_and_a_missing_number_none(tmp_path: Path
 
 
 def test_the_kind_of_a_column_is_declared_on_both_sides(tmp_path: Path) -> None:
-    for wrong in ({"mse": ["a"]}, {"mse": ["1.0"]}, {"label": [7]}, {"label": ["a", 7]}, {"label": [True]}):
+    for wrong in ({"mse": ["a"]}, {"mse": ["1.0"]}, {"condition": [7]}, {"condition": ["a", 7]}, {"condition": [True]}):
         with pytest.raises(ValueError, match="expected text where"):
             write_csv(pd.DataFrame(wrong), tmp_path / "t.csv")
     assert not (tmp_path / "t.csv").exists()
-    (tmp_path / "t.csv").write_text("label,mse\nNA,1\nNA,NA\n")
+    (tmp_path / "t.csv").write_text("condition,mse\nNA,1\nNA,NA\n")
     with pytest.raises(UserError, match=r"column mse: expected numbers; found 'NA' \(row 2\)"):
         read_table(tmp_path / "t.csv")
-    with pytest.raises(UserError, match="missing: n; found: label, mse"):
-        read_table(tmp_path / "t.csv", ["label", "n"])
-    assert read_table(tmp_path / "t.csv", ["label"])["label"].tolist() == ["NA", "NA"]
-    with pytest.raises(ValueError, match="text in every row of label"):
-        write_parquet(pd.DataFrame({"label": ["a", None]}), tmp_path / "t.parquet")
+    with pytest.raises(UserError, match="missing: n; found: condition, mse"):
+        read_table(tmp_path / "t.csv", ["condition", "n"])
+    assert read_table(tmp_path / "t.csv", ["condition"])["condition"].tolist() == ["NA", "NA"]
+    with pytest.raises(ValueError, match="text in every row of condition"):
+        write_parquet(pd.DataFrame({"condition": ["a", None]}), tmp_path / "t.parquet")
 
 
 def test_a_level_of_labels_is_text_and_one_of_intervals_a_number(tmp_path: Path) -> None:
@@ -100,5 +100,5 @@ def test_a_level_of_labels_is_text_and_one_of_intervals_a_number(tmp_path: Path)
 
 
 def test_columns_come_in_the_order_asked_for(tmp_path: Path) -> None:
-    write_csv(pd.DataFrame({"label": ["a"], "mse": [1.0], "n": [2]}), tmp_path / "t.csv")
-    assert list(read_table(tmp_path / "t.csv", ["n", "label"])) == ["n", "label"]
+    write_csv(pd.DataFrame({"condition": ["a"], "mse": [1.0], "n": [2]}), tmp_path / "t.csv")
+    assert list(read_table(tmp_path / "t.csv", ["n", "condition"])) == ["n", "condition"]

@@ -101,29 +101,29 @@ def test_summaries_leave_out_images_with_few_skin_but_count_them() -> None:
 
 def test_skin_types_are_those_of_the_annotators_the_study_goes_by(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", np.stack([flat((224, 172, 140))] * 3))
-    index = pd.DataFrame({"md5hash": list("abc"), "fitzpatrick_scale": [1, 1, 2], "fitzpatrick_centaur": [3, 4, 4]})
+    index = pd.DataFrame({"id": list("abc"), "skin_type": [1, 1, 2], "second_skin_type": [3, 4, 4]})
     index.reindex(columns=COLUMNS, fill_value="x").to_csv(tmp_path / "images.csv", index=False)
     outputs = [
-        text for name in ("tone", "by-type", "by-atlas") for text in (f"--{name}", str(tmp_path / f"{name}.csv"))
+        text for name in ("tone", "by-type", "by-source") for text in (f"--{name}", str(tmp_path / f"{name}.csv"))
     ]
     inputs = ["--images", str(tmp_path / "images.npy"), "--index", str(tmp_path / "images.csv")]
-    for label, expected in [("fitzpatrick_scale", {1: 2, 2: 1}), ("fitzpatrick_centaur", {3: 1, 4: 2})]:
+    for label, expected in [("skin_type", {1: 2, 2: 1}), ("second_skin_type", {3: 1, 4: 2})]:
         groups = [{"name": "all", "title": "all", "where": {label: [1]}}]
         measure_tone_script([*inputs, "--config", json.dumps({"groups": groups}), *outputs])
         by_type = pd.read_csv(tmp_path / "by-type.csv")
-        assert dict(zip(by_type["fitzpatrick_scale"], by_type["n"], strict=True)) == expected
+        assert dict(zip(by_type["skin_type"], by_type["n"], strict=True)) == expected
 
 
 def test_on_the_phantom_tone_follows_the_known_truth(tmp_path: Path) -> None:
     paths = {name: str(tmp_path / name) for name in ("metadata.csv", "images.zip", "truth.csv")}
     outputs = ["--metadata", paths["metadata.csv"], "--images", paths["images.zip"], "--truth", paths["truth.csv"]]
     make_phantom(["--n", "150", "--seed", "1", "--size", "48", *outputs])
-    truth = pd.read_csv(paths["truth.csv"]).set_index("md5hash")
+    truth = pd.read_csv(paths["truth.csv"]).set_index("id")
     with zipfile.ZipFile(paths["images.zip"]) as archive:
         names = [name for name in archive.namelist() if name.endswith(".jpg")]
         images = np.stack([decode_square(archive.read(name), 32)[0] for name in names])
     hashes = [Path(name).stem for name in names]
-    measured = measure_tone(images, workers=1).assign(md5hash=hashes).merge(truth, on="md5hash", suffixes=("", "_true"))
+    measured = measure_tone(images, workers=1).assign(id=hashes).merge(truth, on="id", suffixes=("", "_true"))
     assert not measured["few_skin"].any()
     medians = measured.groupby("true_fst")["ita"].median()
     assert medians.is_monotonic_decreasing

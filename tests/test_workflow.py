@@ -60,7 +60,7 @@ def test_numbers_agree_from_pixels_to_table(finished: Path) -> None:
         images = pd.read_parquet(results / "runs" / train_set / f"run{run}" / "evaluation.parquet")
         images = images[images["group"] == group]
         manifest = pd.read_csv(results / "splits" / f"run{run}" / "test.csv", dtype=str)
-        assert set(images["md5hash"]) == set(manifest.loc[manifest["role"] == f"test_{group}", "md5hash"])
+        assert set(images["id"]) == set(manifest.loc[manifest["role"] == f"test_{group}", "id"])
         assert row["n_images"] == 20
         assert row["mse"] == pytest.approx(images["mse"].mean(), rel=1e-8)
         assert row["mse_unit"] == pytest.approx(images["mse"].mean() / 4, rel=1e-8)

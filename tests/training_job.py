@@ -28,7 +28,7 @@ def write_data(folder: Path, n: int = 64) -> Path:
     folder.mkdir(exist_ok=True)
     np.save(folder / "images.npy", np.random.default_rng(0).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8))
     hashes = [f"{index:032x}" for index in range(n)]
-    write_csv(pd.DataFrame({"row": range(n), "md5hash": hashes}), folder / "images.csv")
+    write_csv(pd.DataFrame({"row": range(n), "id": hashes}), folder / "images.csv")
     write_json({"n": n, "side": 32, "sha256": "0" * 64, "synthetic": True}, folder / "images.json")
     write_draw({"light": hashes, "dark": []}, 0, "A", folder / "manifest.csv")
     return folder

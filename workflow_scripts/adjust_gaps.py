@@ -1,4 +1,4 @@
-"""The gap with the mix of conditions and atlases held fixed: by standardisation and by regression."""
+"""The gap with the mix of conditions and sources held fixed: by standardisation and by regression."""
 
 import argparse
 from collections.abc import Sequence
@@ -38,11 +38,11 @@ def gaps_of(args: argparse.Namespace, pair: Pair) -> tuple[pd.DataFrame, pd.Data
     """The rows of a pair in both tables. The evaluations are read for each anew: memory holds the images of one."""
     stats = args.config["stats"]
     level = 1 - stats["alpha"]
-    images, cells = error_totals(stream(args, ["mse"], ["label", "atlas"]), pair)
+    images, cells = error_totals(stream(args, ["mse"], ["condition", "source"]), pair)
     rng = pair_generator(args, "bootstrap", pair)
     draws = draw_images(images, pair, stats["resamples"], rng, read_clusters(args.read.get("together")))
     adjusted = adjusted_gaps(images, cells, pair, draws, stats["min_images"], level, stats["claims"]["vanishing"])
-    return adjusted, model_gaps(images, cells, stream_runs(args, ["mse"], ["label", "atlas"]), pair, level)
+    return adjusted, model_gaps(images, cells, stream_runs(args, ["mse"], ["condition", "source"]), pair, level)
 
 
 if __name__ == "__main__":

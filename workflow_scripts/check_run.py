@@ -30,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     config, splits, probe = args.config, args.config["splits"], args.config["probe"]
     design = design_from(config["seed"], splits)
-    images, tested = read_image_table(args.images), read_table(args.test)["md5hash"]
+    images, tested = read_image_table(args.images), read_table(args.test)["id"]
     images["group"] = assign_group(images, design.groups)
     cluster_of = read_cluster_of(args.clusters)
-    images["cluster"] = images["md5hash"].map(cluster_of)
+    images["cluster"] = images["id"].map(cluster_of)
     mistakes: list[str] = []
     counts = available(candidates_from(read_rows(args.images), design.groups, read_rows(args.clusters)))
     size = feasible_train_size(design, counts)
@@ -56,7 +56,7 @@ def _rows(source: Mapping[str, Any], images: pd.DataFrame, tested: pd.Series) ->
     """The images of a source in this run; of unseen images all, since the models' own training images are few."""
     if source["kind"] == "vae" and source.get("images") == "unseen":
         return images
-    return images[images["md5hash"].isin(tested) if source["kind"] == "vae" else images["group"] != ""]
+    return images[images["id"].isin(tested) if source["kind"] == "vae" else images["group"] != ""]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from evenhand.data.metadata import LABELS, assign_group
+from evenhand.data.metadata import CONDITION_COLUMNS, assign_group
 from evenhand.figures.style import uncovered_characters
 from evenhand.models.vae import VAE, Architecture, parameter_count
 from evenhand.probes.applicable import file_mistakes, image_targets
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parameters = parameter_count(VAE(Architecture.from_config(config["model"])))
     needed = bytes_needed(config, metadata, parameters, args.downloads)
     mistakes += disk_mistakes(needed, args.results, free_bytes(args.results))
-    names = {name for column in (*LABELS, "atlas") for name in metadata[column]}
+    names = {name for column in (*CONDITION_COLUMNS, "source") for name in metadata[column]}
     bare = sorted(uncovered_characters(names))
     if bare:
         print(

@@ -1,4 +1,4 @@
-"""The gap where both annotators agree on the group, and within each atlas."""
+"""The gap where both annotators agree on the group, and within each source."""
 
 from collections.abc import Sequence
 

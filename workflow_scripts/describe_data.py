@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         first, second = SKIN_TYPE_COLUMNS
         swapped = availability.rename(columns={first: second, second: first})
         availability["other_group"] = assign_group(swapped, groups)
-    sources = ["atlas"] if several_sources(availability["atlas"]) else []
+    sources = ["source"] if several_sources(availability["source"]) else []
     # A column of numbers, such as an age, has too many values to count each.
     counted = [name for name in columns if not any(isinstance(group.where.get(name), Range) for group in groups)]
     by = dict.fromkeys([*counted, "group", *sources, *reversed(given_levels(availability))])

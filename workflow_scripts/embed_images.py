@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = np.load(args.images, mmap_mode="r")
     with leased_device(args.config["device"], args.gpu_slots, "embedding", args.gpus) as device:
         embedding = embed_images(model, preprocess, images, table["row"].to_numpy(dtype=np.int64), device)
-    write_npz({"md5hash": id_array(table["md5hash"]), "embedding": embedding}, args.embeddings)
+    write_npz({"id": id_array(table["id"]), "embedding": embedding}, args.embeddings)
     write_image_table(table, args.metadata)
     seal([args.embeddings, args.metadata], args.sums)
 

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, _ = load_weights(args.model)
     trained_on = training_images(args.model, args.training, args.train_set, args.run)
     index = read_image_table(args.index).drop(columns=FOUND)
-    seen = np.array(seen_in_training(index["md5hash"], trained_on, read_cluster_of(args.clusters)))
+    seen = np.array(seen_in_training(index["id"], trained_on, read_cluster_of(args.clusters)))
     table = index[~seen]
     rows = np.flatnonzero(~seen)
     with leased_device(config["device"], args.gpu_slots, "embedding", args.gpus) as device, torch.inference_mode():
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             means = model.encoder(to_unit_range(images))[0]
             parts.append((means.mean(dim=(2, 3)) if config["latents"] == "pooled" else means).cpu().numpy())
     array = "mu_pooled" if config["latents"] == "pooled" else "mu"  # as evaluate_vae.py calls them
-    write_npz({"md5hash": id_array(table["md5hash"]), array: np.concatenate(parts)}, args.embeddings)
+    write_npz({"id": id_array(table["id"]), array: np.concatenate(parts)}, args.embeddings)
     write_image_table(table.assign(group=assign_group(table, groups)), args.metadata)
     seal([args.embeddings, args.metadata], args.sums)
     print(f"{len(rows)} of {len(index)} packed images, {int(seen.sum())} were in the training set {args.train_set}")

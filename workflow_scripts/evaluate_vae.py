@@ -14,8 +14,8 @@ from evenhand.evaluation.measures import evaluate, sample_prior
 from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
-    hashes_of,
     id_array,
+    ids_of,
     read_cluster_of,
     read_draw,
     read_images,
@@ -27,9 +27,9 @@ from evenhand.workflow.errors import run
 from evenhand.workflow.files import seal, write_npz
 from evenhand.workflow.tables import read_image_table, write_parquet
 
-LABELS = [
-    *("md5hash", "fitzpatrick_scale", "fitzpatrick_centaur"),
-    *("label", "nine_partition_label", "three_partition_label", "atlas"),
+OF_IMAGE = [
+    *("id", "skin_type", "second_skin_type"),
+    *("condition", "condition_2", "condition_3", "source"),
 ]
 
 
@@ -40,12 +40,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = args.config["evaluate"]
     model, architecture = load_weights(args.model)
     drawn = read_draw(args.test, args.run, None)
-    test = hashes_of(drawn)
+    test = ids_of(drawn)
     trained_on = training_images(
         args.model, args.training, args.train_set, args.run, test, read_cluster_of(args.clusters)
     )
     index = read_image_table(args.index)
-    rows = rows_of(test, index["md5hash"])
+    rows = rows_of(test, index["id"])
     images = read_images(args.images, rows)
     perceptual = load_perceptual_loss(args.features, args.config["loss"]["perceptual_normalize"])
     with leased_device(config["device"], args.gpu_slots, "evaluating", args.gpus) as device:
@@ -65,14 +65,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         latent_shape = architecture.latent_shape(side)
         prior = sample_prior(model, latent_shape, side, config["prior_samples"], args.config["seed"], device)
 
-    table = index.loc[rows, LABELS].reset_index(drop=True)
+    table = index.loc[rows, OF_IMAGE].reset_index(drop=True)
     table.insert(0, "train_set", args.train_set)
     table.insert(1, "compared_share", args.config["compared_share"])
     table.insert(2, "run", args.run)
     table.insert(3, "group", [group for group, names in drawn.items() for _ in names])
     write_parquet(table.join(measured), args.evaluation)
     embeddings = {
-        "md5hash": id_array(table["md5hash"]),
+        "id": id_array(table["id"]),
         "group": np.array(table["group"], dtype=str),
         "mu_pooled": means.mean(axis=(2, 3)),
     }
@@ -80,17 +80,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         embeddings["mu"] = means
     write_npz(embeddings, args.embeddings)
     if args.config["skin"]:
-        training = read_images(args.images, rows_of(trained_on, index["md5hash"]))
+        training = read_images(args.images, rows_of(trained_on, index["id"]))
         tones = [
-            measure_tone(pixels, args.threads).assign(source=source)
-            for source, pixels in (("training", training), ("posterior", reconstructions), ("prior", prior))
+            measure_tone(pixels, args.threads).assign(sample_of=name)
+            for name, pixels in (("training", training), ("posterior", reconstructions), ("prior", prior))
         ]
         samples = pd.concat(tones, ignore_index=True)
     else:  # nothing is measured on generated images yet that needs no skin
-        samples = pd.DataFrame(columns=["skin_share", "ita", "few_skin", "source"])
+        samples = pd.DataFrame(columns=["skin_share", "ita", "few_skin", "sample_of"])
     samples["ita"] = samples["ita"].where(~samples["few_skin"].astype(bool))
     of_model = {"train_set": args.train_set, "compared_share": args.config["compared_share"], "run": args.run}
-    write_parquet(samples.assign(**of_model)[[*of_model, "source", "skin_share", "ita"]], args.samples)
+    write_parquet(samples.assign(**of_model)[[*of_model, "sample_of", "skin_share", "ita"]], args.samples)
     seal([args.evaluation, args.embeddings, args.samples], args.sums)
     print(table.join(measured).groupby("group")[["mse", "latent_std", "kl"]].mean().to_string())
 

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_image_table(table, args.output)
     seal([args.output], args.sums)
     print(f"{len(table)} rows from {', '.join(args.tables)}")
-    print(f"levels of conditions: {len(given_levels(table))}, sources: {', '.join(sorted(set(table['atlas'])))}")
+    print(f"levels of conditions: {len(given_levels(table))}, sources: {', '.join(sorted(set(table['source'])))}")
     print(*(table[column].value_counts().sort_index().to_string() for column in SKIN_TYPE_COLUMNS), sep="\n")
 
 

@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", required=True, help="data/images.csv: the images that are there")
     parser.add_argument("--duplicates", help="data/duplicates.csv; without it near-duplicates may be apart")
     parser.add_argument("--patients", choices=["apart", "together", "auto"], required=True, help="auto: where named")
-    parser.add_argument("--output", required=True, help="CSV: md5hash, cluster")
+    parser.add_argument("--output", required=True, help="CSV: id, cluster")
     parser.add_argument("--sums", help="its SHA-256")
     args = parser.parse_args(argv)
 
@@ -26,9 +26,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     together = args.patients != "apart" and bool(patients)
     sizes: Counter[str] = Counter()
     duplicates = read_rows(args.duplicates) if args.duplicates else None
-    with row_writer(args.output, ["md5hash", "cluster"]) as write:
+    with row_writer(args.output, ["id", "cluster"]) as write:
         for name, cluster in cluster_images(read_rows(args.images), duplicates, together):
-            write({"md5hash": name, "cluster": cluster})
+            write({"id": name, "cluster": cluster})
             sizes[cluster] += 1
     kinds = [f"images of one of {len(patients):,} patients"] * together + ["near-duplicates"] * bool(args.duplicates)
     seal([args.output], args.sums)

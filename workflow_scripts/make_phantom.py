@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="share of each Fitzpatrick skin type (default %(default)s)",
     )
     parser.add_argument("--metadata", required=True, help="CSV to write, in the columns of fitzpatrick17k.csv")
-    parser.add_argument("--images", required=True, help="zip to write, of <md5hash>.jpg")
+    parser.add_argument("--images", required=True, help="zip to write, of <id>.jpg")
     parser.add_argument("--truth", help="CSV to write with what is true of each image (optional)")
     parser.add_argument("--sums", help="file to write: SHA-256 of images and metadata (optional)")
     options = parser.parse_args(argv)

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", required=True, type=int)
     parser.add_argument("--train-set", help="name of the training set to draw; none: draw the test sets")
     parser.add_argument("--test", help="manifest of the test sets of the run, for a training set")
-    parser.add_argument("--output", required=True, help="CSV: run, role, group, md5hash; its sum is put beside it")
+    parser.add_argument("--output", required=True, help="CSV: run, role, group, id; its sum is put beside it")
     args = parser.parse_args(argv)
 
     design = design_from(args.config["seed"], args.config["splits"])

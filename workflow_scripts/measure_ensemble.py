@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evenhand.evaluation.measures import ensemble_variance, images_at_a_time, reconstruct
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
-    hashes_of,
+    ids_of,
     read_cluster_of,
     read_draw,
     read_images,
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: runs, batch_size, device")
     parser.add_argument("--threads", type=int, default=1)
     add_gpu_options(parser)
-    parser.add_argument("--output", required=True, help="Parquet: md5hash, group, n_models, ensemble_var")
+    parser.add_argument("--output", required=True, help="Parquet: id, group, n_models, ensemble_var")
     args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
@@ -46,22 +46,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = args.config
     drawn = read_draw(args.splits / "run0" / "test.csv", 0, None)
     group = [group for group, images in drawn.items() for _ in images]
-    test = pd.DataFrame({"md5hash": hashes_of(drawn), "group": group})
+    test = pd.DataFrame({"id": ids_of(drawn), "group": group})
     cluster_of = read_cluster_of(args.clusters)
-    images = read_images(args.images, rows_of(test["md5hash"], read_names(args.index)))
+    images = read_images(args.images, rows_of(test["id"], read_names(args.index)))
 
     def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], list[bool]]]:
         for number in range(config["runs"]):
             path = args.models / f"run{number}" / "model.safetensors"
             manifest = args.splits / f"run{number}" / f"train_{args.train_set}.csv"
             # The model of the same run has seen none of the images.
-            own_test = test["md5hash"].tolist() if number == 0 else ()
+            own_test = test["id"].tolist() if number == 0 else ()
             trained_on = training_images(path, manifest, args.train_set, number, own_test, cluster_of)
             model = place(load_weights(path)[0], device)
             size = images_at_a_time(config["batch_size"], images.shape[1])
             starts = range(0, len(images), size)
             parts = [reconstruct(model, images[start : start + size], device) for start in starts]
-            yield np.concatenate(parts), seen_in_training(test["md5hash"], trained_on, cluster_of)
+            yield np.concatenate(parts), seen_in_training(test["id"], trained_on, cluster_of)
 
     with leased_device(config["device"], args.gpu_slots, "reconstructing", args.gpus) as device:
         table = ensemble_variance(test, images.shape, models(device))

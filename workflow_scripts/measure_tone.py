@@ -23,19 +23,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--tone", required=True, help="output CSV: one row per image")
     parser.add_argument("--by-type", required=True, help="output CSV: ITA by Fitzpatrick skin type")
-    parser.add_argument("--by-atlas", required=True, help="output CSV: ITA by source atlas")
+    parser.add_argument("--by-source", required=True, help="output CSV: ITA by source")
     args = parser.parse_args(argv)
 
-    label = skin_type_column(groups_from(args.config["groups"]))
-    index = read_image_table(args.index, ["md5hash", *SKIN_TYPE_COLUMNS, "atlas"])
+    column = skin_type_column(groups_from(args.config["groups"]))
+    index = read_image_table(args.index, ["id", *SKIN_TYPE_COLUMNS, "source"])
     tone = pd.concat([index, measure_tone(np.load(args.images, mmap_mode="r"), args.workers)], axis=1)
     tone["tone_class"] = tone_class(tone["ita"])
     write_csv(tone, args.tone)
-    write_csv(summarise_tone(tone.assign(fitzpatrick_scale=tone[label]), "fitzpatrick_scale"), args.by_type)
-    by_atlas = summarise_tone(tone, "atlas")
-    write_csv(by_atlas if several_sources(tone["atlas"]) else by_atlas.head(0), args.by_atlas)
-    labelled = tone[(tone[label] > 0) & ~tone["few_skin"]]
-    correlation = labelled[label].corr(labelled["ita"], method="spearman")
+    write_csv(summarise_tone(tone.assign(skin_type=tone[column]), "skin_type"), args.by_type)
+    by_source = summarise_tone(tone, "source")
+    write_csv(by_source if several_sources(tone["source"]) else by_source.head(0), args.by_source)
+    typed = tone[(tone[column] > 0) & ~tone["few_skin"]]
+    correlation = typed[column].corr(typed["ita"], method="spearman")
     print(
         f"{len(tone)} images, {int(tone['few_skin'].sum())} with few skin pixels; Spearman(FST, ITA) {correlation:.2f}"
     )

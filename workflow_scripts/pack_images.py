@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evenhand.data.decoding import MAX_PIXELS
-from evenhand.data.image_names import Stored, stored_hashes, stored_names
+from evenhand.data.image_names import Stored, stored_checksums, stored_names
 from evenhand.data.metadata import SOUGHT
 from evenhand.data.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from evenhand.data.sources import locate_images, sources_from
@@ -51,19 +51,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     # Nothing is held for every image: the lists lie on disk, the tables are read and written row by row.
-    hashes = stored_hashes(args.metadata)
+    checksums = stored_checksums(args.metadata)
     locations = locate_images(sources_from(args.sources, args.downloads), stored_names(args.metadata), args.work)
     settings = Settings(args.side, args.icc, args.max_pixels)
-    pack_images(hashes, locations, settings, work_folder=args.work, workers=args.workers)
+    pack_images(checksums, locations, settings, work_folder=args.work, workers=args.workers)
     shards = [args.download_status / f"shard{number}.csv" for number in range(args.shards)]
     downloads = Stored(_read_downloads(shards), Download)
     counts: Counter[str] = Counter()
     told = [column for column in read_header(args.metadata) if column not in SOUGHT]
-    index_columns = ["row", *told, "source", "verified", "width", "height"]
-    columns = [*told, "status", "source", "verified", "detail"]
+    index_columns = ["row", *told, "found_in", "verified", "width", "height"]
+    columns = [*told, "status", "found_in", "verified", "detail"]
     with row_writer(args.index, index_columns) as write_index, row_writer(args.availability, columns) as write:
         for row, found in zip(read_rows(args.metadata), read_outcomes(args.work), strict=True):
-            outcome = _explained(found, downloads.get(row["md5hash"]))
+            outcome = _explained(found, downloads.get(row["id"]))
             described = row | outcome._asdict()
             write(described)
             if outcome.status == "ok":
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _read_downloads(paths: Sequence[Path]) -> Iterator[tuple[str, Download]]:
     for path in paths:
         for row in read_rows(path):
-            yield row["md5hash"], Download(row["status"], row["detail"])
+            yield row["id"], Download(row["status"], row["detail"])
 
 
 def _explained(outcome: Outcome, downloads: list[Download] | None) -> Outcome:

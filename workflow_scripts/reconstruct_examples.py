@@ -28,16 +28,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--index", required=True, help="data/images.csv")
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: examples (of each group), device")
     add_gpu_options(parser)
-    parser.add_argument("--output", required=True, help="npz: md5hash, group, quantile, input, ...")
+    parser.add_argument("--output", required=True, help="npz: id, group, quantile, input, ...")
     args = parser.parse_args(argv)
 
     make_deterministic()
     folders = {train_set.name: args.models / train_set.name / "run0" for train_set in args.train_sets}
     evaluations = [folder / "evaluation.parquet" for folder in folders.values()]
-    errors = pd.concat([read_parquet(path, ["md5hash", "group", "mse"]) for path in evaluations], ignore_index=True)
+    errors = pd.concat([read_parquet(path, ["id", "group", "mse"]) for path in evaluations], ignore_index=True)
     examples = choose_examples(errors, args.config["examples"])
-    images = read_images(args.images, rows_of(examples["md5hash"], read_names(args.index)))
-    shown, cluster_of = examples["md5hash"].tolist(), read_cluster_of(args.clusters)
+    images = read_images(args.images, rows_of(examples["id"], read_names(args.index)))
+    shown, cluster_of = examples["id"].tolist(), read_cluster_of(args.clusters)
     reconstructions = {}
     with leased_device(args.config["device"], args.gpu_slots, "reconstructing", args.gpus) as device:
         for name, folder in folders.items():
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             model = place(load_weights(path)[0], device)
             reconstructions[f"reconstruction_{name}"] = reconstruct(model, images, device)
     labels = {
-        "md5hash": id_array(examples["md5hash"]),
+        "id": id_array(examples["id"]),
         "group": np.array(examples["group"], dtype=str),
         "quantile": examples["quantile"].to_numpy(),
     }

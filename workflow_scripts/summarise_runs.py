@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_tables(parser, argv, reads=[], writes=["runs", "headline", "conditions", "pooled_conditions"])
 
     groups = group_names(args)
-    runs, images = summarise(stream(args, RUN_METRICS, ["label"]), groups)
+    runs, images = summarise(stream(args, RUN_METRICS, ["condition"]), groups)
     headline = headline_table(runs, images)
     print(headline.to_string(index=False))
     write_csv(runs, args.write["runs"])

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 
 from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.vae import VAE, Architecture, parameter_count, save_weights
-from evenhand.splits.manifests import hashes_of, read_draw, read_images, read_names, rows_of, sum_of_draw
+from evenhand.splits.manifests import ids_of, read_draw, read_images, read_names, rows_of, sum_of_draw
 from evenhand.training.adam import Adam
 from evenhand.training.checkpoints import (
     History,
@@ -61,8 +61,8 @@ def train_one(args: argparse.Namespace) -> None:
     wanted = config["train"]["threads"]
     if args.threads != wanted:
         print(f"threads: {args.threads}, not the {wanted} of train.threads: Snakemake has given so many (--cores)")
-    hashes = hashes_of(read_draw(args.manifest, args.run, args.train_set))
-    images = read_images(args.images, rows_of(hashes, read_names(args.index)))
+    ids = ids_of(read_draw(args.manifest, args.run, args.train_set))
+    images = read_images(args.images, rows_of(ids, read_names(args.index)))
 
     seed = derive_seed(config["seed"], "train", args.train_set, args.run)
     architecture = Architecture.from_config(config["model"])
@@ -76,9 +76,9 @@ def train_one(args: argparse.Namespace) -> None:
         "run": args.run,
         "seed": seed,
         "synthetic": json.loads(args.record.read_text())["synthetic"],
-        "n_images": len(hashes),
-        "n_distinct": len(set(hashes)),
-        "manifest_sha256": sum_of_draw(hashes),
+        "n_images": len(ids),
+        "n_distinct": len(set(ids)),
+        "manifest_sha256": sum_of_draw(ids),
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
         "features_sha256": sha256_of(args.features) if recipe.feature_scale > 0 else None,
         "parameters": parameter_count(model),

@@ -20,7 +20,7 @@ ASKED = {
     "attributes": [
         {"name": "tone", "kind": "binary", "columns": ["group"], "values": {"light": "light", "dark": "dark"}}
     ],
-    "diseases": [{"name": "class", "kind": "multiclass", "columns": ["three_partition_label"]}],
+    "diseases": [{"name": "class", "kind": "multiclass", "columns": ["condition_3"]}],
 }
 PROBES = {
     **{"folds": 3, "allow_fewer_folds": True, "fractions": [0, 0.5], "random_draws": 1},

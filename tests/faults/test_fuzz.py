@@ -64,9 +64,9 @@ def test_metadata(tmp_path: Path, record_property: Callable[[str, object], None]
                     table = read_fitzpatrick17k(path)
                 except UserError:
                     return
-            assert table["md5hash"].str.fullmatch(SAFE_ID).all()
-            assert table["md5hash"].is_unique
-            assert table["fitzpatrick_scale"].isin([-1, 1, 2, 3, 4, 5, 6]).all()
+            assert table["id"].str.fullmatch(SAFE_ID).all()
+            assert table["id"].is_unique
+            assert table["skin_type"].isin([-1, 1, 2, 3, 4, 5, 6]).all()
 
         prop()
 

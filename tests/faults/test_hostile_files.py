@@ -91,7 +91,7 @@ def test_a_hostile_photograph_is_named_and_costs_no_other(kind: str, tmp_path: P
         timeout=600,  # of a machine that does much else
     )
     assert done.returncode == 0, done.stderr
-    table = pd.read_csv(study.path / "availability.csv", keep_default_na=False).set_index("md5hash")
+    table = pd.read_csv(study.path / "availability.csv", keep_default_na=False).set_index("id")
     assert list(table["status"][:-1]) == ["ok"] * len(GOOD)
     assert table["status"].iloc[-1] not in ("ok", "")
     assert not (tmp_path / "owned").exists()

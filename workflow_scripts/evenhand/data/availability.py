@@ -9,7 +9,7 @@ from evenhand.splits.groups import Group
 from evenhand.workflow.errors import UserError
 
 # Where an image of data/images.csv was found: no reason to do anything again, so no later stage reads it.
-FOUND = ["source", "verified"]
+FOUND = ["found_in", "verified"]
 
 
 def require_available(availability: pd.DataFrame, groups: Sequence[Group], minimum: float) -> None:
@@ -48,7 +48,7 @@ def _explanation(lost: pd.DataFrame) -> str:
         return ""
     example = str(lost.loc[lost["status"] == "wrong-hash", "detail"].iloc[0]) if "detail" in lost else ""
     return (
-        "Most are there under the right name, but their bytes have another MD5 than the id, as copies that were "
+        "Most are there under the right name, but their bytes have not the checksum of the table, as copies that were "
         f"resized or saved again{f' ({example})' if example else ''}. With verify: false beside the folder or archive "
         "in data.sources the names of the files are trusted instead; whether a file shows the image that its name says "
         "is then not checked. "
@@ -91,9 +91,9 @@ def count_available(availability: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def count_statuses(availability: pd.DataFrame) -> pd.DataFrame:
-    """How many rows ended in each way: status, source, verified, n."""
-    counted = availability.groupby(["status", "source", "verified"]).size().rename("n").reset_index()
-    return counted.sort_values(["n", "status", "source"], ascending=[False, True, True], ignore_index=True)
+    """How many rows ended in each way: status, found_in, verified, n."""
+    counted = availability.groupby(["status", "found_in", "verified"]).size().rename("n").reset_index()
+    return counted.sort_values(["n", "status", "found_in"], ascending=[False, True, True], ignore_index=True)
 
 
 ALL = "all"
@@ -108,11 +108,11 @@ def dataset_card(
     """One number per row, of an item and a group.
 
     Args:
-        availability: one row per metadata row: md5hash, group (its name, empty for none), atlas, label, status,
+        availability: one row per metadata row: id, group (its name, empty for none), source, condition, status,
             verified; where annotators are compared also the two columns of skin types and the group by the other one
             (`other_group`).
-        duplicates: one row per photograph: md5hash, cluster, size.
-        tone: one row per photograph: md5hash, ita, few_skin. None: the photographs do not show skin.
+        duplicates: one row per photograph: id, cluster, size.
+        tone: one row per photograph: id, ita, few_skin. None: the photographs do not show skin.
         groups: their names, in the order of the table.
 
     Returns:
@@ -120,12 +120,12 @@ def dataset_card(
         fractions of the rows that the item names; "all" covers the rows in no group as well. What the tables do not
         tell, by sources, by second annotators or of tone, has no row.
     """
-    photographs = availability[availability["status"] == "ok"].merge(duplicates, on="md5hash", validate="one_to_one")
+    photographs = availability[availability["status"] == "ok"].merge(duplicates, on="id", validate="one_to_one")
     photographs["verified"] = photographs["verified"].astype(bool)  # without any photograph, its type is not known
     in_cluster = photographs.loc[photographs["group"] != ""].groupby("cluster")["group"].nunique()
     photographs["in_cluster"] = photographs["size"] > 1
     photographs["across_groups"] = photographs["cluster"].map(in_cluster).fillna(0) > 1
-    photographs["conflicting"] = photographs.groupby("cluster")["label"].transform("nunique") > 1
+    photographs["conflicting"] = photographs.groupby("cluster")["condition"].transform("nunique") > 1
     group, found = availability["group"], availability["status"] == "ok"
     photographed, verified = photographs["group"], photographs["verified"]
     across = "in a cluster with both groups" if len(groups) == 2 else "in a cluster with several groups"
@@ -134,8 +134,8 @@ def dataset_card(
         ("counts", "photographs found", "images", _ones(photographs), photographed),
         ("counts", "photographs found", "share", found, group),
         ("counts", "without a usable photograph", "images", ~found, group),
-        ("counts", "photographs with the MD5 of the metadata", "share", verified, photographed),
-        *_source_rows(availability["atlas"], found, group),
+        ("counts", "photographs with the checksum of the metadata", "share", verified, photographed),
+        *_source_rows(availability["source"], found, group),
         *(_annotator_rows(availability) if "other_group" in availability else []),
         ("duplicates", "in a cluster of near-duplicates", "share", photographs["in_cluster"], photographed),
         ("duplicates", across, "images", photographs["across_groups"], photographed),
@@ -156,14 +156,14 @@ def _source_rows(source: pd.Series, found: pd.Series, group: pd.Series) -> list[
     known = sorted(set(source) - {UNKNOWN_SOURCE})
     rows: list[Row] = []
     for name in known[:1] if len(known) <= 2 else known:
-        rows.append(("atlas", f"from {name}, metadata", "share", source == name, group))
-        rows.append(("atlas", f"from {name}, photographs", "share", (source == name)[found], group[found]))
-    return [*rows, ("atlas", "from no known atlas, metadata", "share", source == UNKNOWN_SOURCE, group)]
+        rows.append(("source", f"from {name}, metadata", "share", source == name, group))
+        rows.append(("source", f"from {name}, photographs", "share", (source == name)[found], group[found]))
+    return [*rows, ("source", "from no known source, metadata", "share", source == UNKNOWN_SOURCE, group)]
 
 
 def _annotator_rows(availability: pd.DataFrame) -> list[Row]:
     """How far the two pools of annotators agree; nothing where no image has a type of both."""
-    first, second = availability["fitzpatrick_scale"], availability["fitzpatrick_centaur"]
+    first, second = availability["skin_type"], availability["second_skin_type"]
     both = (first != MISSING_TYPE) & (second != MISSING_TYPE)
     if not both.any():
         return []
@@ -178,7 +178,7 @@ def _annotator_rows(availability: pd.DataFrame) -> list[Row]:
 
 def _tone_rows(photographs: pd.DataFrame, tone: pd.DataFrame) -> list[Row]:
     """Apparent tone of the photographs with enough skin, and how many have too little."""
-    measured = photographs.merge(tone[["md5hash", "ita", "few_skin"]], on="md5hash", validate="one_to_one")
+    measured = photographs.merge(tone[["id", "ita", "few_skin"]], on="id", validate="one_to_one")
     few = measured["few_skin"].astype(bool)
     return [
         ("tone", "median apparent tone (ITA)", "degrees", measured.loc[~few, "ita"], measured.loc[~few, "group"]),

@@ -15,35 +15,35 @@ from evenhand.data.metadata import given_levels, several_sources
 from evenhand.workflow.errors import UserError
 
 
-def cluster_table(hashes: Sequence[str], cluster: npt.NDArray[np.int64]) -> pd.DataFrame:
-    """The cluster of every image: md5hash, cluster (named after its smallest hash), size, in the order of `hashes`."""
-    table = pd.DataFrame({"md5hash": hashes, "number": cluster})
-    members = table.groupby("number")["md5hash"]
-    return pd.DataFrame({"md5hash": hashes, "cluster": members.transform("min"), "size": members.transform("size")})
+def cluster_table(ids: Sequence[str], cluster: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """The cluster of every image: id, cluster (named after its smallest id), size, in the order of `ids`."""
+    table = pd.DataFrame({"id": ids, "number": cluster})
+    members = table.groupby("number")["id"]
+    return pd.DataFrame({"id": ids, "cluster": members.transform("min"), "size": members.transform("size")})
 
 
 def describe_clusters(images: pd.DataFrame) -> pd.DataFrame:
     """One row per cluster of at least two images, the largest first.
 
     Args:
-        images: one row per image: md5hash, cluster, group, atlas and the three levels of labels.
+        images: one row per image: id, cluster, group, source and the three levels of conditions.
 
     Returns:
         cluster, size, groups (images in each, in words), across_groups, conflicting_labels (of the finest
-        level), conflicting_three (of the coarsest), across_atlases, labels (distinct, joined by " | "). The column of a
-        level that the data do not have is empty, and so is that of the atlases where there is one source.
+        level), conflicting_three (of the coarsest), across_sources, labels (distinct, joined by " | "). The column of a
+        level that the data do not have is empty, and so is that of the sources where there is one source.
     """
-    shared = images[images.groupby("cluster")["md5hash"].transform("size") > 1]
+    shared = images[images.groupby("cluster")["id"].transform("size") > 1]
     by_cluster = shared.groupby("cluster")
     table = pd.DataFrame({"size": by_cluster.size()})
     grouped = shared.loc[shared["group"] != "", ["cluster", "group"]].groupby("cluster")["group"]
     table["groups"] = grouped.agg(_counted).reindex(table.index).fillna("")
     table["across_groups"] = grouped.nunique().reindex(table.index).fillna(0) > 1
-    table["conflicting_labels"] = by_cluster["label"].nunique() > 1
-    coarsest, sources = "three_partition_label" in given_levels(images), several_sources(images["atlas"])
-    table["conflicting_three"] = by_cluster["three_partition_label"].nunique() > 1 if coarsest else None
-    table["across_atlases"] = by_cluster["atlas"].nunique() > 1 if sources else None
-    table["labels"] = by_cluster["label"].agg(lambda labels: " | ".join(sorted(set(labels))))
+    table["conflicting_labels"] = by_cluster["condition"].nunique() > 1
+    coarsest, several = "condition_3" in given_levels(images), several_sources(images["source"])
+    table["conflicting_three"] = by_cluster["condition_3"].nunique() > 1 if coarsest else None
+    table["across_sources"] = by_cluster["source"].nunique() > 1 if several else None
+    table["labels"] = by_cluster["condition"].agg(lambda labels: " | ".join(sorted(set(labels))))
     return table.reset_index().sort_values(["size", "cluster"], ascending=[False, True], ignore_index=True)
 
 
@@ -58,7 +58,7 @@ def summarise_clusters(described: pd.DataFrame, n_images: int) -> pd.DataFrame:
         "superfluous_images": in_clusters - len(described),
         "largest": int(described["size"].max()) if len(described) else 1,
     }
-    kinds = ["across_groups", "conflicting_labels", "conflicting_three", "across_atlases"]
+    kinds = ["across_groups", "conflicting_labels", "conflicting_three", "across_sources"]
     counts = {kind: None if described[kind].isna().any() else int(described[kind].sum()) for kind in kinds}
     return pd.DataFrame([row | counts])
 
@@ -75,14 +75,14 @@ def compare_thresholds(images: pd.DataFrame, links: Links, thresholds: Sequence[
         conflicting_labels, same_label (share of the links), chance, estimated_true (share of the links),
         new_links and new_estimated_true (of those this threshold adds to the one before), chosen.
     """
-    chance = float((images["label"].value_counts(normalize=True) ** 2).sum())
-    label = images["label"].to_numpy()
+    chance = float((images["condition"].value_counts(normalize=True) ** 2).sum())
+    label = images["condition"].to_numpy()
     agree = label[links.first] == label[links.second]
     rows = []
     before = -1
     for threshold in thresholds:
         cluster = clusters(len(images), [links.within(threshold)])
-        named = cluster_table(images["md5hash"].tolist(), cluster)
+        named = cluster_table(images["id"].tolist(), cluster)
         described = describe_clusters(images.assign(cluster=named["cluster"].to_numpy()))
         summary = summarise_clusters(described, len(images)).iloc[0]
         all_links = links.distance <= threshold
@@ -135,7 +135,7 @@ def read_duplicate_list(path: str | Path, ids: Sequence[str]) -> tuple[Links, in
 
     Args:
         path: text file, UTF-8.
-        ids: id (md5hash) of each image that is there.
+        ids: of each image that is there.
 
     Returns:
         Links at distance 0 along each line, and how many of the images listed are not there.

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows
 
+MD5, SHA256 = "[0-9a-f]{32}", "[0-9a-f]{64}"  # as patterns
 # Endings of the formats that `evenhand.data.decoding` reads; what is in a file decides, not its ending.
 ENDING = re.compile(r"\.(?:jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?)", re.IGNORECASE)
 
@@ -130,15 +131,20 @@ class Stored(Mapping[str, list[T]]):
         return int(self._database.execute("SELECT count(DISTINCT key) FROM entries").fetchone()[0])
 
 
-def stored_hashes(metadata: str | Path) -> Stored[tuple[()]]:
-    """The md5hashes of a table that `read_metadata` checked, as keys in its order; their values say nothing."""
-    return Stored(((row["md5hash"], ()) for row in read_rows(metadata)), lambda: ())
+def checksum_of(row: Mapping[str, str]) -> str:
+    """What the bytes of an image are compared with: the checksum in its row of the table, else an id that is an MD5."""
+    return row["checksum"] or (row["id"] if re.fullmatch(MD5, row["id"]) else "")
+
+
+def stored_checksums(metadata: str | Path) -> Stored[tuple[str]]:
+    """For each id of a checked table, in its order, `checksum_of` its row."""
+    return Stored(((row["id"], (checksum_of(row),)) for row in read_rows(metadata)), lambda checksum: (checksum,))
 
 
 class Name(NamedTuple):
     """What the file of an image is called: a file name, or the end of a path; its ending may be left out."""
 
-    md5hash: str
+    id: str
     path: str
 
 
@@ -146,13 +152,13 @@ Names = Mapping[str, Sequence[Name]]  # by the last part of `path`, in lower cas
 
 
 def stored_names(metadata: str | Path) -> Stored[Name]:
-    """The names of the files of a table that `read_metadata` checked: its column `file`, else the ids."""
-    return Stored(_by_last_part((row["md5hash"], row.get("file", row["md5hash"])) for row in read_rows(metadata)), Name)
+    """The names of the files of a checked table: its column `file`, else the ids."""
+    return Stored(_by_last_part((row["id"], row.get("file", row["id"])) for row in read_rows(metadata)), Name)
 
 
 def names_of_ids(ids: Iterable[str]) -> dict[str, list[Name]]:
     """As `stored_names`, in memory, of files that are called like their image."""
-    return {key: [name] for key, name in _by_last_part((md5hash, md5hash) for md5hash in ids)}
+    return {key: [name] for key, name in _by_last_part((image_id, image_id) for image_id in ids)}
 
 
 def image_in(path: str, names: Names) -> str | None:
@@ -167,13 +173,13 @@ def image_in(path: str, names: Names) -> str | None:
     for key in (name, stem_of(name)):
         fitting = [entry for entry in names.get(key, ()) if _agree(folders, _parts(entry.path)[0])]
         if fitting:
-            return max(fitting, key=lambda entry: (len(entry.path), entry.md5hash)).md5hash
+            return max(fitting, key=lambda entry: (len(entry.path), entry.id)).id
     return None
 
 
 def _by_last_part(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Name]]:
-    for md5hash, path in pairs:
-        yield _parts(path)[1], Name(md5hash, path)
+    for image_id, path in pairs:
+        yield _parts(path)[1], Name(image_id, path)
 
 
 def _parts(path: str) -> tuple[list[str], str]:

@@ -32,7 +32,7 @@ class BoundedTarInfo(tarfile.TarInfo):
 
 
 def in_zip(source: Source, wanted: Names) -> Iterator[tuple[str, Location]]:
-    """The wanted members of a zip, each with its md5hash."""
+    """The wanted members of a zip, each with its id."""
     path = str(source.path)
     stamp = stamp_of(path)
     try:
@@ -40,10 +40,10 @@ def in_zip(source: Source, wanted: Names) -> Iterator[tuple[str, Location]]:
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: the zip archive cannot be read ({error}). Is the copy complete?") from error
     for member in members:
-        md5hash = image_in(member.filename, wanted)
-        if md5hash is not None:
+        image_id = image_in(member.filename, wanted)
+        if image_id is not None:
             yield (
-                md5hash,
+                image_id,
                 Location(
                     source.rank,
                     path,
@@ -68,18 +68,18 @@ def is_tar(path: Path) -> bool:
 
 
 def in_tar(source: Source, wanted: Names, spool_folder: Path) -> Iterator[tuple[str, Location]]:
-    """The wanted members of a tar, each with its md5hash; of one that breaks off, those before the break."""
+    """The wanted members of a tar, each with its id; of one that breaks off, those before the break."""
     with open(source.path, "rb") as file:
         plain = _is_plain_tar(file.read(tarfile.BLOCKSIZE))
     if plain:
         with tarfile.open(source.path, "r:", tarinfo=BoundedTarInfo) as archive:
             for member in _members(archive, source.path):
-                md5hash = image_in(member.name, wanted)
-                if md5hash is not None:
-                    yield md5hash, _tar_location(member, source, source.path, member.offset_data)
+                image_id = image_in(member.name, wanted)
+                if image_id is not None:
+                    yield image_id, _tar_location(member, source, source.path, member.offset_data)
     else:
-        for md5hash, place in _spooled(source, wanted, spool_folder):
-            yield md5hash, place._replace(rank=source.rank, source=source.name, verify=source.verify)
+        for image_id, place in _spooled(source, wanted, spool_folder):
+            yield image_id, place._replace(rank=source.rank, source=source.name, verify=source.verify)
 
 
 def _members(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
@@ -131,8 +131,8 @@ def _spooled(source: Source, wanted: Names, folder: Path) -> Iterator[tuple[str,
             lines.writelines(f"{json.dumps(pair)}\n" for pair in _spool(source, wanted, spool))
     with open(contents) as lines:
         for line in lines:
-            md5hash, fields = json.loads(line)
-            yield md5hash, Location(*fields)
+            image_id, fields = json.loads(line)
+            yield image_id, Location(*fields)
 
 
 def _spool(source: Source, wanted: Names, spool: Path) -> Iterator[tuple[str, Location]]:
@@ -146,8 +146,8 @@ def _spool(source: Source, wanted: Names, spool: Path) -> Iterator[tuple[str, Lo
         for member in _members(archive, source.path):
             if member.offset_data + member.size > MAX_UNPACKED:
                 raise UserError(f"{source.path}: unpacks to more than {MAX_UNPACKED} bytes; refused as a bomb.")
-            md5hash = image_in(member.name, wanted)
-            if md5hash is None:
+            image_id = image_in(member.name, wanted)
+            if image_id is None:
                 continue
             location = _tar_location(member, source, spool, offset)
             if not location.refused and member.size <= MAX_BYTES:
@@ -156,7 +156,7 @@ def _spool(source: Source, wanted: Names, spool: Path) -> Iterator[tuple[str, Lo
                     offset += out.write(content.read()) if content else 0
                 except (tarfile.TarError, *READ_ERRORS) as error:
                     location = location._replace(refused=f"the archive breaks off or is damaged here ({error})")
-            yield md5hash, location
+            yield image_id, location
 
 
 def _escapes(member: str) -> str:
@@ -192,7 +192,7 @@ def locate_images(sources: Collection[Source], wanted: Names, spool_folder: str 
             are there already are used.
 
     Returns:
-        md5hash -> locations, in order of source and, within one, of name; images found nowhere are absent.
+        id -> locations, in order of source and, within one, of name; images found nowhere are absent.
 
     Raises:
         UserError: a source does not exist, cannot be read, or holds none of the wanted images.
@@ -234,13 +234,13 @@ def _locations(source: Source, wanted: Names, spool_folder: Path) -> Iterator[tu
 
 def _in_folder(source: Source, wanted: Names) -> Iterator[tuple[str, Location]]:
     for path in image_files(source.path):
-        md5hash = image_in(path, wanted)
-        if md5hash is not None:
+        image_id = image_in(path, wanted)
+        if image_id is not None:
             try:
                 (size, modified), refused = stamp_of(path), ""
             except OSError as error:  # such as a link to nowhere
                 size, modified, refused = 0, 0, f"{type(error).__name__}: {error.strerror}"
-            yield md5hash, Location(source.rank, path, "", -1, size, modified, source.name, source.verify, refused)
+            yield image_id, Location(source.rank, path, "", -1, size, modified, source.name, source.verify, refused)
 
 
 def _examples(path: Path) -> str:

@@ -39,7 +39,7 @@ def images_at_a_time(batch_size: int, side: int) -> int:
 def evaluate(
     model: VAE,
     images: Pixels,
-    md5hashes: Sequence[str],
+    ids: Sequence[str],
     perceptual: PerceptualLoss,
     *,
     samples: int,
@@ -52,7 +52,7 @@ def evaluate(
     """Measure the reconstructions of `images` (n, S, S, 3) from their mean latents, and from sampled ones.
 
     Args:
-        md5hashes: names of the images; the noise of an image is seeded by its name, so neither order nor
+        ids: names of the images; the noise of an image is seeded by its name, so neither order nor
             batches change a number.
         perceptual: on the device of the model.
         samples: latents sampled per image, at least 2.
@@ -82,7 +82,7 @@ def evaluate(
         columns["perceptual"] = perceptual.distances(reconstruction, target)
         columns["latent_std"] = torch.exp(0.5 * logvar).mean(dim=(1, 2, 3))
         columns["kl"] = kl_divergence(mu, logvar).sum(dim=(1, 2, 3))
-        noise = latent_noise(md5hashes[batch], samples, mu.shape[1:], seed)
+        noise = latent_noise(ids[batch], samples, mu.shape[1:], seed)
         columns |= sampled_measures(model, target, mu, logvar, noise.to(device))
         table = pd.DataFrame({name: values.cpu().double().numpy() for name, values in columns.items()})
         table.insert(3, "ssim", similarities(target, reconstruction, workers))
@@ -127,10 +127,10 @@ def sample_prior(
     return np.concatenate([to_pixels(model.decoder(batch.to(device))) for batch in batches])
 
 
-def latent_noise(md5hashes: Sequence[str], samples: int, shape: Sequence[int], seed: int) -> Tensor:
+def latent_noise(ids: Sequence[str], samples: int, shape: Sequence[int], seed: int) -> Tensor:
     """N(0, 1) noise (samples, B, *shape), seeded by the name of each image."""
     noise = []
-    for name in md5hashes:
+    for name in ids:
         random = torch.Generator().manual_seed(derive_seed(seed, "decoding", name))
         noise.append(torch.randn(samples, *shape, generator=random))
     return torch.stack(noise, dim=1)
@@ -162,22 +162,22 @@ def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
     """The images that the figures show, chosen by rule: evenly spaced quantiles of error within each group.
 
     Args:
-        errors: one row per training set and test image of one run: md5hash, group, mse.
+        errors: one row per training set and test image of one run: id, group, mse.
         per_group: images per group, k, at the quantiles 1/(k+1), 2/(k+1), ...: 3 or 7 have median and quartiles.
 
     Returns:
-        group, quantile, md5hash, mse (mean over the training sets): groups in the order of the errors, best before
+        group, quantile, id, mse (mean over the training sets): groups in the order of the errors, best before
         worst. The error is averaged over the training sets, so the choice favours none of them. Ties are broken by
-        hash.
+        id.
     """
-    means = errors.groupby(["group", "md5hash"], as_index=False)["mse"].mean()
+    means = errors.groupby(["group", "id"], as_index=False)["mse"].mean()
     parts = []
     for group in errors["group"].unique():
-        ranked = means[means["group"] == group].sort_values(["mse", "md5hash"], ignore_index=True)
+        ranked = means[means["group"] == group].sort_values(["mse", "id"], ignore_index=True)
         k = min(per_group, len(ranked))
         quantiles = np.arange(1, k + 1) / (k + 1)
         chosen = ranked.iloc[np.floor(quantiles * len(ranked)).astype(int)]
-        parts.append(chosen.assign(quantile=quantiles)[["group", "quantile", "md5hash", "mse"]])
+        parts.append(chosen.assign(quantile=quantiles)[["group", "quantile", "id", "mse"]])
     return pd.concat(parts, ignore_index=True)
 
 
@@ -239,15 +239,15 @@ def ensemble_variance(
     """Variance over models of the reconstructions of each image, among models that were not trained on it.
 
     Args:
-        images: md5hash and group of each image.
+        images: id and group of each image.
         shape: (n, S, S, 3) of the images.
         models: for each model its reconstructions, uint8 of `shape`, and which images it has seen in training, (n,).
 
     Returns:
-        md5hash, group, n_models (that were not trained on the image), ensemble_var (pixels in [-1, 1]; NaN for
+        id, group, n_models (that were not trained on the image), ensemble_var (pixels in [-1, 1]; NaN for
         fewer than two models).
     """
     variance = RunningVariance(shape)
     for reconstructions, seen in models:
         variance.add(reconstructions.astype(np.float64) / 127.5 - 1, ~np.asarray(seen))
-    return images[["md5hash", "group"]].assign(n_models=variance.count, ensemble_var=variance.per_image())
+    return images[["id", "group"]].assign(n_models=variance.count, ensemble_var=variance.per_image())

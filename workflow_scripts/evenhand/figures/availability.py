@@ -1,4 +1,4 @@
-"""Which photographs are there, by what decides on the group, by group, atlas and condition; what the design loses."""
+"""Which photographs are there, by what decides on the group, by group, source and condition; what the design loses."""
 
 from collections.abc import Sequence
 
@@ -35,8 +35,8 @@ FIGURES: Declared = {
 
 COLUMNS = ("by", "value", "n", "ok", "share_ok", "reasons")
 DESIGN_COLUMNS = ("train_set", "compared_share", "planned", "drawn")
-SECTIONS = {"group": "group", "atlas": "atlas", "three_partition_label": "class"}
-SKIN_TYPES = {"fitzpatrick_scale": "skin type", "fitzpatrick_centaur": "skin type"}
+SECTIONS = {"group": "group", "source": "source", "condition_3": "class"}
+SKIN_TYPES = {"skin_type": "skin type", "second_skin_type": "skin type"}
 
 
 def drawing(given: Given) -> Drawing:
@@ -63,7 +63,7 @@ def availability_data(table: pd.DataFrame, groups: Sequence[Group]) -> tuple[pd.
     if len(groups) > 2:
         bars.loc[(bars["section"] == "group") & (bars["name"] == "neither"), "name"] = "no group"
     columns = ["section", "name", "n", "ok", "share_ok"]
-    conditions = table.loc[table["by"] == "label", ["value", "n", "share_ok"]]
+    conditions = table.loc[table["by"] == "condition", ["value", "n", "share_ok"]]
     return bars[columns].reset_index(drop=True), conditions.reset_index(drop=True)
 
 

@@ -33,7 +33,7 @@ FIGURES: Declared = {
     }
 }
 
-COLUMNS = ("train_set", "compared_share", "label", "group", "n_images", "raw", "estimate", "ci_low", "ci_high")
+COLUMNS = ("train_set", "compared_share", "condition", "group", "n_images", "raw", "estimate", "ci_low", "ci_high")
 ESTIMATES, COUNTS = ["estimate_reference", "estimate_compared"], ["n_images_reference", "n_images_compared"]
 
 
@@ -43,8 +43,8 @@ def drawing(given: Given) -> Drawing:
     table = given.table("pooled_conditions", COLUMNS)
     data = condition_mse_data(table, pairs_of(groups), rare)
     one_group_only = {
-        pair.compared: table.loc[table["group"].isin(pair), "label"].nunique()
-        - data.loc[data["compared"] == pair.compared, "label"].nunique()
+        pair.compared: table.loc[table["group"].isin(pair), "condition"].nunique()
+        - data.loc[data["compared"] == pair.compared, "condition"].nunique()
         for pair in pairs_of(groups)
     }
     return Drawing(
@@ -62,10 +62,10 @@ def condition_mse_data(table: pd.DataFrame, pairs: Sequence[Pair], rare_below: i
         rare_below: a condition with fewer images than this in either group is `rare`.
 
     Returns:
-        compared, train_set, compared_share, label, then for each group of the pair n_images, raw, estimate, ci_low,
-        ci_high with `_reference` or `_compared` at the end, and rare; ordered by pair, share, set, label.
+        compared, train_set, compared_share, condition, then for each group of the pair n_images, raw, estimate, ci_low,
+        ci_high with `_reference` or `_compared` at the end, and rare; ordered by pair, share, set, condition.
     """
-    keys = ["compared_share", "train_set", "label"]
+    keys = ["compared_share", "train_set", "condition"]
     table = table.assign(estimate=table["estimate"].fillna(table["raw"]))
     found = []
     for pair in pairs:
@@ -128,8 +128,8 @@ def draw_condition_mse(data: pd.DataFrame, groups: Sequence[Group], rare_below: 
     for axes, panel in zip(panels, drawn, strict=True):
         # Only conditions with enough images are named; the others follow as places to keep free.
         named = panel.assign(distance=np.abs(np.log(panel["estimate_compared"] / panel["estimate_reference"])))
-        named = named.sort_values(["rare", "distance", "label"], ascending=[True, False, True])
-        names = named.loc[~named["rare"], "label"].head(label_count)
+        named = named.sort_values(["rare", "distance", "condition"], ascending=[True, False, True])
+        names = named.loc[~named["rare"], "condition"].head(label_count)
         label_points(axes, named[ESTIMATES].to_numpy(np.float64), names.tolist())
     return figure
 
@@ -159,8 +159,8 @@ def condition_mse_text(
         above[group.name] = "; ".join(sentences) or "no condition has that many"
         first = mine.loc[mine["train_set"] == sets["train_set"].iloc[0], COUNTS].sum()
         images[group.name] = f"{first.iloc[0]:,} {reference.name} and {first.iloc[1]:,} {group.name}"
-        conditions[group.name] = str(mine["label"].nunique())
-        rare[group.name] = str(mine.loc[mine["rare"], "label"].nunique())
+        conditions[group.name] = str(mine["condition"].nunique())
+        rare[group.name] = str(mine.loc[mine["rare"], "condition"].nunique())
     alone = counts_by_pair({name: str(count) for name, count in one_group_only.items()})
     return FigureText(
         "Reconstruction error per condition",

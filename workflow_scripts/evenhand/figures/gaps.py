@@ -1,4 +1,4 @@
-"""The gap between the test groups per training set, as it is and with conditions or atlases held fixed (claim C11)."""
+"""The gap between the test groups per training set, as it is and with conditions or sources held fixed (claim C11)."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ FIGURES: Declared = {
     "gaps": {"place": 20, "label": "gap between the groups", "section": "Results", "files": ["gaps"]},
     "adjusted_gaps": {
         "place": 40,
-        "label": "gap with conditions or atlases held fixed",
+        "label": "gap with conditions or sources held fixed",
         "section": "Results",
         "files": ["adjusted"],
     },
@@ -180,7 +180,7 @@ def draw_adjusted(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
 def adjusted_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
     """Title, caption and alternative text; the caption says by how much holding conditions fixed changes the gap."""
     everything = data[data["adjustment"] == "none"]
-    by_atlas = "atlas" in set(data["adjustment"])
+    by_source = "source" in set(data["adjustment"])
     reference, *others = groups
     images = [f"{span(everything['n_reference'].tolist())} different {reference.name}"]
     found = {}
@@ -200,9 +200,9 @@ def adjusted_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
             sentences.append(f"{label}: {gaps}")
         found[group.name] = ". ".join(sentences)
     return FigureText(
-        "The gap with conditions or atlases held fixed" if by_atlas else "The gap with conditions held fixed",
+        "The gap with conditions or sources held fixed" if by_source else "The gap with conditions held fixed",
         f"Mean squared error of {joined([group.title for group in others], 'or')} minus that of {reference.title} when "
-        f"the mix of conditions{', of source atlases, or of both' if by_atlas else ''} is made the same for the "
+        f"the mix of conditions{', of sources, or of both' if by_source else ''} is made the same for the "
         f"groups, with bootstrap intervals; {data['n_runs'].max()} runs, {joined(images)} test images. "
         "Where 2 % (SD) of the error depend on which images a model was trained on, simulated intervals of 95 % for "
         "the paper's A, B and C covered 93, 90 and 80 % of the time (docs/calibration.md). Percentages are the share "

@@ -30,7 +30,7 @@ FIGURES: Declared = {
     },
 }
 
-COUNT_COLUMNS = ("fitzpatrick_scale", "group", "n")
+COUNT_COLUMNS = ("skin_type", "group", "n")
 SCALES = (-1, 1, 2, 3, 4, 5, 6)
 SHARE_COLUMNS = (
     *("compared", "level", "condition", "n_reference", "n_compared"),
@@ -58,14 +58,14 @@ def fst_count_data(table: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame
         groups: of the study.
 
     Returns:
-        Columns fitzpatrick_scale, group (a name or the empty string), n.
+        Columns skin_type, group (a name or the empty string), n.
     """
-    counts = table.groupby("fitzpatrick_scale")["n"].sum()
-    group = table.drop_duplicates("fitzpatrick_scale").set_index("fitzpatrick_scale")["group"]
+    counts = table.groupby("skin_type")["n"].sum()
+    group = table.drop_duplicates("skin_type").set_index("skin_type")["group"]
     names = [group.name for group in groups]
     return pd.DataFrame(
         {
-            "fitzpatrick_scale": SCALES,
+            "skin_type": SCALES,
             "group": [name if (name := group.get(scale)) in names else "" for scale in SCALES],
             "n": [int(counts.get(scale, 0)) for scale in SCALES],
         }
@@ -76,7 +76,7 @@ def draw_fst_counts(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
     """Bars of counts by skin type, the groups in their colours, each bar with its number."""
     figure = new_figure(PAGE_WIDTH, 3.1)
     axes = figure.add_subplot()
-    labels = ["missing\n(−1)" if scale < 0 else str(scale) for scale in data["fitzpatrick_scale"]]  # noqa: RUF001
+    labels = ["missing\n(−1)" if scale < 0 else str(scale) for scale in data["skin_type"]]  # noqa: RUF001
     styles = group_styles([group.name for group in groups])
     names = [*((group.name, group.title) for group in groups), ("", f"in {_none_of(groups)}")]
     for group, name in names:
@@ -113,7 +113,7 @@ def fst_count_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
     compared = joined([f"{group.title}, {many[group.name]:,} images" for group in others])
     counts = ", ".join(
         f"{'missing' if scale < 0 else scale}: {count:,}"
-        for scale, count in zip(data["fitzpatrick_scale"], data["n"], strict=True)
+        for scale, count in zip(data["skin_type"], data["n"], strict=True)
     )
     ratios = joined(
         [

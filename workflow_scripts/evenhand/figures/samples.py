@@ -20,13 +20,14 @@ FIGURES: Declared = {
     }
 }
 
-COLUMNS = ("train_set", "compared_share", "source", "quantity", "estimate", "ci_low", "ci_high", "n_runs", "n_images")
+KEYS = ("train_set", "compared_share", "sample_of", "quantity")
+COLUMNS = (*KEYS, "estimate", "ci_low", "ci_high", "n_runs", "n_images")
 QUANTITIES = {
     "ita_mean": "mean ITA, degrees\n(lower: darker)",
     "ita_sd": "standard deviation\nof ITA, degrees",
     "wasserstein": "distance to the training\nimages, degrees of ITA",
 }
-SOURCES = {"training": (MUTED, "D"), "prior": (PURPLE, "o"), "posterior": (GREEN, "^")}
+STYLES = {"training": (MUTED, "D"), "prior": (PURPLE, "o"), "posterior": (GREEN, "^")}
 
 
 def drawing(given: Given) -> Drawing:
@@ -36,18 +37,18 @@ def drawing(given: Given) -> Drawing:
 
 
 def sample_data(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `QUANTITIES` with the position of the training set, by quantity, source and position.
+    """Rows of `QUANTITIES` with the position of the training set, by quantity, sample and position.
 
     The distance from the test images to the training images is left out: it is that of two different mixes.
     """
     rows = table[table["quantity"].isin(list(QUANTITIES))]
-    rows = rows[(rows["quantity"] != "wasserstein") | (rows["source"] != "posterior")]
+    rows = rows[(rows["quantity"] != "wasserstein") | (rows["sample_of"] != "posterior")]
     rows = rows.merge(ordered_sets(rows), on=["train_set", "compared_share"], validate="many_to_one")
-    return rows.sort_values(["quantity", "source", "position"], ignore_index=True)
+    return rows.sort_values(["quantity", "sample_of", "position"], ignore_index=True)
 
 
-def source_names(groups: Sequence[Group]) -> dict[str, str]:
-    """What the sources of images are called; the test images are as many of each group."""
+def sample_names(groups: Sequence[Group]) -> dict[str, str]:
+    """What the samples are called; the test images are as many of each group."""
     test = f"half {groups[1].name}" if len(groups) == 2 else "as many of each group"
     return {
         "training": "training images",
@@ -57,16 +58,17 @@ def source_names(groups: Sequence[Group]) -> dict[str, str]:
 
 
 def draw_samples(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
-    """One panel per quantity, sources side by side for each training set, intervals over runs."""
+    """One panel per quantity, samples side by side for each training set, intervals over runs."""
     quantities = [quantity for quantity in QUANTITIES if (data["quantity"] == quantity).any()]
     figure, panels, legend = panel_grid(len(quantities), 2.5, share=False)
-    names = source_names(groups)
-    sources = list(dict.fromkeys([*(s for s in SOURCES if (data["source"] == s).any()), *sorted(set(data["source"]))]))
+    names = sample_names(groups)
+    given = set(data["sample_of"])
+    kinds = list(dict.fromkeys([*(kind for kind in STYLES if kind in given), *sorted(given)]))
     for axes, quantity in zip(panels, quantities, strict=True):
-        for source, shift in zip(sources, side_by_side(len(sources), 0.52), strict=True):
-            colour, marker = SOURCES.get(source, (SKY, "v"))
-            rows = data[(data["quantity"] == quantity) & (data["source"] == source)]
-            draw_intervals(axes, rows["position"] + shift, rows, colour, marker, names.get(source, f"{source} images"))
+        for kind, shift in zip(kinds, side_by_side(len(kinds), 0.52), strict=True):
+            colour, marker = STYLES.get(kind, (SKY, "v"))
+            rows = data[(data["quantity"] == quantity) & (data["sample_of"] == kind)]
+            draw_intervals(axes, rows["position"] + shift, rows, colour, marker, names.get(kind, f"{kind} images"))
         set_axis(axes, ordered_sets(data), groups[1].name)
         axes.set_ylabel(QUANTITIES[quantity])
         axes.grid(axis="y")
@@ -78,10 +80,10 @@ def draw_samples(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
 
 def sample_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
     """Title, caption and alternative text; compares mean tone of samples and of training images."""
-    means = data[data["quantity"] == "ita_mean"].pivot_table(index="position", columns="source", values="estimate")
-    names = source_names(groups)
+    means = data[data["quantity"] == "ita_mean"].pivot_table(index="position", columns="sample_of", values="estimate")
+    names = sample_names(groups)
     kinds = [kind for kind in names if kind in means]
-    counts = data.groupby("source")["n_images"].mean()
+    counts = data.groupby("sample_of")["n_images"].mean()
     sizes = ", ".join(f"{counts[kind]:.0f} {names[kind]}" for kind in kinds)
     found = "; ".join(
         f"{name}: " + ", ".join(f"{names[kind]} {means[kind][position]:.0f}" for kind in kinds)

@@ -33,7 +33,7 @@ FIGURES: Declared = {
 
 COLUMNS = ("train_set", "compared_share", "ita", "mse", "ci_low", "ci_high", "n_images", "n_no_skin", "warnings")
 QUANTILES = ("ita_05", "ita_25", "ita_50", "ita_75", "ita_95")
-TYPE_COLUMNS = ("fitzpatrick_scale", "n", "n_few_skin", *QUANTILES)
+TYPE_COLUMNS = ("skin_type", "n", "n_few_skin", *QUANTILES)
 
 
 def drawing(given: Given) -> Drawing:
@@ -111,8 +111,8 @@ def tone_by_type_data(table: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFr
         table: `TYPE_COLUMNS`, as in tables/tone_by_type.csv.
         groups: of the study.
     """
-    data = table.sort_values("fitzpatrick_scale", ignore_index=True)
-    return data.assign(group=data["fitzpatrick_scale"].map(groups_by_type(groups)).fillna(""))
+    data = table.sort_values("skin_type", ignore_index=True)
+    return data.assign(group=data["skin_type"].map(groups_by_type(groups)).fillna(""))
 
 
 def draw_tone_by_type(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
@@ -151,7 +151,7 @@ def draw_tone_by_type(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
         )
     labels = [
         f"{'missing' if scale < 0 else scale}\nn = {n - few:,}"
-        for scale, n, few in data[["fitzpatrick_scale", "n", "n_few_skin"]].itertuples(index=False)
+        for scale, n, few in data[["skin_type", "n", "n_few_skin"]].itertuples(index=False)
     ]
     axes.set_xticks(range(len(data)), labels)
     axes.set_xlim(-0.6, len(data) - 0.4)
@@ -167,7 +167,7 @@ def tone_by_type_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText
     few = int(data["n_few_skin"].sum())
     medians = ", ".join(
         f"{'missing' if scale < 0 else scale}: {round(median)}"
-        for scale, median in data[["fitzpatrick_scale", "ita_50"]].dropna().itertuples(index=False)
+        for scale, median in data[["skin_type", "ita_50"]].dropna().itertuples(index=False)
     )
     # Only a type that decides on the group by itself is coloured; of the groups the reference alone is not hatched.
     shown = [group.title for group in groups if group.name in groups_by_type(groups).values()]

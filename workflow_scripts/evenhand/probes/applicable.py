@@ -163,7 +163,7 @@ def image_targets(table: pd.DataFrame, source: Mapping[str, Any], probe: Mapping
 
     Near-duplicates, which stay in one fold, are not known yet: every image counts by itself, or its column `cluster`.
     """
-    groups = pd.factorize(table["cluster"] if "cluster" in table else table["md5hash"])[0].astype(np.int64)
+    groups = pd.factorize(table["cluster"] if "cluster" in table else table["id"])[0].astype(np.int64)
     settings = protocol_settings(probe, seed, len(table), "fp32")
     measured = MEASURED if source["kind"] == "vae" and source.get("images", "test") == "test" else ()
     # Cells as text, as they are read when the source is probed.

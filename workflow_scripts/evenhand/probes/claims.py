@@ -18,7 +18,7 @@ def probe_claims(
 
     Args:
         units: from `contrast_units`.
-        controls: attributes that are no group of people, such as the source atlas; the claims leave them out.
+        controls: attributes that are no group of people, such as the source of an image; the claims leave them out.
         margin: largest difference in AUC that counts as none.
     """
     cases = [_p1(_take(units, "chance", "attribute", controls), alpha)]

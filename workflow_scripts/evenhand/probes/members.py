@@ -36,7 +36,7 @@ class Member:
         """What its job needs of the configuration; other sources do not touch it."""
         entry = self.entry
         images = {
-            "id": "md5hash",
+            "id": "id",
             "group": None,
             "array": ("mu" if full_latents(entry) else "mu_pooled") if entry["kind"] == "vae" else None,
         }

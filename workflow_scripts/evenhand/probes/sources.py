@@ -96,7 +96,7 @@ def read_source(
     _check_features(matrix, table, spec.id, name)
     labels, kept_together = _groups(name, table, spec, metadata)
     if clusters is not None:
-        found = read_table(clusters).set_index("md5hash")["cluster"]
+        found = read_table(clusters).set_index("id")["cluster"]
         cluster = table[spec.id].map(found)
         labels = labels.where(cluster.isna(), "cluster " + cluster.astype(str))
         kept_together = "near-duplicates, and images of one patient where the table names patients"

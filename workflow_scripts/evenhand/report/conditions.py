@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from evenhand.data.metadata import (
-    LABELS,
+    CONDITION_COLUMNS,
     MISSING_TYPE,
     SKIN_TYPE_COLUMNS,
     alike,
@@ -54,7 +54,7 @@ def name_warnings(table: pd.DataFrame) -> list[str]:
     """
     return [
         f"Names in {level} that differ in case or blanks alone are counted apart: {', '.join(map(repr, names))}."
-        for level in LABELS
+        for level in CONDITION_COLUMNS
         for names in alike(table[level])
     ]
 
@@ -68,16 +68,15 @@ def not_applicable(table: pd.DataFrame, groups: Sequence[Group], skin: bool) -> 
         skin: whether the images show skin.
     """
     found = []
-    levels, sources = given_levels(table), table["atlas"]
-    if len(levels) < len(LABELS):
+    levels, sources = given_levels(table), table["source"]
+    if len(levels) < len(CONDITION_COLUMNS):
         found.append(
-            f"The table has {len(levels)} of {len(LABELS)} levels of conditions: nothing is said of the coarser ones, "
-            "and the claim that compares levels (C8) is not testable."
+            f"The table has {len(levels)} of {len(CONDITION_COLUMNS)} levels of conditions: nothing is said of the "
+            "coarser ones, and the claim that compares levels (C8) is not testable."
         )
     if not several_sources(sources):
         found.append(
-            f"All images are from one source as far as the table tells ({sources.iloc[0]}): nothing is compared by "
-            "source or atlas."
+            f"All images are from one source as far as the table tells ({sources.iloc[0]}): nothing is compared by it."
         )
     if not skin:
         figures = "; ".join(figure.label for figure in declared_figures(groups) if "skin" in figure.needs)

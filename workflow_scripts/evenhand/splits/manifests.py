@@ -15,7 +15,7 @@ from evenhand.splits.design import Drawn
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import check_seal, read_rows, row_writer, seal, sha256_of
 
-COLUMNS = ["run", "role", "group", "md5hash"]
+COLUMNS = ["run", "role", "group", "id"]
 
 
 def role_of(group: str, train_set: str | None) -> str:
@@ -28,7 +28,7 @@ def write_draw(drawn: Drawn, run: int, train_set: str | None, path: str | Path) 
     with row_writer(path, COLUMNS) as write:
         for group, names in drawn.items():
             for name in names:
-                write({"run": run, "role": role_of(group, train_set), "group": group, "md5hash": name})
+                write({"run": run, "role": role_of(group, train_set), "group": group, "id": name})
     seal([path], Path(path).with_suffix(".sha256"))
 
 
@@ -47,35 +47,35 @@ def read_draw(path: str | Path, run: int, train_set: str | None) -> Drawn:
                 f"{path}: expected images of run {run} with the role {expected}; found run {row['run']} with the role "
                 f"{row['role']}, group {row['group']}. It is the manifest of something else."
             )
-        drawn.setdefault(row["group"], []).append(row["md5hash"])
+        drawn.setdefault(row["group"], []).append(row["id"])
     if not drawn:
         raise UserError(f"{path}: expected the images of run {run}; found none.")
     return drawn
 
 
-def hashes_of(drawn: Drawn) -> list[str]:
+def ids_of(drawn: Drawn) -> list[str]:
     """All images of a draw in the order of its manifest."""
     return [name for names in drawn.values() for name in names]
 
 
 def read_names(path: str | Path) -> list[str]:
-    """The column md5hash of data/images.csv."""
-    return [row["md5hash"] for row in read_rows(path)]
+    """The column id of data/images.csv."""
+    return [row["id"] for row in read_rows(path)]
 
 
-def rows_of(md5hashes: Collection[str], packed: Iterable[str]) -> NDArray[np.int64]:
+def rows_of(ids: Collection[str], packed: Iterable[str]) -> NDArray[np.int64]:
     """Positions in the packed array of the images that a manifest names, in the manifest's order.
 
     Args:
-        md5hashes: the names in the manifest.
+        ids: the names in the manifest.
         packed: the names in data/images.csv.
 
     Raises:
         UserError: a named image is not packed.
     """
     positions = {name: row for row, name in enumerate(packed)}
-    rows = [positions.get(name, -1) for name in md5hashes]
-    missing = [name for name, row in zip(md5hashes, rows, strict=True) if row < 0]
+    rows = [positions.get(name, -1) for name in ids]
+    missing = [name for name, row in zip(ids, rows, strict=True) if row < 0]
     if missing:
         raise UserError(
             f"{len(missing)} images of the manifest are not among the {len(positions)} packed ones (the first is "
@@ -102,23 +102,21 @@ KEEP = (
 )
 
 
-def sum_of_draw(md5hashes: Iterable[str]) -> str:
-    """What identifies the training set in the record of a model: SHA-256 over its hashes in their order."""
-    return hashlib.sha256("\n".join(md5hashes).encode()).hexdigest()
+def sum_of_draw(ids: Iterable[str]) -> str:
+    """What identifies the training set in the record of a model: SHA-256 over its ids in their order."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
 def read_cluster_of(path: str | Path | None) -> dict[str, str]:
     """The cluster of each image that data/isolated.csv lists; of none without a file."""
-    return {row["md5hash"]: row["cluster"] for row in read_rows(path)} if path else {}
+    return {row["id"]: row["cluster"] for row in read_rows(path)} if path else {}
 
 
-def seen_in_training(
-    md5hashes: Iterable[str], trained_on: Collection[str], cluster_of: Mapping[str, str]
-) -> list[bool]:
+def seen_in_training(ids: Iterable[str], trained_on: Collection[str], cluster_of: Mapping[str, str]) -> list[bool]:
     """Whether each image, or one of its cluster, is in `trained_on`."""
     trained = set(trained_on)
     clusters = {cluster_of[name] for name in trained if name in cluster_of}
-    return [name in trained or cluster_of.get(name) in clusters for name in md5hashes]
+    return [name in trained or cluster_of.get(name) in clusters for name in ids]
 
 
 def training_images(
@@ -134,14 +132,14 @@ def training_images(
     Args:
         model: model.safetensors, with run.json beside it.
         manifest: splits/run<r>/train_<train_set>.csv.
-        test: hashes of the images that it is to be scored on.
+        test: ids of the images that it is to be scored on.
         cluster_of: clusters that stay on one side (splits.leakage).
 
     Raises:
         UserError: the record is of another model, training set or draw, or a test image was trained on.
     """
     record = _read_record(model.with_name("run.json"))
-    drawn = hashes_of(read_draw(manifest, run, train_set))
+    drawn = ids_of(read_draw(manifest, run, train_set))
     expectations = [
         ("training set", train_set, record["train_set"]),
         ("run", run, record["run"]),

@@ -60,7 +60,7 @@ def random_intercept(y: np.ndarray, design: np.ndarray, groups: np.ndarray) -> I
     explained = np.linalg.lstsq(within[:p, :p], within[:p, p], rcond=1e-9)[0] @ within[:p, p]
     free = n - len(names) - rank
     if free > 0 and within[p, p] - explained <= ROUNDING * cross[p, p]:
-        raise NoFitError("group, atlas and condition explain every error exactly")
+        raise NoFitError("group, source and condition explain every error exactly")
     spare = len(names) + rank - p  # groups that the design does not explain
 
     def profile(ratio: float) -> tuple[np.ndarray, float, np.ndarray]:
@@ -77,7 +77,7 @@ def random_intercept(y: np.ndarray, design: np.ndarray, groups: np.ndarray) -> I
     if free == 0 or spare == 0:
         beta, variance, information = profile(0.0)
         if variance * (n - p) <= ROUNDING * cross[p, p]:
-            raise NoFitError("group and atlas explain every error exactly")
+            raise NoFitError("group and source explain every error exactly")
         covariance = variance * np.linalg.inv(information)
         if spare == 0:
             entered = np.abs(np.linalg.solve(information, sums[:, :p].T)).max(axis=1) > 1e-9
@@ -94,14 +94,14 @@ def random_intercept(y: np.ndarray, design: np.ndarray, groups: np.ndarray) -> I
 
 
 def nested_gaps(images: pd.DataFrame, compared: str, train_sets: list[str]) -> tuple[np.ndarray, np.ndarray, float]:
-    """Log gaps from log MSE ~ training set + group x training set + atlas, condition random, image nested in condition.
+    """Log gaps from log MSE ~ training set + group x training set + source; condition random, image nested in it.
 
     Every image is tested by all training sets, so the model splits exactly: the mean of an image over the training
     sets carries the average gap, with the condition as random intercept and the image in the residual; what is left
-    within an image carries the differences between the training sets, free of condition, atlas and image.
+    within an image carries the differences between the training sets, free of condition, source and image.
 
     Args:
-        images: of two groups, one row per training set and image: train_set, md5hash, group, label, atlas, log_mse.
+        images: of two groups, one row per training set and image: train_set, id, group, condition, source, log_mse.
         compared: the group whose gap to the other is estimated.
         train_sets: names, in the order of the result.
 
@@ -110,22 +110,22 @@ def nested_gaps(images: pd.DataFrame, compared: str, train_sets: list[str]) -> t
 
     Raises:
         UserError: an image was not tested by all training sets.
-        NoFitError: the gap cannot be told from atlas or condition, or nothing is left to tell how sure it is.
+        NoFitError: the gap cannot be told from source or condition, or nothing is left to tell how sure it is.
     """
-    values = images.pivot(index="md5hash", columns="train_set", values="log_mse")[train_sets]
+    values = images.pivot(index="id", columns="train_set", values="log_mse")[train_sets]
     if values.isna().to_numpy().any():
         raise UserError(
             "evaluations: expected every test image of a run in the evaluation of each of its training sets; image "
             f"{values.index[values.isna().any(axis=1)][0]} lacks some."
         )
-    facts = images.drop_duplicates("md5hash").set_index("md5hash").loc[values.index]
+    facts = images.drop_duplicates("id").set_index("id").loc[values.index]
     member = (facts["group"] == compared).to_numpy()
-    if facts.groupby("atlas")["group"].nunique().max() < 2:
-        raise NoFitError("group and atlas coincide: no atlas holds test images of both groups")
-    atlases = sorted(facts["atlas"].unique())[1:]
-    columns = [np.ones(len(facts)), member, *((facts["atlas"] == atlas).to_numpy() for atlas in atlases)]
+    if facts.groupby("source")["group"].nunique().max() < 2:
+        raise NoFitError("group and source coincide: no source holds test images of both groups")
+    sources = sorted(facts["source"].unique())[1:]
+    columns = [np.ones(len(facts)), member, *((facts["source"] == name).to_numpy() for name in sources)]
     y = values.to_numpy()
-    between = random_intercept(y.mean(axis=1), np.column_stack(columns).astype(float), facts["label"].to_numpy())
+    between = random_intercept(y.mean(axis=1), np.column_stack(columns).astype(float), facts["condition"].to_numpy())
     gaps, covariance = between.beta[1], between.covariance[1, 1]
     if np.isnan(covariance):
         raise NoFitError("group and condition coincide: conditions of one group do not tell what the group adds")

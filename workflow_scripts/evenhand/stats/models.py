@@ -1,4 +1,4 @@
-"""Regression of log MSE on group, training set and atlas: mixed model, and cluster-robust OLS beside it."""
+"""Regression of log MSE on group, training set and source: mixed model, and cluster-robust OLS beside it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from evenhand.stats.paired import joined
 from evenhand.stats.rows import by_train_set, of_groups
 from evenhand.stats.summary import log_error
 
-KIND = ["train_set", "group", "label", "atlas"]  # rows that agree in these have the same regressors
+KIND = ["train_set", "group", "condition", "source"]  # rows that agree in these have the same regressors
 ROUNDING = 1e-12  # log errors that differ by no more are the same
 
 
@@ -35,7 +35,7 @@ def no_fit(count: int, n_rows: int, reason: str) -> Fit:
 def clustered_ols(
     images: pd.DataFrame, cells: pd.DataFrame, runs: Iterable[pd.DataFrame], pair: Pair, train_sets: Sequence[str]
 ) -> tuple[Fit, Fit]:
-    """Log gaps with fixed effects of training set, condition and atlas, by least squares over all evaluations.
+    """Log gaps with fixed effects of training set, condition and source, by least squares over all evaluations.
 
     Standard errors are clustered by image (first fit) and by image and run (second fit; Cameron, Gelbach and Miller
     2011, with their finite-sample factors). With one run the second is the first. The regressors of a row depend on
@@ -44,7 +44,7 @@ def clustered_ols(
     Args:
         images: errors added up per training set and image (`error_totals` of the pair).
         cells: the same per run, training set and stratum.
-        runs: evaluation rows of all training sets, one table per run: `KIND`, md5hash, mse.
+        runs: evaluation rows of all training sets, one table per run: `KIND`, id, mse.
         pair: the two groups.
         train_sets: names, in the order of the result.
     """
@@ -61,7 +61,7 @@ def clustered_ols(
     note = "" if rank == n_columns else f"the design has {n_columns} columns and rank {rank}"
     # A gap that other columns add up to as well has no estimate of its own.
     beyond = np.abs(information @ bread[:, gaps] - np.eye(n_columns)[:, gaps]).max(axis=0) > 1e-6
-    coincides = "no fit: group, condition and atlas coincide, so that the gap cannot be told from their effects"
+    coincides = "no fit: group, condition and source coincide, so that the gap cannot be told from their effects"
     notes = [coincides if lost else note for lost in beyond]
     estimates = np.where(beyond, np.nan, beta[gaps])
     fitted, lever = design @ beta, design @ bread[:, gaps]
@@ -77,13 +77,13 @@ def clustered_ols(
     def fit(product: np.ndarray, clusters: int) -> np.ndarray:
         return product * (clusters / (clusters - 1) * (n_rows - 1) / (n_rows - rank))
 
-    one_way = fit(*outer(images, "md5hash"))
+    one_way = fit(*outer(images, "id"))
     two_way = one_way
     if cells["run"].nunique() > 1:
         both, clusters = np.zeros_like(one_way), 0
         for every in runs:
             run = of_groups(every, pair)
-            product, n_images = outer(run.assign(n=1, log_total=log_error(run["mse"])), "md5hash")
+            product, n_images = outer(run.assign(n=1, log_total=log_error(run["mse"])), "id")
             both += product
             clusters += n_images
         two_way = one_way + fit(*outer(cells, "run")) - fit(both, clusters)
@@ -93,7 +93,7 @@ def clustered_ols(
 def model_gaps(
     images: pd.DataFrame, cells: pd.DataFrame, runs: Iterable[pd.DataFrame], pair: Pair, level: float
 ) -> pd.DataFrame:
-    """The gap of each training set as a ratio of geometric means, conditions and atlases held fixed, two ways.
+    """The gap of each training set as a ratio of geometric means, conditions and sources held fixed, two ways.
 
     The mixed model knows nothing of runs; the variance that models add (two-way minus one-way clustered variance
     of the OLS, where positive) is added to its own, and t with R - 1 degrees of freedom is used.
@@ -101,7 +101,7 @@ def model_gaps(
     Args:
         images: errors added up per training set and image (`error_totals` of the pair).
         cells: the same per run, training set and stratum.
-        runs: evaluation rows of all training sets, one table per run: train_set, group, md5hash, label, atlas, mse.
+        runs: evaluation rows of all training sets, one table per run: train_set, group, id, condition, source, mse.
         pair: the two groups.
         level: of the intervals.
 
@@ -114,13 +114,13 @@ def model_gaps(
     shares = {name: share for name, share, _ in by_train_set(images)}
     names = list(shares)
     means = images.assign(log_mse=images["log_total"] / images["n"])
-    n_images, n_runs = images["md5hash"].nunique(), cells["run"].nunique()
+    n_images, n_runs = images["id"].nunique(), cells["run"].nunique()
     zero = images[~np.isfinite(images["log_total"])]
     if len(zero) or np.ptp(means["log_mse"]) <= ROUNDING:
         reason = "every image has the same error"
         if len(zero):
-            images_of_zero = zero["md5hash"].nunique()
-            reason = f"{images_of_zero} images have an error of 0 and no logarithm, such as {zero['md5hash'].iloc[0]}"
+            images_of_zero = zero["id"].nunique()
+            reason = f"{images_of_zero} images have an error of 0 and no logarithm, such as {zero['id'].iloc[0]}"
         one_way = two_way = mixed = no_fit(len(names), int(images["n"].sum()), reason)
     else:
         one_way, two_way = clustered_ols(images, cells, runs, pair, names)
@@ -176,6 +176,6 @@ def _regressors(kinds: pd.DataFrame, pair: Pair, train_sets: Sequence[str]) -> t
     """The design matrix, one row per kind, and which of its columns are the gaps: `compared` in each training set."""
     in_set = np.stack([kinds["train_set"] == name for name in train_sets], axis=1).astype(float)
     compared = (kinds["group"] == pair.compared).to_numpy(dtype=float)[:, None]
-    conditions = pd.get_dummies(kinds["label"], dtype=float).to_numpy()
-    atlases = pd.get_dummies(kinds["atlas"], dtype=float).to_numpy()[:, 1:]
-    return np.hstack([in_set * compared, conditions, in_set[:, 1:], atlases]), slice(0, len(train_sets))
+    conditions = pd.get_dummies(kinds["condition"], dtype=float).to_numpy()
+    sources = pd.get_dummies(kinds["source"], dtype=float).to_numpy()[:, 1:]
+    return np.hstack([in_set * compared, conditions, in_set[:, 1:], sources]), slice(0, len(train_sets))

@@ -11,7 +11,7 @@ from evenhand.splits.groups import Pair
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import generator
 
-LEVELS = {"three": "three_partition_label", "nine": "nine_partition_label", "fine": "label"}
+LEVELS = {"three": "condition_3", "nine": "condition_2", "fine": "condition"}
 
 
 def fst_counts(metadata: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
@@ -22,16 +22,16 @@ def fst_counts(metadata: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
         group: name of the group of each row, "" for none (`assign_group`).
 
     Returns:
-        fitzpatrick_scale, group (that of the rows of the type, if those in a group are all in the same one), n; one row
+        skin_type, group (that of the rows of the type, if those in a group are all in the same one), n; one row
         for each of -1 (missing) and 1 to 6, also where n is 0.
     """
-    types = metadata["fitzpatrick_scale"]
+    types = metadata["skin_type"]
     rows = []
     for kind in [-1, 1, 2, 3, 4, 5, 6]:
         names = set(group[types == kind]) - {""}
         rows.append(
             {
-                "fitzpatrick_scale": kind,
+                "skin_type": kind,
                 "group": names.pop() if len(names) == 1 else "",
                 "n": int((types == kind).sum()),
             }

@@ -50,7 +50,7 @@ def parse_tables(
     return args
 
 
-KEYS = ["train_set", "compared_share", "run", "group", "md5hash"]
+KEYS = ["train_set", "compared_share", "run", "group", "id"]
 
 
 def evaluation_paths(folder: str | Path, train_sets: Sequence[str], runs: int) -> list[Path]:
@@ -69,7 +69,7 @@ def read_evaluation(
     labels: Sequence[str] = (),
     partial: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """One model's evaluation: the keys, the metrics and the labels, sorted by group and md5hash.
+    """One model's evaluation: the keys, the metrics and the labels, sorted by group and id.
 
     Sorting makes every sum over the rows the same number whatever the order of the file.
 
@@ -100,10 +100,10 @@ def read_evaluation(
         if empty.any():  # no group of rows would have them
             raise UserError(f"{path}: column {label}: expected a name in every row, found {int(empty.sum())} empty.")
     _refuse_not_finite(rows, metrics, path)
-    if rows["md5hash"].duplicated().any():
-        image = rows.loc[rows["md5hash"].duplicated(), "md5hash"].iloc[0]
+    if rows["id"].duplicated().any():
+        image = rows.loc[rows["id"].duplicated(), "id"].iloc[0]
         raise UserError(f"{path}: expected every test image once; {image} appears more than once.")
-    return rows.sort_values(["group", "md5hash"], ignore_index=True)
+    return rows.sort_values(["group", "id"], ignore_index=True)
 
 
 def read_evaluations(
@@ -141,13 +141,13 @@ def set_and_share(model: pd.DataFrame) -> tuple[str, float]:
 
 
 def distinct_images(models: Iterable[pd.DataFrame], groups: Sequence[str]) -> pd.DataFrame:
-    """Every test image of these groups once: group and md5hash, sorted."""
+    """Every test image of these groups once: group and id, sorted."""
     found: dict[str, set[str]] = {group: set() for group in groups}
     for model in models:
         for group in groups:
-            found[group].update(model.loc[model["group"] == group, "md5hash"])
+            found[group].update(model.loc[model["group"] == group, "id"])
     rows = [(group, image) for group in groups for image in sorted(found[group])]
-    return pd.DataFrame(rows, columns=["group", "md5hash"])
+    return pd.DataFrame(rows, columns=["group", "id"])
 
 
 def by_train_set(rows: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
@@ -163,7 +163,7 @@ def _refuse_not_finite(rows: pd.DataFrame, metrics: Sequence[str], path: str | P
         if wrong.any():
             raise UserError(
                 f"{path}: column {metric}: expected finite numbers, found {int(wrong.sum())} that are not, such as "
-                f"image {rows.loc[wrong, 'md5hash'].iloc[0]}. The losses of this model are in history.csv "
+                f"image {rows.loc[wrong, 'id'].iloc[0]}. The losses of this model are in history.csv "
                 "beside the file."
             )
 
@@ -224,4 +224,4 @@ def read_clusters(path: Path | None) -> dict[str, str] | None:
     if path is None:
         return None
     table = read_table(path)
-    return dict(zip(table["md5hash"], "cluster " + table["cluster"], strict=True))
+    return dict(zip(table["id"], "cluster " + table["cluster"], strict=True))

@@ -1,4 +1,4 @@
-"""The gap with the mix of a stratum (condition, atlas) held fixed: direct standardisation."""
+"""The gap with the mix of a stratum (condition, source) held fixed: direct standardisation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from evenhand.stats.paired import joined
 from evenhand.stats.rows import by_train_set
 
 STRATA = {
-    "condition": ["label"],
-    "atlas": ["atlas"],
-    "condition and atlas": ["label", "atlas"],
+    "condition": ["condition"],
+    "source": ["source"],
+    "condition and source": ["condition", "source"],
 }
 
 
@@ -95,13 +95,13 @@ def resampled_gaps(
     means = {}
     for group in pair:
         chosen = (images["group"] == group).to_numpy() & (codes >= 0)
-        inside = images.loc[chosen, ["md5hash", "n", "total"]].assign(code=codes[chosen])
-        inside = inside.sort_values(["code", "md5hash"])
+        inside = images.loc[chosen, ["id", "n", "total"]].assign(code=codes[chosen])
+        inside = inside.sort_values(["code", "id"])
         starts = np.unique(inside["code"], return_index=True)[1]
         # Every evaluation of an image is drawn with it, so its rows can be added up first. In blocks of resamples:
         # all of them times all images would be hundreds of megabytes.
         blocks = []
-        for drawn in draws.blocks(group, inside["md5hash"]):
+        for drawn in draws.blocks(group, inside["id"]):
             total = np.add.reduceat(drawn * inside["total"].to_numpy(), starts, axis=1)
             count = np.add.reduceat(drawn * inside["n"].to_numpy(), starts, axis=1)
             blocks.append(_ratio(total, count))
@@ -112,7 +112,7 @@ def resampled_gaps(
 def adjusted_gaps(
     images: pd.DataFrame, cells: pd.DataFrame, pair: Pair, draws: Draws, min_images: int, level: float, vanishing: float
 ) -> pd.DataFrame:
-    """Gap per training set: as it is, and with the mix of conditions, of atlases and of both held fixed.
+    """Gap per training set: as it is, and with the mix of conditions, of sources and of both held fixed.
 
     Strata that one group (nearly) lacks cannot be compared; `coverage` says how much is left, and the crude gap
     on the images that are left separates the effect of leaving out from that of adjusting.
@@ -138,7 +138,7 @@ def adjusted_gaps(
     for name, share, of_images in by_train_set(images):
         of_cells = cells[cells["train_set"] == name]
         for adjustment, columns in {"none": [], **STRATA}.items():
-            if "atlas" in columns and not several_sources(images["atlas"]):
+            if "source" in columns and not several_sources(images["source"]):
                 continue  # one source: its mix is the same for the groups
             strata = _stratum(of_images, columns), _stratum(of_cells, columns)
             row = _adjusted_row(of_images, of_cells, strata, pair, draws, min_images, level, vanishing)

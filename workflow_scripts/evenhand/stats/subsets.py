@@ -1,4 +1,4 @@
-"""The gap on part of the test images: where both annotators agree on the group, or from one atlas."""
+"""The gap on part of the test images: where both annotators agree on the group, or from one source."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -26,7 +26,7 @@ def second_columns(groups: Sequence[Group]) -> dict[str, str]:
 def columns_for_subsets(groups: Sequence[Group]) -> list[str]:
     """The columns that `subset_means` needs of an evaluation beside the group and the metrics."""
     second = second_columns(groups)
-    return list(dict.fromkeys(["atlas", *(columns_of(groups) if second else []), *second.values()]))
+    return list(dict.fromkeys(["source", *(columns_of(groups) if second else []), *second.values()]))
 
 
 def second_group(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.Series:
@@ -35,7 +35,7 @@ def second_group(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.Series:
 
 
 def subset_means(model: pd.DataFrame, groups: Sequence[Group], metrics: Collection[str]) -> pd.DataFrame:
-    """Means of one model on all images, on those on which the annotators agree, and on those of each atlas.
+    """Means of one model on all images, on those on which the annotators agree, and on those of each source.
 
     Args:
         model: evaluation rows of one model: train_set, compared_share, run, group, `columns_for_subsets` and the
@@ -49,7 +49,7 @@ def subset_means(model: pd.DataFrame, groups: Sequence[Group], metrics: Collecti
     subsets = {"all": pd.Series(True, index=model.index)}
     if second_columns(groups):
         subsets[AGREE] = second_group(model, groups) == model["group"]
-    subsets |= {f"atlas {atlas}": model["atlas"] == atlas for atlas in sorted(model["atlas"].unique())}
+    subsets |= {f"source {name}": model["source"] == name for name in sorted(model["source"].unique())}
     parts = []
     for subset, chosen in subsets.items():
         by = model[chosen].groupby(["train_set", "compared_share", "run", "group"])
@@ -77,13 +77,13 @@ def subset_table(
         note (why a number is missing). A training set in which some run has no image of a group in the subset has no
         estimate.
     """
-    means = of_groups(means, pair)  # an atlas of images of other groups is none here
+    means = of_groups(means, pair)  # a source of images of other groups is none here
     found = set(means["subset"])
     agreed = [AGREE] if AGREE in found else []  # not where nobody else gave skin types
-    atlases = sorted(found - {"all", AGREE})
-    atlases = atlases if len(atlases) > 1 else []  # of one alone, the subset is all images
+    sources = sorted(found - {"all", AGREE})
+    sources = sources if len(sources) > 1 else []  # of one alone, the subset is all images
     table = []
-    for subset in ("all", *agreed, *atlases):
+    for subset in ("all", *agreed, *sources):
         for name, share, every in by_train_set(means):
             runs = sorted(every["run"].unique())
             inside = every[every["subset"] == subset].set_index(["group", "run"])

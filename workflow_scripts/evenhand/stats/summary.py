@@ -14,7 +14,7 @@ from evenhand.workflow.errors import UserError
 RUN_METRICS = ("mse", "mse_unit", "latent_std", "kl", "psnr", "ssim", "mse_over_var", "perceptual")
 # Without mse_unit, which is mse / 4: the same tests. Metrics outside stats.family get no adjusted p.
 GAP_METRICS = tuple(metric for metric in RUN_METRICS if metric != "mse_unit")
-IMAGE_INDEX = ["train_set", "compared_share", "label", "group", "md5hash"]
+IMAGE_INDEX = ["train_set", "compared_share", "condition", "group", "id"]
 
 
 def run_means(evaluation: pd.DataFrame, groups: Sequence[str], metrics: Sequence[str] = RUN_METRICS) -> pd.DataFrame:
@@ -113,7 +113,7 @@ def condition_table(images: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame
         groups: names of the groups, in their order.
 
     Returns:
-        train_set, compared_share, label, group, n_images (different), n_rows (evaluations), mse, sem (empty for one
+        train_set, compared_share, condition, group, n_images (different), n_rows (evaluations), mse, sem (empty for one
         image).
     """
     rows = []
@@ -127,7 +127,7 @@ def condition_table(images: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame
         rows.append(
             dict(zip(index, key, strict=True)) | {"n_images": k, "n_rows": int(n.sum()), "mse": mean, "sem": sem}
         )
-    return sort_by_design(pd.DataFrame(rows), groups, ["label"])
+    return sort_by_design(pd.DataFrame(rows), groups, ["condition"])
 
 
 def pooled_conditions(images: pd.DataFrame, runs: pd.DataFrame, groups: Sequence[str], level: float) -> pd.DataFrame:
@@ -146,8 +146,8 @@ def pooled_conditions(images: pd.DataFrame, runs: pd.DataFrame, groups: Sequence
         level: of the intervals.
 
     Returns:
-        train_set, compared_share, label, group, n_images, raw (mean over images), estimate, ci_low, ci_high, weight (l:
-        1 is no pooling), n_conditions, note. With fewer than three conditions, or none with two images, estimate
+        train_set, compared_share, condition, group, n_images, raw (mean over images), estimate, ci_low, ci_high, weight
+        (l: 1 is no pooling), n_conditions, note. With fewer than three conditions, or none with two images, estimate
         and interval are empty and the note says why; with one run it says that the interval is one over images alone.
     """
     parts = []
@@ -158,19 +158,19 @@ def pooled_conditions(images: pd.DataFrame, runs: pd.DataFrame, groups: Sequence
             means = runs.loc[(runs["train_set"] == name) & (runs["group"] == group), "mse"]
             table = _pooled(part[part["group"] == group], means.to_numpy(), level)
             parts.append(table.assign(train_set=name, compared_share=share, group=group))
-    columns = ["train_set", "compared_share", "label", "group", "n_images", "raw", "estimate", "ci_low", "ci_high"]
+    columns = ["train_set", "compared_share", "condition", "group", "n_images", "raw", "estimate", "ci_low", "ci_high"]
     table = pd.concat(parts, ignore_index=True)[[*columns, "weight", "n_conditions", "note"]]
-    return sort_by_design(table, groups, ["label"])
+    return sort_by_design(table, groups, ["condition"])
 
 
 def _pooled(part: pd.DataFrame, means: np.ndarray, level: float) -> pd.DataFrame:
-    table = part.groupby("label", sort=True)["y"].agg(n_images="size", raw="mean").reset_index()
+    table = part.groupby("condition", sort=True)["y"].agg(n_images="size", raw="mean").reset_index()
     table["n_conditions"] = len(table)
     empty = {"estimate": np.nan, "ci_low": np.nan, "ci_high": np.nan, "weight": np.nan}
     if len(table) < 3 or table["n_images"].max() < 2:
         return table.assign(**empty, note="no pooling: it needs three conditions and one of two images")
     try:
-        fit = random_intercept(part["y"].to_numpy(), np.ones((len(part), 1)), part["label"].to_numpy())
+        fit = random_intercept(part["y"].to_numpy(), np.ones((len(part), 1)), part["condition"].to_numpy())
     except NoFitError:
         return table.assign(**empty, note="no pooling: images of a condition do not differ")
     mu, tau2 = float(fit.beta[0]), fit.between
@@ -188,7 +188,7 @@ def _pooled(part: pd.DataFrame, means: np.ndarray, level: float) -> pd.DataFrame
 
 
 BATCH = 50  # tables that wait to be added up
-IMAGE = ["train_set", "compared_share", "group", "md5hash", "label", "atlas"]
+IMAGE = ["train_set", "compared_share", "group", "id", "condition", "source"]
 
 
 def log_error(values: pd.Series) -> np.ndarray:
@@ -224,26 +224,24 @@ def error_totals(models: Iterable[pd.DataFrame], pair: Pair, metric: str = "mse"
         metric: column.
 
     Returns:
-        (images; cells), both with the columns train_set, compared_share, group, label, atlas, n (rows), total (of
-        `metric`) and log_total (of its logarithm, -inf where one is 0); images with md5hash besides and
+        (images; cells), both with the columns train_set, compared_share, group, condition, source, n (rows), total (of
+        `metric`) and log_total (of its logarithm, -inf where one is 0); images with id besides and
         one row per training set and image, cells with run and one row per run, training set and stratum.
 
     Raises:
         UserError: an error is negative, or a model has no test image of a group.
     """
-    image_totals, cell_totals = Totals(IMAGE), Totals(["run", *(key for key in IMAGE if key != "md5hash")])
+    image_totals, cell_totals = Totals(IMAGE), Totals(["run", *(key for key in IMAGE if key != "id")])
     for every in models:
         model = of_groups(every, pair)
         where = f"training set {every['train_set'].iloc[0]}, run {every['run'].iloc[0]}"
         if not (model[metric] >= 0).all():
             image = model.loc[~(model[metric] >= 0)].iloc[0]
-            raise UserError(
-                f"{where}: {metric} of image {image['md5hash']}: expected 0 or more, found {image[metric]}."
-            )
+            raise UserError(f"{where}: {metric} of image {image['id']}: expected 0 or more, found {image[metric]}.")
         absent = sorted(set(pair) - set(model["group"]))
         if absent:
             raise UserError(f"{where}: expected {absent[0]} test images, found none.")
         rows = model[IMAGE].assign(n=1, total=model[metric], log_total=log_error(model[metric]))
         image_totals.add(rows)
-        cell_totals.add(rows.drop(columns="md5hash").assign(run=model["run"]))
+        cell_totals.add(rows.drop(columns="id").assign(run=model["run"]))
     return image_totals.table().reset_index(), cell_totals.table().reset_index()

@@ -25,19 +25,19 @@ def tone_totals(models: Iterable[pd.DataFrame], groups: Sequence[str]) -> tuple[
     """What curves and slopes need, from one model after the other.
 
     Args:
-        models: evaluation rows of one model each: train_set, compared_share, run, group, md5hash, mse, ita_in (degrees,
+        models: evaluation rows of one model each: train_set, compared_share, run, group, id, mse, ita_in (degrees,
             NaN where no skin was found).
         groups: names of the groups.
 
     Returns:
-        (images: train_set, compared_share, group, md5hash, log_mse and ita_in, means over the runs of an image; runs:
+        (images: train_set, compared_share, group, id, log_mse and ita_in, means over the runs of an image; runs:
         train_set, compared_share, run, group (`EVERY`, or one of `groups`), slope (of the log error when the input is
         ten degrees darker) for each model; NaN where it is not defined).
     """
-    totals = Totals(["train_set", "compared_share", "group", "md5hash"])
+    totals = Totals(["train_set", "compared_share", "group", "id"])
     slopes = []
     for model in models:
-        rows = model[["train_set", "compared_share", "group", "md5hash", "ita_in"]]
+        rows = model[["train_set", "compared_share", "group", "id", "ita_in"]]
         rows = rows.assign(log_mse=log_error(model["mse"]))
         totals.add(rows.assign(n=1, n_skin=rows["ita_in"].notna().astype(int)))
         name, share = set_and_share(model)
@@ -74,7 +74,7 @@ def tone_curves(images: pd.DataFrame, level: float) -> pd.DataFrame:
     """
     parts = []
     for name, share, part in by_train_set(images):
-        measured = part[part["ita_in"].notna()].sort_values("md5hash")
+        measured = part[part["ita_in"].notna()].sort_values("id")
         counts = {"n_images": len(measured), "n_no_skin": len(part) - len(measured)}
         parts.append(_curve(measured, level).assign(train_set=name, compared_share=share, **counts))
     columns = ["train_set", "compared_share", "ita", "mse", "ci_low", "ci_high", "n_images", "n_no_skin", "warnings"]
@@ -161,7 +161,7 @@ def colour_run_means(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
     """Mean colour shift per model and group, over the images on which skin was found.
 
     Args:
-        rows: evaluation rows: train_set, compared_share, run, group, md5hash, ita_in, ita_out (degrees), dl, da, db
+        rows: evaluation rows: train_set, compared_share, run, group, id, ita_in, ita_out (degrees), dl, da, db
             (reconstruction minus input, CIELAB units), ciede2000; NaN where no skin was found.
         groups: names of the groups, in their order.
 
@@ -172,7 +172,7 @@ def colour_run_means(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
     rows = rows.assign(ita_shift=rows["ita_out"] - rows["ita_in"])
     measured = rows[list(QUANTITIES)].notna()
     if (measured.any(axis=1) & ~measured.all(axis=1)).any():
-        image = rows.loc[measured.any(axis=1) & ~measured.all(axis=1), "md5hash"].iloc[0]
+        image = rows.loc[measured.any(axis=1) & ~measured.all(axis=1), "id"].iloc[0]
         raise UserError(f"colour columns: expected all or none of them for an image; {image} has some.")
     rows = rows.assign(no_skin=~measured.all(axis=1))
     by = rows.groupby(["train_set", "compared_share", "run", "group"], sort=False)
@@ -212,26 +212,26 @@ def describe_samples(model: pd.DataFrame) -> pd.DataFrame:
     """The apparent tone of what one model generates, against that of its training images.
 
     Args:
-        model: samples.parquet of one model: train_set, compared_share, run, source (`training`, `prior` and perhaps
-            others such as `posterior`), ita (degrees, NaN where too few pixels are skin).
+        model: samples.parquet of one model: train_set, compared_share, run, sample_of (`training`, `prior` and
+            perhaps others such as `posterior`), ita (degrees, NaN where too few pixels are skin).
 
     Returns:
-        train_set, compared_share, run, source, n_images (with skin), skin (their fraction), ita_mean, ita_sd,
+        train_set, compared_share, run, sample_of, n_images (with skin), skin (their fraction), ita_mean, ita_sd,
         wasserstein (distance to the training images' distribution of ITA, degrees; NaN for these themselves).
     """
-    sources = list(dict.fromkeys(model["source"]))
-    if "training" not in sources:
-        raise UserError(f"samples: expected the source `training` to compare with; found {', '.join(sources)}.")
-    training = np.sort(model.loc[model["source"] == "training", "ita"].dropna())
+    kinds = list(dict.fromkeys(model["sample_of"]))
+    if "training" not in kinds:
+        raise UserError(f"samples: expected `training` in sample_of to compare with; found {', '.join(kinds)}.")
+    training = np.sort(model.loc[model["sample_of"] == "training", "ita"].dropna())
     rows = []
-    for source in sources:
-        every = model.loc[model["source"] == source, "ita"]
+    for kind in kinds:
+        every = model.loc[model["sample_of"] == kind, "ita"]
         ita = np.sort(every.dropna())
-        comparable = source != "training" and len(ita) > 0 and len(training) > 0
+        comparable = kind != "training" and len(ita) > 0 and len(training) > 0
         rows.append(
             {
                 **{key: model[key].iloc[0] for key in ("train_set", "compared_share", "run")},
-                "source": source,
+                "sample_of": kind,
                 "n_images": len(ita),
                 "skin": len(ita) / len(every),
                 "ita_mean": ita.mean() if len(ita) else np.nan,
@@ -251,19 +251,19 @@ def sample_table(models: pd.DataFrame, ratios: Mapping[str, float], alpha: float
         alpha: level.
 
     Returns:
-        train_set, compared_share, source, quantity (`wasserstein`, `ita_mean`, `ita_sd`, `skin`), estimate, ci_low,
+        train_set, compared_share, sample_of, quantity (`wasserstein`, `ita_mean`, `ita_sd`, `skin`), estimate, ci_low,
         ci_high (over the runs in which it is defined), n_runs, n_images (with skin, per run, mean), note (why a number
         is missing).
     """
     table = []
     for name, share, part in by_train_set(models):
-        for source in sorted(part["source"].unique()):
-            runs = part[part["source"] == source].sort_values("run")
+        for kind in sorted(part["sample_of"].unique()):
+            runs = part[part["sample_of"] == kind].sort_values("run")
             for quantity, missing in UNDEFINED.items():
-                if source == "training" and quantity == "wasserstein":
+                if kind == "training" and quantity == "wasserstein":
                     continue
                 row = over_runs_row(runs[quantity].to_numpy(), ratios[name], alpha, missing=missing)
-                key = {"train_set": name, "compared_share": share, "source": source, "quantity": quantity}
+                key = {"train_set": name, "compared_share": share, "sample_of": kind, "quantity": quantity}
                 table.append(key | row | {"n_images": runs["n_images"].mean()})
-    columns = ["train_set", "compared_share", "source", "quantity", "estimate", "ci_low", "ci_high", "n_runs"]
+    columns = ["train_set", "compared_share", "sample_of", "quantity", "estimate", "ci_low", "ci_high", "n_runs"]
     return pd.DataFrame(table, columns=[*columns, "n_images", "note"])

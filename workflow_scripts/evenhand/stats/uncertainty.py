@@ -85,7 +85,7 @@ def uncertainty_table(
     """Every score against every target, computed per model and averaged over runs.
 
     Args:
-        models: evaluation rows of one model each: train_set, compared_share, run, group, md5hash, mse and the scores.
+        models: evaluation rows of one model each: train_set, compared_share, run, group, id, mse and the scores.
         pair: the two groups; images of others are left out.
         train_sets: those of the design.
         scores: columns that measure uncertainty, higher meaning less certain.
@@ -107,7 +107,7 @@ def uncertainty_table(
         of_set = found.setdefault((name, share), {score: [] for score in scores})
         for score in scores:
             of_set[score].append(score_run(model[score].to_numpy(), error, compared, pair, set_of[name]))
-        images.setdefault(name, set()).update(model["md5hash"])
+        images.setdefault(name, set()).update(model["id"])
     table = []
     for name, share in sorted(found, key=lambda key: (key[1], key[0])):
         for score, runs in found[name, share].items():
@@ -139,8 +139,8 @@ def ensemble_table(
 
     Args:
         models: evaluation rows of one model of each training set, all of one run: train_set, compared_share,
-            group, md5hash, mse.
-        ensembles: per training set md5hash and ensemble_var (NaN for an image that fewer than two models were not
+            group, id, mse.
+        ensembles: per training set id and ensemble_var (NaN for an image that fewer than two models were not
             trained on; those are left out and n_images counts the rest).
         pair: the two groups; images of others are left out.
         train_sets: those of the design.
@@ -157,8 +157,8 @@ def ensemble_table(
     set_of = {train_set.name: train_set for train_set in train_sets}
     for model in sorted(models, key=lambda model: set_and_share(model)[::-1]):
         name, share = set_and_share(model)
-        every = of_groups(model, pair).merge(ensembles[name][["md5hash", "ensemble_var"]], on="md5hash", how="left")
-        images = every.dropna(subset="ensemble_var").sort_values(["group", "md5hash"], ignore_index=True)
+        every = of_groups(model, pair).merge(ensembles[name][["id", "ensemble_var"]], on="id", how="left")
+        images = every.dropna(subset="ensemble_var").sort_values(["group", "id"], ignore_index=True)
         key = {"compared": pair.compared, "train_set": name, "compared_share": share, "score": "ensemble_var"}
         counts = {"n_runs": n_runs, "n_images": len(images)}
         lost = len(every) - len(images)

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from evenhand.data.datasets import adapter_names
 from evenhand.probes.configuration import probe_contradictions
 from evenhand.probes.members import full_latents, of_unseen_images
+from evenhand.splits.groups import RESERVED
 from evenhand.workflow.errors import UserError
 
 UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"  # surrogates: halves of a character
@@ -162,6 +163,8 @@ def _group_contradictions(splits: dict[str, Any]) -> Iterator[str]:
     names = [group["name"] for group in splits["groups"]]
     if len(set(names)) < len(names):
         yield f"splits.groups: every name may appear once; found {', '.join(names)}"
+    for name in RESERVED.keys() & names:
+        yield f"splits.groups: {name}: results have {RESERVED[name]} by that name; call the group something else"
     for group in splits["groups"][:2]:
         if group.get("test_only"):
             yield f"splits.groups: {group['name']}: test_only: the first two groups are trained on"

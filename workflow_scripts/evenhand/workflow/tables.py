@@ -20,11 +20,11 @@ from evenhand.workflow.files import atomic_path, write_text
 TEXT = frozenset(
     {
         # images
-        *("md5hash", "patient", "label", "nine_partition_label", "three_partition_label", "atlas", "url", "file"),
-        *("cluster", "detail", "role", "source", "status", "tone_class"),
+        *("id", "patient", "condition", "condition_2", "condition_3", "source", "url", "checksum"),
+        *("cluster", "detail", "file", "found_in", "role", "sample_of", "status", "tone_class"),
         *("conflict", "duplicate_of", "variant"),  # of generated photographs
         # results
-        *("adjustment", "boot_covers", "compared", "condition", "covers", "group", "groups", "metric", "mix", "model"),
+        *("adjustment", "boot_covers", "compared", "covers", "group", "groups", "metric", "mix", "model"),
         *("note", "quantity", "score", "statistic", "subset", "target", "train_set", "warnings"),
         *("by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "table", "test", "verdict"),
@@ -40,7 +40,7 @@ LEVEL = "level"
 
 
 # The columns of numbers in tables of images; all others of these hold text, those of the user as well.
-IMAGE_NUMBERS = frozenset({"row", "fitzpatrick_scale", "fitzpatrick_centaur", "width", "height", "verified"})
+IMAGE_NUMBERS = frozenset({"row", "skin_type", "second_skin_type", "width", "height", "verified"})
 
 
 def read_image_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:

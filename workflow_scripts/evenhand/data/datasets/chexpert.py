@@ -45,8 +45,9 @@ UNSTATED = (
 def with_findings(table: pd.DataFrame) -> pd.DataFrame:
     """The table with one condition per picture, from its fourteen labels (1, 0, -1: uncertain, empty: not mentioned).
 
-    `label` is the first finding that is 1, in the order of `FINDINGS`; without one `No Finding` where that is 1, else
-    `Support Devices` where that is 1, which is no disease, else `uncertain` where a finding is -1, else `not given`.
+    `condition` is the first finding that is 1, in the order of `FINDINGS`; without one `No Finding` where that is 1,
+    else `Support Devices` where that is 1, which is no disease, else `uncertain` where a finding is -1, else
+    `not given`.
     `any_finding` is coarser: finding, no finding, not given. The labels themselves stay, for probes.
     """
     stated = pd.DataFrame({name: _numbers(table[name]) for name in CHEST_LABELS})
@@ -61,7 +62,7 @@ def with_findings(table: pd.DataFrame) -> pd.DataFrame:
     coarse = coarse.mask(fine.isin(FINDINGS), "finding").mask(fine == NO_FINDING, "no finding")
     print(f"{several:,} rows have several findings: the first in the order of the table is their condition")
     count_by(fine, "conditions, in rows")
-    return table.assign(label=fine, any_finding=coarse)
+    return table.assign(condition=fine, any_finding=coarse)
 
 
 def race_of(cells: "pd.Series[str]") -> "pd.Series[str]":
@@ -96,7 +97,7 @@ def _known(cells: Iterable[str]) -> dict[str, float | None]:
     return {cell: number if number in (1, 0, -1) else None for cell, number in numbers.items()}
 
 
-FORMAT = TableFormat(id="md5hash", file="Path", patient="patient", conditions=("label", "any_finding"))
+FORMAT = TableFormat(id="id", file="Path", patient="patient", conditions=("condition", "any_finding"))
 OF_PATIENT = ("GENDER", "AGE_AT_CXR", "PRIMARY_RACE", "ETHNICITY")
 TABLES = {
     "pictures": ["Path", "Sex", "Age", "Frontal/Lateral", *CHEST_LABELS],
@@ -112,7 +113,7 @@ def prepare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     parts = pictures["Path"].str.split("/")
     pictures = pictures.assign(
         patient=parts.str[2],
-        md5hash=parts.str[2:].str.join("_").map(stem_of),  # patient00001_study1_view1_frontal
+        id=parts.str[2:].str.join("_").map(stem_of),  # patient00001_study1_view1_frontal
     )
     compare_keys(pictures["patient"], people["PATIENT"], "the table of patients")
     people = people.assign(race=race_of(people["PRIMARY_RACE"]))

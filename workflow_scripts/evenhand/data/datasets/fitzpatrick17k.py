@@ -12,9 +12,10 @@ from evenhand.data.metadata import TableFormat
 
 FORMAT = TableFormat(
     id="md5hash",
+    checksum="md5hash",
     conditions=("label", "nine_partition_label", "three_partition_label"),
     url="url",
-    source="atlas",
+    source="source",
     skin_type="fitzpatrick_scale",
     second_skin_type="fitzpatrick_centaur",
 )
@@ -26,7 +27,7 @@ def prepare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The published table with the atlas of each row; a part of it may lack URLs and the second skin types."""
     cells = tables["table"]
     cells = cells.assign(**{name: "" for name in (FORMAT.url, FORMAT.second_skin_type) if name not in cells})
-    return cells.assign(atlas=cells["url"].map(atlas_of))
+    return cells.assign(source=cells["url"].map(atlas_of))
 
 
 def atlas_of(url: str) -> str:

@@ -21,7 +21,7 @@ from evenhand.data.image_names import stem_of
 from evenhand.data.metadata import TableFormat
 
 FORMAT = TableFormat(
-    id="md5hash",
+    id="id",
     file="file",
     patient="midas_record_id",
     skin_type="skin_type",
@@ -61,7 +61,7 @@ def prepare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     path = conditions_from(table["midas_path"].mask(control & unnamed, CONTROL))
     count_by(table["midas_distance"].replace("", "(empty)"), "distances, in rows")
     return table.assign(
-        md5hash=name.str.rpartition("/")[2],
+        id=name.str.rpartition("/")[2],
         file=name,
         skin_type=skin_types(table["midas_fitzpatrick"]),
         midas_path=path,

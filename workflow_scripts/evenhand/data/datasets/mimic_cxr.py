@@ -19,7 +19,7 @@ from evenhand.data.datasets.chexpert import CHEST_LABELS, race_of, with_findings
 from evenhand.data.metadata import TableFormat
 from evenhand.workflow.errors import UserError
 
-FORMAT = TableFormat(id="dicom_id", patient="subject_id", conditions=("label", "any_finding"))
+FORMAT = TableFormat(id="dicom_id", patient="subject_id", conditions=("condition", "any_finding"))
 TABLES = {
     "pictures": ["dicom_id", "subject_id", "study_id", "ViewPosition"],
     "patients": ["subject_id", "gender", "anchor_age"],

@@ -15,7 +15,7 @@ from evenhand.data.image_names import has_image_ending, stem_of
 from evenhand.data.metadata import TableFormat
 
 FORMAT = TableFormat(
-    id="md5hash", file="file", patient="subject_id", skin_type="fitzpatrick", conditions=("conditions_PASSION",)
+    id="id", file="file", patient="subject_id", skin_type="fitzpatrick", conditions=("conditions_PASSION",)
 )
 TABLES = {"subjects": ["subject_id", "fitzpatrick", "conditions_PASSION"], "files": ["file"]}
 
@@ -31,7 +31,7 @@ def prepare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     without = subjects.loc[~subjects["subject_id"].isin(files["subject_id"]), "subject_id"]
     mention(without, "subjects without a file")
     joined = files.merge(subjects, on="subject_id", how="left").set_axis(files.index)
-    joined["md5hash"] = joined["name"].map(stem_of)
+    joined["id"] = joined["name"].map(stem_of)
     joined["conditions_PASSION"] = conditions_from(joined["conditions_PASSION"])
     return joined.drop(columns="name")
 

@@ -24,7 +24,7 @@ PICTURES = [f"image_{number}_path" for number in (1, 2, 3)]
 VOTES = [f"dermatologist_fitzpatrick_skin_type_label_{number}" for number in (1, 2, 3)]
 WEIGHTS = "weighted_skin_condition_label"
 TABLES = {"cases": ["case_id", *PICTURES], "labels": ["case_id", *VOTES, WEIGHTS]}
-FORMAT = TableFormat(id="md5hash", file="file", patient="patient", skin_type="skin_type", conditions=("label",))
+FORMAT = TableFormat(id="id", file="file", patient="patient", skin_type="skin_type", conditions=("condition",))
 
 
 def prepare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -34,7 +34,7 @@ def prepare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     added = [name for name in labels if name not in cases or name == "case_id"]
     joined = cases.merge(labels[added], on="case_id", how="left").fillna("").set_axis(cases.index)
     joined["skin_type"] = votes(joined[VOTES], joined["case_id"])
-    joined["label"] = conditions_from(heaviest(joined[WEIGHTS]).rename("label"))
+    joined["condition"] = conditions_from(heaviest(joined[WEIGHTS]).rename("condition"))
     pictures = _pictures(joined)
     again = pictures["file"].duplicated()
     pictures["patient"] = _patients(pictures)
@@ -79,14 +79,14 @@ def _pictures(cases: pd.DataFrame) -> pd.DataFrame:
     without = cases.loc[(cases[PICTURES].apply(lambda column: column.str.strip()) == "").all(axis=1), "case_id"]
     mention(without, "cases without a picture")
     names = pictures["file"].str.rpartition("/")[2]
-    return pictures.drop(columns=PICTURES).assign(md5hash=names.map(stem_of))
+    return pictures.drop(columns=PICTURES).assign(id=names.map(stem_of))
 
 
 def _patients(pictures: pd.DataFrame) -> "pd.Series[str]":
     """The case of each picture; of cases that share pictures, the first by name."""
     # Cases that are joined by files, as images are by patients.
     pairs = zip(pictures["case_id"], pictures["file"], strict=True)
-    first = dict(cluster_images([{"md5hash": case, "patient": file} for case, file in pairs], None, patients=True))
+    first = dict(cluster_images([{"id": case, "patient": file} for case, file in pairs], None, patients=True))
     patients = pictures["case_id"].map(first)
     joined = pictures.loc[patients != pictures["case_id"], "case_id"]
     mention(joined.drop_duplicates(), "cases share a picture with another one and are taken for the same patient")

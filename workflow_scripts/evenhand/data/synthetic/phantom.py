@@ -52,7 +52,7 @@ DESCRIPTION: Final = "Synthetic skin phantom, computer generated. Not a photogra
 
 
 class Camera(NamedTuple):
-    """What an atlas's photographs have in common."""
+    """What the photographs of a source have in common."""
 
     width: float
     """Image width as a multiple of its height."""
@@ -71,8 +71,8 @@ CAMERAS: Final[Mapping[str, Camera]] = {
         1.0, 88, (1.015, 1.0, 0.975), "http://atlasdermatologico.com.br/synthetic/img?imageId={index}"
     ),
 }
-ATLAS_SHARE: Final[Mapping[int, float]] = {1: 0.055, 2: 0.137, 3: 0.30, 4: 0.39, 5: 0.416, 6: 0.318}
-"""Share of the second atlas by FST, as in Fitzpatrick17k: 10.6 % of light, 38.7 % of dark images."""
+SECOND_SOURCE_SHARE: Final[Mapping[int, float]] = {1: 0.055, 2: 0.137, 3: 0.30, 4: 0.39, 5: 0.416, 6: 0.318}
+"""Share of the second source by FST, as in Fitzpatrick17k: 10.6 % of light, 38.7 % of dark images."""
 
 
 class Subject(NamedTuple):
@@ -83,7 +83,7 @@ class Subject(NamedTuple):
     ita: float
     skin: Skin
     condition: Condition
-    atlas: str
+    source: str
     seed: int
 
 
@@ -91,7 +91,7 @@ class Phantom(NamedTuple):
     """A synthetic data set.
 
     `metadata`: Fitzpatrick17k's nine columns, one row per image. `truth`: what is known of each, see `generate`.
-    `files`: JPEG bytes by md5hash, without the withheld ones.
+    `files`: JPEG bytes by MD5, without the withheld ones.
     """
 
     metadata: pd.DataFrame
@@ -122,9 +122,9 @@ def _subjects(n: int, seed: int, shares: Mapping[int, float]) -> list[Subject]:
         rng = generator(seed, "phantom", "subject", i)
         share = light if fst <= 2 else dark if fst >= 5 else (light + dark) / 2
         condition = CONDITIONS[int(rng.choice(len(CONDITIONS), p=share / share.sum()))]
-        atlas = "atlasdermatologico" if rng.random() < ATLAS_SHARE[fst] else "dermaamin"
+        source = "atlasdermatologico" if rng.random() < SECOND_SOURCE_SHARE[fst] else "dermaamin"
         drawn.append(
-            (rng.uniform(*ITA_TARGETS[fst]), rng.uniform(0.006, 0.013), rng.uniform(0.6, 0.8), condition, atlas)
+            (rng.uniform(*ITA_TARGETS[fst]), rng.uniform(0.006, 0.013), rng.uniform(0.6, 0.8), condition, source)
         )
     ita, blood, saturation = (np.array([row[k] for row in drawn], dtype=float) for k in range(3))
     melanin = melanin_for_ita(ita, blood, saturation)
@@ -147,7 +147,7 @@ def _detail_rms(fst: int, dark_difficulty: float) -> float:
 
 
 def _photograph(subject: Subject, size: int, dark_difficulty: float) -> Array:
-    camera = CAMERAS[subject.atlas]
+    camera = CAMERAS[subject.source]
     shape = (size, round(size * camera.width))
     rng = np.random.Generator(np.random.PCG64(subject.seed))
     return render(
@@ -206,9 +206,9 @@ def generate(
     Every 30th image is a near-duplicate of an earlier one; the 2nd of 24 such has another condition's label, the
     4th of 24 a skin type of the other group. Every 90th image has a row but no file, every 150th no URL.
 
-    The truth table has per image: row, md5hash, image_seed, true_fst (also where the metadata say -1), ita (degrees,
+    The truth table has per image: row, id, image_seed, true_fst (also where the metadata say -1), ita (degrees,
     of normal skin), melanin, blood, saturation (fractions), detail_rms, variant (original, re-encoded, brightened,
-    cropped), duplicate_of (md5hash or empty), conflict (empty, label, fst), withheld, atlas.
+    cropped), duplicate_of (id or empty), conflict (empty, label, fst), withheld, source.
 
     Raises:
         UserError: an argument is outside its range.
@@ -232,14 +232,14 @@ def generate(
             variant = ("re-encoded", "brightened", "cropped")[number % 3]
             conflict = {1: "label", 3: "fst"}.get(number % 24, "")
             # Copies are made of originals, each copied once.
-            sources = [
+            originals = [
                 s for s in subjects[:i] if s.number % DUPLICATE_EVERY != DUPLICATE_EVERY - 1 and s.number not in copied
             ]
             if conflict == "fst":  # a clash between the groups needs an image of one of them
-                sources = [s for s in sources if s.fst in (1, 2, 5, 6)] or sources
-            subject = sources[int(rng.integers(len(sources)))]
+                originals = [s for s in originals if s.fst in (1, 2, 5, 6)] or originals
+            subject = originals[int(rng.integers(len(originals)))]
             copied.add(subject.number)
-        camera = CAMERAS[subject.atlas]
+        camera = CAMERAS[subject.source]
         image = _copy(_photograph(subject, size, dark_difficulty), variant)
         data = _jpeg(image, camera.quality - (14 if variant == "re-encoded" else 0))
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
@@ -269,7 +269,7 @@ def generate(
         truth.append(
             {
                 "row": i,
-                "md5hash": md5,
+                "id": md5,
                 "image_seed": subject.seed,
                 "true_fst": subject.fst,
                 "ita": subject.ita,
@@ -279,14 +279,14 @@ def generate(
                 "duplicate_of": "" if variant == "original" else hashes[subject.number],
                 "conflict": conflict,
                 "withheld": withheld,
-                "atlas": subject.atlas,
+                "source": subject.source,
             }
         )
     return Phantom(pd.DataFrame(rows), pd.DataFrame(truth), files)
 
 
 def write_zip(files: Mapping[str, bytes], path: str | Path) -> None:
-    """Write `<md5hash>.jpg` members, sorted, uncompressed and undated, so that equal files give an equal archive."""
+    """Write `<MD5>.jpg` members, sorted, uncompressed and undated, so that equal files give an equal archive."""
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for md5 in sorted(files):
             member = zipfile.ZipInfo(f"{md5}.jpg", date_time=(1980, 1, 1, 0, 0, 0))
