@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from evenhand.data.cells import MD5
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows
 
-MD5, SHA256 = "[0-9a-f]{32}", "[0-9a-f]{64}"  # as patterns
 # Endings of the formats that `evenhand.data.decoding` reads; what is in a file decides, not its ending.
 ENDING = re.compile(r"\.(?:jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?)", re.IGNORECASE)
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from evenhand.data.cells import NO_NAME
-from evenhand.data.image_names import MD5, SHA256
+from evenhand.data.cells import MD5, NO_NAME, SHA256
 from evenhand.splits.groups import Group, columns_of, group_of
 from evenhand.workflow.errors import UserError
 

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from evenhand.probes.sources import Source
-from evenhand.probes.targets import Target, count_classes, never_scored
+from evenhand.probes.targets import UNLISTED, Target, count_classes, never_scored
 
 COLUMNS = ["target", "kind", "class", "n", "column", "cell", "why"]
 ALL = "(all)"  # of rows about the embedding as a whole
 ROWS, GROUPS, LEFT_OUT = "(rows)", "(kept together)", "(left out)"  # instead of a class
-EMPTY, MISSING, UNLISTED = "empty", "listed in missing", "not listed in values"  # why a cell is no label
 MOST_SHOWN = 3  # beside a number
 
 
