@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 from simulated_studies import PAIR, Truth, simulate_models, simulated_design  # noqa: E402
 
-from evenhand.workflow.files import seal, write_json, write_npz, write_text  # noqa: E402
+from evenhand.workflow.files import write_checksums, write_json, write_npz, write_text  # noqa: E402
 from evenhand.workflow.tables import as_csv, write_csv, write_parquet  # noqa: E402
 
 # Read by every Python that starts with its folder in PYTHONPATH; the maximum that the parent reached does not count.
@@ -167,9 +167,9 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
         results / "data" / "together.csv",
     )
     for path in (results / "data").glob("*.csv"):
-        seal([path], path.with_suffix(".sha256"))
+        write_checksums([path], path.with_suffix(".sha256"))
     write_json({"synthetic": True}, results / "data" / "images.json")
-    seal([results / "data" / "images.json"], results / "data" / "packed.sha256")
+    write_checksums([results / "data" / "images.json"], results / "data" / "packed.sha256")
     code = {"revision": "", "modified": False, "scripts_sha256": ""}
     parts: dict[str, Any] = {key: {} for key in ("config", "versions", "machine", "study", "files")}
     write_json(parts | {"code": code}, results / "provenance.json")

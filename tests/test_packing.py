@@ -19,7 +19,7 @@ from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, metadata_of,
 from evenhand.data import packing
 from evenhand.data.decoding import IccPolicy, decode_square
 from evenhand.data.image_names import names_of_ids
-from evenhand.data.locations import Source
+from evenhand.data.locations import ImageSource
 from evenhand.data.packing import Settings
 from evenhand.data.sources import locate_images
 from evenhand.workflow.tables import write_csv, write_image_table
@@ -162,7 +162,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, monkeypa
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
     locations = locate_images(
-        [Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
+        [ImageSource(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
     )
     work = tmp_path / "work"
     pack = lambda: packing.pack_images(CHECKSUMS, locations, Settings(SIDE), work_folder=work, workers=1)  # noqa: E731
@@ -191,7 +191,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
 def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
     locations = locate_images(
-        [Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
+        [ImageSource(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
     )
     work = tmp_path / "work"
     array, journal = work / packing.ARRAY, work / "journal.jsonl"
@@ -222,7 +222,7 @@ def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeyp
 def test_finished_chunks_of_other_settings_or_files_are_not_taken_over(tmp_path: Path) -> None:
     image_id = next(iter(PHOTOGRAPHS))
     path = folder_of(tmp_path / "f", {image_id: PHOTOGRAPHS[image_id]})
-    source, names = Source(path, "f", verify=False), names_of_ids([image_id])
+    source, names = ImageSource(path, "f", verify=False), names_of_ids([image_id])
     job = lambda: [(image_id, locate_images([source], names, tmp_path)[image_id])]  # noqa: E731
     key = packing._job_key(job(), Settings(SIDE))
     assert key == packing._job_key(job(), Settings(SIDE))

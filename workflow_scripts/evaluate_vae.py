@@ -24,7 +24,7 @@ from evenhand.splits.manifests import (
 )
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import seal, write_npz
+from evenhand.workflow.files import write_checksums, write_npz
 from evenhand.workflow.tables import read_image_table, write_parquet
 
 OF_IMAGE = [
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     samples["ita"] = samples["ita"].where(~samples["few_skin"].astype(bool))
     of_model = {"train_set": args.train_set, "compared_share": args.config["compared_share"], "run": args.run}
     write_parquet(samples.assign(**of_model)[[*of_model, "sample_of", "skin_share", "ita"]], args.samples)
-    seal([args.evaluation, args.embeddings, args.samples], args.sums)
+    write_checksums([args.evaluation, args.embeddings, args.samples], args.sums)
     print(table.join(measured).groupby("group")[["mse", "latent_std", "kl"]].mean().to_string())
 
 

@@ -12,7 +12,7 @@ from evenhand.data.download import is_held
 from evenhand.data.image_names import checksum_of, stored_names
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import read_rows, row_writer, seal
+from evenhand.workflow.files import read_rows, row_writer, write_checksums
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for row, checksum in missing:
                 write(row | {"checksum": checksum})
             total, wanted = total + len(part), wanted + len(missing)
-    seal([args.output], args.sums)
+    write_checksums([args.output], args.sums)
     print(f"{total - wanted} of {total} photographs are in local sources, {wanted} are not")
 
 

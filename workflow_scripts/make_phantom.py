@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from evenhand.data.synthetic.phantom import FST_SHARES, generate, write_zip
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import seal
+from evenhand.workflow.files import write_checksums
 from evenhand.workflow.tables import write_csv, write_image_table
 
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_image_table(phantom.metadata.astype(str), options.metadata)
     if options.truth:
         write_csv(phantom.truth, options.truth)
-    seal([options.images, options.metadata], options.sums)
+    write_checksums([options.images, options.metadata], options.sums)
     print(f"{len(phantom.metadata)} synthetic rows, {len(phantom.files)} synthetic images of {options.size} px")
 
 

@@ -15,7 +15,7 @@ from evenhand.data.metadata import SOUGHT
 from evenhand.data.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer, seal
+from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer, write_checksums
 
 GONE = "it was downloaded, but the file is gone since; fetch it again with snakemake --forcerun list_downloads"
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if outcome.status == "ok":
                 write_index({"row": counts["ok"], **described})
             counts[outcome.status] += 1
-    seal([args.work / ARRAY, args.index, args.availability], args.sums)
+    write_checksums([args.work / ARRAY, args.index, args.availability], args.sums)
     # Last of all: until then, a run that is killed goes on from it.
     move_into_place(args.work / ARRAY, args.images)
     shutil.rmtree(args.work)

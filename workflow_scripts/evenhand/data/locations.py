@@ -24,7 +24,7 @@ READ_ERRORS = (
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """A folder or archive of images, read in place."""
 
     path: Path

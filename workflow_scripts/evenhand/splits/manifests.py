@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evenhand.splits.design import Drawn
 from evenhand.workflow.errors import UserError
-from evenhand.workflow.files import check_seal, read_rows, row_writer, seal, sha256_of
+from evenhand.workflow.files import read_rows, row_writer, sha256_of, verify_checksum, write_checksums
 
 COLUMNS = ["run", "role", "group", "id"]
 
@@ -29,7 +29,7 @@ def write_draw(drawn: Drawn, run: int, train_set: str | None, path: str | Path) 
         for group, names in drawn.items():
             for name in names:
                 write({"run": run, "role": role_of(group, train_set), "group": group, "id": name})
-    seal([path], Path(path).with_suffix(".sha256"))
+    write_checksums([path], Path(path).with_suffix(".sha256"))
 
 
 def read_draw(path: str | Path, run: int, train_set: str | None) -> Drawn:
@@ -38,7 +38,7 @@ def read_draw(path: str | Path, run: int, train_set: str | None) -> Drawn:
     Raises:
         UserError: it is not as it was drawn, or it is the manifest of another run or role.
     """
-    check_seal(path)
+    verify_checksum(path)
     drawn: Drawn = {}
     for row in read_rows(path):
         expected = role_of(row["group"], train_set)
