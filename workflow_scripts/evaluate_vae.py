@@ -1,4 +1,4 @@
-"""Evaluate one trained VAE on the light and the dark test set of its run."""
+"""Evaluate one trained VAE on the test sets of its run."""
 
 import argparse
 import json
