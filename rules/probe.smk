@@ -214,7 +214,7 @@ rule summarise_probes:
     params:
         # The folder and not the files: their paths would not fit on a command line.
         folder_option=f"--folder results/{config['study']}/probes",
-        design_option=lambda wildcards, input: f"--design {input.design:q}" if input.design else "",
+        design_option=lambda wildcards, input: f"--design {input.design}" if input.design else "",
     shell:
         "python -u {input.script:q} {params.folder_option} --settings {input.settings:q} {params.design_option}"
         " --folds {output.folds:q} --counts {output.counts:q} --left-out {output.left_out:q} --poster {output.poster:q}"

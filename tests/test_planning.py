@@ -1,16 +1,23 @@
-"""What the rules ask while a study is planned: the modules behind a script, what a job takes of the configuration."""
+"""Planning: whole studies, the modules behind a script, what a job takes of the configuration."""
 
 import copy
 from pathlib import Path
 
 import yaml
-from workflow import ROOT
+from workflow import ROOT, copy_workflow, planned
 
 from evenhand.probes.members import collected, members_of
 from evenhand.workflow.config import draw_settings, table_settings
 from evenhand.workflow.planning import modules_behind
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_a_study_with_everything_is_planned(tmp_path: Path) -> None:
+    jobs = planned(
+        copy_workflow(tmp_path / "project"), "--configfile", "studies/demo.yaml", "--", "all", "metadata", "probe"
+    )
+    assert {"train_vae", "make_phantom", "plan_design", "summarise_probes", "report_page", "probe_page"} <= set(jobs)
 
 
 def test_the_modules_behind_a_script_are_those_it_reaches(tmp_path: Path) -> None:
