@@ -280,7 +280,9 @@ def test_the_script_draws_what_the_library_draws(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "images.csv", index=False)
     splits = {"groups": LIGHT_DARK, "test_size": 5, "train_size": 20, "min_train_size": 2, "replacement": False}
     config = json.dumps({"seed": 1, "splits": splits, "mix": mix(0.5)})
-    options = ["--images", str(tmp_path / "images.csv"), "--config", config, "--run", "3"]
+    (tmp_path / "isolated.csv").write_text("id,cluster\n")
+    files = ["--images", str(tmp_path / "images.csv"), "--clusters", str(tmp_path / "isolated.csv")]
+    options = [*files, "--config", config, "--run", "3"]
     of_set = ["--train-set", "B", "--test", str(tmp_path / "test.csv")]
     for name, more in (("test.csv", []), ("train_B.csv", of_set)):
         subprocess.run([sys.executable, script, *options, *more, "--output", tmp_path / name], check=True)
