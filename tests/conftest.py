@@ -21,6 +21,15 @@ with suppress(ModuleNotFoundError):
     settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup`, a file of tests is one process's, and so is all that looks at the finished study, which
+    takes minutes to make."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            shared = "finished" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("finished" if shared else item.path.stem))
+
+
 @pytest.fixture
 def server() -> Iterator["Server"]:
     """A web server that does everything servers do wrong."""
