@@ -21,6 +21,7 @@ with suppress(ModuleNotFoundError):
     settings.load_profile("patient")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `--dist loadgroup`, a file of tests is one process's, and so is all that looks at the finished study, which
     takes minutes to make."""
