@@ -18,8 +18,8 @@ show: setup
 verify: setup
 	@$(BIN)/python workflow_scripts/verify_study.py results/$(STUDY)
 
-# Groups of tests (conftest.py) go to as many processes as there are cores, and each of these computes with one thread.
-TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+# Each file of tests goes to one of as many processes as there are cores, and each of these computes with one thread.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 test: setup
 	$(TESTS)
 

@@ -3,6 +3,9 @@
 Each imports what it needs: tests/test_cuda.py runs where there is a GPU, but neither Snakemake nor hypothesis.
 """
 
+import fcntl
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,16 +22,6 @@ with suppress(ModuleNotFoundError):
     # A loaded machine may take its time over an example.
     settings.register_profile("patient", deadline=None)
     settings.load_profile("patient")
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup`, a file of tests is one process's, and so is all that looks at the finished study, which
-    takes minutes to make."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            shared = "finished" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("finished" if shared else item.path.stem))
 
 
 @pytest.fixture
@@ -51,12 +44,18 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the workflow with the finished tiny study."""
+    """A copy of the workflow with the finished tiny study: one for each process that runs tests, made by the first."""
     from workflow import copy_workflow, snakemake
 
-    folder = copy_workflow(tmp_path_factory.mktemp("finished") / "repository")
-    snakemake(folder, "--configfile", "tiny.yaml")
-    return folder
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "finished").exists():
+            folder = copy_workflow(own / "unfinished")
+            snakemake(folder, "--configfile", "tiny.yaml")
+            folder.rename(shared / "finished")
+    return shutil.copytree(shared / "finished", tmp_path_factory.mktemp("study") / "repository", symlinks=True)
 
 
 @pytest.fixture
