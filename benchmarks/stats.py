@@ -26,7 +26,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from fairgen.files import write_json, write_npz, write_text  # noqa: E402
+from fairgen.files import sha256_of, write_json, write_npz, write_text  # noqa: E402
 from fairgen.stats.simulate import Truth, simulate_models, simulated_design  # noqa: E402
 from fairgen.tables import as_csv, write_csv, write_parquet  # noqa: E402
 
@@ -165,7 +165,10 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
         pd.DataFrame({"md5hash": pairs, "cluster": (np.arange(200) // 2).astype(str)}),
         results / "data" / "duplicates.csv",
     )
+    for path in (results / "data").glob("*.csv"):
+        write_text(f"{sha256_of(path)}\n", path.with_suffix(".sha256"))
     write_json({"synthetic": True}, results / "data" / "images.json")
+    write_text("packed\n", results / "data" / "packed.sha256")
     code = {"revision": "", "modified": False, "scripts_sha256": ""}
     parts: dict[str, Any] = {key: {} for key in ("config", "versions", "machine", "study", "files")}
     write_json(parts | {"code": code}, results / "provenance.json")
