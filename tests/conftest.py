@@ -3,6 +3,9 @@
 Each imports what it needs: tests/test_cuda.py runs where there is a GPU, but neither Snakemake nor hypothesis.
 """
 
+import fcntl
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -41,12 +44,18 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the workflow with the finished tiny study."""
+    """A copy of the workflow with the finished tiny study: one for each process that runs tests, made by the first."""
     from workflow import copy_workflow, snakemake
 
-    folder = copy_workflow(tmp_path_factory.mktemp("finished") / "repository")
-    snakemake(folder, "--configfile", "tiny.yaml")
-    return folder
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "finished").exists():
+            folder = copy_workflow(own / "unfinished")
+            snakemake(folder, "--configfile", "tiny.yaml")
+            folder.rename(shared / "finished")
+    return shutil.copytree(shared / "finished", tmp_path_factory.mktemp("study") / "repository", symlinks=True)
 
 
 @pytest.fixture

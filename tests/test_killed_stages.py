@@ -55,7 +55,7 @@ def bytes_of(stage: str, output: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("share", [0.5, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.2, 0.8))])
 def test_a_killed_stage_leaves_nothing_half_written(stage: str, share: float, packed: Path, tmp_path: Path) -> None:
     fresh, killed = tmp_path / "fresh", tmp_path / "killed"
     process = subprocess.Popen(command(stage, packed, fresh), stdout=subprocess.PIPE, text=True)

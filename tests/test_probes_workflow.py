@@ -39,6 +39,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "results" / "cxr"
 
 
+@pytest.mark.slow
 def test_the_table_has_the_posters_rows(done: Path) -> None:
     table = pd.read_csv(done / "tables" / "probe_poster.csv")
     assert set(zip(table["Dataset"], table["Model"], strict=True)) == {
@@ -51,6 +52,7 @@ def test_the_table_has_the_posters_rows(done: Path) -> None:
     assert table["0%"].str.fullmatch(r"\d+\.\d ± \d+\.\d").all()
 
 
+@pytest.mark.slow
 def test_what_was_coded_is_found_and_spread(done: Path) -> None:
     """The look-alike codes sex by as much in every feature: easily read, and the best features are like any."""
     curves = pd.read_csv(done / "tables" / "probe_curves.csv")
@@ -62,6 +64,7 @@ def test_what_was_coded_is_found_and_spread(done: Path) -> None:
     assert sex[sex["removal"] == "shuffled"]["mean_auc"].mean() == pytest.approx(0.5, abs=0.08)
 
 
+@pytest.mark.slow
 def test_tables_match_the_dictionary_and_the_page_shows_them(done: Path) -> None:
     dictionary = yaml.safe_load((ROOT / "schemas" / "tables.yaml").read_text())
     page = (done / "probes.html").read_text(encoding="utf-8")

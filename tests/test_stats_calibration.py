@@ -51,6 +51,7 @@ def test_no_false_verdicts(null_rates: pd.DataFrame) -> None:
     assert (null_rates.loc[claims, "low"] <= 0.05).all()
 
 
+@pytest.mark.slow
 def test_crossing_point_is_covered() -> None:
     truth = replace(SMALL, gap={"A": 0.4, "B": 0.2, "C": -0.2})
     assert 0.5 < truth.crossing() < 1

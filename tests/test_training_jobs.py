@@ -28,7 +28,7 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.mark.parametrize("epochs_before", [1, 3, 5])
+@pytest.mark.parametrize("epochs_before", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 5))])
 def test_a_killed_training_continues_to_the_same_bytes(
     data: Path, undisturbed: Path, tmp_path: Path, epochs_before: int
 ) -> None:

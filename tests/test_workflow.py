@@ -130,6 +130,7 @@ def longest_commands(folder: Path, runs: int) -> dict[str, int]:
     return lengths
 
 
+@pytest.mark.slow
 def test_no_command_grows_with_the_design(repository: Path) -> None:
     few, more = longest_commands(repository, 10), longest_commands(repository, 20)
     assert {"summarise_probes", "measure_ensemble", "describe_design", "report_page"} <= set(few)
