@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
 from evenhand.figures.panels import (
     draw_intervals,
@@ -40,12 +41,12 @@ COLUMNS = (
     *("train_set", "compared_share", "group", "quantity", "estimate", "ci_low", "ci_high"),
     *("n_runs", "n_images", "n_no_skin"),
 )
+OF_COLOUR = {name: measure for name, measure in MEASURES.items() if measure.table == "colour_runs"}
+# Shifts first, then the differences, which have no sign.
 QUANTITIES = {
-    "dl": "lightness L*\n(below 0: darker)",
-    "da": "a*\n(above 0: redder)",
-    "db": "b*\n(above 0: yellower)",
+    **{name: measure.label for name, measure in OF_COLOUR.items() if not measure.better},
     "ita_shift": "ITA, degrees\n(below 0: darker)",
-    "ciede2000": "difference CIEDE2000\n(0: same colour)",
+    **{name: measure.label for name, measure in OF_COLOUR.items() if measure.better},
 }
 SAMPLE_COLUMNS = (
     *("train_set", "compared_share", "sample_of", "quantity", "estimate", "ci_low", "ci_high"),
