@@ -54,7 +54,8 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
-    jobs = [Job(hashlib.md5(content(i)).hexdigest(), f"{url}/{i}") for i in range(args.there)]
+    hashes = [hashlib.md5(content(i)).hexdigest() for i in range(args.there)]
+    jobs = [Job(name, f"{url}/{i}", name) for i, name in enumerate(hashes)]
     with tempfile.TemporaryDirectory() as temporary:
         folder, journal = Path(temporary, "images"), Path(temporary, "failures.jsonl")
         start = time.perf_counter()

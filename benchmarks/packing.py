@@ -134,7 +134,7 @@ def measured(folder: Path, workers: int, count: int | None = None) -> dict[str, 
     hashes = sorted(path.stem for path in folder.glob("*.jpg"))[:count]
     with tempfile.TemporaryDirectory() as temporary:
         paths = {name: str(Path(temporary, name)) for name in ("metadata", "downloads", "work", *OUTPUTS)}
-        table = pd.DataFrame({"id": hashes}).reindex(columns=COLUMNS, fill_value="1")
+        table = pd.DataFrame({"id": hashes}).reindex(columns=COLUMNS, fill_value="1").assign(checksum="")
         write_text(as_csv(table), paths["metadata"])
         options = {"--sources": json.dumps([{"folder": str(folder)}]), "--side": str(SIDE), "--icc": "convert"}
         options |= {f"--{name}": path for name, path in paths.items()} | {"--workers": str(workers)}

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 from simulated_studies import PAIR, Truth, simulate_models, simulated_design  # noqa: E402
 
 from evenhand.evaluation.measures import MEASURES  # noqa: E402
-from evenhand.workflow.files import write_json, write_npz, write_text  # noqa: E402
+from evenhand.workflow.files import write_checksums, write_json, write_npz, write_text  # noqa: E402
 from evenhand.workflow.tables import as_csv, write_csv, write_parquet  # noqa: E402
 
 # Read by every Python that starts with its folder in PYTHONPATH; the maximum that the parent reached does not count.
@@ -45,8 +45,8 @@ def note():
 atexit.register(note)
 """
 TARGETS = ["stats", "figures", "report"]
-# Rule files whose results are not made but written.
-SIMULATED = ["data", "data_details", "splits", "train", "evaluate", "probe", "report_provenance"]
+# Rule files whose results are not made but written; the record of what a study was made from is written, too.
+SIMULATED = ["data", "images", "splits", "train", "evaluate", "probe"]
 SPLIT = 10  # conditions of the simulation are split in as many, for as many as the data set has
 
 
@@ -151,9 +151,8 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     """The small tables of the data stage (one row each where nothing depends on them), and pictures of noise."""
     rng = np.random.default_rng(2)
     dictionary = yaml.safe_load((ROOT / "schemas" / "tables.yaml").read_text())
-    rules = "".join((ROOT / "rules" / f"{name}.smk").read_text() for name in ("data", "data_details"))
-    for name in re.findall(r"/tables/(\w+)\.csv", rules):
-        row = pd.DataFrame([dict.fromkeys(list(dictionary[name])[1:], 0)])
+    for name in (name for name, entry in dictionary.items() if entry.get("$page") == "data"):
+        row = pd.DataFrame([{column: 0 for column in dictionary[name] if not column.startswith("$")}])
         write_text(as_csv(row), results / "tables" / f"{name}.csv")
     design = design.assign(requested=1668, planned=1668, mix="834 light, 834 dark")
     write_csv(design, results / "tables" / "design.csv")
@@ -164,9 +163,12 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     pairs = images["id"].head(200)
     write_csv(
         pd.DataFrame({"id": pairs, "cluster": (np.arange(200) // 2).astype(str)}),
-        results / "data" / "duplicates.csv",
+        results / "data" / "together.csv",
     )
+    for path in (results / "data").glob("*.csv"):
+        write_checksums([path], path.with_suffix(".sha256"))
     write_json({"synthetic": True}, results / "data" / "images.json")
+    write_checksums([results / "data" / "images.json"], results / "data" / "packed.sha256")
     code = {"revision": "", "modified": False, "scripts_sha256": ""}
     parts: dict[str, Any] = {key: {} for key in ("config", "versions", "machine", "study", "files")}
     write_json(parts | {"code": code}, results / "provenance.json")
@@ -224,7 +226,7 @@ def rule_names() -> list[str]:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--list"]
     listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     text = "".join((ROOT / "rules" / f"{name}.smk").read_text() for name in SIMULATED)
-    left_out = set(re.findall(r"^rule (\w+):", text, flags=re.MULTILINE))
+    left_out = {"record_provenance", *re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, flags=re.MULTILINE)}
     return [line.split()[0] for line in listing.splitlines() if line.strip() and line.split()[0] not in left_out]
 
 

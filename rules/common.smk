@@ -5,20 +5,23 @@ from pathlib import Path
 
 from snakemake.settings.enums import Quietness
 
-from evenhand.workflow.config import training_settings
-from evenhand.workflow.planning import content_sums
-from evenhand.workflow.planning import imported_modules
 from evenhand.workflow.notices import follow_notices
-from evenhand.workflow.planning import numbers_below
+from evenhand.workflow.planning import content_sums, modules_behind, numbers_below
 from evenhand.workflow.study_progress import follow_study
 
 with open(ROOT / "schemas" / "tables.yaml", encoding="utf-8") as dictionary:
     TABLES = yaml.load(dictionary, yaml.CSafeLoader)  # ten times as fast as the one in Python
 GROUPS = config["splits"]["groups"]
-MIXES = {entry["name"]: entry["mix"] for entry in config["splits"]["train_sets"]}
-TRAIN_SETS = list(MIXES)
-MEMORY_OF_CONTENTS = Path("results") / ".contents.json"
+TRAIN_SETS = [entry["name"] for entry in config["splits"]["train_sets"]]
 RUNS = [str(run) for run in range(config["splits"]["runs"])]
+MEMORY_OF_CONTENTS = Path("results") / ".contents.json"
+# The packed images. Their record is small and compared by content: packing the same images again changes nothing.
+IMAGES = {
+    "record": "<results>/data/images.json",
+    "images": ancient("<results>/data/images.npy"),
+    "index": ancient("<results>/data/images.csv"),
+}
+ON_GPU = {"gpu": 1, "gpu_slots": config["gpu"]["slots_per_device"]}
 
 
 pathvars:
@@ -42,20 +45,19 @@ def script(name):
     return source(f"workflow_scripts/{name}")
 
 
-def imports(name, *modules):
-    """The library modules that script `name` imports, directly or not, read from its import statements.
+def code(name, *loaded):
+    """Script `name` and the modules behind it, as inputs: an edit reruns exactly the rules that it concerns.
 
-    They are inputs of the rule, so an edit reruns exactly the rules whose scripts import the edited module. Import
-    statements inside functions count as well. `modules` are those that the script loads by name.
+    The modules are read from import statements; `loaded` are those that the script loads by name.
     """
-    found = {SCRIPTS / module for module in modules}
-    queue = [SCRIPTS / name, *found]
-    while queue:
-        for module in imported_modules(queue.pop(), SCRIPTS):
-            if module not in found:
-                found.add(module)
-                queue.append(module)
-    return sorted(os.path.relpath(module) for module in found)
+    modules = modules_behind(SCRIPTS / name, SCRIPTS, [SCRIPTS / module for module in loaded])
+    return {"script": script(name), "lib": [os.path.relpath(module) for module in modules]}
+
+
+def by_sum(**files):
+    """Large files as inputs that are compared by the sums beside them and not by their dates."""
+    sums = {f"{name}_sum": f"{path.rpartition('.')[0]}.sha256" for name, path in files.items()}
+    return {name: ancient(path) for name, path in files.items()} | sums
 
 
 def content_of(paths):
@@ -63,14 +65,20 @@ def content_of(paths):
     return content_sums(paths, MEMORY_OF_CONTENTS)
 
 
-def as_json(*blocks):
-    """The named blocks of the configuration as JSON text: a rule that takes it reruns when they change, only then."""
-    return json.dumps({block: config[block] for block in blocks}, sort_keys=True)
+def as_json(settings):
+    """What a job takes of the configuration: the same text for the same settings, in whatever order they are."""
+    return json.dumps(settings, sort_keys=True)
 
 
-def train_json():
-    """The configuration that decides on the weights of a model, as JSON text."""
-    return json.dumps(training_settings(config), sort_keys=True)
+def of_models(name, train_set=TRAIN_SETS, run=RUNS):
+    """The file `name` of all models, or of those of one training set or run."""
+    return expand(f"<results>/runs/{{train_set}}/run{{run}}/{name}", train_set=train_set, run=run)
+
+
+def manifests(train_set=TRAIN_SETS, run=RUNS):
+    """The manifests that all models are trained on, or those of one training set or run, each with its sum."""
+    path = "<results>/splits/run{run}/train_{train_set}.{kind}"
+    return expand(path, train_set=train_set, run=run, kind=["csv", "sha256"])
 
 
 def table(name):
@@ -87,37 +95,22 @@ def table(name):
     )
 
 
-def tables_of(page):
-    """The tables on a page or in a part of it, in its order."""
-    return [name for name, entry in TABLES.items() if entry.get("$page") == page and is_made(name)]
-
-
 def is_made(name):
     """Whether the study has the table: those on skin are left out where the images show something else."""
     return config["data"]["skin"] or "skin" not in TABLES[name].get("$needs", ())
 
 
-def growing(amount):
-    """So much memory or time in the first attempt of a job, twice as much in the second."""
-    return lambda wildcards, attempt: amount * attempt
+def growing(mem_mb, runtime):
+    """So much memory and time in the first attempt of a job, twice as much in the second."""
+    return {
+        "mem_mb": lambda wildcards, attempt: mem_mb * attempt,
+        "runtime": lambda wildcards, attempt: runtime * attempt,
+    }
 
 
 def environment(name):
     """The conda environment of a stage, used with --sdm conda."""
     return str(ROOT / "envs" / f"{name}.yaml")
-
-
-def design_config(train_set=None):
-    """What decides on a draw: the groups and sizes, and the mix of the training set that is drawn.
-
-    What is drawn for one training set and run does not depend on which others are in the design, so jobs
-    name only their own: adding a run or a training set leaves all other jobs alone.
-    """
-    splits = {
-        key: value for key, value in config["splits"].items() if key not in ("runs", "train_sets")
-    }
-    mix = {"mix": MIXES[train_set]} if train_set else {}
-    return json.dumps({"seed": config["seed"], "splits": splits} | mix, sort_keys=True)
 
 
 def say_bounds(workflow):

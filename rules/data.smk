@@ -1,7 +1,7 @@
 # Data. Needs the tables that data.metadata names, and what data.sources says of photographs (or data.synthetic); makes
 # the table of images, data/metadata.csv, and fetches the photographs that no folder or archive has.
 
-from evenhand.workflow.config import as_list
+from evenhand.workflow.config import as_list, table_settings
 from evenhand.workflow.planning import images_sum
 
 SYNTHETIC = config["data"]["synthetic"]
@@ -17,6 +17,7 @@ else:
     TABLES_OF_DATA = as_list(config["data"]["metadata"])
     SOURCES = config["data"]["sources"]
 DATASET = "fitzpatrick17k" if SYNTHETIC else config["data"]["dataset"]
+ADAPTER = [f"evenhand/data/datasets/{DATASET}.py"] if DATASET else []
 # The whole set of shards, whether or not there is something to download: wildcards are closed.
 SHARDS = [str(shard) for shard in range(config["data"]["download"]["shards"])]
 USES_URLS = any("urls" in entry for entry in SOURCES)
@@ -38,8 +39,7 @@ wildcard_constraints:
 
 rule make_phantom:
     input:
-        script=script("make_phantom.py"),
-        lib=imports("make_phantom.py"),
+        **code("make_phantom.py"),
     output:
         metadata="<results>/data/phantom/metadata.csv",
         images="<results>/data/phantom/images.zip",
@@ -52,8 +52,7 @@ rule make_phantom:
     conda:
         environment("base")
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        **growing(mem_mb=1000, runtime=10),
     params:
         n=SYNTHETIC and SYNTHETIC["n"],
         size=SYNTHETIC and SYNTHETIC["size"],
@@ -67,10 +66,7 @@ rule make_phantom:
 
 rule fetch_metadata:
     input:
-        script=script("fetch_metadata.py"),
-        lib=imports(
-            "fetch_metadata.py", *([f"evenhand/data/datasets/{DATASET}.py"] if DATASET else [])
-        ),
+        **code("fetch_metadata.py", *ADAPTER),
         tables=[ancient(path) for path in LOCAL_TABLES],
         sums=ARCHIVE_SUMS,
     output:
@@ -89,20 +85,10 @@ rule fetch_metadata:
         runtime=10,
         http=1 if REMOTE_TABLES else 0,
     params:
-        # Paths are inputs as well; what follows from an input does not count as a change, and another URL has to be seen.
+        # Paths are inputs as well; what follows from an input does not count as a change, another URL has to.
         tables=TABLES_OF_DATA,
         given=[] if SYNTHETIC else content_of(LOCAL_TABLES),
-        config=json.dumps(
-            {
-                "sha256": as_list(config["data"]["metadata_sha256"]),
-                "dataset": DATASET,
-                **{key: config["data"][key] for key in ("columns", "join")},
-                "skin_types": {
-                    str(cell): kind for cell, kind in config["data"]["skin_types"].items()
-                },
-            },
-            sort_keys=True,
-        ),
+        config=as_json(table_settings(config["data"], DATASET)),
         downloads=DOWNLOADS,
     shell:
         "python -u {input.script:q} --tables {params.tables:q} --config {params.config:q}"
@@ -111,8 +97,7 @@ rule fetch_metadata:
 
 # Everything that can be known to be wrong, before the first expensive job. What it writes is always the same, and
 # neither its code nor the configuration runs it again (parameters that take `input` are not compared): it decides on
-# nothing but whether a study begins. What is changed
-# afterwards is refused by the jobs that it concerns.
+# nothing but whether a study begins. What is changed afterwards is refused by the jobs that it concerns.
 rule check_study:
     input:
         metadata=ancient("<results>/data/metadata.csv"),
@@ -140,11 +125,9 @@ rule check_study:
 # Never a request for what is there already: only images that no folder or archive holds are asked for.
 rule list_downloads:
     input:
-        script=script("list_downloads.py"),
-        lib=imports("list_downloads.py"),
+        **code("list_downloads.py"),
+        **by_sum(metadata="<results>/data/metadata.csv"),
         checked="<results>/checks/study.txt",
-        metadata=ancient("<results>/data/metadata.csv"),
-        metadata_sum="<results>/data/metadata.sha256",
         archives=ARCHIVES,
         archive_sums=ARCHIVE_SUMS,
     output:
@@ -173,10 +156,8 @@ rule list_downloads:
 # beside them until that file is deleted.
 rule download_shard:
     input:
-        script=script("download_shard.py"),
-        lib=imports("download_shard.py"),
-        jobs=ancient("<results>/data/downloads/wanted.csv"),
-        jobs_sum="<results>/data/downloads/wanted.sha256",
+        **code("download_shard.py"),
+        **by_sum(jobs="<results>/data/downloads/wanted.csv"),
     output:
         "<results>/data/downloads/shard{shard}.csv",
     log:
@@ -192,7 +173,7 @@ rule download_shard:
         runtime=240,
         http=1,
     params:
-        settings=json.dumps(config["data"]["download"], sort_keys=True),
+        settings=as_json(config["data"]["download"]),
         shards=len(SHARDS),
         folder=f"{DOWNLOADS}/images",
         failures=f"{DOWNLOADS}/failures.jsonl",

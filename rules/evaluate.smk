@@ -5,22 +5,17 @@ from evenhand.workflow.config import evaluation_settings
 
 rule evaluate_vae:
     input:
-        script=script("evaluate_vae.py"),
-        lib=imports("evaluate_vae.py"),
+        **code("evaluate_vae.py"),
+        **IMAGES,
+        **by_sum(features="<results>/perceptual/vgg19.safetensors"),
+        **by_sum(clusters="<results>/data/isolated.csv"),
         # The record of a training holds the sum of its model.
         training="<results>/runs/{train_set}/run{run}/run.json",
         model=ancient("<results>/runs/{train_set}/run{run}/model.safetensors"),
-        features=ancient("<results>/perceptual/vgg19.safetensors"),
-        features_sum="<results>/perceptual/vgg19.sha256",
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
         test="<results>/splits/run{run}/test.csv",
         test_sum="<results>/splits/run{run}/test.sha256",
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
     output:
         evaluation="<results>/runs/{train_set}/run{run}/evaluation.parquet",
         embeddings="<results>/runs/{train_set}/run{run}/embeddings.npz",
@@ -34,45 +29,29 @@ rule evaluate_vae:
         environment("torch")
     threads: config["train"]["threads"]
     resources:
-        gpu=1,
-        gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=growing(6000),
-        runtime=growing(30),
+        **ON_GPU,
+        **growing(mem_mb=6000, runtime=30),
     params:
-        config=lambda wildcards: json.dumps(
-            evaluation_settings(config, wildcards.train_set), sort_keys=True
-        ),
+        config=lambda wildcards: as_json(evaluation_settings(config, wildcards.train_set)),
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
-        " --test {input.test:q} --training {input.manifest:q} --clusters {input.clusters:q} --features {input.features:q}"
-        " --train-set {wildcards.train_set:q} --run {wildcards.run} --config {params.config:q} --threads {threads}"
-        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
+        " --test {input.test:q} --training {input.manifest:q} --clusters {input.clusters:q}"
+        " --features {input.features:q} --train-set {wildcards.train_set:q} --run {wildcards.run}"
+        " --config {params.config:q} --threads {threads} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
         " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q}"
         " --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule reconstruct_examples:
     input:
-        script=script("reconstruct_examples.py"),
-        lib=imports("reconstruct_examples.py"),
+        **code("reconstruct_examples.py"),
+        **IMAGES,
+        **by_sum(clusters="<results>/data/isolated.csv"),
         train_sets="<results>/settings/train_sets.json",
-        trainings=expand("<results>/runs/{train_set}/run0/run.json", train_set=TRAIN_SETS),
-        models=ancient(
-            expand("<results>/runs/{train_set}/run0/model.safetensors", train_set=TRAIN_SETS)
-        ),
-        evaluations=expand(
-            "<results>/runs/{train_set}/run0/evaluation.parquet", train_set=TRAIN_SETS
-        ),
-        manifests=expand(
-            "<results>/splits/run0/train_{train_set}.{kind}",
-            train_set=TRAIN_SETS,
-            kind=["csv", "sha256"],
-        ),
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
+        trainings=of_models("run.json", run="0"),
+        models=ancient(of_models("model.safetensors", run="0")),
+        evaluations=of_models("evaluation.parquet", run="0"),
+        manifests=manifests(run="0"),
     output:
         "<results>/examples.npz",
     log:
@@ -82,10 +61,8 @@ rule reconstruct_examples:
     conda:
         environment("torch")
     resources:
-        gpu=1,
-        gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=growing(6000),
-        runtime=growing(30),
+        **ON_GPU,
+        **growing(mem_mb=6000, runtime=30),
     params:
         models=lambda wildcards, input: Path(input.trainings[0]).parents[2],
         splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
@@ -93,37 +70,20 @@ rule reconstruct_examples:
     shell:
         "python -u {input.script:q} --train-sets {input.train_sets:q} --models {params.models:q}"
         " --splits {params.splits:q} --clusters {input.clusters:q} --images {input.images:q} --index {input.index:q}"
-        " --config {params.config:q}"
-        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
+        " --config {params.config:q} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
+        " --output {output:q} > {log:q} 2>&1"
 
 
 # Test images of the first run under the models of all runs that were not trained on them.
 rule measure_ensemble:
     input:
-        script=script("measure_ensemble.py"),
-        lib=imports("measure_ensemble.py"),
-        trainings=expand(
-            "<results>/runs/{train_set}/run{run}/run.json", run=RUNS, allow_missing=True
-        ),
-        models=ancient(
-            expand(
-                "<results>/runs/{train_set}/run{run}/model.safetensors",
-                run=RUNS,
-                allow_missing=True,
-            )
-        ),
+        **code("measure_ensemble.py"),
+        **IMAGES,
+        **by_sum(clusters="<results>/data/isolated.csv"),
+        trainings=of_models("run.json", train_set="{train_set}"),
+        models=ancient(of_models("model.safetensors", train_set="{train_set}")),
         test=expand("<results>/splits/run0/test.{kind}", kind=["csv", "sha256"]),
-        manifests=expand(
-            "<results>/splits/run{run}/train_{train_set}.{kind}",
-            run=RUNS,
-            kind=["csv", "sha256"],
-            allow_missing=True,
-        ),
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
+        manifests=manifests(train_set="{train_set}"),
     output:
         "<results>/runs/{train_set}/ensemble.parquet",
     log:
@@ -134,31 +94,27 @@ rule measure_ensemble:
         environment("torch")
     threads: config["train"]["threads"]
     resources:
-        gpu=1,
-        gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=growing(6000),
-        runtime=growing(60),
+        **ON_GPU,
+        **growing(mem_mb=6000, runtime=60),
     params:
         models=lambda wildcards, input: Path(input.trainings[0]).parents[1],
         splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
         config=json.dumps(
-            {"runs": len(RUNS)}
-            | {key: config["evaluate"][key] for key in ("batch_size", "device")}
+            {
+                "runs": len(RUNS),
+                **{key: config["evaluate"][key] for key in ("batch_size", "device")},
+            }
         ),
     shell:
         "python -u {input.script:q} --models {params.models:q} --splits {params.splits:q}"
-        " --clusters {input.clusters:q} --train-set {wildcards.train_set:q} --images {input.images:q} --index {input.index:q}"
-        " --config {params.config:q} --threads {threads}"
+        " --clusters {input.clusters:q} --train-set {wildcards.train_set:q}"
+        " --images {input.images:q} --index {input.index:q} --config {params.config:q} --threads {threads}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 
 
 rule evaluate:
     input:
-        expand(
-            "<results>/runs/{train_set}/run{run}/evaluation.parquet",
-            train_set=TRAIN_SETS,
-            run=RUNS,
-        ),
+        of_models("evaluation.parquet"),
         expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
         "<results>/examples.npz",
     localrule: True

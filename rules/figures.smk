@@ -8,9 +8,7 @@ from evenhand.splits.groups import groups_from
 OTHER_FILES = {
     "train_sets": "<results>/settings/train_sets.json",
     "examples": "<results>/examples.npz",
-    "histories": expand(
-        "<results>/runs/{train_set}/run{run}/history.csv", train_set=TRAIN_SETS, run=RUNS
-    ),
+    "histories": of_models("history.csv"),
 }
 DECLARED = declared_figures(groups_from(config["splits"]["groups"]))
 # What only photographs of skin can show is left out where the images are of something else.
@@ -29,8 +27,7 @@ for figure in DECLARED:
         name:
             f"plot_{figure.name}"
         input:
-            script=script("draw_figure.py"),
-            lib=imports("draw_figure.py", f"evenhand/figures/{figure.module}.py"),
+            **code("draw_figure.py", f"evenhand/figures/{figure.module}.py"),
             files=[
                 OTHER_FILES.get(name, f"<results>/tables/{name}.csv")
                 for name in figure.files
@@ -57,17 +54,16 @@ for figure in DECLARED:
         params:
             figure=figure.name,
             models=lambda wildcards, output: Path(output.svg).parents[1] / "runs",
-            config=json.dumps(figure_settings(config, figure), sort_keys=True),
+            config=as_json(figure_settings(config, figure)),
         shell:
             "python -u {input.script:q} --figure {params.figure:q} --files {input.files:q} --models {params.models:q}"
-            " --config {params.config:q} --svg {output.svg:q} --png {output.png:q} --text {output.text:q} > {log:q} 2>&1"
+            " --config {params.config:q} --svg {output.svg:q} --png {output.png:q} --text {output.text:q}"
+            " > {log:q} 2>&1"
 
 
 rule figures:
     input:
         expand(
-            "<results>/figures/{figure.name}.{kind}",
-            figure=FIGURES,
-            kind=["svg", "png", "json"],
+            "<results>/figures/{figure.name}.{kind}", figure=FIGURES, kind=["svg", "png", "json"]
         ),
     localrule: True

@@ -1,20 +1,15 @@
 # Images. Needs the table of images and the photographs; makes one array of them, data/images.npy, with its index and
 # record, and what is known of them: near-duplicates, apparent tone, the data set in numbers.
 
-GIVEN_DUPLICATES = [
-    ancient(config["data"]["duplicates"][key])
-    for key in ("embeddings", "list")
-    if config["data"]["duplicates"][key]
-]
+DUPLICATES = config["data"]["duplicates"]
+GIVEN_DUPLICATES = [ancient(DUPLICATES[key]) for key in ("embeddings", "list") if DUPLICATES[key]]
 
 
 rule pack_images:
     input:
-        script=script("pack_images.py"),
-        lib=imports("pack_images.py"),
+        **code("pack_images.py"),
+        **by_sum(metadata="<results>/data/metadata.csv"),
         checked="<results>/checks/study.txt",
-        metadata=ancient("<results>/data/metadata.csv"),
-        metadata_sum="<results>/data/metadata.sha256",
         archives=ARCHIVES,
         archive_sums=ARCHIVE_SUMS,
         downloads=(
@@ -33,8 +28,7 @@ rule pack_images:
         environment("base")
     threads: 16  # or all there are
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(120),
+        **growing(mem_mb=2000, runtime=120),
     params:
         sources=json.dumps(SOURCES),
         folders=FOLDERS,
@@ -47,17 +41,17 @@ rule pack_images:
         work=PACKING,
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
-        " --downloads {params.downloads:q} --download-status {params.status:q} --shards {params.shards:q} --side {params.side:q} --icc {params.icc:q}"
-        " --workers {threads} --work {params.work:q} --images {output.images:q}"
-        " --index {output.index:q} --availability {output.availability:q} --sums {output.sums:q} > {log:q} 2>&1"
+        " --downloads {params.downloads:q} --download-status {params.status:q} --shards {params.shards:q}"
+        " --side {params.side:q} --icc {params.icc:q} --workers {threads} --work {params.work:q}"
+        " --images {output.images:q} --index {output.index:q} --availability {output.availability:q}"
+        " --sums {output.sums:q} > {log:q} 2>&1"
 
 
 # The gate: later stages take this record, so nothing goes on without enough photographs, and nothing is
 # done again when the same photographs are packed again.
 rule check_images:
     input:
-        script=script("check_images.py"),
-        lib=imports("check_images.py"),
+        **code("check_images.py"),
         images=ancient("<results>/data/images.npy"),
         index=ancient("<results>/data/images.csv"),
         availability=ancient("<results>/data/availability.csv"),
@@ -86,11 +80,8 @@ rule check_images:
 
 rule find_duplicates:
     input:
-        script=script("find_duplicates.py"),
-        lib=imports("find_duplicates.py"),
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
+        **code("find_duplicates.py"),
+        **IMAGES,
         given=GIVEN_DUPLICATES,
     output:
         duplicates="<results>/data/duplicates.csv",
@@ -104,27 +95,20 @@ rule find_duplicates:
     conda:
         environment("base")
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        **growing(mem_mb=2000, runtime=30),
     params:
-        config=json.dumps(
-            {"duplicates": config["data"]["duplicates"], "groups": GROUPS}, sort_keys=True
-        ),
+        config=as_json({"duplicates": DUPLICATES, "groups": GROUPS}),
         given=content_of(GIVEN_DUPLICATES),
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q}"
-        " --config {params.config:q}"
-        " --duplicates {output.duplicates:q} --clusters {output.clusters:q}"
+        " --config {params.config:q} --duplicates {output.duplicates:q} --clusters {output.clusters:q}"
         " --thresholds {output.thresholds:q} --summary {output.summary:q} > {log:q} 2>&1"
 
 
 rule measure_tone:
     input:
-        script=script("measure_tone.py"),
-        lib=imports("measure_tone.py"),
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
+        **code("measure_tone.py"),
+        **IMAGES,
     output:
         tone="<results>/data/tone.csv",
         by_type=table("tone_by_type"),
@@ -137,8 +121,7 @@ rule measure_tone:
         environment("base")
     threads: 16  # or all there are
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        **growing(mem_mb=4000, runtime=30),
     params:
         config=json.dumps({"groups": GROUPS}),
     shell:
@@ -149,8 +132,7 @@ rule measure_tone:
 
 rule describe_data:
     input:
-        script=script("describe_data.py"),
-        lib=imports("describe_data.py"),
+        **code("describe_data.py"),
         availability=ancient("<results>/data/availability.csv"),
         sums="<results>/data/packed.sha256",
         duplicates="<results>/data/duplicates.csv",
@@ -178,8 +160,7 @@ rule describe_data:
 # For the folds of the probes and for the bootstrap, in which patients and near-duplicates are never apart.
 rule keep_together:
     input:
-        script=script("isolate_images.py"),
-        lib=imports("isolate_images.py"),
+        **code("isolate_images.py"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
         duplicates="<results>/data/duplicates.csv",

@@ -1,48 +1,30 @@
-# Probes: what the embeddings give away. Needs the embeddings of the evaluations, of other models or in files of the user;
-# makes one job per embedding, and tables, verdicts and a page that collect them all.
+# Probes: what the embeddings give away. Needs the embeddings of the evaluations, of other models or in files of the
+# user; makes one job per embedding, and tables, verdicts and a page that collect them all.
 import re
 
-from evenhand.probes.members import member_pattern, members_of, of_unseen_images
+from evenhand.probes.members import collected, member_pattern, members_of, of_unseen_images
 
-SOURCES_TO_PROBE = config["probe"]["sources"]
-EMBEDDINGS = members_of(SOURCES_TO_PROBE, TRAIN_SETS, len(RUNS))
-OPENCLIP = {
-    entry["name"]: entry["model"] for entry in SOURCES_TO_PROBE if entry["kind"] == "openclip"
-}
-UNSEEN = {entry["name"]: entry for entry in SOURCES_TO_PROBE if of_unseen_images(entry)}
+PROBE_SOURCES = config["probe"]["sources"]
+EMBEDDINGS = members_of(PROBE_SOURCES, TRAIN_SETS, len(RUNS))
+OPENCLIP = {entry["name"]: entry["model"] for entry in PROBE_SOURCES if entry["kind"] == "openclip"}
+UNSEEN = {entry["name"]: entry for entry in PROBE_SOURCES if of_unseen_images(entry)}
 PROBE_DESIGN = (
     ["<results>/tables/design.csv"] if any(e.train_set for e in EMBEDDINGS.values()) else []
 )
-# The folder and not the files: their paths would not fit on a command line.
-PROBE_OPTIONS = f"--folder results/{config['study']}/probes"
 # Embeddings given as files that this workflow makes itself.
 LOOKALIKES = [
     entry[part]
-    for entry in SOURCES_TO_PROBE
+    for entry in PROBE_SOURCES
     if entry["kind"] == "file" and config["probe"]["lookalike"]
     for part in ("embeddings", "metadata")
 ]
-PROBE_RULES = {
-    "fractions": config["probe"]["fractions"],
-    "margin": config["probe"]["margin"],
-    "controls": sorted(
-        {
-            target["name"]
-            for entry in SOURCES_TO_PROBE
-            for target in entry["attributes"]
-            if target.get("control")
-        }
-    ),
-    "alpha": config["stats"]["alpha"],
-    "min_runs": config["stats"]["min_runs"],
-}
 # Inputs that are compared by their sums, or by their content where the user gives them.
 LARGE = ("embeddings", "metadata", "index", "clusters")
 PROBE_TABLES = ["folds", "counts", "left_out", "poster", "curves", "tests", "sets", "claims"]
 
 
 wildcard_constraints:
-    member=member_pattern(SOURCES_TO_PROBE, TRAIN_SETS, len(RUNS)) or "none",
+    member=member_pattern(PROBE_SOURCES, TRAIN_SETS, len(RUNS)) or "none",
     unseen="|".join(re.escape(name) for name in UNSEEN) or "none",
 
 
@@ -50,8 +32,7 @@ if config["probe"]["lookalike"]:
 
     rule make_lookalike:
         input:
-            script=script("make_lookalike.py"),
-            lib=imports("make_lookalike.py"),
+            **code("make_lookalike.py"),
         output:
             metadata="<results>/lookalike/{dataset}.csv",
             cxr_foundation="<results>/lookalike/{dataset}.cxr_foundation.npz",
@@ -66,25 +47,22 @@ if config["probe"]["lookalike"]:
         conda:
             environment("base")
         resources:
-            mem_mb=growing(1000),
-            runtime=growing(5),
+            **growing(mem_mb=1000, runtime=5),
         params:
             patients=config["probe"]["lookalike"]["patients"],
             features=config["probe"]["lookalike"]["features"],
             seed=config["seed"],
         shell:
-            "python -u {input.script:q} --dataset {wildcards.dataset} --patients {params.patients:q} --seed {params.seed:q}"
-            " --models cxr_foundation={params.features:q} biomedclip={params.features:q} --metadata {output.metadata:q}"
-            " --embeddings {output.cxr_foundation:q} {output.biomedclip:q} --sums {output.sums:q} > {log:q} 2>&1"
+            "python -u {input.script:q} --dataset {wildcards.dataset} --patients {params.patients:q}"
+            " --seed {params.seed:q} --models cxr_foundation={params.features:q} biomedclip={params.features:q}"
+            " --metadata {output.metadata:q} --embeddings {output.cxr_foundation:q} {output.biomedclip:q}"
+            " --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule embed_images:
     input:
-        script=script("embed_images.py"),
-        lib=imports("embed_images.py"),
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
+        **code("embed_images.py"),
+        **IMAGES,
     output:
         embeddings="<results>/probes/{openclip}/embeddings.npz",
         metadata="<results>/probes/{openclip}/metadata.csv",
@@ -99,10 +77,8 @@ rule embed_images:
         environment("openclip")
     threads: 4
     resources:
-        gpu=1,
-        gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=growing(8000),
-        runtime=growing(120),
+        **ON_GPU,
+        **growing(mem_mb=8000, runtime=120),
     params:
         config=lambda wildcards: json.dumps(
             {
@@ -113,23 +89,19 @@ rule embed_images:
         ),
     shell:
         "python -u {input.script:q} --config {params.config:q} --images {input.images:q} --index {input.index:q}"
-        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --embeddings {output.embeddings:q} --metadata {output.metadata:q}"
-        " --sums {output.sums:q} > {log:q} 2>&1"
+        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --embeddings {output.embeddings:q}"
+        " --metadata {output.metadata:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule embed_unseen:
     input:
-        script=script("embed_unseen.py"),
-        lib=imports("embed_unseen.py"),
+        **code("embed_unseen.py"),
+        **IMAGES,
+        **by_sum(clusters="<results>/data/isolated.csv"),
         training="<results>/runs/{train_set}/run{run}/run.json",
         model=ancient("<results>/runs/{train_set}/run{run}/model.safetensors"),
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
     output:
         embeddings="<results>/probes/{unseen}.{train_set}.run{run}/embeddings.npz",
         metadata="<results>/probes/{unseen}.{train_set}.run{run}/metadata.csv",
@@ -142,10 +114,8 @@ rule embed_unseen:
         environment("torch")
     threads: config["train"]["threads"]
     resources:
-        gpu=1,
-        gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=growing(6000),
-        runtime=growing(60),
+        **ON_GPU,
+        **growing(mem_mb=6000, runtime=60),
     params:
         config=lambda wildcards: json.dumps(
             {
@@ -156,8 +126,9 @@ rule embed_unseen:
         ),
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
-        " --training {input.manifest:q} --clusters {input.clusters:q} --train-set {wildcards.train_set:q} --run {wildcards.run}"
-        " --config {params.config:q} --threads {threads} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
+        " --training {input.manifest:q} --clusters {input.clusters:q} --train-set {wildcards.train_set:q}"
+        " --run {wildcards.run} --config {params.config:q} --threads {threads}"
+        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
         " --embeddings {output.embeddings:q} --metadata {output.metadata:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
@@ -174,8 +145,7 @@ rule check_sources:
     conda:
         environment("torch")
     resources:
-        mem_mb=growing(6000),
-        runtime=growing(60),
+        **growing(mem_mb=6000, runtime=60),
     params:
         script=lambda wildcards, input: script("check_sources.py"),
         config=lambda wildcards, input: json.dumps(
@@ -193,8 +163,7 @@ rule probe_embeddings:
                 for role, path in EMBEDDINGS[wildcards.member].inputs(config).items()
             }
         ),
-        script=script("probe_embeddings.py"),
-        lib=imports("probe_embeddings.py"),
+        **code("probe_embeddings.py"),
     output:
         folds="<results>/probes/{member}/folds.csv",
         counts="<results>/probes/{member}/counts.csv",
@@ -207,13 +176,11 @@ rule probe_embeddings:
         environment("torch")
     threads: config["probe"]["threads"]
     resources:
-        gpu=1,
-        gpu_slots=config["gpu"]["slots_per_device"],
-        mem_mb=growing(6000),
-        runtime=growing(240),
+        **ON_GPU,
+        **growing(mem_mb=6000, runtime=240),
     params:
-        config=lambda wildcards: json.dumps(
-            EMBEDDINGS[wildcards.member].settings(config["seed"], config["probe"]), sort_keys=True
+        config=lambda wildcards: as_json(
+            EMBEDDINGS[wildcards.member].settings(config["seed"], config["probe"])
         ),
         given=lambda wildcards: content_of(EMBEDDINGS[wildcards.member].given(config)),
         images_option=lambda wildcards, input: " ".join(
@@ -228,22 +195,14 @@ rule probe_embeddings:
 
 rule summarise_probes:
     input:
-        script=script("summarise_probes.py"),
-        lib=imports("summarise_probes.py"),
+        **code("summarise_probes.py"),
         folds=expand("<results>/probes/{member}/folds.csv", member=list(EMBEDDINGS)),
         counts=expand("<results>/probes/{member}/counts.csv", member=list(EMBEDDINGS)),
         left_out=expand("<results>/probes/{member}/left_out.csv", member=list(EMBEDDINGS)),
         design=PROBE_DESIGN,
         settings="<results>/settings/probes.json",
     output:
-        folds="<results>/tables/probe_folds.csv",
-        counts="<results>/tables/probe_counts.csv",
-        left_out="<results>/tables/probe_left_out.csv",
-        poster=table("probe_poster"),
-        curves="<results>/tables/probe_curves.csv",
-        tests="<results>/tables/probe_tests.csv",
-        sets="<results>/tables/probe_sets.csv",
-        claims=table("probe_claims"),
+        **{name: table(f"probe_{name}") for name in PROBE_TABLES},
     log:
         "<logs>/summarise_probes.log",
     benchmark:
@@ -251,11 +210,11 @@ rule summarise_probes:
     conda:
         environment("base")
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        **growing(mem_mb=2000, runtime=10),
     params:
-        folder_option=PROBE_OPTIONS,
-        design_option=lambda wildcards, input: f"--design {input.design:q}" if input.design else "",
+        # The folder and not the files: their paths would not fit on a command line.
+        folder_option=f"--folder results/{config['study']}/probes",
+        design_option=lambda wildcards, input: f"--design {input.design}" if input.design else "",
     shell:
         "python -u {input.script:q} {params.folder_option} --settings {input.settings:q} {params.design_option}"
         " --folds {output.folds:q} --counts {output.counts:q} --left-out {output.left_out:q} --poster {output.poster:q}"

@@ -2,16 +2,24 @@
 # (provenance.json, checked by `make verify`) and one self-contained page. What Snakemake's own report (--report) opens
 # with: report/workflow.rst.
 
-REPORT_TABLES = tables_of("results")
+# The tables of each part of the page, in its order.
+PAGES = {
+    page: [name for name in TABLES if TABLES[name].get("$page") == page and is_made(name)]
+    for page in ("results", "probes", "data")
+}
+REPORT_TABLES = list(PAGES["results"])
 CLAIMS = ["claims"]
 if config["report"]["probes"]:
-    REPORT_TABLES += tables_of("probes")
+    REPORT_TABLES += PAGES["probes"]
     CLAIMS.append("probe_claims")
 
 
 # Takes what the tables take, and every script: the record names the code that all products are up to date with.
 rule record_provenance:
     input:
+        **IMAGES,
+        **by_sum(metadata="<results>/data/metadata.csv"),
+        **by_sum(features="<results>/perceptual/vgg19.safetensors"),
         script=script("record_provenance.py"),
         code=[
             source(f"workflow_scripts/{path.relative_to(SCRIPTS)}")
@@ -19,18 +27,11 @@ rule record_provenance:
             for path in sorted(SCRIPTS.rglob(pattern))
         ],
         settings="<results>/settings/study.json",
-        metadata=ancient("<results>/data/metadata.csv"),
-        metadata_sum="<results>/data/metadata.sha256",
         availability=ancient("<results>/data/availability.csv"),
         packed_sum="<results>/data/packed.sha256",
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
-        features=ancient("<results>/perceptual/vgg19.safetensors"),
-        features_sum="<results>/perceptual/vgg19.sha256",
         tables=expand(
             "<results>/tables/{table}.csv",
-            table=["design", *CLAIMS, *REPORT_TABLES, *tables_of("data")],
+            table=["design", *CLAIMS, *REPORT_TABLES, *PAGES["data"]],
         ),
         # Evaluations come from the weights, manifests and records of their trainings, which are recorded with them.
         evaluations=EVALUATIONS,
@@ -49,8 +50,7 @@ rule record_provenance:
     shell:
         "python -u {input.script:q} --folder {params.folder:q} --settings {input.settings:q}"
         " --files {input.metadata:q} {input.availability:q} {input.record:q} {input.images:q} {input.index:q}"
-        " {input.features:q} {input.tables:q} --workers {threads}"
-        " --output {output:q} > {log:q} 2>&1"
+        " {input.features:q} {input.tables:q} --workers {threads} --output {output:q} > {log:q} 2>&1"
 
 
 rule provenance:
@@ -61,8 +61,7 @@ rule provenance:
 
 rule report_page:
     input:
-        script=script("make_report.py"),
-        lib=imports("make_report.py"),
+        **code("make_report.py"),
         template=source("workflow_scripts/evenhand/report/templates/report.html.j2"),
         dictionary=source("schemas/tables.yaml"),
         record="<results>/data/images.json",
@@ -75,8 +74,8 @@ rule report_page:
         figures=expand("<results>/figures/{figure.name}.svg", figure=FIGURES),
         words=expand("<results>/figures/{figure.name}.json", figure=FIGURES),
         tables=expand("<results>/tables/{table}.csv", table=REPORT_TABLES),
-        data_tables=expand("<results>/tables/{table}.csv", table=tables_of("data")),
-        runs=expand("<results>/runs/{train_set}/run{run}/run.json", train_set=TRAIN_SETS, run=RUNS),
+        data_tables=expand("<results>/tables/{table}.csv", table=PAGES["data"]),
+        runs=of_models("run.json"),
     output:
         "<results>/report.html",
     log:
@@ -90,23 +89,23 @@ rule report_page:
         models=lambda wildcards, input: Path(input.runs[0]).parents[2],
     shell:
         "python -u {input.script:q} --template {input.template:q} --dictionary {input.dictionary:q}"
-        " --record {input.record:q} --provenance {input.provenance:q} --availability {input.availability:q} --claims {input.claims:q}"
-        " --design {input.design:q} --figures {input.figures:q} --tables {input.tables:q}"
-        " --data-tables {input.data_tables:q} --models {params.models:q} --settings {input.settings:q} --output {output:q} > {log:q} 2>&1"
+        " --record {input.record:q} --provenance {input.provenance:q} --availability {input.availability:q}"
+        " --claims {input.claims:q} --design {input.design:q} --figures {input.figures:q} --tables {input.tables:q}"
+        " --data-tables {input.data_tables:q} --models {params.models:q}"
+        " --settings {input.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 # The probes on a page of their own, which needs no image stage.
 rule probe_page:
     input:
-        script=script("make_report.py"),
-        lib=imports("make_report.py"),
+        **code("make_report.py"),
         template=source("workflow_scripts/evenhand/report/templates/report.html.j2"),
         dictionary=source("schemas/tables.yaml"),
         settings="<results>/settings/study.json",
         claims="<results>/tables/probe_claims.csv",
         figures="<results>/figures/probe_curves.svg",
         words="<results>/figures/probe_curves.json",
-        tables=expand("<results>/tables/{table}.csv", table=tables_of("probes")),
+        tables=expand("<results>/tables/{table}.csv", table=PAGES["probes"]),
     output:
         "<results>/probes.html",
     log:

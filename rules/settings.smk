@@ -2,16 +2,10 @@
 # makes settings/*.json.
 
 SETTINGS = {
-    "design": as_json("seed", "splits"),
+    "design": as_json({key: config[key] for key in ("seed", "splits")}),
     "train_sets": json.dumps(config["splits"]["train_sets"]),
     "study": json.dumps(config),
-    "probes": json.dumps(
-        {
-            "embeddings": [member.described(config["study"]) for member in EMBEDDINGS.values()],
-            "rules": PROBE_RULES,
-        },
-        sort_keys=True,
-    ),
+    "probes": as_json(collected(EMBEDDINGS.values(), config)),
 }
 
 

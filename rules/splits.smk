@@ -1,6 +1,8 @@
 # Splits. Needs the images that are there; makes a manifest of the test sets and of each training set, for every run.
+from evenhand.workflow.config import draw_settings
 
-# Whether the images of a patient stay on one side, by splits.leakage.
+LEAKAGE = config["splits"]["leakage"]
+# Whether the images of a patient stay on one side.
 PATIENTS = {
     "auto": "auto",
     "none": "apart",
@@ -13,15 +15,10 @@ PATIENTS = {
 # What may not be on both sides of training and test.
 use rule keep_together as isolate_images with:
     input:
-        script=script("isolate_images.py"),
-        lib=imports("isolate_images.py"),
+        **code("isolate_images.py"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
-        duplicates=(
-            "<results>/data/duplicates.csv"
-            if config["splits"]["leakage"] in ("duplicates", "both")
-            else []
-        ),
+        duplicates="<results>/data/duplicates.csv" if LEAKAGE in ("duplicates", "both") else [],
     output:
         clusters="<results>/data/isolated.csv",
         sums="<results>/data/isolated.sha256",
@@ -32,18 +29,15 @@ use rule keep_together as isolate_images with:
     localrule: True
     params:
         duplicates_option=lambda wildcards, input: "--duplicates" if input.duplicates else "",
-        patients=PATIENTS[config["splits"]["leakage"]],
+        patients=PATIENTS[LEAKAGE],
 
 
 rule draw_test:
     input:
-        script=script("make_splits.py"),
-        lib=imports("make_splits.py"),
-        # Small and compared by content: packing the same images again draws nothing anew.
+        **code("make_splits.py"),
+        **by_sum(clusters="<results>/data/isolated.csv"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
     output:
         manifest="<results>/splits/run{run}/test.csv",
         sum="<results>/splits/run{run}/test.sha256",
@@ -55,7 +49,7 @@ rule draw_test:
     conda:
         environment("base")
     params:
-        config=design_config(),
+        config=as_json(draw_settings(config)),
     shell:
         "python -u {input.script:q} --images {input.images:q} --clusters {input.clusters:q} --config {params.config:q}"
         " --run {wildcards.run} --output {output.manifest:q} > {log:q} 2>&1"
@@ -64,12 +58,10 @@ rule draw_test:
 # From the images that the test sets leave.
 rule draw_train:
     input:
-        script=script("make_splits.py"),
-        lib=imports("make_splits.py"),
+        **code("make_splits.py"),
+        **by_sum(clusters="<results>/data/isolated.csv"),
         record="<results>/data/images.json",
         images=ancient("<results>/data/images.csv"),
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
         test="<results>/splits/run{run}/test.csv",
         test_sum="<results>/splits/run{run}/test.sha256",
     output:
@@ -83,7 +75,7 @@ rule draw_train:
     conda:
         environment("base")
     params:
-        config=lambda wildcards: design_config(wildcards.train_set),
+        config=lambda wildcards: as_json(draw_settings(config, wildcards.train_set)),
     shell:
         "python -u {input.script:q} --images {input.images:q} --clusters {input.clusters:q} --config {params.config:q}"
         " --run {wildcards.run} --train-set {wildcards.train_set:q}"
@@ -93,10 +85,9 @@ rule draw_train:
 # As check_study, of what is known when the images of a run are drawn: before its models are trained.
 rule check_run:
     input:
+        **by_sum(clusters="<results>/data/isolated.csv"),
         images=ancient("<results>/data/images.csv"),
         test="<results>/splits/run{run}/test.csv",
-        clusters=ancient("<results>/data/isolated.csv"),
-        clusters_sum="<results>/data/isolated.sha256",
     output:
         "<results>/checks/run{run}.txt",
     log:
@@ -116,17 +107,10 @@ rule check_run:
 
 rule describe_design:
     input:
-        script=script("describe_design.py"),
-        lib=imports("describe_design.py"),
-        metadata=ancient("<results>/data/metadata.csv"),
-        sums="<results>/data/metadata.sha256",
+        **code("describe_design.py"),
+        **by_sum(metadata="<results>/data/metadata.csv"),
         design="<results>/settings/design.json",
-        manifests=expand(
-            "<results>/splits/run{run}/train_{train_set}.{kind}",
-            run=RUNS,
-            train_set=TRAIN_SETS,
-            kind=["csv", "sha256"],
-        ),
+        manifests=manifests(),
     output:
         table("design"),
     log:
@@ -146,10 +130,8 @@ rule describe_design:
 # What the metadata alone promises, before any photograph is there.
 use rule describe_design as plan_design with:
     input:
-        script=script("describe_design.py"),
-        lib=imports("describe_design.py"),
-        metadata=ancient("<results>/data/metadata.csv"),
-        sums="<results>/data/metadata.sha256",
+        **code("describe_design.py"),
+        **by_sum(metadata="<results>/data/metadata.csv"),
         design="<results>/settings/design.json",
     output:
         "<results>/tables/plan.csv",

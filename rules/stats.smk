@@ -1,10 +1,8 @@
-# Statistics. Needs the evaluations of all models and the table of annotations; makes the summary tables and the verdicts.
-# Each table is described, column by column, in schemas/tables.yaml; what is told of it here is how it is made.
+# Statistics. Needs the evaluations of all models and the table of annotations; makes the summary tables and the
+# verdicts. Each table is described, column by column, in schemas/tables.yaml.
 from typing import NamedTuple
 
-EVALUATIONS = expand(
-    "<results>/runs/{train_set}/run{run}/evaluation.parquet", train_set=TRAIN_SETS, run=RUNS
-)
+EVALUATIONS = of_models("evaluation.parquet")
 TRAIN_SETS_FILE = "<results>/settings/train_sets.json"
 # The folder and not the files, a file and not the names: thousands of them do not fit on a command line.
 EVALUATION_OPTIONS = (
@@ -17,72 +15,54 @@ STATS = config["stats"]
 
 
 class Summary(NamedTuple):
-    """How tables are made: which a script writes, which it reads, what it takes of the configuration, and what else has
-    to be there: the evaluations of all models (`others` is then that and more), or not (None); tables of the data stage.
-    """
+    """How tables are made: what a script writes, what it takes of the configuration, and what it reads."""
 
     writes: list
-    reads: list
     config: dict
-    others: list | None = []
-    data: list = []
+    reads: list = []  # summary tables, the design, the training sets
+    data: list = []  # large tables of the data stage
+    models: bool = True  # the evaluations of all models
+    others: list = []  # what else has to be there
     minutes: int = 30
 
 
+SEEDED = {"seed": config["seed"], "stats": STATS}
 SUMMARIES = {
     "summarise_metadata": Summary(
         ["fst_counts", "prevalence", "condition_mix"],
-        [],
         {"seed": config["seed"], **{key: STATS[key] for key in ("resamples", "alpha")}},
-        None,
         data=["metadata"],
+        models=False,
+        minutes=5,
     ),
     "summarise_runs": Summary(
         ["runs", "headline", "conditions", "pooled_conditions"],
-        [],
         {"stats": {"alpha": STATS["alpha"]}},
     ),
-    "estimate_gaps": Summary(
-        ["gaps"],
-        ["runs", "design"],
-        {"seed": config["seed"], "stats": STATS},
-        data=["together"],
-    ),
-    "adjust_gaps": Summary(
-        ["adjusted", "models"],
-        [],
-        {"seed": config["seed"], "stats": STATS},
-        data=["together"],
-        minutes=60,
-    ),
+    "estimate_gaps": Summary(["gaps"], SEEDED, ["runs", "design"], data=["together"]),
+    "adjust_gaps": Summary(["adjusted", "models"], SEEDED, data=["together"], minutes=60),
     "score_uncertainty": Summary(
         ["uncertainty"],
+        SEEDED,
         ["design"],
-        {"seed": config["seed"], "stats": STATS},
-        expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
+        others=expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
     ),
-    "compare_subsets": Summary(
-        ["subsets"],
-        ["design"],
-        {"stats": STATS},
-    ),
+    "compare_subsets": Summary(["subsets"], {"stats": STATS}, ["design"]),
     "measure_colour": Summary(
-        ["colour_runs", "colour", "tone_curves", "tone_slopes"], ["design"], {"stats": STATS}
+        ["colour_runs", "colour", "tone_curves", "tone_slopes"], {"stats": STATS}, ["design"]
     ),
     "compare_samples": Summary(
-        ["samples"],
-        ["design"],
-        {"stats": STATS},
-        expand(
-            "<results>/runs/{train_set}/run{run}/samples.parquet", train_set=TRAIN_SETS, run=RUNS
-        ),
+        ["samples"], {"stats": STATS}, ["design"], others=of_models("samples.parquet")
     ),
-    "estimate_sweep": Summary(["sweep"], ["runs", "design", "train_sets"], {"stats": STATS}, None),
+    "estimate_sweep": Summary(
+        ["sweep"], {"stats": STATS}, ["runs", "design", "train_sets"], models=False, minutes=5
+    ),
     "judge_claims": Summary(
         ["claims"],
-        ["runs", "design", "gaps", "adjusted", "colour_runs", "condition_mix"],
         {"stats": STATS},
-        None,
+        ["runs", "design", "gaps", "adjusted", "colour_runs", "condition_mix"],
+        models=False,
+        minutes=5,
     ),
 }
 
@@ -95,9 +75,7 @@ for name, summary in SUMMARIES.items():
         name:
             name
         input:
-            script=script(f"{name}.py"),
-            lib=imports(f"{name}.py"),
-            # Of the data stage large ones, compared by their sums.
+            **code(f"{name}.py"),
             read=[
                 *(ancient(f"<results>/data/{name}.csv") for name in summary.data),
                 *(
@@ -107,25 +85,24 @@ for name, summary in SUMMARIES.items():
                 ),
             ],
             sums=[f"<results>/data/{name}.sha256" for name in summary.data],
-            evaluations=[] if summary.others is None else EVALUATIONS,
-            train_sets=[] if summary.others is None else TRAIN_SETS_FILE,
-            others=summary.others or [],
+            evaluations=EVALUATIONS if summary.models else [],
+            train_sets=TRAIN_SETS_FILE if summary.models else [],
+            others=summary.others,
         output:
             [table(made) for made in summary.writes if is_made(made)],
         log:
             f"<logs>/{name}.log",
         benchmark:
             f"<benchmarks>/{name}.tsv"
-        localrule: summary.others is None
+        localrule: not summary.models
         conda:
             environment("base")
         resources:
-            mem_mb=growing(1000 + (0 if summary.others is None else EVALUATIONS_MB)),
-            runtime=growing(5 if summary.others is None else summary.minutes),
+            **growing(mem_mb=1000 + summary.models * EVALUATIONS_MB, runtime=summary.minutes),
         params:
             read_option=lambda wildcards, input: "--read" if input.read else "",
-            study_option="" if summary.others is None else EVALUATION_OPTIONS,
-            config=json.dumps(summary.config | {"groups": GROUPS}, sort_keys=True),
+            study_option=EVALUATION_OPTIONS if summary.models else "",
+            config=as_json(summary.config | {"groups": GROUPS}),
         shell:
             "python -u {input.script:q} {params.study_option} {params.read_option} {input.read:q}"
             " --config {params.config:q} --write {output:q} > {log:q} 2>&1"

@@ -1,18 +1,15 @@
-# Training. Needs a manifest, the packed images and the weights of VGG19; makes one model per training set and run, each a
-# job of its own on one GPU, with its history and record.
+# Training. Needs a manifest, the packed images and the weights of VGG19; makes one model per training set and run, each
+# a job of its own on one GPU, with its history and record.
+from evenhand.workflow.config import training_settings
 
-# A file of weights that the user names.
-GIVEN_WEIGHTS = (
-    [ancient(config["loss"]["perceptual_weights"])]
-    if config["loss"]["perceptual_weights"] not in ("imagenet", "random")
-    else []
-)
+WEIGHTS = config["loss"]["perceptual_weights"]
+# A file that the user names.
+GIVEN_WEIGHTS = [] if WEIGHTS in ("imagenet", "random") else [ancient(WEIGHTS)]
 
 
 rule perceptual_features:
     input:
-        script=script("prepare_vgg19.py"),
-        lib=imports("prepare_vgg19.py"),
+        **code("prepare_vgg19.py"),
         weights=GIVEN_WEIGHTS,
     output:
         features="<results>/perceptual/vgg19.safetensors",
@@ -25,7 +22,7 @@ rule perceptual_features:
     conda:
         environment("torch")
     params:
-        config=json.dumps({"seed": config["seed"], "weights": config["loss"]["perceptual_weights"]}),
+        config=json.dumps({"seed": config["seed"], "weights": WEIGHTS}),
         given=content_of(GIVEN_WEIGHTS),
         downloads="results/downloads",
     shell:
@@ -35,14 +32,9 @@ rule perceptual_features:
 
 rule train_vae:
     input:
-        script=script("train_vae.py"),
-        lib=imports("train_vae.py"),
-        # What is large is compared by its sum: packing the same images again trains nothing anew.
-        features=ancient("<results>/perceptual/vgg19.safetensors"),
-        features_sum="<results>/perceptual/vgg19.sha256",
-        record="<results>/data/images.json",
-        images=ancient("<results>/data/images.npy"),
-        index=ancient("<results>/data/images.csv"),
+        **code("train_vae.py"),
+        **IMAGES,
+        **by_sum(features="<results>/perceptual/vgg19.safetensors"),
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
         checked="<results>/checks/run{run}.txt",
@@ -58,24 +50,20 @@ rule train_vae:
         environment("torch")
     threads: config["train"]["threads"]
     resources:
-        gpu=1,
-        gpu_slots=config["gpu"]["slots_per_device"],
+        **ON_GPU,
+        **growing(mem_mb=10000, runtime=120),
         tensorboard=int(config["train"]["tensorboard"]),
-        mem_mb=growing(10000),
-        runtime=growing(120),
     params:
-        config=train_json(),
+        config=as_json(training_settings(config)),
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --record {input.record:q}"
         " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q}"
-        " --run {wildcards.run} --config {params.config:q} --threads {threads} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
-        " --tensorboard {resources.tensorboard} --model {output.model:q} --history {output.history:q}"
-        " --run-record {output.record:q} > {log:q} 2>&1"
+        " --run {wildcards.run} --config {params.config:q} --threads {threads}"
+        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --tensorboard {resources.tensorboard}"
+        " --model {output.model:q} --history {output.history:q} --run-record {output.record:q} > {log:q} 2>&1"
 
 
 rule train:
     input:
-        expand(
-            "<results>/runs/{train_set}/run{run}/model.safetensors", train_set=TRAIN_SETS, run=RUNS
-        ),
+        of_models("model.safetensors"),
     localrule: True

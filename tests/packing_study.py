@@ -31,10 +31,11 @@ def md5(data: bytes) -> str:
 PHOTOGRAPHS = {md5(data): data for data in map(photograph, range(12))}
 
 
-def metadata_of(hashes: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame({"id": hashes})
+def metadata_of(ids: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame({"id": ids})
     table["skin_type"] = [(1, 2, 5, 6)[i % 4] for i in range(len(table))]
     table["second_skin_type"] = 1
+    table["checksum"] = ""
     for column in [column for column in COLUMNS if column not in table]:
         table[column] = "x"
     return table[COLUMNS]

@@ -59,6 +59,7 @@ VALUES: dict[str, Any] = {
     "data.skin": False,
     "data.metadata_sha256": "0" * 64,
     "data.columns.id": "name",
+    "data.columns.checksum": "sum",
     "data.columns.file": "file",
     "data.columns.url": "link",
     "data.columns.conditions": ["label"],

@@ -132,7 +132,7 @@ def test_the_card_without_skin_says_nothing_of_tone_and_annotators(tmp_path: Pat
     assert card.loc[("rows of the metadata", "images")].tolist() == [5, 4, 3, 12]
     assert card.loc[("photographs found", "images")].tolist() == [3, 1, 0, 4]
     assert card.loc[("in a cluster with several groups", "images")].tolist() == [1, 1, 0, 2]
-    verified = card.loc[("photographs with the MD5 of the metadata", "share")]
+    verified = card.loc[("photographs with the checksum of the metadata", "share")]
     assert verified.isna().tolist() == [False, False, True, False]  # of no photograph there is no share
     counts = pd.read_csv(tmp_path / "counts.csv", keep_default_na=False)
     assert counts.loc[counts["by"] == "group", "value"].tolist() == ["derma", "atlas", "unkno"]

@@ -103,6 +103,12 @@ THIRD = {"name": "middle", "title": "FST 3-4", "where": {"skin_type": [3, 4]}}
         ("splits.groups", [*LIGHT_DARK, THIRD | {"where": {}}], r"splits\.groups\.2\.where: \{\} should be non-empty"),
         (
             "splits.groups",
+            [*LIGHT_DARK, THIRD | {"name": "gap"}],
+            r"groups: gap: results have the gap between two groups",
+        ),
+        ("splits.groups", [LIGHT_DARK[0], LIGHT_DARK[1] | {"name": "all"}], r"groups: all: results have the images of"),
+        (
+            "splits.groups",
             [*LIGHT_DARK, THIRD | {"where": {"age": {"from": 9, "to": 3}}}],
             "from 9 is larger than to 3",
         ),

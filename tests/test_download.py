@@ -25,7 +25,7 @@ from evenhand.data.download import Job, download_images
 from evenhand.data.metadata import COLUMNS
 from evenhand.data.web import Policy, fetch_pinned
 from evenhand.workflow.errors import UserError
-from evenhand.workflow.tables import write_csv
+from evenhand.workflow.tables import read_table, write_csv
 from list_downloads import main as list_downloads
 
 
@@ -131,6 +131,7 @@ def test_a_dead_link_is_asked_once_until_its_note_is_deleted_a_passing_failure_e
 def write_metadata(path: Path, hashes: list[str], urls: list[str]) -> None:
     table = pd.DataFrame({"id": hashes, "url": urls})
     table["skin_type"] = table["second_skin_type"] = 1
+    table["checksum"] = ""
     write_csv(table.reindex(columns=COLUMNS, fill_value="x"), path)
 
 
@@ -208,6 +209,32 @@ def test_shards_divide_the_work_and_only_what_no_folder_holds_is_asked_for(tmp_p
     assert set(server.requests) == {f"/{image_id}" for image_id in hashes[5:]}
 
 
+def test_files_with_a_sha256_in_the_table_need_no_hash_for_an_id(tmp_path: Path) -> None:
+    local = tmp_path / "local"
+    local.mkdir()
+    content = {f"picture {number}": photograph(number) for number in range(5)}
+    (local / "picture 0.jpg").write_bytes(content["picture 0"])
+    (local / "picture 1.jpg").write_bytes(b"damaged")
+    routes = {f"/{name[-1]}": functools.partial(answer, body=data) for name, data in content.items()}
+    server = Server(routes | {"/4": functools.partial(answer, body=photograph(99))})
+    try:
+        table = pd.DataFrame({"id": list(content), "url": [f"{server.url}/{number}" for number in range(5)]})
+        table["checksum"] = [hashlib.sha256(data).hexdigest() for data in content.values()]
+        table["skin_type"] = table["second_skin_type"] = 1
+        write_csv(table.reindex(columns=COLUMNS, fill_value="x"), tmp_path / "metadata.csv")
+        list_jobs(tmp_path, [{"folder": str(local)}, {"urls": True}])
+        for _ in range(2):  # the second time, from what is there and what is noted
+            download_shard(shard_arguments(tmp_path, 0, 1))
+    finally:
+        server.close()
+    assert server.requests == {f"/{number}": 1 for number in range(1, 5)}
+    found = read_table(tmp_path / "shard0.csv").set_index("id")
+    assert found["status"].to_dict() == {f"picture {n}": "ok" if n < 4 else "wrong-hash" for n in range(1, 5)}
+    assert f"is not {table['checksum'][4]}" in found["detail"]["picture 4"]
+    assert "SHA-256" in found["detail"]["picture 4"]
+    assert sorted(path.name for path in (tmp_path / "images").iterdir()) == [f"picture {n}.jpg" for n in range(1, 4)]
+
+
 def test_a_pinned_table_is_fetched_once_and_a_changed_one_is_refused(tmp_path: Path) -> None:
     server = Server({"/table.csv": functools.partial(answer, body=b"a,b\n")})
     try:
@@ -227,7 +254,8 @@ def test_a_pinned_table_is_fetched_once_and_a_changed_one_is_refused(tmp_path: P
 def test_interrupting_does_not_wait_for_the_queue(server: Server, tmp_path: Path) -> None:
     write_csv(
         pd.DataFrame(
-            {"id": [f"{i:032x}" for i in range(2000)], "url": [f"{server.url}/hung?{i}" for i in range(2000)]}
+            [(f"{i:032x}", f"{server.url}/hung?{i}", f"{i:032x}") for i in range(2000)],
+            columns=["id", "url", "checksum"],
         ),
         tmp_path / "jobs.csv",
     )
@@ -274,7 +302,7 @@ with atomic_path(path) as temporary:
     assert other.stdout.readline() == "half\n"
     server = Server({"/x": good})
     try:
-        (outcome,) = download_images([Job(HASH, server.url + "/x")], folder, tmp_path / "failures.jsonl", POLICY)
+        (outcome,) = download_images([Job(HASH, server.url + "/x", HASH)], folder, tmp_path / "failures.jsonl", POLICY)
     finally:
         server.close()
     assert outcome.status == "ok"

@@ -175,7 +175,7 @@ def test_embeddings_are_put_in_the_order_of_the_images(tmp_path: Path) -> None:
     found = read_embeddings(tmp_path / "e.npz", [HASHES[2], HASHES[5], HASHES[0]])
     assert found.tolist() == [[4, 5], [0, 0], [0, 1]]
     np.savez(tmp_path / "two.npz", id=np.array(HASHES[:3], "S32"), mu=matrix, sigma=matrix)
-    with pytest.raises(UserError, match="found 2 such arrays for 3 hashes"):
+    with pytest.raises(UserError, match="found 2 such arrays for 3 ids"):
         read_embeddings(tmp_path / "two.npz", HASHES)
     with pytest.raises(UserError, match=r"expected an \.npz file"):
         read_embeddings(tmp_path / "none.npz", HASHES)

@@ -26,7 +26,7 @@ from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture, load_weights, save_weights
 from evenhand.models.vgg19 import random_weights
 from evenhand.report.page import read_dictionary
-from evenhand.splits.manifests import hashes_of, read_draw, read_images, read_names, rows_of, write_draw
+from evenhand.splits.manifests import ids_of, read_draw, read_images, read_names, rows_of, write_draw
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import read_table
 
@@ -218,7 +218,7 @@ def test_images_follow_the_manifest(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", packed)
     (tmp_path / "images.csv").write_text("row,id\n0,00\n1,1e5\n2,22\n3,33\n")
     write_draw({"light": ["33", "1e5"], "dark": []}, 0, None, tmp_path / "test.csv")
-    names, index = hashes_of(read_draw(tmp_path / "test.csv", 0, None)), read_names(tmp_path / "images.csv")
+    names, index = ids_of(read_draw(tmp_path / "test.csv", 0, None)), read_names(tmp_path / "images.csv")
     assert read_table(tmp_path / "images.csv")["id"].tolist() == index
     rows = rows_of(names, index)
     assert rows.tolist() == [3, 1]  # and the hash 1e5 is not read as a number

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evenhand.training.checkpoints import keep, restore, sole
+from evenhand.training.checkpoints import cache_products, file_lock, restore_products
 
 
 @pytest.fixture
@@ -19,49 +19,49 @@ def products(tmp_path: Path) -> list[Path]:
 
 
 def test_products_come_back_after_they_were_deleted(tmp_path: Path, products: list[Path]) -> None:
-    keep(tmp_path / ".finished", "key", products)
+    cache_products(tmp_path / ".finished", "key", products)
     for product in products:
         product.unlink()
     before = time.time()
-    assert restore(tmp_path / ".finished", "key", products)
+    assert restore_products(tmp_path / ".finished", "key", products)
     assert [product.read_text() for product in products] == ["content of model.bin", "content of history.csv"]
     assert all(product.stat().st_mtime >= before - 1 for product in products)
     assert {path.name for path in tmp_path.iterdir()} == {".finished", "model.bin", "history.csv"}
 
 
 def test_they_take_no_space(tmp_path: Path, products: list[Path]) -> None:
-    keep(tmp_path / ".finished", "key", products)
+    cache_products(tmp_path / ".finished", "key", products)
     assert products[0].stat().st_ino == (tmp_path / ".finished" / "model.bin").stat().st_ino
 
 
 def test_another_key_restores_nothing(tmp_path: Path, products: list[Path]) -> None:
-    keep(tmp_path / ".finished", "key", products)
+    cache_products(tmp_path / ".finished", "key", products)
     products[0].unlink()
-    assert not restore(tmp_path / ".finished", "another", products)
+    assert not restore_products(tmp_path / ".finished", "another", products)
     assert not products[0].exists()
 
 
 def test_an_incomplete_set_restores_nothing(tmp_path: Path, products: list[Path]) -> None:
-    keep(tmp_path / ".finished", "key", products)
+    cache_products(tmp_path / ".finished", "key", products)
     (tmp_path / ".finished" / "history.csv").unlink()
     for product in products:
         product.unlink()
-    assert not restore(tmp_path / ".finished", "key", products)
+    assert not restore_products(tmp_path / ".finished", "key", products)
     assert not products[0].exists()
 
 
 def test_damaged_products_are_not_restored(tmp_path: Path, products: list[Path]) -> None:
-    keep(tmp_path / ".finished", "key", products)
+    cache_products(tmp_path / ".finished", "key", products)
     with products[0].open("r+") as file:  # in place: the kept link has the same bytes
         file.truncate(3)
-    assert not restore(tmp_path / ".finished", "key", products)
+    assert not restore_products(tmp_path / ".finished", "key", products)
 
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     lock = tmp_path / ".lock"
-    imports = "import sys; from pathlib import Path; from evenhand.training.checkpoints import sole"
-    code = f"{imports}\nwith sole(Path(sys.argv[1])): print('in')"
-    with sole(lock):
+    imports = "import sys; from pathlib import Path; from evenhand.training.checkpoints import file_lock"
+    code = f"{imports}\nwith file_lock(Path(sys.argv[1])): print('in')"
+    with file_lock(lock):
         second = subprocess.Popen(
             [sys.executable, "-u", "-c", code, lock],
             cwd=Path(__file__).parents[1] / "workflow_scripts",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from evenhand.data.image_names import Name, image_in, names_of_ids, stored_names
-from evenhand.data.locations import Source
+from evenhand.data.locations import ImageSource
 from evenhand.data.packing import Settings, read_image
 from evenhand.data.sources import locate_images
 from evenhand.workflow.files import write_text
@@ -55,7 +55,7 @@ def test_two_files_of_one_name_that_differ_are_not_chosen_between(tmp_path: Path
     for folder, level in [("masks", 0), ("photographs", 200)]:
         (tmp_path / "f" / folder).mkdir(parents=True)
         Image.fromarray(np.full((8, 8, 3), level, np.uint8)).save(tmp_path / "f" / folder / "1.png")
-    places = locate_images([Source(tmp_path / "f", "f", verify=False)], names_of_ids(["1"]), tmp_path)["1"]
+    places = locate_images([ImageSource(tmp_path / "f", "f", verify=False)], names_of_ids(["1"]), tmp_path)["1"]
     pixels, outcome = read_image("1", places, Settings(8))
     assert pixels is None
     assert outcome.status == "several-files"
@@ -63,7 +63,7 @@ def test_two_files_of_one_name_that_differ_are_not_chosen_between(tmp_path: Path
     assert "photographs" in outcome.detail
     same = (tmp_path / "f" / "photographs" / "1.png").read_bytes()
     (tmp_path / "f" / "masks" / "1.png").write_bytes(same)
-    places = locate_images([Source(tmp_path / "f", "f", verify=False)], names_of_ids(["1"]), tmp_path)["1"]
+    places = locate_images([ImageSource(tmp_path / "f", "f", verify=False)], names_of_ids(["1"]), tmp_path)["1"]
     pixels, outcome = read_image("1", places, Settings(8))
     assert pixels is not None
     assert int(pixels[0, 0, 0]) == 200

@@ -16,7 +16,7 @@ from evenhand.splits.design import (
     draw_train,
     feasible_train_size,
 )
-from evenhand.splits.manifests import hashes_of
+from evenhand.splits.manifests import ids_of
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows, row_writer
 from isolate_images import main as isolate_images
@@ -87,11 +87,11 @@ def test_no_patient_and_no_copy_is_on_both_sides(drawn: list[tuple[str, str, int
         assert "cannot fill a test set" in str(error)  # noqa: PT017 (most draws do not raise)
         return
     marks = marks_of(drawn, patients=True, duplicates=True)
-    tested = set().union(*(marks[name] for name in hashes_of(test)))
+    tested = set().union(*(marks[name] for name in ids_of(test)))
     assert all(len(names) == test_size for names in test.values())
     for train_set in PAPER_SETS:
         training = draw_train(found, asked, run, train_set, feasible_train_size(asked, available(found)), test)
-        assert not any(marks[name] & tested for name in hashes_of(training))
+        assert not any(marks[name] & tested for name in ids_of(training))
 
 
 @pytest.mark.parametrize(("patients", "together"), [("auto", 2), ("apart", 3), ("together", 2)])

@@ -11,7 +11,8 @@ import pytest
 from paper import GROUPS, read_fitzpatrick17k
 
 from evenhand.data.datasets.fitzpatrick17k import atlas_of
-from evenhand.data.metadata import COLUMNS, alike, assign_group, given_levels
+from evenhand.data.image_names import checksum_of
+from evenhand.data.metadata import COLUMNS, alike, assign_group, given_levels, without_checksum
 from evenhand.data.tables import read_images
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows
@@ -52,7 +53,8 @@ def plain(path: Path, columns: dict[str, Any], skin_types: dict[Any, Any] | None
 
 def test_a_good_table_is_kept_in_order_with_its_source(tmp_path: Path) -> None:
     result = read_fitzpatrick17k(written(table(), tmp_path))
-    assert list(result.columns) == [*COLUMNS, "qc"]
+    # What the format maps has the name of all tables, and its own as well.
+    assert list(result.columns) == [*COLUMNS, *table().drop(columns="url")]
     assert result["id"].tolist() == HASHES
     assert result["skin_type"].tolist() == [1, 2, 5, 6, -1, 3]
     assert result["second_skin_type"].tolist() == [1, 3, 5, 6, -1, -1]
@@ -277,6 +279,26 @@ def test_an_id_that_cannot_be_a_file_name_is_refused(tmp_path: Path, wrong: str)
     path = written(DDI.assign(DDI_ID=["A", "b", "a", "4"]), tmp_path)
     with pytest.raises(UserError, match="every id once, capitals or not; found 'a' in line 4"):
         plain(path, DDI_COLUMNS)
+
+
+def test_checksums_are_kept_and_what_is_none_is_refused(tmp_path: Path) -> None:
+    sums = ["A" * 32, "b" * 64, " " + "c" * 32, ""]
+    columns = DDI_COLUMNS | {"checksum": "sum"}
+    codes = {12: 1, 34: 3, 56: 5, "missing": ["n/a"]}
+    result = plain(written(DDI.assign(sum=sums), tmp_path), columns, codes)
+    assert result["checksum"].tolist() == ["a" * 32, "b" * 64, "c" * 32, ""]
+    assert [checksum_of(row) for row in result.to_dict("records")] == result["checksum"].tolist()
+    assert without_checksum(result).tolist() == ["4"]
+    for wrong in ("a" * 31, "a" * 33, "g" * 32, "a" * 63):
+        path = written(DDI.assign(sum=["", wrong, "", ""]), tmp_path)
+        with pytest.raises(UserError, match=rf"column sum: expected an MD5 \(32 .*; found '{wrong}' in line 3"):
+            plain(path, columns, codes)
+    # Without such a column an id that is an MD5 is one; that of Fitzpatrick17k is.
+    result = plain(written(DDI.assign(DDI_ID=HASHES[:4]), tmp_path), DDI_COLUMNS, codes)
+    assert set(result["checksum"]) == {""}
+    assert [checksum_of(row) for row in result.to_dict("records")] == HASHES[:4]
+    assert not len(without_checksum(result))
+    assert read_fitzpatrick17k(written(table(), tmp_path))["checksum"].tolist() == HASHES
 
 
 def test_patients_are_names_and_who_is_not_named_is_by_oneself(

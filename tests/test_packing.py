@@ -1,6 +1,7 @@
 """The packed array: what is in it, what is said of what is not, and that nothing but the inputs decides."""
 
 import gc
+import hashlib
 import os
 import shutil
 import signal
@@ -13,16 +14,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, photograph
+from packing_study import PHOTOGRAPHS, SIDE, Study, folder_of, md5, metadata_of, photograph
 
 from evenhand.data import packing
 from evenhand.data.decoding import IccPolicy, decode_square
 from evenhand.data.image_names import names_of_ids
-from evenhand.data.locations import Source
+from evenhand.data.locations import ImageSource
 from evenhand.data.packing import Settings
 from evenhand.data.sources import locate_images
-from evenhand.workflow.tables import write_csv
+from evenhand.workflow.tables import write_csv, write_image_table
 from pack_images import main as pack_images
+
+CHECKSUMS = {image_id: [(image_id,)] for image_id in PHOTOGRAPHS}
 
 
 def test_row_i_of_the_index_is_image_i_in_the_order_of_the_metadata(tmp_path: Path) -> None:
@@ -69,6 +72,26 @@ def test_each_failure_has_its_own_word_and_stops_nothing(tmp_path: Path) -> None
     assert study.index["id"].tolist() == [good]
     assert "HTML page" in study.availability["detail"][html]
     assert str(verified) in study.availability["detail"][wrong]
+
+
+def test_a_checksum_of_the_table_is_compared_and_not_the_id(tmp_path: Path) -> None:
+    one, two = list(PHOTOGRAPHS.values())[:2]
+    right, wrong, other = (folder_of(tmp_path / name, {"a": one, "b": data}) for name, data in
+                           (("right", two), ("wrong", photograph(99)), ("other", two)))  # fmt: skip
+    sums = [hashlib.sha256(one).hexdigest(), hashlib.sha256(two).hexdigest()]
+    for folder, statuses in ((right, ["ok", "ok"]), (wrong, ["ok", "wrong-hash"])):
+        study = Study(tmp_path / f"of {folder.name}", ["a", "b"], [{"folder": str(folder)}])
+        write_image_table(metadata_of(["a", "b"]).assign(checksum=sums), study.path / "metadata.csv")
+        study.pack()
+        assert study.availability["status"].tolist() == statuses
+        assert study.availability["verified"].tolist() == [status == "ok" for status in statuses]
+    place = f"{wrong / 'b.jpg'}: the SHA-256 of its {len(photograph(99))} bytes is not {sums[1]}"
+    assert study.availability["detail"]["b"] == place
+    # Without a checksum an id that is no MD5 tells nothing.
+    study = Study(tmp_path / "none", ["a", "b"], [{"folder": str(other)}])
+    study.pack()
+    assert study.availability["status"].tolist() == ["wrong-hash"] * 2
+    assert "has no checksum" in study.availability["detail"]["a"]
 
 
 def test_a_later_source_helps_out_and_the_table_says_why(tmp_path: Path) -> None:
@@ -139,10 +162,10 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, monkeypa
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
     locations = locate_images(
-        [Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
+        [ImageSource(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
     )
     work = tmp_path / "work"
-    pack = lambda: packing.pack_images(PHOTOGRAPHS, locations, Settings(SIDE), work_folder=work, workers=1)  # noqa: E731
+    pack = lambda: packing.pack_images(CHECKSUMS, locations, Settings(SIDE), work_folder=work, workers=1)  # noqa: E731
     read = packing.read_image
     decoded: list[str] = []
 
@@ -168,7 +191,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
 def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "CHUNK_BYTES", 1)  # one image a chunk
     locations = locate_images(
-        [Source(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
+        [ImageSource(folder_of(tmp_path / "f", PHOTOGRAPHS), "f")], names_of_ids(PHOTOGRAPHS), tmp_path
     )
     work = tmp_path / "work"
     array, journal = work / packing.ARRAY, work / "journal.jsonl"
@@ -178,7 +201,7 @@ def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeyp
 
     def decoded_again(icc: IccPolicy = "convert") -> int:
         again.clear()
-        packing.pack_images(PHOTOGRAPHS, locations, Settings(SIDE, icc), work_folder=work, workers=2)
+        packing.pack_images(CHECKSUMS, locations, Settings(SIDE, icc), work_folder=work, workers=2)
         return len(again)
 
     assert decoded_again() == 12
@@ -199,7 +222,7 @@ def test_only_what_the_journal_vouches_for_is_taken_over(tmp_path: Path, monkeyp
 def test_finished_chunks_of_other_settings_or_files_are_not_taken_over(tmp_path: Path) -> None:
     image_id = next(iter(PHOTOGRAPHS))
     path = folder_of(tmp_path / "f", {image_id: PHOTOGRAPHS[image_id]})
-    source, names = Source(path, "f", verify=False), names_of_ids([image_id])
+    source, names = ImageSource(path, "f", verify=False), names_of_ids([image_id])
     job = lambda: [(image_id, locate_images([source], names, tmp_path)[image_id])]  # noqa: E731
     key = packing._job_key(job(), Settings(SIDE))
     assert key == packing._job_key(job(), Settings(SIDE))

@@ -46,6 +46,7 @@ def table(n: int = 120, **columns: object) -> pd.DataFrame:
         "condition_3": "",
         "qc": "",
         "url": "",
+        "checksum": "",
         "source": "unknown",
     }
     return pd.DataFrame(rows | columns)
@@ -83,7 +84,7 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
         check(tmp_path, config, table())
     for expected in (
         "expected a folder at nowhere; nothing is there",
-        "120 ids that are no MD5, such as 'image 0'. With verify: false",
+        "120 ids that are no MD5 and have no checksum, such as 'image 0'. With verify: false",
         "{urls: true} asks for the URLs of the table; found none",
         "light: needed 108, found 40; dark: needed 108, found 20",
         "skin_type '1' 20, '2' 20, '3' 20",

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evenhand.probes.scoring import make_folds
-from evenhand.probes.sources import Source, SourceSpec, read_source
+from evenhand.probes.sources import EmbeddingSource, SourceSpec, read_source
 from evenhand.workflow.errors import UserError
 
 IDS = [f"{number:04d}" for number in range(12)]
@@ -26,7 +26,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "x.npz", tmp_path / "meta.csv"
 
 
-def read(embeddings: Path, metadata: Path, spec: SourceSpec = SPEC, clusters: Path | None = None) -> Source:
+def read(embeddings: Path, metadata: Path, spec: SourceSpec = SPEC, clusters: Path | None = None) -> EmbeddingSource:
     return read_source("mine", embeddings, metadata, spec, ["sex"], clusters)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evenhand.data.image_names import image_files, names_of_ids
-from evenhand.data.locations import Source, UnreadableError, has_hash, read_bytes
+from evenhand.data.locations import ImageSource, UnreadableError, mismatch, read_bytes
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.planning import images_sum
@@ -18,34 +18,34 @@ A, B, C = "a" * 32, "b" * 32, "c" * 32
 WANTED = [A, B, C]
 
 
-def folder(path: Path, **files: bytes) -> Source:
+def folder(path: Path, **files: bytes) -> ImageSource:
     """A folder with the given contents under the given stems."""
     path.mkdir(parents=True, exist_ok=True)
     for stem, content in files.items():
         (path / f"{stem}.jpg").write_bytes(content)
-    return Source(path, path.name)
+    return ImageSource(path, path.name)
 
 
-def tar(path: Path, mode: str, members: list[tuple[tarfile.TarInfo, bytes]]) -> Source:
+def tar(path: Path, mode: str, members: list[tuple[tarfile.TarInfo, bytes]]) -> ImageSource:
     with tarfile.open(path, mode) as archive:
         for info, content in members:
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    return Source(path, path.name)
+    return ImageSource(path, path.name)
 
 
 def regular(name: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
     return tarfile.TarInfo(name), content
 
 
-def zipped(path: Path, members: dict[str, bytes]) -> Source:
+def zipped(path: Path, members: dict[str, bytes]) -> ImageSource:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    return Source(path, path.name)
+    return ImageSource(path, path.name)
 
 
-def contents(sources: list[Source], tmp_path: Path) -> dict[str, list[bytes]]:
+def contents(sources: list[ImageSource], tmp_path: Path) -> dict[str, list[bytes]]:
     found = locate_images(sources, names_of_ids(WANTED), tmp_path / "spool")
     return {image_id: [read_bytes(place) for place in places] for image_id, places in found.items()}
 
@@ -73,7 +73,7 @@ def test_a_zip_gives_its_members_bytes(tmp_path: Path) -> None:
 def test_folders_are_searched_to_the_bottom_and_capitals_do_not_matter(tmp_path: Path) -> None:
     (tmp_path / "f" / "deep" / "er").mkdir(parents=True)
     (tmp_path / "f" / "deep" / "er" / f"{A.upper()}.JPG").write_bytes(b"x")
-    assert contents([Source(tmp_path / "f", "f")], tmp_path) == {A: [b"x"]}
+    assert contents([ImageSource(tmp_path / "f", "f")], tmp_path) == {A: [b"x"]}
 
 
 @pytest.mark.parametrize("name", [f"../{A}.jpg", f"/tmp/{A}.jpg", f"x/../../{A}.jpg", f"..\\{A}.jpg", f"C:/{A}.jpg"])
@@ -127,7 +127,7 @@ def test_a_damaged_or_encrypted_member_costs_only_itself(tmp_path: Path) -> None
     local = data.rfind(b"PK\x03\x04")
     data[local + 6] |= 1
     path.write_bytes(data)
-    found = locate_images([Source(path, "zip")], names_of_ids(WANTED), tmp_path)
+    found = locate_images([ImageSource(path, "zip")], names_of_ids(WANTED), tmp_path)
     assert read_bytes(found[B][0]) == b"fine"
     for image_id, reason in [(A, "BadZipFile|error"), (C, "encrypted|password")]:
         with pytest.raises(UnreadableError, match=reason):
@@ -170,7 +170,7 @@ def test_compressed_tars_of_one_name_are_told_apart_and_read_once(tmp_path: Path
         sources.append(tar(tmp_path / name / "images.tar.gz", "w:gz", [regular(f"{A}.jpg", content)]))
     assert contents(sources, tmp_path) == {A: [b"1", b"22"]}
     copies = {path: path.stat().st_mtime_ns for path in (tmp_path / "spool").iterdir()}
-    again = [Source(source.path, "other", verify=False) for source in sources]
+    again = [ImageSource(source.path, "other", verify=False) for source in sources]
     assert contents(again, tmp_path) == {A: [b"1", b"22"]}
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "spool").iterdir()} == copies
     found = locate_images(again, names_of_ids(WANTED), tmp_path / "spool")[A]
@@ -183,7 +183,7 @@ def test_compressed_tars_of_one_name_are_told_apart_and_read_once(tmp_path: Path
 def test_a_file_that_is_no_archive_is_refused_by_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"PK not really" * 100)
     with pytest.raises(UserError, match=rf"{name}: expected a folder, or a zip or tar archive"):
-        locate_images([Source(tmp_path / name, name)], names_of_ids(WANTED), tmp_path)
+        locate_images([ImageSource(tmp_path / name, name)], names_of_ids(WANTED), tmp_path)
 
 
 def test_a_truncated_zip_is_refused_with_the_likely_cause(tmp_path: Path) -> None:
@@ -197,9 +197,9 @@ def test_a_source_without_any_wanted_image_is_a_mistake_to_report(tmp_path: Path
     (tmp_path / "f").mkdir()
     (tmp_path / "f" / "holiday.jpg").write_bytes(b"x")
     with pytest.raises(UserError, match=r"It holds holiday\.jpg \.\.\. The table asks for a{32}, b{32}"):
-        locate_images([Source(tmp_path / "f", "f")], names_of_ids(WANTED), tmp_path)
+        locate_images([ImageSource(tmp_path / "f", "f")], names_of_ids(WANTED), tmp_path)
     with pytest.raises(UserError, match="nothing is there"):
-        locate_images([Source(tmp_path / "g", "g")], names_of_ids(WANTED), tmp_path)
+        locate_images([ImageSource(tmp_path / "g", "g")], names_of_ids(WANTED), tmp_path)
 
 
 def test_the_folder_of_downloads_may_be_empty_or_absent(tmp_path: Path) -> None:
@@ -215,9 +215,13 @@ def test_verification_is_the_default_and_can_be_declared_away() -> None:
     assert [(source.name, source.verify) for source in sources] == [("x", True), ("y", False), ("urls", True)]
 
 
-def test_the_hash_is_that_of_the_bytes() -> None:
-    assert has_hash(b"abc", "900150983cd24fb0d6963f7d28e17f72")  # RFC 1321, appendix A.5
-    assert not has_hash(b"abd", "900150983cd24fb0d6963f7d28e17f72")
+def test_the_checksum_is_that_of_the_bytes() -> None:
+    md5 = "900150983cd24fb0d6963f7d28e17f72"  # RFC 1321, appendix A.5
+    sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    assert mismatch(b"abc", md5) == mismatch(b"abc", sha256) == ""
+    assert mismatch(b"abcd", md5) == f"the MD5 of its 4 bytes is not {md5}"
+    assert mismatch(b"abcd", sha256) == f"the SHA-256 of its 4 bytes is not {sha256}"
+    assert mismatch(b"abc", "") == "the table has no checksum for its 3 bytes"
 
 
 def test_the_sum_of_a_folder_follows_names_and_bytes_and_nothing_else(tmp_path: Path) -> None:
@@ -253,7 +257,7 @@ def test_folders_behind_links_are_searched(tmp_path: Path) -> None:
     folder(tmp_path / "f", **{A: b"a"})
     folder(tmp_path / "disk" / "deep", **{B: b"b"})
     (tmp_path / "f" / "link").symlink_to("../disk")
-    assert contents([Source(tmp_path / "f", "f")], tmp_path) == {A: [b"a"], B: [b"b"]}
+    assert contents([ImageSource(tmp_path / "f", "f")], tmp_path) == {A: [b"a"], B: [b"b"]}
     before = images_sum(tmp_path / "f", tmp_path / "memory.json")
     folder(tmp_path / "disk", **{C: b"c"})
     assert images_sum(tmp_path / "f", tmp_path / "memory.json") != before

@@ -27,7 +27,7 @@ from evenhand.splits.design import (
     group_counts,
 )
 from evenhand.splits.groups import TrainSet, group_of, groups_from
-from evenhand.splits.manifests import hashes_of, read_draw, write_draw
+from evenhand.splits.manifests import ids_of, read_draw, write_draw
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import generator
 
@@ -84,8 +84,8 @@ def test_draw_invariants(case: tuple[list[dict[str, str]], Design, int]) -> None
         assert set(test[group]) <= of_group[group]
     for train_set in asked.train_sets:
         drawn = training[train_set.name]
-        assert not set(hashes_of(drawn)) & set(hashes_of(test))
-        assert len(hashes_of(drawn)) == len(set(hashes_of(drawn))) == size
+        assert not set(ids_of(drawn)) & set(ids_of(test))
+        assert len(ids_of(drawn)) == len(set(ids_of(drawn))) == size
         assert all(set(drawn[group]) <= of_group[group] for group in NAMES)
         assert abs(len(drawn["dark"]) - train_set.share("dark") * size) <= 0.5
 
@@ -162,7 +162,7 @@ def test_a_group_that_is_only_tested_does_not_bound_the_training_sets() -> None:
 def test_all_sets_shrink_together() -> None:
     found = candidates(60, 15)
     _, training = draw_run(found, design(), 0, feasible_train_size(design(), available(found)))
-    assert {name: len(hashes_of(drawn)) for name, drawn in training.items()} == {"A": 10, "B": 10, "C": 10}
+    assert {name: len(ids_of(drawn)) for name, drawn in training.items()} == {"A": 10, "B": 10, "C": 10}
 
 
 @pytest.mark.parametrize(
@@ -211,17 +211,17 @@ def test_no_cluster_is_on_both_sides(
     for row in table[: light + dark]:
         groups.setdefault(cluster_of[row["id"]], set()).add(row["skin_type"])
     kept = {row["id"] for row in table[: light + dark] if len(groups[cluster_of[row["id"]]]) == 1}
-    assert {name for group in NAMES for name in found[group].hashes.tolist()} == kept
+    assert {name for group in NAMES for name in found[group].ids.tolist()} == kept
     # Images without duplicates can complete any test set; with too few of them it may be an error (below).
     alone = [int((np.bincount(found[group].clusters) == 1).sum()) for group in NAMES]
     assume(min(alone) >= asked.test_size + asked.min_train_size)
     test, training = draw_run(found, asked, run, feasible_train_size(asked, available(found)))
-    in_test = {cluster_of[name] for name in hashes_of(test)}
-    assert len(hashes_of(test)) == 2 * asked.test_size
+    in_test = {cluster_of[name] for name in ids_of(test)}
+    assert len(ids_of(test)) == 2 * asked.test_size
     # Whole clusters: every member of a drawn test cluster is in the test set.
-    assert {name for name in kept if cluster_of[name] in in_test} == set(hashes_of(test))
+    assert {name for name in kept if cluster_of[name] in in_test} == set(ids_of(test))
     for drawn in training.values():
-        assert not in_test & {cluster_of[name] for name in hashes_of(drawn)}
+        assert not in_test & {cluster_of[name] for name in ids_of(drawn)}
 
 
 def test_without_duplicates_isolation_changes_nothing() -> None:
@@ -253,7 +253,7 @@ def test_sizes_of_the_design() -> None:
     sizes = pd.DataFrame(describe_design(design(), 15, draws)).set_index("train_set")
     assert sizes.loc["B", ["requested", "planned", "drawn", "mix"]].tolist() == [20, 15, 10, "light 5, dark 5"]
     pairs = [
-        len(set(hashes_of(draws["C"][one])) & set(hashes_of(draws["C"][other]))) / 10
+        len(set(ids_of(draws["C"][one])) & set(ids_of(draws["C"][other]))) / 10
         for one, other in [(0, 1), (0, 2), (1, 2)]
     ]
     assert sizes.loc["C", "shared"] == pytest.approx(np.mean(pairs))
@@ -280,7 +280,9 @@ def test_the_script_draws_what_the_library_draws(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "images.csv", index=False)
     splits = {"groups": LIGHT_DARK, "test_size": 5, "train_size": 20, "min_train_size": 2, "replacement": False}
     config = json.dumps({"seed": 1, "splits": splits, "mix": mix(0.5)})
-    options = ["--images", str(tmp_path / "images.csv"), "--config", config, "--run", "3"]
+    (tmp_path / "isolated.csv").write_text("id,cluster\n")
+    files = ["--images", str(tmp_path / "images.csv"), "--clusters", str(tmp_path / "isolated.csv")]
+    options = [*files, "--config", config, "--run", "3"]
     of_set = ["--train-set", "B", "--test", str(tmp_path / "test.csv")]
     for name, more in (("test.csv", []), ("train_B.csv", of_set)):
         subprocess.run([sys.executable, script, *options, *more, "--output", tmp_path / name], check=True)

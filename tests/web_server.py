@@ -199,5 +199,6 @@ ROUTES: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
 
 def download(urls: list[str], path: Path, policy: Policy = POLICY, **options: float) -> list[Outcome]:
     """Fetch each URL as if it were the photograph; images beyond the first have made-up hashes."""
-    jobs = [Job(HASH if i == 0 else f"{i:032x}", url) for i, url in enumerate(urls)]
+    hashes = [HASH, *(f"{i:032x}" for i in range(1, len(urls)))]
+    jobs = [Job(name, url, name) for name, url in zip(hashes, urls, strict=True)]
     return download_images(jobs, path / "images", path / "journal", policy, **options)  # type: ignore[arg-type]

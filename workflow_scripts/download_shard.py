@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from evenhand.workflow.tables import read_table, write_csv
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", required=True, help="CSV: id, url")
+    parser.add_argument("--jobs", required=True, help="CSV: id, url, checksum")
     parser.add_argument("--shard", required=True, type=int, help="which part of the jobs, from 0")
     parser.add_argument("--shards", required=True, type=int, help="number of parts")
     parser.add_argument("--settings", required=True, type=json.loads, help="JSON: the block data.download")
@@ -25,9 +26,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     table = read_table(args.jobs)
-    # By hash, not by row: which images are missing must not move the others between shards.
-    table = table[table["id"].map(lambda image_id: int(image_id, 16) % args.shards) == args.shard]
-    jobs = [Job(*row) for row in table[["id", "url"]].itertuples(index=False)]
+    # By id, not by row: which images are missing must not move the others between shards.
+    table = table[table["id"].map(lambda image_id: crc32(image_id.encode()) % args.shards) == args.shard]
+    jobs = [Job(*row) for row in table[["id", "url", "checksum"]].itertuples(index=False)]
     settings = args.settings
     policy = Policy(
         read_timeout=settings["timeout"],
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     outcomes = download_images(
         jobs, args.folder, args.failures, policy, connections=settings["connections"], interval=settings["interval"]
     )
-    rows = [(*outcome.job, outcome.status, outcome.detail) for outcome in outcomes]
+    rows = [(outcome.job.id, outcome.job.url, outcome.status, outcome.detail) for outcome in outcomes]
     result = pd.DataFrame(rows, columns=["id", "url", "status", "detail"])
     write_csv(result, args.output)
     for status, count in result["status"].value_counts().items():

@@ -14,7 +14,7 @@ from evenhand.splits.groups import groups_from
 from evenhand.splits.manifests import id_array
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import seal, write_npz
+from evenhand.workflow.files import write_checksums, write_npz
 from evenhand.workflow.tables import read_image_table, write_image_table
 
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         embedding = embed_images(model, preprocess, images, table["row"].to_numpy(dtype=np.int64), device)
     write_npz({"id": id_array(table["id"]), "embedding": embedding}, args.embeddings)
     write_image_table(table, args.metadata)
-    seal([args.embeddings, args.metadata], args.sums)
+    write_checksums([args.embeddings, args.metadata], args.sums)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from evenhand.splits.manifests import id_array, read_cluster_of, read_images, se
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.training.loop import to_unit_range
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import seal, write_npz
+from evenhand.workflow.files import write_checksums, write_npz
 from evenhand.workflow.progress import track
 from evenhand.workflow.tables import read_image_table, write_image_table
 
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     array = "mu_pooled" if config["latents"] == "pooled" else "mu"  # as evaluate_vae.py calls them
     write_npz({"id": id_array(table["id"]), array: np.concatenate(parts)}, args.embeddings)
     write_image_table(table.assign(group=assign_group(table, groups)), args.metadata)
-    seal([args.embeddings, args.metadata], args.sums)
+    write_checksums([args.embeddings, args.metadata], args.sums)
     print(f"{len(rows)} of {len(index)} packed images, {int(seen.sum())} were in the training set {args.train_set}")
 
 

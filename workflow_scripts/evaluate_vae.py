@@ -1,4 +1,4 @@
-"""Evaluate one trained VAE on the light and the dark test set of its run."""
+"""Evaluate one trained VAE on the test sets of its run."""
 
 import argparse
 import json
@@ -14,8 +14,8 @@ from evenhand.evaluation.reconstructions import evaluate, sample_prior
 from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
-    hashes_of,
     id_array,
+    ids_of,
     read_cluster_of,
     read_draw,
     read_images,
@@ -24,7 +24,7 @@ from evenhand.splits.manifests import (
 )
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import seal, write_npz
+from evenhand.workflow.files import write_checksums, write_npz
 from evenhand.workflow.tables import read_image_table, write_parquet
 
 OF_IMAGE = [
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = args.config["evaluate"]
     model, architecture = load_weights(args.model)
     drawn = read_draw(args.test, args.run, None)
-    test = hashes_of(drawn)
+    test = ids_of(drawn)
     trained_on = training_images(
         args.model, args.training, args.train_set, args.run, test, read_cluster_of(args.clusters)
     )
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     samples["ita"] = samples["ita"].where(~samples["few_skin"].astype(bool))
     of_model = {"train_set": args.train_set, "compared_share": args.config["compared_share"], "run": args.run}
     write_parquet(samples.assign(**of_model)[[*of_model, "sample_of", "skin_share", "ita"]], args.samples)
-    seal([args.evaluation, args.embeddings, args.samples], args.sums)
+    write_checksums([args.evaluation, args.embeddings, args.samples], args.sums)
     print(table.join(measured).groupby("group")[["mse", "latent_std", "kl"]].mean().to_string())
 
 

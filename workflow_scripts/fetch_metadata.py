@@ -9,7 +9,7 @@ from evenhand.data.metadata import SKIN_TYPE_COLUMNS, given_levels
 from evenhand.data.tables import read_images
 from evenhand.data.web import fetch_pinned
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import seal, sha256_of
+from evenhand.workflow.files import sha256_of, write_checksums
 from evenhand.workflow.tables import write_image_table
 
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     paths = [fetched(source, expected, args.downloads) for source, expected in zip(args.tables, sums, strict=True)]
     table = read_images(paths, config)
     write_image_table(table, args.output)
-    seal([args.output], args.sums)
+    write_checksums([args.output], args.sums)
     print(f"{len(table)} rows from {', '.join(args.tables)}")
     print(f"levels of conditions: {len(given_levels(table))}, sources: {', '.join(sorted(set(table['source'])))}")
     print(*(table[column].value_counts().sort_index().to_string() for column in SKIN_TYPE_COLUMNS), sep="\n")

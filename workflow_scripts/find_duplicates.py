@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = args.config["duplicates"]
     index = read_image_table(args.index)
     index["group"] = assign_group(index, groups_from(args.config["groups"]))
-    hashes = index["id"].tolist()
+    ids = index["id"].tolist()
     codes = perceptual_hashes(np.load(args.images, mmap_mode="r"), settings["mirrored"])
     thresholds = sorted({*THRESHOLDS, settings["threshold"]})
     by_hash = hash_links(codes, thresholds[-1])
@@ -46,12 +46,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if settings["embeddings"]:
         similarity = settings["similarity"] or SIMILARITY
         print(f"{settings['embeddings']}: embeddings link from a cosine of {similarity}")
-        links.append(cosine_links(read_embeddings(Path(settings["embeddings"]), hashes), similarity))
+        links.append(cosine_links(read_embeddings(Path(settings["embeddings"]), ids), similarity))
     if settings["list"]:
-        listed, absent = read_duplicate_list(settings["list"], hashes)
+        listed, absent = read_duplicate_list(settings["list"], ids)
         links.append(listed)
         print(f"{settings['list']}: {len(listed.first)} links, {absent} images that are not there")
-    table = cluster_table(hashes, clusters(len(index), links))
+    table = cluster_table(ids, clusters(len(index), links))
     described = describe_clusters(index.assign(cluster=table["cluster"]))
     summary = summarise_clusters(described, len(index))
     write_csv(table, args.duplicates)

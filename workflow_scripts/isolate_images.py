@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evenhand.splits.design import cluster_images
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import read_rows, row_writer, seal
+from evenhand.workflow.files import read_rows, row_writer, write_checksums
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             write({"id": name, "cluster": cluster})
             sizes[cluster] += 1
     kinds = [f"images of one of {len(patients):,} patients"] * together + ["near-duplicates"] * bool(args.duplicates)
-    seal([args.output], args.sums)
+    write_checksums([args.output], args.sums)
     several = [size for size in sizes.values() if size > 1]
     print(f"kept together: {' and '.join(kinds) or 'nothing'}")
     print(f"{sum(sizes.values()):,} images, {sum(several):,} of them in {len(several):,} clusters of several")

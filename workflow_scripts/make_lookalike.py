@@ -8,7 +8,7 @@ import numpy as np
 
 from evenhand.data.synthetic.embeddings import make_lookalike
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import atomic_path, seal, write_text
+from evenhand.workflow.files import atomic_path, write_checksums, write_text
 from evenhand.workflow.seeds import generator
 from evenhand.workflow.tables import as_csv
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for matrix, path in zip(made.embeddings.values(), args.embeddings, strict=True):
         with atomic_path(path) as temporary:
             np.savez(temporary, image_id=made.metadata.image_id.to_numpy(dtype="S"), embedding=matrix)
-    seal([args.metadata, *args.embeddings], args.sums)
+    write_checksums([args.metadata, *args.embeddings], args.sums)
 
 
 if __name__ == "__main__":

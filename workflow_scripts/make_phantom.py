@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from evenhand.data.synthetic.phantom import FST_SHARES, generate, write_zip
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import seal
-from evenhand.workflow.tables import write_csv, write_image_table
+from evenhand.workflow.files import write_checksums, write_text
+from evenhand.workflow.tables import as_csv, write_csv
 
 
 def parse_shares(text: str) -> dict[int, float]:
@@ -47,10 +47,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         fst_shares=parse_shares(options.fst_shares),
     )
     write_zip(phantom.files, options.images)
-    write_image_table(phantom.metadata, options.metadata)
+    write_text(as_csv(phantom.metadata), options.metadata)  # with the columns of the published table
     if options.truth:
         write_csv(phantom.truth, options.truth)
-    seal([options.images, options.metadata], options.sums)
+    write_checksums([options.images, options.metadata], options.sums)
     print(f"{len(phantom.metadata)} synthetic rows, {len(phantom.files)} synthetic images of {options.size} px")
 
 

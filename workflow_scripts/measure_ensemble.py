@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evenhand.evaluation.reconstructions import ensemble_variance, images_at_a_time, reconstruct
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
-    hashes_of,
+    ids_of,
     read_cluster_of,
     read_draw,
     read_images,
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = args.config
     drawn = read_draw(args.splits / "run0" / "test.csv", 0, None)
     group = [group for group, images in drawn.items() for _ in images]
-    test = pd.DataFrame({"id": hashes_of(drawn), "group": group})
+    test = pd.DataFrame({"id": ids_of(drawn), "group": group})
     cluster_of = read_cluster_of(args.clusters)
     images = read_images(args.images, rows_of(test["id"], read_names(args.index)))
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evenhand.data.decoding import MAX_PIXELS
-from evenhand.data.image_names import Stored, stored_hashes, stored_names
+from evenhand.data.image_names import Stored, stored_checksums, stored_names
 from evenhand.data.metadata import SOUGHT
 from evenhand.data.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer, seal
+from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer, write_checksums
 
 GONE = "it was downloaded, but the file is gone since; fetch it again with snakemake --forcerun list_downloads"
 
@@ -51,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     # Nothing is held for every image: the lists lie on disk, the tables are read and written row by row.
-    hashes = stored_hashes(args.metadata)
+    checksums = stored_checksums(args.metadata)
     locations = locate_images(sources_from(args.sources, args.downloads), stored_names(args.metadata), args.work)
     settings = Settings(args.side, args.icc, args.max_pixels)
-    pack_images(hashes, locations, settings, work_folder=args.work, workers=args.workers)
+    pack_images(checksums, locations, settings, work_folder=args.work, workers=args.workers)
     shards = [args.download_status / f"shard{number}.csv" for number in range(args.shards)]
     downloads = Stored(_read_downloads(shards), Download)
     counts: Counter[str] = Counter()
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if outcome.status == "ok":
                 write_index({"row": counts["ok"], **described})
             counts[outcome.status] += 1
-    seal([args.work / ARRAY, args.index, args.availability], args.sums)
+    write_checksums([args.work / ARRAY, args.index, args.availability], args.sums)
     # Last of all: until then, a run that is killed goes on from it.
     move_into_place(args.work / ARRAY, args.images)
     shutil.rmtree(args.work)

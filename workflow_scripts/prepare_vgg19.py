@@ -9,7 +9,7 @@ from safetensors.torch import save
 
 from evenhand.models.vgg19 import fetch_imagenet_weights, random_weights, read_weights
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import seal, write_bytes
+from evenhand.workflow.files import write_bytes, write_checksums
 from evenhand.workflow.seeds import derive_seed
 
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         tensors = read_weights(Path(weights))
     write_bytes(save(tensors, {"weights": weights}), args.output)
-    seal([args.output], args.sums)
+    write_checksums([args.output], args.sums)
     print(f"{args.output}: VGG19 features, weights: {weights}")
 
 

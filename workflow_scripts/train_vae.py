@@ -18,17 +18,17 @@ from safetensors import SafetensorError
 from evenhand.models.fast import Adam
 from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.vae import VAE, Architecture, parameter_count, save_weights
-from evenhand.splits.manifests import hashes_of, read_draw, read_images, read_names, rows_of, sum_of_draw
+from evenhand.splits.manifests import ids_of, read_draw, read_images, read_names, rows_of, sum_of_draw
 from evenhand.training.checkpoints import (
     History,
-    Watch,
+    ProgressCallback,
+    cache_products,
     code_fingerprint,
-    keep,
+    file_lock,
     load_checkpoint,
-    restore,
+    restore_products,
     save_checkpoint,
     seconds_until_next,
-    sole,
 )
 from evenhand.training.devices import (
     add_gpu_options,
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     make_deterministic(args.config["train"]["deterministic"])
     args.model.parent.mkdir(parents=True, exist_ok=True)
-    with sole(args.model.with_name(".lock")):
+    with file_lock(args.model.with_name(".lock")):
         train_one(args)
 
 
@@ -61,8 +61,8 @@ def train_one(args: argparse.Namespace) -> None:
     wanted = config["train"]["threads"]
     if args.threads != wanted:
         print(f"threads: {args.threads}, not the {wanted} of train.threads: Snakemake has given so many (--cores)")
-    hashes = hashes_of(read_draw(args.manifest, args.run, args.train_set))
-    images = read_images(args.images, rows_of(hashes, read_names(args.index)))
+    ids = ids_of(read_draw(args.manifest, args.run, args.train_set))
+    images = read_images(args.images, rows_of(ids, read_names(args.index)))
 
     seed = derive_seed(config["seed"], "train", args.train_set, args.run)
     architecture = Architecture.from_config(config["model"])
@@ -76,9 +76,9 @@ def train_one(args: argparse.Namespace) -> None:
         "run": args.run,
         "seed": seed,
         "synthetic": json.loads(args.record.read_text())["synthetic"],
-        "n_images": len(hashes),
-        "n_distinct": len(set(hashes)),
-        "manifest_sha256": sum_of_draw(hashes),
+        "n_images": len(ids),
+        "n_distinct": len(set(ids)),
+        "manifest_sha256": sum_of_draw(ids),
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
         "features_sha256": sha256_of(args.features) if recipe.feature_scale > 0 else None,
         "parameters": parameter_count(model),
@@ -90,7 +90,7 @@ def train_one(args: argparse.Namespace) -> None:
     with leased_device(config["train"]["device"], args.gpu_slots, "training", args.gpus) as device:
         record |= {"precision": choose_precision(config["train"]["precision"], device), **hardware(device)}
         key = hashlib.sha256(json.dumps([record, code_fingerprint()], sort_keys=True).encode()).hexdigest()
-        if restore(finished, key, products):
+        if restore_products(finished, key, products):
             return
         history, measured = train_on(device, args, model, images, recipe, seed, record["precision"], key)
     measured["device_reason"] = device_reason(config["train"]["device"], device)
@@ -99,7 +99,7 @@ def train_one(args: argparse.Namespace) -> None:
         write_text(history_csv(history), args.history)
         described = record | measured | {"model_sha256": sha256_of(args.model)}
         write_json(described, args.run_record)  # the last product
-        keep(finished, key, products)
+        cache_products(finished, key, products)
     checkpoint_of(args).unlink(missing_ok=True)
 
 
@@ -131,12 +131,12 @@ def train_on(
     history = load_checkpoint(checkpoint, key, model, optimizer)
     epochs_before = len(history)
     board = args.model.with_name("tensorboard") if args.tensorboard else None
-    watch = Watch(len(images), recipe.epochs, epochs_before, board)
+    progress = ProgressCallback(len(images), recipe.epochs, epochs_before, board)
     last_saved, wait = time.perf_counter(), args.checkpoint_seconds
 
     def after_epoch(history: History) -> None:
         nonlocal last_saved, wait
-        line = watch.epoch(history)
+        line = progress.epoch(history)
         begun = time.perf_counter()
         if begun - last_saved >= wait:
             with explained(checkpoint, line):
@@ -155,9 +155,9 @@ def train_on(
         precision,
         history,
         after_epoch,
-        watch.step,
+        progress.step,
     )
-    seconds = watch.close()
+    seconds = progress.close()
     trained = len(images) * (recipe.epochs - epochs_before)
     model.cpu()
     return history, {

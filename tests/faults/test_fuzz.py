@@ -15,7 +15,7 @@ from test_inputs import GOOD_CSV, PAPER, SCHEMA, leaves
 from evenhand.data.metadata import SAFE_ID
 from evenhand.workflow.config import check_config
 from evenhand.workflow.errors import UserError
-from evenhand.workflow.files import check_seal, seal
+from evenhand.workflow.files import verify_checksum, write_checksums
 
 cells = st.text(max_size=12) | st.sampled_from(["", "1", "-1", "0" * 32, '"', ",", "\n", "\x00", "../x", "NaN", "é"])
 tables = st.lists(st.lists(cells, max_size=8).map(",".join), max_size=8).map("\n".join).map(str.encode)
@@ -76,7 +76,7 @@ def test_metadata(tmp_path: Path, record_property: Callable[[str, object], None]
 def test_manifests(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     path = tmp_path / "run0.csv"
     path.write_bytes(GOOD_CSV)
-    seal([path], path.with_suffix(".sha256"))
+    write_checksums([path], path.with_suffix(".sha256"))
 
     def fuzz(one_more: Callable[[], None]) -> None:
         @quietly
@@ -85,7 +85,7 @@ def test_manifests(tmp_path: Path, record_property: Callable[[str, object], None
             one_more()
             path.write_bytes(content)
             try:
-                check_seal(path)
+                verify_checksum(path)
             except UserError:
                 assert content != GOOD_CSV
             else:

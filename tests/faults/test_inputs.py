@@ -91,9 +91,9 @@ METADATA: dict[str, tuple[bytes, str | None]] = {
         "expected -1, 1, 2, 3, 4, 5, 6 or an empty cell",
     ),
     "a path for a hash": (csv(md5hash=["../../etc/passwd", *HASHES[1:]]), "can be a file name.*line 2"),
-    "a command for an id": (csv(md5hash=["$(touch owned)", *HASHES[1:]]), None),
+    "a command for an id": (csv(md5hash=["$(touch owned)", *HASHES[1:]]), "expected an MD5.*line 2"),
     "a hash with a line end": (csv(md5hash=[HASHES[0] + "\n../x", *HASHES[1:]]), "can be a file name"),
-    "an id in full-width digits": (csv(md5hash=["\uff10" * 32, *HASHES[1:]]), None),
+    "an id in full-width digits": (csv(md5hash=["\uff10" * 32, *HASHES[1:]]), "expected an MD5.*line 2"),
     "an id too long": (csv(md5hash=["0" * 101, *HASHES[1:]]), "can be a file name"),
     "a SHA-256 for an id": (csv(md5hash=["0" * 64, *HASHES[1:]]), None),
     "no id": (csv(md5hash=["", *HASHES[1:]]), "can be a file name"),
@@ -102,13 +102,19 @@ METADATA: dict[str, tuple[bytes, str | None]] = {
 }
 
 
+def options_of(tmp_path: Path, output: Path) -> list[str]:
+    """Of fetch_metadata.py, for the table in a folder."""
+    config = {"sha256": [], "dataset": "fitzpatrick17k", "columns": {}, "skin_types": {}, "join": None}
+    return ["--tables", str(tmp_path / "table.csv"), "--config", json.dumps(config), "--output", str(output)]
+
+
 @pytest.mark.parametrize("case", METADATA)
 def test_metadata(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content, words = METADATA[case]
     (tmp_path / "table.csv").write_bytes(content)
     output = tmp_path / "metadata.csv"
     output.write_text("as it was")
-    options = ["--source", str(tmp_path / "table.csv"), "--sha256", "none", "--output", str(output)]
+    options = options_of(tmp_path, output)
     if words is None:
         fetch_metadata.main(options)
         assert len(pd.read_csv(output)) == 6
@@ -123,9 +129,8 @@ def test_metadata(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_hashes_in_capitals_are_the_same_images(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_bytes(csv(md5hash=["ABCDEF" + "0" * 26, *HASHES[1:]]))
-    options = ["--source", str(tmp_path / "table.csv"), "--sha256", "none", "--output", str(tmp_path / "o.csv")]
     with pytest.warns(UserWarning, match="capitals"):
-        fetch_metadata.main(options)
+        fetch_metadata.main(options_of(tmp_path, tmp_path / "o.csv"))
     assert pd.read_csv(tmp_path / "o.csv")["id"][0] == "abcdef" + "0" * 26
 
 

@@ -48,7 +48,7 @@ def _explanation(lost: pd.DataFrame) -> str:
         return ""
     example = str(lost.loc[lost["status"] == "wrong-hash", "detail"].iloc[0]) if "detail" in lost else ""
     return (
-        "Most are there under the right name, but their bytes have another MD5 than the id, as copies that were "
+        "Most are there under the right name, but their bytes have not the checksum of the table, as copies that were "
         f"resized or saved again{f' ({example})' if example else ''}. With verify: false beside the folder or archive "
         "in data.sources the names of the files are trusted instead; whether a file shows the image that its name says "
         "is then not checked. "
@@ -134,7 +134,7 @@ def dataset_card(
         ("counts", "photographs found", "images", _ones(photographs), photographed),
         ("counts", "photographs found", "share", found, group),
         ("counts", "without a usable photograph", "images", ~found, group),
-        ("counts", "photographs with the MD5 of the metadata", "share", verified, photographed),
+        ("counts", "photographs with the checksum of the metadata", "share", verified, photographed),
         *_source_rows(availability["source"], found, group),
         *(_annotator_rows(availability) if "other_group" in availability else []),
         ("duplicates", "in a cluster of near-duplicates", "share", photographs["in_cluster"], photographed),

@@ -16,6 +16,8 @@ NO_NAME = {
     *("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "missing", "unknown", "unk", "?", "-", "--", "."),
     *("-1", "-1.0"),
 }
+# Checksums, in hexadecimal digits of lower case.
+MD5, SHA256 = "[0-9a-f]{32}", "[0-9a-f]{64}"
 Key = tuple[str, Decimal | bool | str]
 
 

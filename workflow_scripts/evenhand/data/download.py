@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from evenhand.data.decoding import DecodeError, identify
-from evenhand.data.locations import Location, UnreadableError, has_hash, read_bytes
+from evenhand.data.locations import Location, UnreadableError, mismatch, read_bytes
 from evenhand.data.web import FetchError, Host, Policy, fetch, open_session
 from evenhand.workflow.files import atomic_path
 from evenhand.workflow.progress import progress
@@ -24,6 +24,7 @@ class Job(NamedTuple):
 
     id: str
     url: str
+    checksum: str
 
 
 class Outcome(NamedTuple):
@@ -35,12 +36,12 @@ class Outcome(NamedTuple):
     transient: bool = False  # trying again another day may help
 
 
-def is_held(image_id: str, places: Sequence[Location]) -> bool:
-    """Whether one of the places holds the image: the bytes there have its MD5.
+def is_held(checksum: str, places: Sequence[Location]) -> bool:
+    """Whether one of the places holds the image: the bytes there have its checksum.
 
     Where the source is declared unverified, it is enough that they begin like an image.
     """
-    return any(_is_usable(place, image_id) for place in places)
+    return any(_is_usable(place, checksum) for place in places)
 
 
 def download_images(
@@ -51,9 +52,9 @@ def download_images(
     connections: int = 2,
     interval: float = 0.0,
 ) -> list[Outcome]:
-    """Fetch images into `folder`, each as `<id>.jpg` once its MD5 is right.
+    """Fetch images into `folder`, each as `<id>.jpg` once its checksum is right.
 
-    A file that is there with its MD5 is not fetched. Failures that another try would not change, such as 404,
+    A file that is there with its checksum is not fetched. Failures that another try would not change, such as 404,
     are noted in `journal` as they happen: nobody asks for them again until it is deleted. Folder and journal may be
     shared by several processes, also with the same jobs: what killed ones left is removed by `atomic_path`.
 
@@ -101,13 +102,14 @@ def _download(job: Job, folder: Path, get: Callable[[], bytes]) -> Outcome:
         data = get()
     except FetchError as error:
         return Outcome(job, error.status, str(error), error.transient)
-    if not has_hash(data, job.id):
+    wrong = mismatch(data, job.checksum)
+    if wrong:
         try:
             identify(data)
         except DecodeError as error:
             if error.status == "not-an-image":  # a page that says sorry is another matter than another picture
                 return Outcome(job, error.status, str(error))
-        return Outcome(job, "wrong-hash", f"{len(data)} bytes with another MD5")
+        return Outcome(job, "wrong-hash", wrong)
     with atomic_path(_cache_path(folder, job)) as temporary:
         temporary.write_bytes(data)
     return Outcome(job, "ok", "")
@@ -120,12 +122,12 @@ def _cache_path(folder: Path, job: Job) -> Path:
 def _known_outcomes(jobs: Sequence[Job], folder: Path, journal: Path) -> dict[Job, Outcome]:
     """What need not be asked for: images that are there, failures noted before, rows without URL."""
     known = {job: Outcome(job, "no-url", "the metadata gives none") for job in jobs if not job.url}
-    noted = {outcome.job: outcome for outcome in _read_journal(journal)}
-    known |= {job: noted[job] for job in jobs if job in noted}
+    noted = {(checksum, url): (status, detail) for checksum, url, status, detail in _read_journal(journal)}
+    known |= {job: Outcome(job, *noted[key]) for job in jobs if (key := (job.checksum, job.url)) in noted}
 
     def is_there(job: Job) -> bool:
         try:
-            return has_hash(_cache_path(folder, job).read_bytes(), job.id)
+            return not mismatch(_cache_path(folder, job).read_bytes(), job.checksum)
         except FileNotFoundError:
             return False
 
@@ -134,13 +136,14 @@ def _known_outcomes(jobs: Sequence[Job], folder: Path, journal: Path) -> dict[Jo
         return known | {job: Outcome(job, "ok", "") for job, found in zip(jobs, there, strict=True) if found}
 
 
-def _read_journal(path: Path) -> Iterator[Outcome]:
+def _read_journal(path: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Failures: checksum and URL of the image, status and detail."""
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
-            image_id, url, status, detail = json.loads(line)
+            checksum, url, status, detail = json.loads(line)
         except ValueError:  # the line that was being written when the run was killed
             continue
-        yield Outcome(Job(image_id, url), status, detail)
+        yield checksum, url, status, detail
 
 
 @contextmanager
@@ -155,17 +158,19 @@ def _journal(path: Path) -> Iterator[Callable[[Outcome], None]]:
         def note(outcome: Outcome) -> None:
             if outcome.status != "ok" and not outcome.transient:
                 with lock:
-                    file.write(json.dumps([*outcome.job, outcome.status, outcome.detail]) + "\n")
+                    file.write(
+                        json.dumps([outcome.job.checksum, outcome.job.url, outcome.status, outcome.detail]) + "\n"
+                    )
                     file.flush()
 
         yield note
 
 
-def _is_usable(place: Location, image_id: str) -> bool:
+def _is_usable(place: Location, checksum: str) -> bool:
     try:
         data = read_bytes(place)
         if place.verify:
-            return has_hash(data, image_id)
+            return not mismatch(data, checksum)
         identify(data)
     except (UnreadableError, DecodeError):
         return False

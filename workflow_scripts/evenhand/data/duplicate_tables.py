@@ -15,11 +15,11 @@ from evenhand.data.metadata import given_levels, several_sources
 from evenhand.workflow.errors import UserError
 
 
-def cluster_table(hashes: Sequence[str], cluster: npt.NDArray[np.int64]) -> pd.DataFrame:
-    """The cluster of every image: id, cluster (named after its smallest hash), size, in the order of `hashes`."""
-    table = pd.DataFrame({"id": hashes, "number": cluster})
+def cluster_table(ids: Sequence[str], cluster: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """The cluster of every image: id, cluster (named after its smallest id), size, in the order of `ids`."""
+    table = pd.DataFrame({"id": ids, "number": cluster})
     members = table.groupby("number")["id"]
-    return pd.DataFrame({"id": hashes, "cluster": members.transform("min"), "size": members.transform("size")})
+    return pd.DataFrame({"id": ids, "cluster": members.transform("min"), "size": members.transform("size")})
 
 
 def describe_clusters(images: pd.DataFrame) -> pd.DataFrame:

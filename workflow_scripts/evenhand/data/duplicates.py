@@ -109,7 +109,7 @@ def cosine_links(embeddings: npt.NDArray[np.float32], similarity: float, block: 
     return Links(first, second, distance)
 
 
-def read_embeddings(path: Path, hashes: Sequence[str]) -> npt.NDArray[np.float32]:
+def read_embeddings(path: Path, ids: Sequence[str]) -> npt.NDArray[np.float32]:
     """Embeddings of the images, in their order; zeros for those that the file lacks.
 
     Args:
@@ -129,19 +129,19 @@ def read_embeddings(path: Path, hashes: Sequence[str]) -> npt.NDArray[np.float32
     if len(matrices) != 1 or len(matrices[0]) != len(names):
         raise UserError(
             f"{path}: expected id (n,) and one array of floating-point numbers (n, d); found "
-            f"{len(matrices)} such arrays for {len(names)} hashes."
+            f"{len(matrices)} such arrays for {len(names)} ids."
         )
     rows = {image_id: row for row, image_id in enumerate(names)}
-    absent = [image_id for image_id in hashes if image_id not in rows]
-    if len(absent) == len(hashes):
+    absent = [image_id for image_id in ids if image_id not in rows]
+    if len(absent) == len(ids):
         raise UserError(
-            f"{path}: expected embeddings of the photographs, by their ids, such as {hashes[0]}; found other ids, such "
+            f"{path}: expected embeddings of the photographs, by their ids, such as {ids[0]}; found other ids, such "
             f"as {', '.join(names[:1]) or 'none at all'}."
         )
     if absent:
-        warnings.warn(f"{path}: no embedding for {len(absent)} of {len(hashes)} photographs", stacklevel=2)
-    embeddings = np.zeros((len(hashes), matrices[0].shape[1]), np.float32)
-    for target, image_id in enumerate(hashes):
+        warnings.warn(f"{path}: no embedding for {len(absent)} of {len(ids)} photographs", stacklevel=2)
+    embeddings = np.zeros((len(ids), matrices[0].shape[1]), np.float32)
+    for target, image_id in enumerate(ids):
         if image_id in rows:
             embeddings[target] = matrices[0][rows[image_id]]
     return embeddings

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from evenhand.data.cells import MD5
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows
 
@@ -130,9 +131,14 @@ class Stored(Mapping[str, list[T]]):
         return int(self._database.execute("SELECT count(DISTINCT key) FROM entries").fetchone()[0])
 
 
-def stored_hashes(metadata: str | Path) -> Stored[tuple[()]]:
-    """The ids of a table that `read_metadata` checked, as keys in its order; their values say nothing."""
-    return Stored(((row["id"], ()) for row in read_rows(metadata)), lambda: ())
+def checksum_of(row: Mapping[str, str]) -> str:
+    """What the bytes of an image are compared with: the checksum in its row of the table, else an id that is an MD5."""
+    return row["checksum"] or (row["id"] if re.fullmatch(MD5, row["id"]) else "")
+
+
+def stored_checksums(metadata: str | Path) -> Stored[tuple[str]]:
+    """For each id of a checked table, in its order, `checksum_of` its row."""
+    return Stored(((row["id"], (checksum_of(row),)) for row in read_rows(metadata)), lambda checksum: (checksum,))
 
 
 class Name(NamedTuple):
@@ -146,7 +152,7 @@ Names = Mapping[str, Sequence[Name]]  # by the last part of `path`, in lower cas
 
 
 def stored_names(metadata: str | Path) -> Stored[Name]:
-    """The names of the files of a table that `read_metadata` checked: its column `file`, else the ids."""
+    """The names of the files of a checked table: its column `file`, else the ids."""
     return Stored(_by_last_part((row["id"], row.get("file", row["id"])) for row in read_rows(metadata)), Name)
 
 

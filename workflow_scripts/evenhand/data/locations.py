@@ -24,12 +24,12 @@ READ_ERRORS = (
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """A folder or archive of images, read in place."""
 
     path: Path
     name: str  # as the tables show it
-    verify: bool = True  # the MD5 of a file's bytes must be the hash in its name
+    verify: bool = True  # the bytes of a file must have the checksum that the table gives
     may_be_empty: bool = False  # the folder of downloads is there before the first download is
     rank: int = 0  # among the sources: its place in their list
 
@@ -101,9 +101,13 @@ def _read(file: IO[bytes], expected: int, limit: int) -> bytes:
     return data + file.read(limit - expected) if len(data) > expected else data
 
 
-def has_hash(data: bytes, image_id: str) -> bool:
-    """Whether the MD5 of `data` is `image_id` (here a name given by the data set, not a protection)."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest() == image_id
+def mismatch(data: bytes, checksum: str) -> str:
+    """Why the bytes are not those of the table, whose `checksum` is an MD5 or a SHA-256; "" where they are."""
+    if not checksum:
+        return f"the table has no checksum for its {len(data)} bytes"
+    name = "MD5" if len(checksum) == 32 else "SHA-256"
+    found = hashlib.new(name.replace("-", ""), data, usedforsecurity=False).hexdigest()
+    return "" if found == checksum else f"the {name} of its {len(data)} bytes is not {checksum}"
 
 
 def stamp_of(path: str | Path) -> tuple[int, int]:

@@ -8,21 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from evenhand.data.cells import NO_NAME
+from evenhand.data.cells import MD5, NO_NAME, SHA256
 from evenhand.splits.groups import Group, columns_of, group_of
 from evenhand.workflow.errors import UserError
 
 SKIN_TYPE_COLUMNS = ["skin_type", "second_skin_type"]
 CONDITION_COLUMNS = ["condition", "condition_2", "condition_3"]  # from fine to coarse
 # What every table of images has; `file` only where the format names it.
-COLUMNS = ["id", "patient", *SKIN_TYPE_COLUMNS, *CONDITION_COLUMNS, "source", "url"]
+COLUMNS = ["id", "patient", *SKIN_TYPE_COLUMNS, *CONDITION_COLUMNS, "source", "url", "checksum"]
 # What of them later tables need not know.
-SOUGHT = ["url", "file"]
+SOUGHT = ["url", "checksum", "file"]
 # What later tables add to the rows of images: no column of the user may be called so.
 ADDED = ["row", "status", "found_in", "verified", "width", "height", "detail", "group", "cluster", "file"]
 # Characters that no name or address holds: control characters, also those that a wrong encoding leaves.
 CONTROL = r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]"
-MD5 = "[0-9a-f]{32}"
 # An id may become a file name.
 SAFE_ID = r"(?!\.)[^/\\\x00-\x1f\x7f]{1,100}"
 MISSING_TYPE = -1  # the published table's code for "no skin type given"
@@ -39,6 +38,7 @@ class TableFormat:
 
     id: str
     conditions: tuple[str, ...]
+    checksum: str = ""
     file: str = ""
     url: str = ""
     patient: str = ""
@@ -51,8 +51,8 @@ class TableFormat:
     @property
     def needed(self) -> list[str]:
         """The columns that must be there."""
-        names = [self.id, self.file, self.url, self.patient, self.source, self.skin_type, self.second_skin_type]
-        return list(dict.fromkeys(name for name in [*names, *self.conditions] if name))
+        names = [self.id, self.checksum, self.file, self.url, self.patient, self.source, self.skin_type]
+        return list(dict.fromkeys(name for name in [*names, self.second_skin_type, *self.conditions] if name))
 
 
 def skin_codes(skin_types: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def image_table(raw: pd.DataFrame, form: TableFormat, path: str | Path) -> pd.Da
     Returns:
         One row per image in the same order: `COLUMNS`, `file` if the format names it, and every other column under its
         own name, as text. Skin types are integers, -1 (missing) or 1 to 6; coarser levels of conditions that the table
-        does not have are empty, and so is the patient of a table without; without a source it is `unknown`.
+        does not have are empty, and so are patient and checksum; without a source it is `unknown`.
 
     Raises:
         UserError: a value is not what it should be; names the column and line.
@@ -86,6 +86,7 @@ def image_table(raw: pd.DataFrame, form: TableFormat, path: str | Path) -> pd.Da
         table[column] = _labels(raw[name], path)
     table["source"] = _sources(raw[form.source], path) if form.source else UNKNOWN_SOURCE
     table["url"] = _plain_line(raw[form.url]) if form.url else ""
+    table["checksum"] = _checksums(raw[form.checksum], path) if form.checksum else ""
     if form.file:
         table["file"] = _files(raw[form.file], path)
     taken = {*table, *ADDED}
@@ -111,9 +112,9 @@ def several_sources(source: "pd.Series[str]") -> bool:
     return source.nunique() > 1
 
 
-def not_md5(ids: "pd.Series[str]") -> "pd.Series[str]":
-    """The ids that cannot be the MD5 of a file."""
-    return ids[~ids.str.fullmatch(MD5)]
+def without_checksum(table: pd.DataFrame) -> "pd.Series[str]":
+    """The ids of images that have none, as `image_names.checksum_of` says."""
+    return table.loc[~is_given(table["checksum"]) & ~table["id"].str.fullmatch(MD5), "id"]
 
 
 def alike(labels: pd.Series) -> list[list[str]]:
@@ -226,6 +227,13 @@ def _patients(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":
 def _plain_line(column: "pd.Series[str]") -> "pd.Series[str]":
     """Cells of one line: a line break in a cell would be one in the tables written from this one."""
     return column.str.replace(CONTROL, " ", regex=True).str.strip()
+
+
+def _checksums(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":
+    sums = column.str.strip().str.lower()
+    expected = "an MD5 (32 hexadecimal digits), a SHA-256 (64) or an empty cell"
+    _reject(column, ~sums.str.fullmatch(f"({MD5}|{SHA256})?"), expected, path)
+    return sums
 
 
 def _files(column: "pd.Series[str]", path: str | Path) -> "pd.Series[str]":

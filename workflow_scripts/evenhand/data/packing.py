@@ -11,7 +11,7 @@ import io
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evenhand.data.decoding import MAX_PIXELS, DecodeError, IccPolicy, decode_square
-from evenhand.data.locations import MAX_BYTES, Location, UnreadableError, has_hash, read_bytes
+from evenhand.data.locations import MAX_BYTES, Location, UnreadableError, mismatch, read_bytes
 from evenhand.workflow.progress import progress
 
 ARRAY = "images.npy"  # in the work folder, until it is complete
@@ -41,7 +41,7 @@ class Settings:
     max_bytes: int = MAX_BYTES
 
 
-Job = Sequence[tuple[str, Sequence[Location]]]  # hashes, each with the places to try
+Job = Sequence[tuple[str, Sequence[Location]]]  # checksums of images, each with the places to try
 
 
 class Outcome(NamedTuple):
@@ -59,7 +59,7 @@ _Chunk = tuple[str, list[npt.NDArray[np.uint8]], list[Outcome]]  # key of the jo
 
 
 def pack_images(
-    hashes: Collection[str],
+    checksums: Mapping[str, Sequence[tuple[str]]],
     locations: Mapping[str, Sequence[Location]],
     settings: Settings,
     *,
@@ -73,22 +73,22 @@ def pack_images(
     what became of each.
 
     Args:
-        hashes: ids of the images, in the order of the metadata.
+        checksums: id -> what the bytes of the image are compared with, in the order of the metadata.
         locations: id -> places to try in turn, as from `locate_images`.
-        work_folder: receives the array, uint8 (n, side, side, 3), in the order of `hashes`, and the journal; a run
+        work_folder: receives the array, uint8 (n, side, side, 3), in the order of `checksums`, and the journal; a run
             that was killed goes on from them. Left to the caller: moving the array and deleting the folder.
     """
     rows_per_chunk = max(1, CHUNK_BYTES // (settings.side**2 * 3))
 
     def jobs() -> Iterator[Job]:
-        left = iter(hashes)
+        left = iter(checksums)
         while chunk := list(islice(left, rows_per_chunk)):
-            yield [(image_id, locations.get(image_id, ())) for image_id in chunk]
+            yield [(checksums[image_id][0][0], locations.get(image_id, ())) for image_id in chunk]
 
     work_folder.mkdir(parents=True, exist_ok=True)
     array, journal = work_folder / ARRAY, work_folder / JOURNAL
     before, packed = _written_before(jobs(), settings, array, journal)
-    bar = progress(-(-len(hashes) // rows_per_chunk), "packing", "chunks", before=before)
+    bar = progress(-(-len(checksums) // rows_per_chunk), "packing", "chunks", before=before)
     # Threads: Pillow, MD5 and file reading all let others run.
     with bar, open(array, "r+b") as pixels_file, open(journal, "a") as notes, ThreadPoolExecutor(workers) as pool:
         pixels_file.seek(0, os.SEEK_END)
@@ -150,13 +150,13 @@ def _ahead(
 
 def _decode_chunk(job: Job, settings: Settings) -> _Chunk:
     """The job's key, the pixels of those images that can be had, and the outcomes of all."""
-    images = [read_image(image_id, places, settings) for image_id, places in job]
+    images = [read_image(checksum, places, settings) for checksum, places in job]
     pixels = [pixels for pixels, _ in images if pixels is not None]
     return _job_key(job, settings), pixels, [outcome for _, outcome in images]
 
 
 def read_image(
-    image_id: str, places: Sequence[Location], settings: Settings
+    checksum: str, places: Sequence[Location], settings: Settings
 ) -> tuple[npt.NDArray[np.uint8] | None, Outcome]:
     """The image from the first of `places` that yields one, and what happened.
 
@@ -172,8 +172,8 @@ def read_image(
             if not place.verify and (other := _another(place, places, data, settings.max_bytes)):
                 failures.append(("several-files", f"{place}: {other} goes by the same name and differs"))
                 continue
-            if place.verify and not has_hash(data, image_id):
-                failures.append(("wrong-hash", f"{place}: the MD5 of its {len(data)} bytes is not its name"))
+            if place.verify and (wrong := mismatch(data, checksum)):
+                failures.append(("wrong-hash", f"{place}: {wrong}"))
                 continue
             pixels, (width, height) = decode_square(data, settings.side, settings.icc, settings.max_pixels)
         except (UnreadableError, DecodeError) as error:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from evenhand.data.image_names import Names, Stored, image_files, image_in
-from evenhand.data.locations import MAX_BYTES, READ_ERRORS, Location, Source, open_zip, stamp_of
+from evenhand.data.locations import MAX_BYTES, READ_ERRORS, ImageSource, Location, open_zip, stamp_of
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import atomic_path
 
@@ -31,7 +31,7 @@ class BoundedTarInfo(tarfile.TarInfo):
         return super()._proc_member(archive)  # type: ignore[misc]
 
 
-def in_zip(source: Source, wanted: Names) -> Iterator[tuple[str, Location]]:
+def in_zip(source: ImageSource, wanted: Names) -> Iterator[tuple[str, Location]]:
     """The wanted members of a zip, each with its id."""
     path = str(source.path)
     stamp = stamp_of(path)
@@ -67,7 +67,7 @@ def is_tar(path: Path) -> bool:
     return True
 
 
-def in_tar(source: Source, wanted: Names, spool_folder: Path) -> Iterator[tuple[str, Location]]:
+def in_tar(source: ImageSource, wanted: Names, spool_folder: Path) -> Iterator[tuple[str, Location]]:
     """The wanted members of a tar, each with its id; of one that breaks off, those before the break."""
     with open(source.path, "rb") as file:
         plain = _is_plain_tar(file.read(tarfile.BLOCKSIZE))
@@ -106,7 +106,7 @@ def _is_plain_tar(header: bytes) -> bool:
     return True
 
 
-def _tar_location(member: tarfile.TarInfo, source: Source, path: Path, offset: int) -> Location:
+def _tar_location(member: tarfile.TarInfo, source: ImageSource, path: Path, offset: int) -> Location:
     """The member's place; `path` and `offset` say where its bytes are, `source.path` which archive it is from."""
     refused = _escapes(member.name)
     if not refused and (not member.isreg() or member.issparse()):
@@ -117,7 +117,7 @@ def _tar_location(member: tarfile.TarInfo, source: Source, path: Path, offset: i
     )
 
 
-def _spooled(source: Source, wanted: Names, folder: Path) -> Iterator[tuple[str, Location]]:
+def _spooled(source: ImageSource, wanted: Names, folder: Path) -> Iterator[tuple[str, Location]]:
     """The wanted members of a compressed tar, from copies of their bytes; made now, or by an earlier stage or run."""
     path = str(source.path.resolve())
     key = hashlib.sha256(json.dumps([path, stamp_of(path)]).encode())
@@ -135,7 +135,7 @@ def _spooled(source: Source, wanted: Names, folder: Path) -> Iterator[tuple[str,
             yield image_id, Location(*fields)
 
 
-def _spool(source: Source, wanted: Names, spool: Path) -> Iterator[tuple[str, Location]]:
+def _spool(source: ImageSource, wanted: Names, spool: Path) -> Iterator[tuple[str, Location]]:
     """Copy the wanted members of a compressed tar behind one another into one file, reading the archive once."""
     offset = 0
     with (
@@ -167,19 +167,19 @@ def _escapes(member: str) -> str:
     return ""
 
 
-def sources_from(entries: Sequence[dict[str, Any]], downloads: Path) -> list[Source]:
+def sources_from(entries: Sequence[dict[str, Any]], downloads: Path) -> list[ImageSource]:
     """The sources that the list `data.sources` of a configuration describes; `downloads` stands for its URLs."""
     sources = []
     for entry in entries:
         if "urls" in entry:
-            sources.append(Source(downloads, "urls", may_be_empty=True))
+            sources.append(ImageSource(downloads, "urls", may_be_empty=True))
         else:
             path = entry.get("folder") or entry["archive"]
-            sources.append(Source(Path(path), path, entry.get("verify", True)))
+            sources.append(ImageSource(Path(path), path, entry.get("verify", True)))
     return sources
 
 
-def locate_images(sources: Collection[Source], wanted: Names, spool_folder: str | Path) -> Stored[Location]:
+def locate_images(sources: Collection[ImageSource], wanted: Names, spool_folder: str | Path) -> Stored[Location]:
     """Where each wanted image may be found, the most preferred place first.
 
     Memory does not grow with the number of images, but for 0.7 KB for each member of a zip, whose directory is read
@@ -215,7 +215,7 @@ def locate_images(sources: Collection[Source], wanted: Names, spool_folder: str 
     return Stored(found(), Location)
 
 
-def _locations(source: Source, wanted: Names, spool_folder: Path) -> Iterator[tuple[str, Location]]:
+def _locations(source: ImageSource, wanted: Names, spool_folder: Path) -> Iterator[tuple[str, Location]]:
     if source.path.is_dir():
         return _in_folder(source, wanted)
     if source.may_be_empty and not source.path.exists():
@@ -232,7 +232,7 @@ def _locations(source: Source, wanted: Names, spool_folder: Path) -> Iterator[tu
     )
 
 
-def _in_folder(source: Source, wanted: Names) -> Iterator[tuple[str, Location]]:
+def _in_folder(source: ImageSource, wanted: Names) -> Iterator[tuple[str, Location]]:
     for path in image_files(source.path):
         image_id = image_in(path, wanted)
         if image_id is not None:

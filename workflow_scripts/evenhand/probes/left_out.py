@@ -7,13 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from evenhand.probes.sources import Source
-from evenhand.probes.targets import Target, count_classes, never_scored
+from evenhand.probes.sources import EmbeddingSource
+from evenhand.probes.targets import UNLISTED, Target, count_classes, never_scored
 
 COLUMNS = ["target", "kind", "class", "n", "column", "cell", "why"]
 ALL = "(all)"  # of rows about the embedding as a whole
 ROWS, GROUPS, LEFT_OUT = "(rows)", "(kept together)", "(left out)"  # instead of a class
-EMPTY, MISSING, UNLISTED = "empty", "listed in missing", "not listed in values"  # why a cell is no label
 MOST_SHOWN = 3  # beside a number
 
 
@@ -88,7 +87,7 @@ def _span(numbers: "pd.Series[int]") -> str:
 MOST_CELLS = 50  # of a column; the others count as one
 
 
-def count_rows(source: Source, targets: Sequence[Target]) -> pd.DataFrame:
+def count_rows(source: EmbeddingSource, targets: Sequence[Target]) -> pd.DataFrame:
     """Rows of a source by class, and all that was left out; columns as in COLUMNS."""
     rows: list[tuple[object, ...]] = [(ALL, "", ROWS, len(source.matrix), "", "", "")]
     rows += [(ALL, "", LEFT_OUT, n, "", "", reason) for reason, n in source.unmatched.items()]

@@ -1,7 +1,7 @@
 """The embeddings that a study probes: a source is one, or one per training set and run. The rule files import this."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,19 @@ class Member:
         inputs = self.inputs(config)
         own = self.entry["kind"] == "file" and "sums" not in inputs
         return [inputs["embeddings"], inputs["metadata"]] if own else []
+
+
+def collected(members: Iterable[Member], config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the tables over all embeddings need of the configuration."""
+    attributes = [target for entry in config["probe"]["sources"] for target in entry["attributes"]]
+    rules = {
+        "fractions": config["probe"]["fractions"],
+        "margin": config["probe"]["margin"],
+        "controls": sorted({target["name"] for target in attributes if target.get("control")}),
+        "alpha": config["stats"]["alpha"],
+        "min_runs": config["stats"]["min_runs"],
+    }
+    return {"embeddings": [member.described(config["study"]) for member in members], "rules": rules}
 
 
 def members_of(sources: Sequence[Mapping[str, Any]], train_sets: Sequence[str], runs: int) -> dict[str, Member]:

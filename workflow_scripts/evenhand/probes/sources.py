@@ -39,7 +39,7 @@ class SourceSpec:
 
 
 @dataclass(frozen=True)
-class Source:
+class EmbeddingSource:
     """Embedding (n, d), float32 and finite, with its metadata; row i of both is the same image, ordered by id.
 
     `unmatched` counts, by reason, the rows of the files that are left out as they have no partner; `kept_together`
@@ -63,7 +63,7 @@ def read_source(
     columns: Sequence[str] = (),
     clusters: Path | None = None,
     index: Path | None = None,
-) -> Source:
+) -> EmbeddingSource:
     """Read and check an embedding and its metadata.
 
     Args:
@@ -102,7 +102,7 @@ def read_source(
         kept_together = "near-duplicates, and images of one patient where the table names patients"
     groups = pd.factorize(labels, sort=True)[0].astype(np.int64)
     read = (f"{metadata}: {brought.found}", f"{embeddings}: {vectors.found}")
-    return Source(name, matrix, groups, table, unmatched, kept_together, read)
+    return EmbeddingSource(name, matrix, groups, table, unmatched, kept_together, read)
 
 
 def _with_index(table: pd.DataFrame, id_column: str, index: Path, needed: Sequence[str], name: str) -> pd.DataFrame:

@@ -167,7 +167,7 @@ def contrast_table(units: Sequence[Mapping[str, object]], alpha: float) -> pd.Da
 def set_table(folds: pd.DataFrame, ratios: Ratios, alpha: float) -> pd.DataFrame:
     """Untouched AUC compared across training sets (paired by run), and between attributes within a set.
 
-    Does a model trained on light skin alone hide or expose tone? And is tone read off more easily than the source?
+    Does a model trained on one group alone hide or expose who is seen? And is one attribute read off more easily?
     """
     averaged = average_draws(folds[(folds.probe == "mlp") & (folds.removal == "none") & (folds.role == "attribute")])
     runs = averaged.groupby(["source", "train_set", "attribute", "run"], dropna=False).auc.mean()

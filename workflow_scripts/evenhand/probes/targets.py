@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evenhand.data.cells import Key, cell_key, cell_number
-from evenhand.probes.left_out import EMPTY, MISSING, UNLISTED
 from evenhand.probes.networks import Labels
 from evenhand.workflow.errors import UserError
 
 Kind = Literal["binary", "multiclass", "multilabel"]
+EMPTY, MISSING, UNLISTED = "empty", "listed in missing", "not listed in values"  # why a cell is no label
 SHOWN_CELLS = 10  # of a column, in a message
 
 

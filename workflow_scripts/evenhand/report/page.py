@@ -205,6 +205,7 @@ def build_report(
     return environment.get_template(template.name).render(
         study=config["study"],
         synthetic=synthetic,
+        dataset=config["data"].get("dataset"),
         skin=config["data"].get("skin", True),
         compared=groups[1],
         groups=joined([group.title for group in groups]),

@@ -49,7 +49,7 @@ def cluster_images(
         yield name, smallest[root(f"image {name}")]
 
 
-Drawn = dict[str, list[str]]  # hashes of the drawn images of each group; in a training set some may be there twice
+Drawn = dict[str, list[str]]  # ids of the drawn images of each group; in a training set some may be there twice
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ class Design:
 
 
 class Candidates(NamedTuple):
-    """The images of one group that may be drawn, sorted by hash: hashes (n,) and the cluster of each (n,).
+    """The images of one group that may be drawn, sorted by id: ids (n,) and the cluster of each (n,).
 
     Clusters are numbers; an image without near-duplicates is a cluster of one.
     """
 
-    hashes: NDArray[np.str_]
+    ids: NDArray[np.str_]
     clusters: NDArray[np.int64]
 
 
@@ -102,29 +102,29 @@ def candidates_from(
             are left out: to which of them a near-duplicate belongs is not known (study, section 8), and a patient in
             two groups would be on both sides. None: every image is its own cluster.
     """
-    found_in = {row["id"]: group_of(row, groups) for row in images}
+    group_by_id = {row["id"]: group_of(row, groups) for row in images}
     cluster_of = {row["id"]: f"cluster {row['cluster']}" for row in clusters or ()}
     groups_of_cluster: dict[str, set[str]] = {}
-    for name, group in found_in.items():
+    for name, group in group_by_id.items():
         if group:
             groups_of_cluster.setdefault(cluster_of.get(name, name), set()).add(group)
     found = {}
     for group in (group.name for group in groups):
-        # Sorted by hash, so that the order of the metadata rows does not matter.
-        hashes = sorted(
+        # Sorted by id, so that the order of the metadata rows does not matter.
+        ids = sorted(
             name
-            for name, its_group in found_in.items()
+            for name, its_group in group_by_id.items()
             if its_group == group and len(groups_of_cluster[cluster_of.get(name, name)]) == 1
         )
         numbers: dict[str, int] = {}
-        clustered = [numbers.setdefault(cluster_of.get(name, name), len(numbers)) for name in hashes]
-        found[group] = Candidates(np.array(hashes, dtype=str), np.array(clustered, dtype=np.int64))
+        clustered = [numbers.setdefault(cluster_of.get(name, name), len(numbers)) for name in ids]
+        found[group] = Candidates(np.array(ids, dtype=str), np.array(clustered, dtype=np.int64))
     return found
 
 
 def available(candidates: Mapping[str, Candidates]) -> dict[str, int]:
     """The number of images of each group."""
-    return {group: len(images.hashes) for group, images in candidates.items()}
+    return {group: len(images.ids) for group, images in candidates.items()}
 
 
 def group_counts(mix: Mapping[str, float], size: int, groups: Sequence[str]) -> dict[str, int]:
@@ -162,15 +162,15 @@ def feasible_train_size(design: Design, available: Mapping[str, int]) -> int:
 
 
 def draw_test(candidates: Mapping[str, Candidates], design: Design, run: int) -> Drawn:
-    """Draw the test sets of a run: `design.test_size` different images of each group, in the order of their hashes.
+    """Draw the test sets of a run: `design.test_size` different images of each group, in the order of their ids.
 
     Whole clusters are drawn. The draw is seeded by (seed, "test", group, run).
     """
     drawn = {}
     for group in candidates:
-        hashes, clusters = candidates[group]
+        ids, clusters = candidates[group]
         chosen = _whole_clusters(clusters, design.test_size, design.seed, "test", group, run)
-        drawn[group] = hashes[chosen].tolist()
+        drawn[group] = ids[chosen].tolist()
     return drawn
 
 
@@ -196,15 +196,15 @@ def draw_train(
     """
     drawn = {}
     for group, count in group_counts(train_set.mix, size, list(candidates)).items():
-        hashes, clusters = candidates[group]
-        in_test = np.isin(hashes, test[group])
+        ids, clusters = candidates[group]
+        in_test = np.isin(ids, test[group])
         if len(test[group]) != design.test_size or in_test.sum() != design.test_size:
             raise UserError(
                 f"run {run}: expected a test set of {design.test_size} different {group} images, all among the "
-                f"{len(hashes)} that may be drawn; found {len(test[group])}, of which {int(in_test.sum())} are. It "
+                f"{len(ids)} that may be drawn; found {len(test[group])}, of which {int(in_test.sum())} are. It "
                 "was drawn from other images or for another design."
             )
-        pool = hashes[~np.isin(clusters, clusters[in_test])]
+        pool = ids[~np.isin(clusters, clusters[in_test])]
         purpose = ("train", train_set.name, group, run)
         if design.replacement:
             chosen = _bootstrapped(len(pool), count, design.seed, *purpose)

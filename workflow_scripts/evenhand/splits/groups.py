@@ -13,6 +13,13 @@ from typing import Any, NamedTuple
 from evenhand.data.cells import Key, cell_key, cell_number
 from evenhand.workflow.errors import UserError
 
+# What no group is called, as results have something else by that name.
+RESERVED = {
+    "all": "the images of all groups (tables/tone_slopes.csv, tables/dataset_card.csv)",
+    "gap": "the gap between two groups (tables/sweep.csv)",
+    "neither": "the images that are in no group (tables/availability.csv)",
+}
+
 
 class Range(NamedTuple):
     """Numbers from `low` to `high`, both included."""

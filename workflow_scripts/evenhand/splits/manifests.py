@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evenhand.splits.design import Drawn
 from evenhand.workflow.errors import UserError
-from evenhand.workflow.files import check_seal, read_rows, row_writer, seal, sha256_of
+from evenhand.workflow.files import read_rows, row_writer, sha256_of, verify_checksum, write_checksums
 
 COLUMNS = ["run", "role", "group", "id"]
 
@@ -29,7 +29,7 @@ def write_draw(drawn: Drawn, run: int, train_set: str | None, path: str | Path) 
         for group, names in drawn.items():
             for name in names:
                 write({"run": run, "role": role_of(group, train_set), "group": group, "id": name})
-    seal([path], Path(path).with_suffix(".sha256"))
+    write_checksums([path], Path(path).with_suffix(".sha256"))
 
 
 def read_draw(path: str | Path, run: int, train_set: str | None) -> Drawn:
@@ -38,7 +38,7 @@ def read_draw(path: str | Path, run: int, train_set: str | None) -> Drawn:
     Raises:
         UserError: it is not as it was drawn, or it is the manifest of another run or role.
     """
-    check_seal(path)
+    verify_checksum(path)
     drawn: Drawn = {}
     for row in read_rows(path):
         expected = role_of(row["group"], train_set)
@@ -53,7 +53,7 @@ def read_draw(path: str | Path, run: int, train_set: str | None) -> Drawn:
     return drawn
 
 
-def hashes_of(drawn: Drawn) -> list[str]:
+def ids_of(drawn: Drawn) -> list[str]:
     """All images of a draw in the order of its manifest."""
     return [name for names in drawn.values() for name in names]
 
@@ -103,7 +103,7 @@ KEEP = (
 
 
 def sum_of_draw(ids: Iterable[str]) -> str:
-    """What identifies the training set in the record of a model: SHA-256 over its hashes in their order."""
+    """What identifies the training set in the record of a model: SHA-256 over its ids in their order."""
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
@@ -132,14 +132,14 @@ def training_images(
     Args:
         model: model.safetensors, with run.json beside it.
         manifest: splits/run<r>/train_<train_set>.csv.
-        test: hashes of the images that it is to be scored on.
+        test: ids of the images that it is to be scored on.
         cluster_of: clusters that stay on one side (splits.leakage).
 
     Raises:
         UserError: the record is of another model, training set or draw, or a test image was trained on.
     """
     record = _read_record(model.with_name("run.json"))
-    drawn = hashes_of(read_draw(manifest, run, train_set))
+    drawn = ids_of(read_draw(manifest, run, train_set))
     expectations = [
         ("training set", train_set, record["train_set"]),
         ("run", run, record["run"]),

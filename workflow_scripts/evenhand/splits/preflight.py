@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from evenhand.data.metadata import assign_group, is_given, not_md5
+from evenhand.data.metadata import assign_group, is_given, without_checksum
 from evenhand.splits.design import design_from, feasible_train_size
 from evenhand.splits.groups import columns_of
 from evenhand.workflow.errors import UserError
@@ -18,22 +18,23 @@ MARGIN = 1.1  # tables, figures and logs
 
 
 def data_mistakes(metadata: pd.DataFrame, data: Mapping[str, Any]) -> Iterator[str]:
-    """Sources that are not there, and ids or addresses that the table does not have.
+    """Sources that are not there, and checksums or addresses that the table does not have.
 
     Args:
         metadata: data/metadata.csv.
         data: the block `data` of the configuration.
     """
-    names = not_md5(metadata["id"])
+    names = without_checksum(metadata)
+    lacking = f"found {len(names):,} ids that are no MD5 and have no checksum, such as {next(iter(names), '')!r}"
     for source in data["sources"]:
         if "urls" in source:
             if not is_given(metadata["url"]).any():
                 yield "data.sources: {urls: true} asks for the URLs of the table; found none in any row"
             elif len(names):
                 yield (
-                    f"data.sources: {{urls: true}}: a downloaded file is believed when its MD5 is the id; found "
-                    f"{len(names):,} ids that are no MD5, such as {names.iloc[0]!r}. Files fetched by hand are named "
-                    "as {folder: PATH, verify: false}"
+                    "data.sources: {urls: true}: a downloaded file is believed when it has the checksum in the table "
+                    f"(data.columns.checksum), or its id as MD5; {lacking}. Files fetched by hand are named as "
+                    "{folder: PATH, verify: false}"
                 )
             continue
         path = source.get("folder") or source["archive"]
@@ -42,8 +43,8 @@ def data_mistakes(metadata: pd.DataFrame, data: Mapping[str, Any]) -> Iterator[s
             yield f"data.sources: expected a {kind} at {path}; nothing is there"
         elif source.get("verify", True) and len(names):
             yield (
-                f"data.sources: {path}: verify (the default) compares the MD5 of a file with its id; found "
-                f"{len(names):,} ids that are no MD5, such as {names.iloc[0]!r}. With verify: false the names of the "
+                f"data.sources: {path}: verify (the default) compares a file with the checksum in the table "
+                f"(data.columns.checksum), or its MD5 with the id; {lacking}. With verify: false the names of the "
                 "files are trusted"
             )
 

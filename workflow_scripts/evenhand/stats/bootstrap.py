@@ -48,15 +48,15 @@ class Draws:
                 return f"no bootstrap interval: the {group} test images are one image or one cluster of duplicates"
         return ""
 
-    def weights(self, group: str, hashes: pd.Series) -> np.ndarray:
-        """How often each of the images is drawn, shape (resamples, len(hashes))."""
-        return np.concatenate(list(self.blocks(group, hashes)))
+    def weights(self, group: str, ids: pd.Series) -> np.ndarray:
+        """How often each of the images is drawn, shape (resamples, len(ids))."""
+        return np.concatenate(list(self.blocks(group, ids)))
 
-    def blocks(self, group: str, hashes: pd.Series) -> Iterator[np.ndarray]:
+    def blocks(self, group: str, ids: pd.Series) -> Iterator[np.ndarray]:
         """The rows of `weights`, `BLOCK` resamples at a time."""
-        columns = self.order[group].get_indexer(pd.Index(hashes))
+        columns = self.order[group].get_indexer(pd.Index(ids))
         if (columns < 0).any():
-            unknown = pd.Index(hashes)[columns < 0][0]
+            unknown = pd.Index(ids)[columns < 0][0]
             raise UserError(f"bootstrap: image {unknown} is not among the {group} test images that were drawn from.")
         for start in range(0, self.resamples, BLOCK):
             yield np.take(self.counts[group][start : start + BLOCK], columns, axis=1).astype(float)
@@ -80,14 +80,14 @@ def draw_images(
     """
     counts, order = {}, {}
     for group in groups:
-        hashes = pd.Index(sorted(images.loc[images["group"] == group, "id"].unique()), name="id")
-        names = hashes if clusters is None else hashes.map(lambda image: clusters.get(image, image))
+        ids = pd.Index(sorted(images.loc[images["group"] == group, "id"].unique()), name="id")
+        names = ids if clusters is None else ids.map(lambda image: clusters.get(image, image))
         codes, unique = pd.factorize(names, sort=True)
         k = len(unique)
         counts[group] = np.stack(
             [np.bincount(rng.integers(0, k, k), minlength=k)[codes].astype(np.uint16) for _ in range(resamples)]
         )
-        order[group] = hashes
+        order[group] = ids
     return Draws(counts, order)
 
 

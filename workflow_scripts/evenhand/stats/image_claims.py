@@ -29,7 +29,7 @@ def colour_claim(table: RunTable | None, pair: Pair, rules: Rules) -> Case:
     case = Case(
         claim="C9",
         statement=(
-            f"Reconstructions of {compared} skin change colour with the training set, those of {reference} skin do not"
+            f"Reconstructions of {compared} images change colour with the training set, those of {reference} do not"
         ),
         source="v1, v2 4.2",
         test="change of the mean colour shift from A to C per run, one-sided t, Nadeau-Bengio variance",

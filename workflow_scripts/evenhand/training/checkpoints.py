@@ -33,7 +33,7 @@ RECORD = "record.json"
 
 
 @contextmanager
-def sole(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock file at `path`, waiting while another process holds it; the kernel frees it when a process ends.
 
     On a file system without locks nothing is held, and that is printed.
@@ -57,7 +57,7 @@ def code_fingerprint() -> str:
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
 
 
-def keep(folder: Path, key: str, products: Sequence[Path]) -> None:
+def cache_products(folder: Path, key: str, products: Sequence[Path]) -> None:
     """Link `products` into `folder`; `key` identifies everything that they depend on, the code included."""
     folder.mkdir(exist_ok=True)
     (folder / RECORD).unlink(missing_ok=True)
@@ -66,7 +66,7 @@ def keep(folder: Path, key: str, products: Sequence[Path]) -> None:
     write_json({"key": key, "sha256": _hashes(folder, products)}, folder / RECORD)
 
 
-def restore(folder: Path, key: str, products: Sequence[Path]) -> bool:
+def restore_products(folder: Path, key: str, products: Sequence[Path]) -> bool:
     """Put back `products` from `folder` if the training of the same `key` has ended; whether it had.
 
     They are used only as they were kept: a link shares its bytes with the product, which something may have damaged.
@@ -157,7 +157,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-class Watch:
+class ProgressCallback:
     """A line per epoch, on a terminal with a progress bar below it, and TensorBoard where it is asked for."""
 
     def __init__(self, images: int, epochs: int, epochs_before: int, board: Path | None) -> None:

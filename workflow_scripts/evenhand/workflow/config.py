@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from evenhand.data.datasets import adapter_names
 from evenhand.probes.configuration import probe_contradictions
 from evenhand.probes.members import full_latents, of_unseen_images
+from evenhand.splits.groups import RESERVED
 from evenhand.workflow.errors import UserError
 
 UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"  # surrogates: halves of a character
@@ -45,19 +46,43 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**{block: config[block] for block in ("seed", "model", "loss")}, "train": train}
 
 
+def table_settings(data: Mapping[str, Any], dataset: str | None) -> dict[str, Any]:
+    """What decides on how the tables of annotations are read, from the block `data`; `dataset` may be the phantoms'."""
+    return {
+        "sha256": as_list(data["metadata_sha256"]),
+        "dataset": dataset,
+        "columns": data["columns"],
+        "join": data["join"],
+        "skin_types": {str(cell): kind for cell, kind in data["skin_types"].items()},
+    }
+
+
+def draw_settings(config: Mapping[str, Any], train_set: str | None = None) -> dict[str, Any]:
+    """What decides on a draw: the groups and sizes, and the mix of the training set that is drawn.
+
+    Neither runs nor other training sets are named: adding one leaves all other draws alone.
+    """
+    splits = {key: value for key, value in config["splits"].items() if key not in ("runs", "train_sets")}
+    mix = {"mix": _mix_of(train_set, config)} if train_set else {}
+    return {"seed": config["seed"], "splits": splits} | mix
+
+
 def evaluation_settings(config: Mapping[str, Any], train_set: str) -> dict[str, Any]:
     """What decides on the measures of the test images of a model."""
     keys = ("batch_size", "samples", "prior_samples", "device")
     sources = config["probe"]["sources"]
     full = any(full_latents(entry) and not of_unseen_images(entry) for entry in sources)
-    mix = next(entry["mix"] for entry in config["splits"]["train_sets"] if entry["name"] == train_set)
     return {
         "seed": config["seed"],
         "loss": {"perceptual_normalize": config["loss"]["perceptual_normalize"]},
         "evaluate": {key: config["evaluate"][key] for key in keys} | {"full_latents": full},
-        "compared_share": mix.get(config["splits"]["groups"][1]["name"], 0.0),
+        "compared_share": _mix_of(train_set, config).get(config["splits"]["groups"][1]["name"], 0.0),
         "skin": config["data"]["skin"],
     }
+
+
+def _mix_of(train_set: str, config: Mapping[str, Any]) -> dict[str, float]:
+    return next(entry["mix"] for entry in config["splits"]["train_sets"] if entry["name"] == train_set)
 
 
 def as_list(given: str | list[Any] | None) -> list[Any]:
@@ -138,6 +163,8 @@ def _group_contradictions(splits: dict[str, Any]) -> Iterator[str]:
     names = [group["name"] for group in splits["groups"]]
     if len(set(names)) < len(names):
         yield f"splits.groups: every name may appear once; found {', '.join(names)}"
+    for name in RESERVED.keys() & names:
+        yield f"splits.groups: {name}: results have {RESERVED[name]} by that name; call the group something else"
     for group in splits["groups"][:2]:
         if group.get("test_only"):
             yield f"splits.groups: {group['name']}: test_only: the first two groups are trained on"

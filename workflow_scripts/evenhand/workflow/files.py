@@ -132,13 +132,13 @@ def write_npz(arrays: Mapping[str, NDArray[Any]], path: str | Path) -> None:
         np.savez(temporary, allow_pickle=False, **arrays)
 
 
-def seal(files: Sequence[str | Path], sums: str | Path | None) -> None:
+def write_checksums(files: Sequence[str | Path], sums: str | Path | None) -> None:
     """Write the SHA-256 of each of `files` to the file `sums`, in the form of `sha256sum`; nothing without one."""
     if sums is not None:
         write_text("".join(f"{sha256_of(path)}  {Path(path).name}\n" for path in files), sums)
 
 
-def check_seal(path: str | Path) -> None:
+def verify_checksum(path: str | Path) -> None:
     """Raise a `UserError` unless the manifest x.csv at `path` is the one whose sum is in x.sha256."""
     path = Path(path)
     remedy = (

@@ -77,8 +77,19 @@ def _stamp(file: str) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns] if stat.S_ISREG(status.st_mode) else None
 
 
+def modules_behind(script: Path, root: Path, loaded: Iterable[Path] = ()) -> list[Path]:
+    """The files below `root` that `script` imports, directly or not; `loaded` are those that it loads by name."""
+    found = set(loaded)
+    queue = [script, *found]
+    while queue:
+        new = _imported(queue.pop(), root) - found
+        found |= new
+        queue += new
+    return sorted(found)
+
+
 @functools.cache
-def imported_modules(path: Path, root: Path) -> set[Path]:
+def _imported(path: Path, root: Path) -> set[Path]:
     """The files below `root` that the import statements of the file at `path` name, those inside functions as well."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -20,8 +20,8 @@ from evenhand.workflow.files import atomic_path, write_text
 TEXT = frozenset(
     {
         # images
-        *("id", "patient", "condition", "condition_2", "condition_3", "source", "url", "file"),
-        *("cluster", "detail", "found_in", "role", "sample_of", "status", "tone_class"),
+        *("id", "patient", "condition", "condition_2", "condition_3", "source", "url", "checksum"),
+        *("cluster", "detail", "file", "found_in", "role", "sample_of", "status", "tone_class"),
         *("conflict", "duplicate_of", "variant"),  # of generated photographs
         # results
         *("adjustment", "boot_covers", "compared", "covers", "group", "groups", "metric", "mix", "model"),

@@ -12,6 +12,7 @@ from evenhand.data.metadata import TableFormat
 
 FORMAT = TableFormat(
     id="md5hash",
+    checksum="md5hash",
     conditions=("label", "nine_partition_label", "three_partition_label"),
     url="url",
     source="source",
