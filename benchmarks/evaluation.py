@@ -22,7 +22,7 @@ from study_options import read_study
 from train_step import Ours
 
 from evenhand.data.tone import measure_tone
-from evenhand.evaluation.measures import evaluate, sample_prior
+from evenhand.evaluation.reconstructions import evaluate, sample_prior
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import Architecture
 from evenhand.models.vgg19 import random_weights

@@ -132,7 +132,7 @@ def timed_steps(check: Check, candidate: Candidate, work: float, peak: float) ->
         for _ in range(count):
             trainer.step()
 
-    with patch("evenhand.models.vae.merging_pays", lambda x: True) if candidate.merged else nullcontext():
+    with patch("evenhand.models.fast.merging_pays", lambda x: True) if candidate.merged else nullcontext():
         first = seconds(trainer.step, check.device)
         for _ in range(warm):
             trainer.step()

@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
 from simulated_studies import PAIR, Truth, simulate_models, simulated_design  # noqa: E402
 
+from evenhand.evaluation.measures import MEASURES  # noqa: E402
 from evenhand.workflow.files import write_checksums, write_json, write_npz, write_text  # noqa: E402
 from evenhand.workflow.tables import as_csv, write_csv, write_parquet  # noqa: E402
 
@@ -101,7 +102,8 @@ def completed(model: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     mse = model["mse"].to_numpy()
     ita = np.where(dark, -10.0, 45.0) + 15 * np.sin(number)
     change = model["dl"].to_numpy()
-    return model.assign(
+    others = dict.fromkeys([name for name in MEASURES if name not in model], mse)
+    return model.assign(**others).assign(
         condition=model["condition"] + " " + pd.Series(number % SPLIT).astype(str),
         condition_2="inflammatory",
         condition_3="non-neoplastic",
@@ -109,9 +111,6 @@ def completed(model: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         second_skin_type=skin_type,
         psnr=10 * np.log10(4 / mse),
         ssim=np.exp(-10 * mse),
-        mse_over_var=3 * mse,
-        perceptual=2 * mse,
-        mse_sampled=1.1 * mse,
         decoding_var=0.1 * mse * rng.lognormal(0, 0.3, len(mse)),
         ita_in=ita,
         ita_out=ita + 2 * change,

@@ -34,11 +34,11 @@ from device_speed import bandwidth, matrix_peak, seconds
 from published_recipe import PublishedRecipe, best_mode
 from study_options import parse_study, study_parser
 
+from evenhand.models.fast import Adam
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.manifests import read_images
-from evenhand.training.adam import Adam
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
 from evenhand.training.loop import Recipe, to_unit_range, train, train_step
 

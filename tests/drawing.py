@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 import draw_figure
+from evenhand.evaluation.measures import PRINCIPAL
 from evenhand.figures.registry import declared_figures
 from evenhand.splits.groups import groups_from, pairs_of
 
@@ -51,7 +52,7 @@ def rows_of_pair(key: dict[str, object], half: float, runs: int) -> dict[str, li
         return {"gap": found.pop("estimate")} | found
 
     lists: dict[str, list[dict[str, object]]] = defaultdict(list)
-    for metric in ("mse", "latent_std"):
+    for metric in PRINCIPAL:
         naive = {"naive_low": half, "naive_high": half, "margin": 0.05 if metric != "mse" else np.nan}
         shared = {"shared": 0.77 if runs > 1 else np.nan, "shared_low": 2 * half, "shared_high": 2 * half}
         row = key | {"metric": metric, "n_test": 20, "ratio": 1.2}

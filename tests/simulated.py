@@ -21,6 +21,7 @@ import measure_colour
 import score_uncertainty
 import summarise_metadata
 import summarise_runs
+from evenhand.evaluation.measures import MEASURES
 from evenhand.splits.groups import TrainSet, groups_from
 from evenhand.stats.verdicts import rules_from
 from evenhand.workflow.tables import write_csv, write_parquet
@@ -58,8 +59,8 @@ def write_study(folder: Path, shuffle: int | None = None, change: Change = lambd
     for column in ("ita_out", "dl", "da", "db"):
         rows[column] = rows["ita_in"] * 0.01 + rng.normal(0, 1, len(rows))
     rows["ciede2000"] = rows["dl"].abs()
-    for column in ("psnr", "ssim", "mse_over_var", "perceptual", "decoding_var"):
-        rows[column] = rows["mse"] * rng.uniform(0.9, 1.1, len(rows))
+    for measure in [name for name in MEASURES if name not in rows]:
+        rows[measure] = rows["mse"] * rng.uniform(0.9, 1.1, len(rows))
     rows = change(rows)
     images = rows[["id", "group"]].drop_duplicates()
     write_csv(images.iloc[:20].assign(cluster=(np.arange(20) // 2).astype(str), size=2), folder / "together.csv")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evenhand.evaluation.measures import ensemble_variance
+from evenhand.evaluation.reconstructions import ensemble_variance
 
 HASHES = ["a", "b", "c"]
 IMAGES = pd.DataFrame({"id": HASHES, "group": ["light", "light", "dark"]})

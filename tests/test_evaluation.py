@@ -1,6 +1,9 @@
 """Per-image measures are what their formulas say, and depend on nothing but the image and the model."""
 
 import hashlib
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +12,20 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from evenhand.evaluation.measures import (
+from evenhand.evaluation.measures import MEASURES, Measure, decoding_var, mse_over_var, mse_sampled
+from evenhand.evaluation.reconstructions import (
     choose_examples,
     evaluate,
     images_at_a_time,
     latent_noise,
-    pixel_measures,
+    measured,
     reconstruct,
-    sampled_measures,
-    similarities,
+    sampled_decodings,
 )
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture, load_weights, save_weights
 from evenhand.models.vgg19 import random_weights
+from evenhand.report.page import read_dictionary
 from evenhand.splits.manifests import ids_of, read_draw, read_images, read_names, rows_of, write_draw
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import read_table
@@ -45,12 +49,51 @@ def photographs(n: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
 
 
-def measure(model: VAE, images: np.ndarray, batch_size: int = 4, **changes: int) -> tuple[pd.DataFrame, ...]:
+def measure(model: VAE, images: np.ndarray, batch_size: int = 4, skin: bool = True) -> tuple[pd.DataFrame, ...]:
     names = [hashlib.md5(image.tobytes()).hexdigest() for image in images]
-    settings = {"samples": 2, "seed": 1, **changes}
-    return evaluate(
-        model, images, names, PERCEPTUAL, batch_size=batch_size, device=CPU, workers=1, skin=True, **settings
+    settings = {"samples": 2, "seed": 1, "batch_size": batch_size, "device": CPU, "workers": 1, "skin": skin}
+    return evaluate(model, images, names, PERCEPTUAL, **settings)
+
+
+def test_what_is_declared_is_measured(model: VAE) -> None:
+    images = photographs(2)
+    table, of_no_skin = measure(model, images)[0], measure(model, images, skin=False)[0]
+    assert {*table} == {*MEASURES}
+    assert list(of_no_skin) == [name for name in table if MEASURES[name].needs != "skin"]
+    pd.testing.assert_frame_equal(of_no_skin, table[list(of_no_skin)])
+
+
+def test_one_entry_makes_a_measure(model: VAE, monkeypatch: pytest.MonkeyPatch) -> None:
+    def error(target: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
+        return (reconstruction - target).abs().amax(dim=(1, 2, 3))
+
+    monkeypatch.setitem(MEASURES, "largest", Measure(error, "images", "t", "l", "Of all pixels.", better="lower"))
+    images = photographs(2)
+    table, _, reconstructions = measure(model, images)
+    largest = np.abs(reconstructions.astype(float) - images).max(axis=(1, 2, 3)) / 127.5
+    np.testing.assert_allclose(table["largest"], largest, atol=0.51 / 127.5)
+    dictionary = read_dictionary(Path(__file__).parents[1] / "schemas" / "tables.yaml")
+    assert dictionary["runs"]["largest"] == "Of all pixels. Lower is better."
+    assert list(dictionary["runs"])[-1] == "largest"
+
+
+def test_every_measure_is_described() -> None:
+    for name, entry in MEASURES.items():
+        assert entry.about.endswith("."), name
+        assert min(len(entry.title), len(entry.label)) > 1, name
+        # What is drawn with the gaps, and followed from the runs to the sweep, has to be in both tables.
+        assert not entry.principal or (entry.table == "runs" and entry.gap), name
+        # A `Skin` is that of one image.
+        assert entry.each or entry.needs != "skin", name
+
+
+def test_who_reads_the_declarations_does_not_wait_for_pytorch() -> None:
+    code = "import sys; import evenhand.evaluation.measures; print({'torch', 'skimage'} & {*sys.modules})"
+    path = str(Path(__file__).parents[1] / "workflow_scripts")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True
     )
+    assert done.stdout.strip() == "set()"
 
 
 def test_measures_of_one_image_by_hand(model: VAE) -> None:
@@ -95,17 +138,19 @@ def test_batches_of_larger_images_take_no_more_memory() -> None:
 
 def test_a_perfect_reconstruction() -> None:
     x = torch.from_numpy(photographs(2)).permute(0, 3, 1, 2).double() / 127.5 - 1
-    measures = pixel_measures(x, x)
-    assert measures["mse"].tolist() == measures["mse_over_var"].tolist() == [0.0, 0.0]
-    assert similarities(x, x, workers=2) == pytest.approx([1.0, 1.0])
+    with ThreadPoolExecutor(2) as pool:
+        table = measured({"images": (x, x)}, pool)
+    assert table["mse"].tolist() == table["mse_over_var"].tolist() == [0.0, 0.0]
+    assert table["psnr"].tolist() == pytest.approx([10 * np.log10(48 * 255**2 / 4)] * 2)
+    assert table["ssim"].tolist() == pytest.approx([1.0, 1.0])
 
 
 def test_error_relative_to_a_constant_image() -> None:
     x = torch.from_numpy(photographs(2)).permute(0, 3, 1, 2).double() / 127.5 - 1
     mean_colour = x.mean(dim=(2, 3), keepdim=True).expand_as(x)
-    assert pixel_measures(x, mean_colour)["mse_over_var"].tolist() == pytest.approx([1.0, 1.0])
+    assert mse_over_var(x, mean_colour).tolist() == pytest.approx([1.0, 1.0])
     # An image of one colour has no variance of its own: it counts as rounded to 256 levels, not as infinitely hard.
-    assert torch.isfinite(pixel_measures(mean_colour, x)["mse_over_var"]).all()
+    assert torch.isfinite(mse_over_var(mean_colour, x)).all()
 
 
 def test_variance_of_decodings_follows_the_posterior() -> None:
@@ -118,9 +163,9 @@ def test_variance_of_decodings_follows_the_posterior() -> None:
     mu = torch.zeros(2, 3, 8, 8)
     logvar = torch.log(torch.tensor([0.04, 0.25]))[:, None, None, None].expand_as(mu)
     noise = latent_noise(["a", "b"], 400, (3, 8, 8), seed=1)
-    measures = sampled_measures(Identity(), torch.ones_like(mu), mu, logvar, noise)  # type: ignore[arg-type]
-    assert measures["decoding_var"].tolist() == pytest.approx([0.04, 0.25], rel=0.03)
-    assert measures["mse_sampled"].tolist() == pytest.approx([1.04, 1.25], rel=0.03)
+    decodings = sampled_decodings(Identity(), mu, logvar, noise)  # type: ignore[arg-type]
+    assert decoding_var(torch.ones_like(mu), decodings).tolist() == pytest.approx([0.04, 0.25], rel=0.03)
+    assert mse_sampled(torch.ones_like(mu), decodings).tolist() == pytest.approx([1.04, 1.25], rel=0.03)
     # Noise belongs to the image, not to its place in a batch.
     torch.testing.assert_close(latent_noise(["b"], 400, (3, 8, 8), seed=1)[:, 0], noise[:, 1])
 

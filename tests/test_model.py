@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from evenhand.models.fast import mean_square, merged_convolution, split_channels
 from evenhand.models.vae import (
     VAE,
     Architecture,
@@ -13,7 +14,6 @@ from evenhand.models.vae import (
     kl_divergence,
     parameter_count,
     reparameterize,
-    upsampled_convolution,
 )
 from evenhand.training.devices import place
 
@@ -89,7 +89,7 @@ def test_upsampling_within_the_convolution_is_exact(side: int) -> None:
     x, gradient = (torch.randn(2, 4, s, s, generator=random).double() for s in (side, 2 * side))
     results = []
     for function in (
-        lambda x: upsampled_convolution(x, block.conv1, block.spread),
+        lambda x: merged_convolution(x, block.conv1),
         lambda x: block.conv1(torch.nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")),
     ):
         x = x.detach().requires_grad_()
@@ -99,13 +99,32 @@ def test_upsampling_within_the_convolution_is_exact(side: int) -> None:
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_mean_square_is_pytorchs(dtype: torch.dtype, rtol: float) -> None:
+    random = torch.Generator().manual_seed(0)
+    found, wanted = (torch.randn(3, 4, 5, 5, generator=random).to(dtype).requires_grad_() for _ in range(2))
+    ours = 3 * mean_square(found, wanted)
+    plain = 3 * torch.nn.functional.mse_loss(found.float(), wanted.detach().float())
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours, plain, rtol=rtol, atol=0)
+    (gradient,), (expected,) = (torch.autograd.grad(loss, found) for loss in (ours, plain))
+    torch.testing.assert_close(gradient, expected, rtol=rtol, atol=rtol * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_channels_are_split_as_pytorch_does(layout: torch.memory_format) -> None:
+    x = torch.randn(2, 5, 3, 3).to(memory_format=layout)
+    for part, expected in zip(split_channels(x, [2, 3]), x.split([2, 3], dim=1), strict=True):
+        assert torch.equal(part, expected)
+
+
 def test_a_large_batch_is_decoded_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     decoder = VAE(Architecture(width=16, latent_channels=4)).eval().decoder
     z = torch.randn(2, 4, 2, 2)
     with torch.no_grad():
         plain = decoder(z)
-        monkeypatch.setattr("evenhand.models.vae.MERGED_PIXELS", 1)
+        monkeypatch.setattr("evenhand.models.fast.MERGED_PIXELS", 1)
         merged = decoder(z)
     assert not torch.equal(plain, merged)  # so that both ways were taken
     torch.testing.assert_close(plain, merged)
@@ -114,7 +133,7 @@ def test_a_large_batch_is_decoded_as_a_small_one(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("norm", ["batch", "group"])
 @pytest.mark.parametrize("merged_pixels", [1, 10**9])
 def test_every_norm_sees_pixels_without_gaps(norm: str, merged_pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evenhand.models.vae.MERGED_PIXELS", merged_pixels)
+    monkeypatch.setattr("evenhand.models.fast.MERGED_PIXELS", merged_pixels)
     model = place(VAE(Architecture(width=16, latent_channels=4, norm=norm)), torch.device("cpu"))
     seen: dict[str, torch.Tensor] = {}
     for name, module in model.named_modules():

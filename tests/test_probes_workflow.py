@@ -7,6 +7,8 @@ import pytest
 import yaml
 from workflow import ROOT, copy_workflow, described_columns, planned, snakemake
 
+from evenhand.report.page import read_dictionary
+
 OPTIONS = ["--configfile", "studies/cxr.yaml", "small.yaml"]
 SMALL = {
     "probe": {
@@ -66,7 +68,7 @@ def test_what_was_coded_is_found_and_spread(done: Path) -> None:
 
 @pytest.mark.slow
 def test_tables_match_the_dictionary_and_the_page_shows_them(done: Path) -> None:
-    dictionary = yaml.safe_load((ROOT / "schemas" / "tables.yaml").read_text())
+    dictionary = read_dictionary(ROOT / "schemas" / "tables.yaml")
     page = (done / "probes.html").read_text(encoding="utf-8")
     for path in sorted((done / "tables").glob("probe_*.csv")):
         described = described_columns(dictionary[path.stem])

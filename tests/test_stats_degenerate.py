@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from simulated import GROUPS, PAIR
 
+from evenhand.evaluation.measures import MEASURES, PRINCIPAL
 from evenhand.splits.groups import TrainSet
 from evenhand.stats.bootstrap import add_bootstrap, draw_images
 from evenhand.stats.claims import run_claims
@@ -19,6 +20,7 @@ from evenhand.stats.rows import by_model, by_run, distinct_images
 from evenhand.stats.strata import adjusted_gaps
 from evenhand.stats.subsets import subset_means, subset_table
 from evenhand.stats.summary import (
+    RUN_METRICS,
     condition_table,
     error_totals,
     headline_table,
@@ -40,15 +42,14 @@ from evenhand.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
 from evenhand.stats.verdicts import Rules, verdict_table
 
 RULES = Rules(0.1, 2, 0.05, 0.25, 0.07, 2.3, 0.05)
-MEASURES = ("mse", "mse_unit", "latent_std", "kl", "psnr", "ssim", "mse_over_var", "perceptual")
-METRICS = ("mse", "latent_std")
+ON_SKIN = [name for name, measure in MEASURES.items() if measure.needs == "skin" and name != "skin_share"]
 # Empty by what the table says in the same row, as schemas/tables.yaml tells: a query that finds those rows.
 STATED = {
     ("headline", "sd"): "n_runs == 1",
     ("conditions", "sem"): "n_images == 1",
     ("gaps", "margin"): "metric != 'latent_std'",
     ("gaps", "p_tost"): "metric != 'latent_std'",
-    ("gaps", "p_holm"): "metric not in ('mse', 'latent_std')",
+    ("gaps", "p_holm"): f"metric not in {PRINCIPAL}",
     ("colour", "p"): "quantity == 'ciede2000'",
     ("uncertainty", "p"): "score == 'ensemble_var'",
     ("sweep", "p"): "quantity == 'crossing'",
@@ -103,11 +104,11 @@ def made_up(study: Study) -> pd.DataFrame:
                 chosen = np.random.default_rng([study.seed, run]).permutation(len(pool))[: study.tested]
                 parts.append(pool.iloc[chosen].assign(train_set=f"set {share:g}", compared_share=share, run=run))
     rows = pd.concat(parts, ignore_index=True)
-    for measure in (*MEASURES, "decoding_var", "dl", "da", "db", "ciede2000"):
+    for measure in MEASURES:
         rows[measure] = np.exp(rng.normal(size=len(rows)))
     dark = rows["group"] == "dark"
     if study.errors == "constant":
-        rows[list(MEASURES)] = 0.05
+        rows[list(RUN_METRICS)] = 0.05
     elif study.errors == "by group":
         rows["mse"] = np.where(dark, 0.07, 0.05)
     elif study.errors == "by condition":
@@ -119,10 +120,10 @@ def made_up(study: Study) -> pd.DataFrame:
     elif study.errors == "zero":
         rows["mse"] = 0.0
     elif study.errors == "light zero":
-        rows.loc[~dark, list(MEASURES)] = 0.0
+        rows.loc[~dark, list(RUN_METRICS)] = 0.0
     rows["ita_in"], rows["ita_out"] = rows["tone"], rows["tone"] + 0.1 * rng.normal(size=len(rows))
     without = {"none": rows["run"] >= 0, "no dark": dark, "one run": rows["run"] == 0}
-    rows.loc[without.get(study.skin, rows["run"] < 0), ["ita_in", "ita_out", "dl", "da", "db", "ciede2000"]] = np.nan
+    rows.loc[without.get(study.skin, rows["run"] < 0), ON_SKIN] = np.nan
     return rows
 
 
@@ -145,13 +146,13 @@ def every_table(study: Study) -> dict[str, pd.DataFrame]:
         "light": {image: "l" for image in rows["id"] if image[0] == "l"},
     }[study.clusters]
     runs, images = summarise(by_model(rows), PAIR)
-    table = run_table(runs, design, PAIR, MEASURES)
-    gaps = gap_table(table, MEASURES, METRICS, alpha, {"latent_std": RULES.latent_std_margin})
+    table = run_table(runs, design, PAIR, RUN_METRICS)
+    gaps = gap_table(table, RUN_METRICS, PRINCIPAL, alpha, {"latent_std": RULES.latent_std_margin})
     draws = draw_images(distinct_images(by_model(rows), PAIR), PAIR, 30, rng, clusters)
     totals = error_totals(by_model(rows), PAIR)
     tones, slopes = tone_totals(by_model(rows), PAIR)
     colour_runs = sort_by_design(pd.concat([colour_run_means(model, PAIR) for model in by_model(rows)]), PAIR, ["run"])
-    means = pd.concat([subset_means(model, GROUPS, METRICS) for model in by_model(rows)])
+    means = pd.concat([subset_means(model, GROUPS, PRINCIPAL) for model in by_model(rows)])
     samples = rows.assign(sample_of=np.where(rows.index % 2, "prior", "training"), ita=rows["ita_in"])
     first = list(by_model(rows[rows["run"] == 0]))
     scores = {
@@ -162,19 +163,19 @@ def every_table(study: Study) -> dict[str, pd.DataFrame]:
     }
     found = {
         "runs": runs,
-        "headline": headline_table(runs, images, MEASURES),
+        "headline": headline_table(runs, images),
         "conditions": condition_table(images, PAIR),
         "pooled_conditions": pooled_conditions(images, runs, PAIR, 1 - alpha),
         "gaps": add_bootstrap(gaps, by_model(rows), PAIR, draws, 1 - alpha),
         "adjusted": adjusted_gaps(*totals, PAIR, draws, 2, 1 - alpha, RULES.vanishing),
         "models": model_gaps(*totals, by_run(rows), PAIR, 1 - alpha),
-        "sweep": pd.concat([sweep_table(table, metric, alpha) for metric in METRICS]),
+        "sweep": pd.concat([sweep_table(table, metric, alpha) for metric in PRINCIPAL]),
         "colour_runs": colour_runs,
         "colour": colour_table(colour_runs, PAIR, ratios, alpha),
         "tone_curves": tone_curves(tones, 1 - alpha),
         "tone_slopes": tone_slopes(tones, slopes, PAIR, ratios, alpha),
         "samples": sample_table(pd.concat([describe_samples(model) for model in by_model(samples)]), ratios, alpha),
-        "subsets": subset_table(means, PAIR, METRICS, ratios, alpha),
+        "subsets": subset_table(means, PAIR, PRINCIPAL, ratios, alpha),
         "uncertainty": pd.concat(
             [
                 uncertainty_table(by_model(rows), PAIR, train_sets, SCORES, ratios, alpha),

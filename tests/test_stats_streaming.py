@@ -12,7 +12,7 @@ from evenhand.stats import summary
 from evenhand.stats.bootstrap import add_bootstrap, draw_images
 from evenhand.stats.models import clustered_ols
 from evenhand.stats.rows import by_model, distinct_images
-from evenhand.stats.summary import Totals, error_totals, summarise
+from evenhand.stats.summary import RUN_METRICS, Totals, error_totals, summarise
 from evenhand.stats.tone import tone_totals
 from evenhand.stats.uncertainty import uncertainty_table
 
@@ -31,7 +31,7 @@ def models(rows: pd.DataFrame, count: int) -> Iterator[pd.DataFrame]:
     first = list(by_model(rows))
     for run in range(count):
         model = first[run % 3]
-        of_run = dict.fromkeys(("psnr", "ssim", "mse_over_var", "perceptual"), model["mse"] + run)
+        of_run = dict.fromkeys({*RUN_METRICS} - {*model}, model["mse"] + run)
         yield model.assign(run=run, **of_run).copy()
 
 

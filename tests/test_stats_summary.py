@@ -10,15 +10,17 @@ import pytest
 from simulated import PAIR
 
 from evenhand.stats.rows import read_evaluation
-from evenhand.stats.summary import condition_table, headline_table, run_means, summarise
+from evenhand.stats.summary import RUN_METRICS, condition_table, headline_table, run_means, summarise
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import write_parquet
 
 
 def small_rows(run: int, mse: list[float]) -> pd.DataFrame:
     """Two light images (i0, i1) and two dark ones (i2, i3) with the given errors."""
+    others = dict.fromkeys(RUN_METRICS, 0.0)
     return pd.DataFrame(
-        {
+        others
+        | {
             "train_set": "B",
             "compared_share": 0.5,
             "run": run,
@@ -29,7 +31,6 @@ def small_rows(run: int, mse: list[float]) -> pd.DataFrame:
             "mse_unit": np.array(mse) / 4,
             "latent_std": [0.8, 0.8, 0.9, 0.7],
             "kl": [10.0, 20.0, 30.0, 50.0],
-            **dict.fromkeys(("psnr", "ssim", "mse_over_var", "perceptual"), 0.0),
         }
     )
 

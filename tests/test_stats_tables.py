@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from simulated import DARK, LIGHT, PAIR, ROOT, TRAIN_SETS, run_stages, write_study
 
+from evenhand.report.page import read_dictionary
 from evenhand.splits.groups import TrainSet
 from evenhand.stats.rows import of_groups
 from evenhand.workflow.tables import read_parquet, write_parquet
@@ -133,7 +133,7 @@ def test_groups_without_a_common_condition_have_no_adjusted_gap(tmp_path: Path) 
 
 
 def test_every_table_matches_the_dictionary(tables: dict[str, Path]) -> None:
-    dictionary = yaml.safe_load((ROOT / "schemas" / "tables.yaml").read_text())
+    dictionary = read_dictionary(ROOT / "schemas" / "tables.yaml")
     for name, path in tables.items():
         columns = [column for column in dictionary[name] if not column.startswith("$")]
         assert "$about" in dictionary[name]

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from evenhand.models.fast import Adam
 from evenhand.models.perceptual import PerceptualLoss, feature_shapes
 from evenhand.models.vae import VAE, Architecture
 from evenhand.models.vgg19 import random_weights
-from evenhand.training.adam import Adam
 from evenhand.training.loop import (
     Recipe,
     draw_epoch,

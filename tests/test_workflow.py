@@ -15,6 +15,8 @@ import yaml
 from paper import mix
 from workflow import described_columns, overlay, planned, snakemake
 
+from evenhand.report.page import read_dictionary
+
 
 def test_the_papers_study_has_thirty_trainings(repository: Path) -> None:
     jobs = planned(repository)
@@ -44,7 +46,7 @@ def test_the_line_ends_with_its_products(finished: Path) -> None:
 
 
 def test_every_column_of_every_table_is_documented(finished: Path, repository: Path) -> None:
-    dictionary = yaml.safe_load((repository / "schemas" / "tables.yaml").read_text())
+    dictionary = read_dictionary(repository / "schemas" / "tables.yaml")
     tables = sorted((finished / "results/tiny/tables").glob("*.csv"))
     assert len(tables) > 20
     for path in tables:

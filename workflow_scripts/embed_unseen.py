@@ -10,7 +10,7 @@ import torch
 
 from evenhand.data.availability import FOUND
 from evenhand.data.metadata import assign_group
-from evenhand.evaluation.measures import images_at_a_time
+from evenhand.evaluation.reconstructions import images_at_a_time
 from evenhand.models.vae import load_weights
 from evenhand.splits.groups import groups_from
 from evenhand.splits.manifests import id_array, read_cluster_of, read_images, seen_in_training, training_images

@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import pandas as pd
 
+from evenhand.evaluation.measures import PRINCIPAL
 from evenhand.splits.groups import groups_from, pairs_of, read_train_sets
 from evenhand.stats.gaps import run_table, sweep_table
 from evenhand.stats.rows import parse_tables, table_parser
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
-
-METRICS = ("mse", "latent_std")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,9 +22,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_of = {train_set.name: train_set for train_set in read_train_sets(args.read["train_sets"])}
     parts = []
     for pair in pairs_of(groups_from(args.config["groups"])):
-        table = run_table(runs, design, pair, METRICS)
+        table = run_table(runs, design, pair, PRINCIPAL)
         table = replace(table, shares={name: set_of[name].share(pair.compared) for name in table.shares})
-        parts += [sweep_table(table, metric, args.config["stats"]["alpha"]) for metric in METRICS]
+        parts += [sweep_table(table, metric, args.config["stats"]["alpha"]) for metric in PRINCIPAL]
     sweep = pd.concat(parts)
     print(sweep.to_string(index=False))
     write_csv(sweep, args.write["sweep"])

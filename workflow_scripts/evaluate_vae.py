@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from evenhand.data.tone import measure_tone
-from evenhand.evaluation.measures import evaluate, sample_prior
+from evenhand.evaluation.reconstructions import evaluate, sample_prior
 from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from evenhand.evaluation.measures import PRINCIPAL
 from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.claims import run_claims
 from evenhand.stats.gaps import run_table
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     tables = [read_table(args.read[name]) for name in ("gaps", "adjusted", "condition_mix")]
     gaps, adjusted, mix = (table[table["compared"] == pair.compared] for table in tables)
     design = read_table(args.read["design"])
-    table = run_table(read_table(args.read["runs"]), design, pair, ["mse", "latent_std"])
+    table = run_table(read_table(args.read["runs"]), design, pair, PRINCIPAL)
     tone = args.read.get("colour_runs")  # without it C9 is not testable
     colours = run_table(read_table(tone), design, pair, AXES, partial=True) if tone else None
     cases = [

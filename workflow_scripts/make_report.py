@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from evenhand.report.conditions import availability_counts, name_warnings, not_applicable
-from evenhand.report.page import FigureItem, TableItem, build_report, describe_table
+from evenhand.report.page import FigureItem, TableItem, build_report, describe_table, read_dictionary
 from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_text
@@ -42,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = json.loads(args.settings.read_text("utf-8"))
     splits, skin = config["splits"], config["data"].get("skin", True)
     groups = groups_from(splits["groups"])
-    dictionary = yaml.safe_load(args.dictionary.read_text("utf-8"))
+    dictionary = read_dictionary(args.dictionary)
 
     def read_tables(paths: Sequence[Path]) -> list[TableItem]:
         return [describe_table(path.stem, path.read_bytes(), read_table(path), dictionary) for path in paths]

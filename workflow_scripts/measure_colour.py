@@ -7,7 +7,7 @@ import pandas as pd
 from evenhand.stats.gaps import size_ratios
 from evenhand.stats.rows import group_names, parse_tables, stream, study_parser
 from evenhand.stats.summary import sort_by_design
-from evenhand.stats.tone import colour_run_means, colour_table, tone_curves, tone_slopes, tone_totals
+from evenhand.stats.tone import COLOURS, colour_run_means, colour_table, tone_curves, tone_slopes, tone_totals
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 
@@ -18,12 +18,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     groups, alpha = group_names(args), args.config["stats"]["alpha"]
     ratios = size_ratios(read_table(args.read["design"]))
-    columns = ["ita_in", "ita_out", "dl", "da", "db", "ciede2000"]
     colours: list[pd.DataFrame] = []
 
     def models() -> Iterator[pd.DataFrame]:
         """The evaluations, read once for both: `tone_totals` takes them, `colours` keeps their means."""
-        for model in stream(args, ["mse"], partial=columns):
+        for model in stream(args, ["mse"], partial=["ita_in", "ita_out", *COLOURS]):
             colours.append(colour_run_means(model, groups))
             yield model
 

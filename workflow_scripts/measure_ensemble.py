@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from evenhand.evaluation.measures import ensemble_variance, images_at_a_time, reconstruct
+from evenhand.evaluation.reconstructions import ensemble_variance, images_at_a_time, reconstruct
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
     ids_of,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from evenhand.evaluation.measures import choose_examples, reconstruct
+from evenhand.evaluation.reconstructions import choose_examples, reconstruct
 from evenhand.models.vae import load_weights
 from evenhand.splits.groups import read_train_sets
 from evenhand.splits.manifests import id_array, read_cluster_of, read_images, read_names, rows_of, training_images

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from evenhand.models.fast import Adam
 from evenhand.models.perceptual import load_perceptual_loss
 from evenhand.models.vae import VAE, Architecture, parameter_count, save_weights
 from evenhand.splits.manifests import ids_of, read_draw, read_images, read_names, rows_of, sum_of_draw
-from evenhand.training.adam import Adam
 from evenhand.training.checkpoints import (
     History,
     ProgressCallback,

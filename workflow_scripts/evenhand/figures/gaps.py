@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from evenhand.evaluation.measures import MEASURES, PRINCIPAL
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, by_pair, compared_images
-from evenhand.figures.group_boxes import METRICS
 from evenhand.figures.panels import draw_intervals, label_edges, ordered_sets, panel_grid, set_axis, set_names
 from evenhand.figures.style import FAINT, INK, MUTED, PAGE_WIDTH, PURPLE, SMALL, joined, new_figure, percent, span
 from evenhand.splits.groups import Group, pairs_of
@@ -47,7 +47,7 @@ def drawing(given: Given) -> Drawing:
 
 
 def gap_data(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `METRICS` in the order of the figure: by metric, then share of the compared group, then name.
+    """Rows of `PRINCIPAL` measures in the order of the figure: by metric, then share of the compared group, then name.
 
     Args:
         table: columns `COLUMNS`, one row per training set, pair and metric; gap is compared minus reference.
@@ -55,9 +55,9 @@ def gap_data(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `COLUMNS` with `estimate` for the gap, and position.
     """
-    rows = table[table["metric"].isin(list(METRICS))].rename(columns={"gap": "estimate"})
+    rows = table[table["metric"].isin(PRINCIPAL)].rename(columns={"gap": "estimate"})
     rows = rows.merge(ordered_sets(rows), on=["train_set", "compared_share"], validate="many_to_one")
-    order = rows["metric"].map({metric: rank for rank, metric in enumerate(METRICS)})
+    order = rows["metric"].map({metric: rank for rank, metric in enumerate(PRINCIPAL)})
     return rows.assign(order=order).sort_values(["order", "position"], ignore_index=True).drop(columns="order")
 
 
@@ -92,7 +92,7 @@ def draw_gaps(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
             axes.vlines(known["position"], known["shared_low"], known["shared_high"], color=PURPLE, linewidth=0.8)
             draw_intervals(axes, rows["position"], rows, PURPLE, "o")
             set_axis(axes, ordered_sets(data), groups[1].name)
-            axes.set_ylabel(f"gap, {pair.compared} − {pair.reference}\n{METRICS[metric][1]}")  # noqa: RUF001 - a minus sign
+            axes.set_ylabel(f"gap, {pair.compared} − {pair.reference}\n{MEASURES[metric].label}")  # noqa: RUF001 - a minus sign
     if data["margin"].notna().any():
         handles.append(Patch(color=FAINT, alpha=0.35, label="margin declared as no difference"))
     legend.legend(handles=handles, loc="center", ncols=2)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
 from evenhand.figures.panels import legend_columns, ordered_sets, set_axis, set_names, side_by_side
 from evenhand.figures.style import INK, PAGE_WIDTH, SMALL, capital, group_styles, joined, new_figure, span
@@ -30,10 +31,6 @@ FIGURES: Declared = {
     },
 }
 
-METRICS = {
-    "mse": ("Reconstruction error", "mean squared error (pixels in [−1, 1])"),  # noqa: RUF001
-    "latent_std": ("Latent standard deviation", "mean standard deviation of the latents"),
-}
 COLUMNS = ("train_set", "compared_share", "run", "group", "n_images")
 
 
@@ -106,7 +103,7 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -
                 markeredgewidth=0.6 if few else 0,
             )
     set_axis(axes, sets, groups[1].name)
-    axes.set_ylabel(METRICS[metric][1])
+    axes.set_ylabel(MEASURES[metric].label)
     axes.grid(axis="y")
     runs = data["run"].nunique()
     axes.legend(
@@ -122,7 +119,7 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -
 
 def group_box_text(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -> FigureText:
     """Title, caption and alternative text; the caption gives the ratios of the means by training set."""
-    title, label = METRICS[metric]
+    title, label = capital(MEASURES[metric].title), MEASURES[metric].label
     means = data.groupby(["position", "group"])["value"].mean().unstack("group")
     sets = ordered_sets(data)
     runs = data["run"].nunique()

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, by_pair
-from evenhand.figures.group_boxes import METRICS
 from evenhand.figures.style import (
     FAINT,
     INK,
@@ -69,7 +69,7 @@ def draw_sweep(data: pd.DataFrame, runs: pd.DataFrame, trends: pd.DataFrame, gro
         _draw_crossing(axes, mine[mine["quantity"] == "crossing"].iloc[0])
         for one in (reference, group):
             _draw_group(axes, runs[runs["group"] == one.name], data[data["group"] == one.name], styles[one.name], one)
-        axes.set_ylabel(METRICS[METRIC][1])
+        axes.set_ylabel(MEASURES[METRIC].label)
         axes.grid(axis="y")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     panels[-1].set_xlabel(f"{groups[1].name} share of the training set, %")

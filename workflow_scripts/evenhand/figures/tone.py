@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from evenhand.data.metadata import SKIN_TYPE_COLUMNS
 from evenhand.data.tone import CLASSES
+from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
-from evenhand.figures.group_boxes import METRICS
 from evenhand.figures.panels import ordered_sets, set_colours, set_names
 from evenhand.figures.style import FAINT, INK, MUTED, PAGE_WIDTH, SMALL, group_styles, joined, new_figure
 from evenhand.splits.groups import Group, group_of
@@ -68,7 +68,7 @@ def draw_tone(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
         axes.plot(rows["ita"], rows["mse"], styles[position % 4], color=colour, linewidth=2, label=label)
     axes.invert_xaxis()
     axes.set_xlabel("ITA of the input, degrees (light to dark)")
-    axes.set_ylabel(METRICS["mse"][1])
+    axes.set_ylabel(MEASURES["mse"].label)
     axes.grid(axis="y")
     if len(sets):
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(len(sets), 3))

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from textwrap import fill
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, by_pair
 from evenhand.figures.panels import (
     draw_intervals,
@@ -32,11 +34,8 @@ COLUMNS = (
     *("train_set", "compared_share", "compared", "score", "statistic", "target"),
     *("estimate", "ci_low", "ci_high", "n_runs", "n_images"),
 )
-SCORE_NAMES = {
-    "latent_std": "latent standard\ndeviation",
-    "kl": "KL divergence",
-    "decoding_var": "variance of\nsampled decodings",
-    "ensemble_var": "variance across\nmodels of other runs",
+SCORE_NAMES = {name: fill(measure.title, 17) for name, measure in MEASURES.items() if measure.uncertainty} | {
+    "ensemble_var": "variance across\nmodels of other runs"
 }
 # The questions of the panels. The second is of the compared group where the training set holds both groups.
 PANELS = ("flags the tenth of images\nwith the highest error", "flags the group that is not\nin the training set*")

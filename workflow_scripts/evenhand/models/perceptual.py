@@ -5,15 +5,15 @@ pairs of weight and bias are kept; they come from `evenhand.models.vgg19` as one
 imports torchvision.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
+from evenhand.models.fast import mean_over_images, mean_square
 from evenhand.workflow.errors import UserError
 
 # Output channels of the convolutions of VGG19 (Simonyan and Zisserman 2015, table 1, column E); M: max-pooling.
@@ -24,8 +24,6 @@ VGG19_LAYERS: tuple[int | str, ...] = (
     *(512, 512, 512, 512, "M"),
     *(512, 512, 512, 512),
 )
-# Of 4, 8 and 16 images on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (128 px, bf16).
-IMAGES_AT_A_TIME = 8
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -51,52 +49,6 @@ def check_features(tensors: dict[str, Tensor], origin: str) -> None:
             )
         if not torch.isfinite(tensors[name].sum()):  # one number: a look at each would take a tenth of a second
             raise UserError(f"{origin} holds a NaN or an infinite number in {name}. Provide an intact file.")
-
-
-class MeanSquare(torch.autograd.Function):
-    """Mean squared difference in fp32 of two feature maps at any precision, with a gradient for the first.
-
-    Keeps the difference alone, at the precision of the maps: autocast would copy both maps and the gradient to fp32,
-    which for a bf16 network costs more time than anything else but the convolutions.
-    """
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, found: Tensor, wanted: Tensor) -> Tensor:
-        difference = found - wanted
-        ctx.save_for_backward(difference)
-        return torch.linalg.vector_norm(difference, dtype=torch.float32).square() / difference.numel()
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
-        (difference,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return difference * (2 / difference.numel() * gradient), None
-
-
-class EarlyGradient(torch.autograd.Function):
-    """A mean over images whose gradient for the first argument is taken at once, a few images at a time.
-
-    What VGG19 keeps for its backward pass is then freed before the next images and before the backward pass of the
-    VAE, which bounds the memory: otherwise the two networks' feature maps of the whole batch are held together.
-    """
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, wanted: Tensor) -> Tensor:
-        total, gradients = found.new_zeros(()), []
-        # A GPU has the memory, and is faster on many images.
-        chunk = IMAGES_AT_A_TIME if found.device.type == "cpu" else len(found)
-        for part, target in zip(found.split(chunk), wanted.split(chunk), strict=True):
-            with torch.enable_grad():
-                images = part.detach().requires_grad_()
-                share = loss(images, target) * (len(part) / len(found))
-            gradients.extend(torch.autograd.grad(share, images))
-            total += share.detach()
-        ctx.save_for_backward(torch.cat(gradients))
-        return total
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[None, Tensor, None]:
-        (of_mean,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return None, of_mean * gradient, None
 
 
 class PerceptualLoss(nn.Module):
@@ -131,14 +83,14 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch, a scalar. No gradient flows to `target`."""
-        return EarlyGradient.apply(self.mean_over_layers, reconstruction, target)  # type: ignore[no-untyped-call]
+        return mean_over_images(self.mean_over_layers, reconstruction, target)
 
     def mean_over_layers(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """The loss as PyTorch's autograd follows it."""
         # Layer by layer side by side, so that no more than one layer of the target is held.
         wanted = torch.no_grad()(self.features)(target)
         pairs = zip(self.features(reconstruction), wanted, strict=True)
-        return torch.stack([MeanSquare.apply(found, layer) for found, layer in pairs]).mean()  # type: ignore[no-untyped-call]
+        return torch.stack([mean_square(found, layer) for found, layer in pairs]).mean()
 
     def distances(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """The loss of each image of a batch, (B,)."""

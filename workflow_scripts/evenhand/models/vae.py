@@ -15,13 +15,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from evenhand.models.fast import split_channels, upsampled_convolution
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import write_bytes
-
-# Row k: which of the three weights along one side meet, in position k of four, the same input pixel.
-SPREAD = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
-# Fewer pixels in a batch are not worth the summing of weights. Measured on a CPU; on a GPU neither has been.
-MERGED_PIXELS = 2048
 
 
 @dataclass(frozen=True)
@@ -86,38 +82,12 @@ class ResizingBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels_in, half + channels_out, 3, stride=1 if up else 2, padding=1)
         self.norm2 = make_norm(norm, half)
         self.conv2 = nn.Conv2d(half, channels_out, 3, padding=1)
-        if up:
-            self.register_buffer("spread", torch.kron(torch.tensor(SPREAD), torch.tensor(SPREAD)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.elu(self.norm1(x), inplace=True)
-        if self.up and merging_pays(h):
-            h = upsampled_convolution(h, self.conv1, self.get_buffer("spread"))
-        else:
-            h = self.conv1(F.interpolate(h, scale_factor=2.0, mode="nearest") if self.up else h)
-        channels_last = h.is_contiguous(memory_format=torch.channels_last)
-        h, skip = h.split(self.split, dim=1)
-        if channels_last:  # a slice has gaps between its pixels, which the norm would read, keep and copy
-            h = h.contiguous(memory_format=torch.channels_last)
+        h = upsampled_convolution(h, self.conv1) if self.up else self.conv1(h)
+        h, skip = split_channels(h, self.split)
         return skip + self.conv2(F.elu(self.norm2(h), inplace=True))
-
-
-def merging_pays(x: Tensor) -> bool:
-    """Whether `upsampled_convolution` of `x` is faster than upsampling: on a CPU, where there are enough pixels."""
-    return x.device.type == "cpu" and x.numel() >= MERGED_PIXELS * x.shape[1]
-
-
-def upsampled_convolution(x: Tensor, convolution: nn.Conv2d, spread: Tensor) -> Tensor:
-    """The 3x3 `convolution` of `x` upsampled by nearest neighbours to twice its side, at 4/9 of the multiplications.
-
-    Each output pixel sees only 2 x 2 different input pixels, so weights that meet the same one are summed first
-    (Shi et al. 2016, arXiv:1609.07009): a transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel spread
-    over the 2x2 copies of a pixel by `spread`, made from `SPREAD`. Equal up to rounding.
-    """
-    out, into = convolution.weight.shape[:2]
-    kernel = torch.matmul(spread, convolution.weight.permute(0, 2, 3, 1).reshape(out, 9, into))
-    kernel = kernel.view(out, 4, 4, into).permute(3, 0, 1, 2)
-    return F.conv_transpose2d(x, kernel, convolution.bias, stride=2, padding=1)
 
 
 class Encoder(nn.Module):

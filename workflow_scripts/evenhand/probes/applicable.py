@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.probes.batched_mlp import MLPSettings, batch_capacity
 from evenhand.probes.left_out import NotProbed
 from evenhand.probes.protocol import ProtocolSettings, attribute_folds, check_disease
@@ -190,8 +191,4 @@ def file_mistakes(probe: Mapping[str, Any], seed: int) -> Iterator[str]:
 
 
 # What an evaluation adds to the rows of the test images.
-MEASURED = (
-    *("train_set", "compared_share", "run", "mse", "mse_unit", "psnr", "ssim", "mse_over_var", "perceptual"),
-    *("latent_std", "kl", "mse_sampled", "decoding_var", "skin_share", "ita_in", "ita_out", "dl", "da", "db"),
-    *("ciede2000"),
-)
+MEASURED = ("train_set", "compared_share", "run", *MEASURES)

@@ -2,8 +2,9 @@
 
 Networks differ in their rows (fold), their labels, their inputs (scaling, removed or erased features) and their
 seed. Removed features are dropped: a network is trained on the columns it keeps, beside others that keep as many.
-What a network learns does not depend on which others share its batch. Gradients are written out, as there are few
-of them, and so are taken in the arithmetic of the multiplications; weights and the optimiser's moments are fp32.
+What a network learns does not depend on which others share its batch: it is what it learns alone and by autograd,
+which is the plain version, in tests/test_probes_networks.py. Gradients are written out, as there are few of them, and
+so are taken in the arithmetic of the multiplications; weights and the optimiser's moments are fp32.
 """
 
 from collections import defaultdict

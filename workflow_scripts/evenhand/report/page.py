@@ -13,6 +13,7 @@ import jinja2
 import pandas as pd
 import yaml
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.registry import declared_figures
 from evenhand.figures.style import joined
 from evenhand.report.conditions import Availability, design_warnings, run_rows, training_warnings, versions_used
@@ -52,6 +53,16 @@ class TableItem:
         return self.name.replace("_", " ").capitalize()
 
 
+def read_dictionary(path: Path) -> dict[str, dict[str, str]]:
+    """schemas/tables.yaml: by table, a text per column and `$` key; the measures stand in the place of `$measures`."""
+    found = {}
+    for table, entry in yaml.safe_load(path.read_text("utf-8")).items():
+        measures = {name: measure.description for name, measure in MEASURES.items() if measure.table == table}
+        parts = [measures if key == "$measures" else {key: text} for key, text in entry.items()]
+        found[table] = {key: text for part in parts for key, text in part.items()}
+    return found
+
+
 def describe_table(
     name: str, csv: bytes, frame: pd.DataFrame, dictionary: Mapping[str, Mapping[str, str]]
 ) -> TableItem:
@@ -61,7 +72,7 @@ def describe_table(
         name: of the table.
         csv: its file.
         frame: its rows.
-        dictionary: schemas/tables.yaml: by table, `$about` and a text per column, or None for the text of `$common`;
+        dictionary: from `read_dictionary`: by table, `$about` and a text per column, or None for the text of `$common`;
             `$other` is about columns that the configuration names.
 
     Raises:

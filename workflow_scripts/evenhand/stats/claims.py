@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.stats.gaps import SHARES, RunTable, named_sets, slopes_per_run
 from evenhand.stats.paired import ratio_interval
 from evenhand.stats.verdicts import Case, Rules, Step, all_of, number
 
 CORRECTED_T = "paired t over runs, Nadeau-Bengio variance, two-sided"
-MEASURES = {"mse": "MSE", "latent_std": "latent standard deviation"}
 
 
 def run_claims(table: RunTable, gaps: pd.DataFrame, rules: Rules) -> list[Case]:
@@ -293,5 +293,6 @@ def _ratio(x: np.ndarray, y: np.ndarray) -> float:
 
 def _trend(table: RunTable, metric: str, groups: tuple[str, ...], sign: int) -> Step:
     which = " and ".join(groups)
-    name = f"change of the mean {MEASURES[metric]} of {which} images from a {table.pair.compared} share of 0 to 1"
+    measure = MEASURES[metric].short or MEASURES[metric].title
+    name = f"change of the mean {measure} of {which} images from a {table.pair.compared} share of 0 to 1"
     return Step(name, slopes_per_run(table, metric, groups), sign, table.test_train_ratio(*table.of_pair_alone()))

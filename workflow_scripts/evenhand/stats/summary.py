@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.splits.groups import Pair
 from evenhand.stats.mixed import NoFitError, random_intercept
 from evenhand.stats.rows import by_train_set, of_groups
 from evenhand.workflow.errors import UserError
 
-RUN_METRICS = ("mse", "mse_unit", "latent_std", "kl", "psnr", "ssim", "mse_over_var", "perceptual")
-# Without mse_unit, which is mse / 4: the same tests. Metrics outside stats.family get no adjusted p.
-GAP_METRICS = tuple(metric for metric in RUN_METRICS if metric != "mse_unit")
+RUN_METRICS = tuple(name for name, measure in MEASURES.items() if measure.table == "runs")
+# Those outside stats.family get no adjusted p.
+GAP_METRICS = tuple(name for name in RUN_METRICS if MEASURES[name].gap)
 IMAGE_INDEX = ["train_set", "compared_share", "condition", "group", "id"]
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import statsmodels.formula.api as smf
 from scipy.stats import linregress, wasserstein_distance
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.stats.paired import joined, over_runs_row
 from evenhand.stats.rows import by_train_set, set_and_share
 from evenhand.stats.summary import Totals, log_error, sort_by_design
@@ -145,8 +146,11 @@ def tone_slopes(
     return pd.DataFrame(table, columns=[*columns, "n_no_skin", "note"])
 
 
-AXES = ("dl", "da", "db")
-QUANTITIES = (*AXES, "ciede2000", "ita_shift")
+AXES = ("dl", "da", "db")  # of CIELAB
+COLOURS = tuple(name for name, measure in MEASURES.items() if measure.table == "colour_runs")
+QUANTITIES = (*COLOURS, "ita_shift")
+# Those that cannot be negative.
+DIFFERENCES = tuple(name for name in COLOURS if MEASURES[name].better == "lower")
 # Quantities of samples, and when one is not defined.
 UNDEFINED = {
     "wasserstein": "no skin was found on any of its images, or on any training image",
@@ -162,7 +166,7 @@ def colour_run_means(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
 
     Args:
         rows: evaluation rows: train_set, compared_share, run, group, id, ita_in, ita_out (degrees), dl, da, db
-            (reconstruction minus input, CIELAB units), ciede2000; NaN where no skin was found.
+            (reconstruction minus input, CIELAB units), ciede2000 and further `COLOURS`; NaN where no skin was found.
         groups: names of the groups, in their order.
 
     Returns:
@@ -190,7 +194,7 @@ def colour_table(
 
     Returns:
         train_set, compared_share, group, quantity, estimate, ci_low, ci_high, p (against 0, corrected t; empty for
-        ciede2000, which cannot be negative), n_runs, n_images (measured, per run, mean), n_no_skin, note (why a number
+        `DIFFERENCES`), n_runs, n_images (measured, per run, mean), n_no_skin, note (why a number
         is missing).
     """
     table = []
@@ -199,7 +203,7 @@ def colour_table(
             runs = part[part["group"] == group].sort_values("run")
             for quantity in QUANTITIES:
                 row = over_runs_row(runs[quantity].to_numpy(), ratios[name], alpha, missing=NO_SKIN)
-                if quantity == "ciede2000":
+                if quantity in DIFFERENCES:
                     row["p"] = np.nan
                 key = {"train_set": name, "compared_share": share, "group": group, "quantity": quantity}
                 counts = {"n_images": runs["n_images"].mean(), "n_no_skin": runs["n_no_skin"].mean()}

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.splits.groups import Pair, TrainSet
 from evenhand.stats.bootstrap import MAX_EMPTY
 from evenhand.stats.paired import joined, over_runs_row
 from evenhand.stats.rows import of_groups, set_and_share
 
-SCORES = ("latent_std", "kl", "decoding_var")
+SCORES = tuple(name for name, measure in MEASURES.items() if measure.uncertainty)
 CHANCE = {"spearman": 0.0, "auroc": 0.5}
 UNDEFINED = {"spearman": "score or error is constant", "auroc": "all images or none belong to the target"}
 COLUMNS = [

@@ -23,8 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from evenhand.models.fast import Adam
 from evenhand.models.vae import VAE
-from evenhand.training.adam import Adam
 from evenhand.training.loop import LOSS_TERMS
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import atomic_path, sha256_of, write_json

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evenhand.models.fast import Adam
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture, kl_divergence
-from evenhand.training.adam import Adam
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import derive_seed, generator
 

@@ -1,0 +1,221 @@
+"""What models make of test images: reconstructions with their measures, examples, samples; how far models differ."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evenhand.data.tone import MIN_SKIN, skin_mask, skin_tone, to_lab
+from evenhand.evaluation.measures import MEASURES, Need, Skin
+from evenhand.models.perceptual import PerceptualLoss
+from evenhand.models.vae import VAE, kl_divergence, reparameterize
+from evenhand.training.loop import to_unit_range
+from evenhand.workflow.progress import track
+from evenhand.workflow.seeds import derive_seed
+
+Pixels = NDArray[np.uint8]
+
+PRIOR_BATCH = 64
+FULL_BATCH_SIDE = 128  # pixels; of larger images a batch holds fewer, so that it takes no more memory
+
+
+def images_at_a_time(batch_size: int, side: int) -> int:
+    """How many images of `side` pixels take the memory of `batch_size` images of 128; at most `batch_size`.
+
+    Not what happens to be free: the same settings then give the same bits.
+    """
+    return max(1, min(batch_size, batch_size * FULL_BATCH_SIDE**2 // side**2))
+
+
+@torch.no_grad()
+def evaluate(
+    model: VAE,
+    images: Pixels,
+    ids: Sequence[str],
+    perceptual: PerceptualLoss,
+    *,
+    samples: int,
+    seed: int,
+    batch_size: int,
+    device: torch.device,
+    workers: int,
+    skin: bool,
+) -> tuple[pd.DataFrame, NDArray[np.float32], Pixels]:
+    """Measure the reconstructions of `images` (n, S, S, 3) from their mean latents, and from sampled ones.
+
+    Args:
+        ids: names of the images; the noise of an image is seeded by its name, so neither order nor
+            batches change a number.
+        perceptual: on the device of the model.
+        samples: latents sampled per image, at least 2.
+        batch_size: images of 128 pixels at a time; fewer of larger ones.
+        workers: threads for the measures computed on the processor; no number depends on it.
+        skin: whether the images show skin, whose colour is measured.
+
+    Returns:
+        A table with one row per image and one column per measure, of `MEASURES` those that need no skin, or all.
+        The latent means, float32 (n, C, H, W). The reconstructions as uint8 (n, S, S, 3).
+    """
+    parts, means, reconstructions = [], [], []
+    batch_size = images_at_a_time(batch_size, images.shape[1])
+    starts = range(0, len(images), batch_size)
+    with ThreadPoolExecutor(workers) as pool:
+        for first in track(starts, len(starts), "evaluating", "batches"):
+            batch = slice(first, first + batch_size)
+            target = to_unit_range(torch.from_numpy(images[batch]).to(device))
+            mu, logvar = model.encoder(target)
+            reconstruction = model.decoder(mu)
+            noise = latent_noise(ids[batch], samples, mu.shape[1:], seed).to(device)
+            pixels = to_pixels(reconstruction)
+            on_skin: dict[Need, tuple[Any, ...]] = {}
+            if skin:
+                on_skin = {"skin": (list(pool.map(skin_of, images[batch], pixels)),)}
+            given: dict[Need, tuple[Any, ...]] = {
+                "images": (target, reconstruction),
+                "features": (perceptual.distances(reconstruction, target),),
+                "latents": (mu, logvar, kl_divergence(mu, logvar)),
+                "samples": (target, sampled_decodings(model, mu, logvar, noise)),
+            }
+            parts.append(measured(given | on_skin, pool))
+            del given  # the decodings, before those of the next batch
+            means.append(mu.cpu().numpy())
+            reconstructions.append(pixels)
+    return pd.concat(parts, ignore_index=True), np.concatenate(means), np.concatenate(reconstructions)
+
+
+def measured(given: Mapping[Need, tuple[Any, ...]], pool: Executor) -> pd.DataFrame:
+    """The measures of a batch, one row per image; those that need something else are left out.
+
+    Args:
+        given: what measures need (`Measure.needs`), of all images of the batch; columns come in this order.
+        pool: threads for the measures of one image at a time; no number depends on how many.
+    """
+    columns = {}
+    for need, parts in given.items():
+        for name, measure in MEASURES.items():
+            if measure.needs == need and measure.each:
+                arrays = [part.cpu().numpy() if isinstance(part, Tensor) else part for part in parts]
+                columns[name] = np.array(list(pool.map(measure.of, *arrays)))
+            elif measure.needs == need:
+                columns[name] = measure.of(*parts).cpu().double().numpy()
+    return pd.DataFrame(columns)
+
+
+def skin_of(image: Pixels, reconstruction: Pixels) -> Skin:
+    """The skin of an image, both sRGB (S, S, 3)."""
+    mask = skin_mask(image)
+    share = float(mask.mean())
+    if share < MIN_SKIN:
+        nothing = np.empty((0, 3), dtype=np.float32)
+        return Skin(share, np.nan, np.nan, nothing, nothing)
+    before, after = to_lab(image), to_lab(reconstruction)
+    return Skin(share, skin_tone(before, mask)[2], skin_tone(after, mask)[2], before[mask], after[mask])
+
+
+@torch.no_grad()
+def sample_prior(
+    model: VAE, latent_shape: tuple[int, int, int], side: int, n: int, seed: int, device: torch.device
+) -> Pixels:
+    """Decodings of `n` latents from the prior N(0, I), uint8 (n, side, side, 3); the same latents for every model."""
+    z = torch.randn(n, *latent_shape, generator=torch.Generator().manual_seed(derive_seed(seed, "prior")))
+    batches = z.split(images_at_a_time(PRIOR_BATCH, side))
+    return np.concatenate([to_pixels(model.decoder(batch.to(device))) for batch in batches])
+
+
+def latent_noise(ids: Sequence[str], samples: int, shape: Sequence[int], seed: int) -> Tensor:
+    """N(0, 1) noise (samples, B, *shape), seeded by the name of each image."""
+    noise = []
+    for name in ids:
+        random = torch.Generator().manual_seed(derive_seed(seed, "decoding", name))
+        noise.append(torch.randn(samples, *shape, generator=random))
+    return torch.stack(noise, dim=1)
+
+
+def sampled_decodings(model: VAE, mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """Decodings (n, B, 3, S, S) of latents z = mu + std * noise, for `noise` (n, B, C, s, s)."""
+    return torch.stack([model.decoder(reparameterize(mu, logvar, draw)) for draw in noise])
+
+
+def to_pixels(images: Tensor) -> Pixels:
+    """Images (B, 3, S, S) in [-1, 1], rounded to uint8 (B, S, S, 3)."""
+    pixels = ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+@torch.no_grad()
+def reconstruct(model: VAE, images: Pixels, device: torch.device) -> Pixels:
+    """Reconstructions of `images` (n, S, S, 3) from their mean latents, rounded to uint8 of the same shape."""
+    target = to_unit_range(torch.from_numpy(images).to(device))
+    return to_pixels(model.decoder(model.encoder(target)[0]))
+
+
+def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
+    """The images that the figures show, chosen by rule: evenly spaced quantiles of error within each group.
+
+    Args:
+        errors: one row per training set and test image of one run: id, group, mse.
+        per_group: images per group, k, at the quantiles 1/(k+1), 2/(k+1), ...: 3 or 7 have median and quartiles.
+
+    Returns:
+        group, quantile, id, mse (mean over the training sets): groups in the order of the errors, best before
+        worst. The error is averaged over the training sets, so the choice favours none of them. Ties are broken by
+        id.
+    """
+    means = errors.groupby(["group", "id"], as_index=False)["mse"].mean()
+    parts = []
+    for group in errors["group"].unique():
+        ranked = means[means["group"] == group].sort_values(["mse", "id"], ignore_index=True)
+        k = min(per_group, len(ranked))
+        quantiles = np.arange(1, k + 1) / (k + 1)
+        chosen = ranked.iloc[np.floor(quantiles * len(ranked)).astype(int)]
+        parts.append(chosen.assign(quantile=quantiles)[["group", "quantile", "id", "mse"]])
+    return pd.concat(parts, ignore_index=True)
+
+
+class RunningVariance:
+    """Variance of each image's reconstructions over a changing set of models, in one pass (Welford 1962)."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        """`shape` of the images: (n, S, S, 3)."""
+        self.count = np.zeros(shape[0], dtype=np.int64)
+        self.mean = np.zeros(shape, dtype=np.float64)
+        self.squares = np.zeros(shape, dtype=np.float64)
+
+    def add(self, values: NDArray[np.float64], member: NDArray[np.bool_]) -> None:
+        """Count one model's reconstructions (n, S, S, 3) of the images where `member` (n,) is true."""
+        self.count[member] += 1
+        shift = values[member] - self.mean[member]
+        self.mean[member] += shift / self.count[member, None, None, None]
+        self.squares[member] += shift * (values[member] - self.mean[member])
+
+    def per_image(self) -> NDArray[np.float64]:
+        """Unbiased variance over models, averaged over pixels and channels; NaN for images with fewer than two."""
+        total = self.squares.mean(axis=(1, 2, 3))
+        return np.where(self.count > 1, total / np.maximum(self.count - 1, 1), np.nan)
+
+
+def ensemble_variance(
+    images: pd.DataFrame,
+    shape: tuple[int, ...],
+    models: Iterable[tuple[NDArray[np.uint8], Sequence[bool]]],
+) -> pd.DataFrame:
+    """Variance over models of the reconstructions of each image, among models that were not trained on it.
+
+    Args:
+        images: id and group of each image.
+        shape: (n, S, S, 3) of the images.
+        models: for each model its reconstructions, uint8 of `shape`, and which images it has seen in training, (n,).
+
+    Returns:
+        id, group, n_models (that were not trained on the image), ensemble_var (pixels in [-1, 1]; NaN for
+        fewer than two models).
+    """
+    variance = RunningVariance(shape)
+    for reconstructions, seen in models:
+        variance.add(reconstructions.astype(np.float64) / 127.5 - 1, ~np.asarray(seen))
+    return images[["id", "group"]].assign(n_models=variance.count, ensemble_var=variance.per_image())
