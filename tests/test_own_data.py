@@ -61,7 +61,7 @@ def test_the_recipe_ends_in_a_report(mine: Path) -> None:
     assert set(tables["subsets"]["subset"]) == {"all"}
     assert set(tables["adjusted"]["adjustment"]) == {"none", "condition"}
     assert len(tables["tone_by_source"]) == 0
-    assert set(tables["availability"]["by"]) == {"skin_tone", "group", "condition"}
+    assert set(tables["availability"]["by"]) == {"skin_type", "group", "condition"}
     assert set(tables["prevalence"]["level"]) == {"fine"}
     assert set(tables["probe_counts"]["target"]) == {"(all)", "tone"}
     left_out = tables["probe_left_out"].set_index("target")["reason"]

@@ -70,9 +70,10 @@ def image_table(raw: pd.DataFrame, form: TableFormat, path: str | Path) -> pd.Da
         path: of the table, for messages.
 
     Returns:
-        One row per image in the same order: `COLUMNS`, `file` if the format names it, and every other column under its
-        own name, as text. Skin types are integers, -1 (missing) or 1 to 6; coarser levels of conditions that the table
-        does not have are empty, and so are patient and checksum; without a source it is `unknown`.
+        One row per image in the same order: `COLUMNS`, `file` if the format names it, and every column that the format
+        does not name under its own name, as text. Skin types are integers, -1 (missing) or 1 to 6; coarser levels of
+        conditions that the table does not have are empty, and so are patient and checksum; without a source it is
+        `unknown`.
 
     Raises:
         UserError: a value is not what it should be; names the column and line.
@@ -90,11 +91,12 @@ def image_table(raw: pd.DataFrame, form: TableFormat, path: str | Path) -> pd.Da
     if form.file:
         table["file"] = _files(raw[form.file], path)
     taken = {*table, *ADDED}
-    hidden = [name for name in raw if name in taken and name not in form.needed]
+    others = [name for name in raw if name not in form.needed]
+    hidden = [name for name in others if name in taken]
     if hidden:
         print(f"{path}: not kept, as the workflow's tables have columns of that name: {', '.join(map(str, hidden))}")
-    others = {name: _plain_line(raw[name]) for name in raw if name not in taken}
-    return pd.concat([table, pd.DataFrame(others, index=raw.index)], axis=1).reset_index(drop=True)
+    kept = {name: _plain_line(raw[name]) for name in others if name not in taken}
+    return pd.concat([table, pd.DataFrame(kept, index=raw.index)], axis=1).reset_index(drop=True)
 
 
 def is_given(cells: "pd.Series[str]") -> "pd.Series[bool]":
@@ -135,7 +137,7 @@ def assign_group(table: pd.DataFrame, groups: Sequence[Group]) -> "pd.Series[str
     if absent:
         raise UserError(
             f"splits.groups: expected the column{'s' if len(absent) > 1 else ''} {', '.join(absent)} in the table; "
-            f"found {', '.join(map(str, table.columns))}."
+            f"found {', '.join(map(str, table.columns))}. Columns that data.columns names are called by its keys."
         )
     cells = table[columns].astype(str)
     # Each combination of cells once: there are few of them.
