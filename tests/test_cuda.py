@@ -19,7 +19,8 @@ from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture
 from evenhand.models.vgg19 import random_weights
 from evenhand.probes.batched_mlp import MLPSettings, fit_networks
-from evenhand.probes.networks import Labels, Network, predict
+from evenhand.probes.networks import Network, predict
+from evenhand.probes.targets import Labels
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
 from evenhand.training.loop import Recipe, draw_epoch, to_unit_range, train_step
 

@@ -23,8 +23,6 @@ from torch.optim.adamw import adamw
 from evenhand.probes.networks import (
     PREDICTED_ROWS,
     Fitted,
-    Labels,
-    Loss,
     Network,
     Parameters,
     initial,
@@ -32,6 +30,7 @@ from evenhand.probes.networks import (
     padded,
     parameter_count,
 )
+from evenhand.probes.targets import Labels, Loss
 
 # Parameters and numbers of inputs held at a time by each thread of a CPU; one network is trained whatever it needs.
 # The parameters, their gradients and two moments then stay in a cache of 32 MB.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +11,6 @@ from torch import Tensor
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
-Loss = Literal["sigmoid", "softmax"]
 # Rows put through a network at a time: bounds the memory of validation and prediction.
 PREDICTED_ROWS = 4096
 
@@ -33,14 +31,6 @@ class Network:
     kept: Rows
     seed: int
     erase: tuple[Floats, Floats] | None = None
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Labels of all rows: shape (n, outputs); one-hot for `softmax`, 0, 1 or NaN (not known) for `sigmoid`."""
-
-    values: Floats
-    loss: Loss
 
 
 @dataclass

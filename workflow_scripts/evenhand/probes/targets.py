@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evenhand.data.cells import Key, cell_key, cell_number
-from evenhand.probes.networks import Labels
 from evenhand.workflow.errors import UserError
 
 Kind = Literal["binary", "multiclass", "multilabel"]
+Loss = Literal["sigmoid", "softmax"]
 EMPTY, MISSING, UNLISTED = "empty", "listed in missing", "not listed in values"  # why a cell is no label
 SHOWN_CELLS = 10  # of a column, in a message
 
@@ -45,6 +45,14 @@ class LeftOut:
     cell: str
     rows: int
     why: str
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of all rows: shape (n, outputs); one-hot for `softmax`, 0, 1 or NaN (not known) for `sigmoid`."""
+
+    values: NDArray[np.float32]
+    loss: Loss
 
 
 @dataclass(frozen=True)
