@@ -68,9 +68,13 @@ def test_rules_name_environments_that_exist() -> None:
 
 @functools.cache
 def imported(path: Path) -> set[str]:
-    """The dotted names that the source file at `path` imports."""
+    """The dotted names that the source file at `path` imports when it runs."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    tree.body = [
+        part for part in tree.body if not (isinstance(part, ast.If) and ast.unparse(part.test) == "TYPE_CHECKING")
+    ]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -50,7 +50,7 @@ def test_the_recipe_ends_in_a_report(mine: Path) -> None:
     counts = tables["fst_counts"].set_index("skin_type")
     assert counts["n"].to_dict() == {-1: 0, 1: PER_TYPE, 2: 0, 3: PER_TYPE, 4: 0, 5: PER_TYPE, 6: 0}
     assert counts["group"].to_dict()[1] == "light"
-    card = tables["dataset_card"].set_index(["item", "group"])["value"]
+    card = tables["dataset_card"].set_index(["item", "group"])["number"]
     assert card["rows of the metadata"].astype(int).to_dict() == {"light": 50, "dark": 50, "all": 150}
     index = pd.read_csv(results / "data" / "images.csv", dtype=str, keep_default_na=False)
     assert index["id"].tolist() == [str(number + 1) for number in range(150)]

@@ -112,8 +112,8 @@ def test_the_revision_is_that_of_the_checkout(tmp_path: Path) -> None:
         return subprocess.check_output(["git", "-C", tmp_path, *identity, *arguments], text=True).strip()
 
     scripts = tmp_path / "workflow_scripts"
-    (scripts / "evenhand").mkdir(parents=True)
     module = scripts / "evenhand" / "workflow" / "seeds.py"
+    module.parent.mkdir(parents=True)
     module.write_text("x = 1\n")
     (tmp_path / "rules").mkdir()
     git("init", "-q")

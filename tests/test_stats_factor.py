@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated import PAIR
+from simulated import GROUPS, PAIR
 
 from evenhand.splits.design import Design, TrainSet, feasible_train_size
 from evenhand.stats.gaps import run_table
@@ -16,7 +16,7 @@ def test_no_training_set_is_larger_than_what_the_test_set_leaves_of_a_group(
     test_size: int, train_size: int, spare_light: int, spare_dark: int
 ) -> None:
     """So n_test / n_train is at least rho / (1 - rho), with rho the part that two test sets of a group share."""
-    design = Design(0, test_size, train_size, 1, False, (TrainSet("B", {"light": 0.5, "dark": 0.5}),))
+    design = Design(0, GROUPS, test_size, train_size, 1, False, (TrainSet("B", {"light": 0.5, "dark": 0.5}),))
     pools = {"light": test_size + spare_light, "dark": test_size + spare_dark}
     factor = test_size / feasible_train_size(design, pools)
     for pool in pools.values():

@@ -98,8 +98,7 @@ def count_statuses(availability: pd.DataFrame) -> pd.DataFrame:
 
 ALL = "all"
 Row = tuple[str, str, str, pd.Series, pd.Series]  # section, item, unit, values and their groups
-# Of each unit what the number is and how it is written: the column `value` holds text in this table as in others.
-UNITS = {"images": ("sum", "{:.0f}"), "share": ("mean", "{:.4f}"), "degrees": ("median", "{:.1f}")}
+UNITS = {"images": "sum", "share": "mean", "degrees": "median"}  # and what the number is of the values
 
 
 def dataset_card(
@@ -116,7 +115,7 @@ def dataset_card(
         groups: their names, in the order of the table.
 
     Returns:
-        section, item, unit, group, value (in words as `UNITS` says, empty where there is no number). Shares are
+        section, item, unit, group, number (NaN where there is none). Shares are
         fractions of the rows that the item names; "all" covers the rows in no group as well. What the tables do not
         tell, by sources, by second annotators or of tone, has no row.
     """
@@ -143,7 +142,7 @@ def dataset_card(
         *(_tone_rows(photographs, tone) if tone is not None else []),
     ]
     return pd.DataFrame(
-        {"section": section, "item": item, "unit": unit, "group": name, "value": _value(values, members, unit, name)}
+        {"section": section, "item": item, "unit": unit, "group": name, "number": _number(values, members, unit, name)}
         for section, item, unit, values, members in rows
         for name in [*groups, ALL]
     )
@@ -190,8 +189,6 @@ def _ones(table: pd.DataFrame) -> pd.Series:
     return pd.Series(1, table.index)
 
 
-def _value(values: pd.Series, members: pd.Series, unit: str, name: str) -> str:
-    """The number of one group, or of all rows, as text."""
-    how, form = UNITS[unit]
-    number = float((values if name == ALL else values[members == name]).agg(how))
-    return "" if pd.isna(number) else form.format(number)
+def _number(values: pd.Series, members: pd.Series, unit: str, name: str) -> float:
+    """The number of one group, or of all rows."""
+    return float((values if name == ALL else values[members == name]).agg(UNITS[unit]))
