@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paper import LIGHT_DARK
 
-from evenhand.probes.configuration import with_text_cells
+from evenhand.probes.configuration import name_groups, with_text_cells
 from evenhand.workflow.config import check_config, read_as_yaml
 from evenhand.workflow.errors import UserError
 
@@ -294,3 +294,20 @@ def test_the_image_size_is_what_the_stages_divide(stages: int, side: int) -> Non
     else:
         with pytest.raises(UserError, match=rf"image_size, model.multipliers: {side} pixels .* {stages} stages"):
             check_config(config, SCHEMA)
+
+
+def test_a_binary_target_of_the_groups_is_the_compared_one_against_the_reference() -> None:
+    """Whatever the groups are called and however many there are; not in files, whose columns are the user's."""
+    plain = {"name": "group", "kind": "binary", "columns": ["group"]}
+    other = {"name": "old", "kind": "binary", "columns": ["age"]}
+    own = plain | {"values": {"men": "men", "diverse": "diverse"}}
+    sources = [
+        {"kind": kind, "attributes": [dict(entry) for entry in (plain, own)], "diseases": [dict(other)]}
+        for kind in ("vae", "openclip", "file")
+    ]
+    name_groups(sources, [{"name": name} for name in ("women", "men", "diverse")])
+    for source in sources:
+        assert source["diseases"] == [other]
+        pair = {} if source["kind"] == "file" else {"values": {"women": "women", "men": "men"}}
+        assert source["attributes"] == [plain | pair, own]
+        assert list(source["attributes"][0].get("values", {})) == [*pair.get("values", {})]  # in that order

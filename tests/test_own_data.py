@@ -63,7 +63,7 @@ def test_the_recipe_ends_in_a_report(mine: Path) -> None:
     assert len(tables["tone_by_source"]) == 0
     assert set(tables["availability"]["by"]) == {"skin_type", "group", "condition"}
     assert set(tables["prevalence"]["level"]) == {"fine"}
-    assert set(tables["probe_counts"]["target"]) == {"(all)", "tone"}
+    assert set(tables["probe_counts"]["target"]) == {"(all)", "group"}
     left_out = tables["probe_left_out"].set_index("target")["reason"]
     assert left_out["atlas"] == "the data hold one source (unknown)"
     assert left_out["malignant"] == left_out["three-class"] == "the data have no condition_3"

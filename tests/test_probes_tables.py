@@ -69,6 +69,19 @@ def test_posters_layout() -> None:
     assert table["50%"].tolist() == ["89.5 ± 0.2", "79.9 ± 0.2"]
 
 
+def test_tables_of_no_probe_have_the_columns_of_others() -> None:
+    """No target may be there in the data: which have one is known only when they are read."""
+    some, none = folds(), folds()[:0]
+    for table in (
+        lambda found: poster_table(found, counts(), [0.0, 0.5]),
+        lambda found: curve_table(found, run_ratios(found, {}, ()), 0.05),
+        lambda found: contrast_table(contrast_units(found, {}), 0.05),
+        lambda found: set_table(found, {}, 0.05),
+    ):
+        assert table(none).columns.tolist() == table(some).columns.tolist()
+        assert len(table(none)) == 0
+
+
 def test_what_is_left_out_stands_beside_the_number() -> None:
     scores = folds().assign(not_scored=lambda table: np.where(table.target == "Disease", "No Finding", ""))
     scores.loc[(scores.fold == 2) & (scores.target == "Disease"), "not_scored"] += "; Edema"

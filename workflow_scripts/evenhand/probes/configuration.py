@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
@@ -37,6 +37,20 @@ def probe_contradictions(probe: Mapping[str, Any]) -> Iterator[str]:
                 if bool(GENERATED.match(source[file])) != bool(probe["lookalike"]):
                     made = "set, which generates all data" if probe["lookalike"] else "null, so that data are real"
                     yield f"{key}.{file}: probe.lookalike is {made}; the file is {source[file]}"
+
+
+def name_groups(sources: Iterable[dict[str, Any]], groups: Sequence[Mapping[str, Any]]) -> None:
+    """Of images, a binary target on the group without `values` is the compared group against the reference, in place.
+
+    Args:
+        sources: the list `probe.sources`; what files of the user call `group` is theirs.
+        groups: the list `splits.groups`.
+    """
+    pair = {group["name"]: group["name"] for group in groups[:2]}
+    for source in sources:
+        for target in (*source["attributes"], *source["diseases"]) if source["kind"] != "file" else ():
+            if target["kind"] == "binary" and target["columns"] == ["group"] and "values" not in target:
+                target["values"] = pair
 
 
 def with_text_cells(target: Mapping[str, Any]) -> dict[str, Any]:

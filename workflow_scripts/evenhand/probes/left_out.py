@@ -14,6 +14,7 @@ COLUMNS = ["target", "kind", "class", "n", "column", "cell", "why"]
 ALL = "(all)"  # of rows about the embedding as a whole
 ROWS, GROUPS, LEFT_OUT = "(rows)", "(kept together)", "(left out)"  # instead of a class
 MOST_SHOWN = 3  # beside a number
+BESIDE = ["Images", "Left out", "Not scored", "Kept together"]  # what stands beside the numbers
 
 
 def count_warnings(counts: pd.DataFrame) -> list[str]:
@@ -38,7 +39,7 @@ def count_warnings(counts: pd.DataFrame) -> list[str]:
 
 
 def beside_the_numbers(untouched: pd.DataFrame, counts: pd.DataFrame) -> dict[str, str]:
-    """What stands beside the scores of one attribute and target of one source, by the names of its columns.
+    """What stands beside the scores of one attribute and target of one source, by the names in `BESIDE`.
 
     Args:
         untouched: its rows of the folds, all runs, before removal.
@@ -57,15 +58,12 @@ def beside_the_numbers(untouched: pd.DataFrame, counts: pd.DataFrame) -> dict[st
         left_out += f" ({', '.join(named)}{', ...' if len(cells) > MOST_SHOWN else ''})"
     for reason, part in about[about["class"] == LEFT_OUT].groupby("why"):
         left_out += f"; {_span(part['n'])} {reason}"
-    return {
-        "Images": _span(scored),
-        "Left out": left_out,
-        "Not scored": "; ".join(_unscored(untouched["not_scored"], mine)),
-        "Kept together": "; ".join(
-            reason if reason.startswith("nothing") else f"{reason} ({_span(part['n'])} groups)"
-            for reason, part in about[about["class"] == GROUPS].groupby("why")
-        ),
-    }
+    together = "; ".join(
+        reason if reason.startswith("nothing") else f"{reason} ({_span(part['n'])} groups)"
+        for reason, part in about[about["class"] == GROUPS].groupby("why")
+    )
+    not_scored = "; ".join(_unscored(untouched["not_scored"], mine))
+    return dict(zip(BESIDE, [_span(scored), left_out, not_scored, together], strict=True))
 
 
 def _unscored(found: "pd.Series[str]", mine: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evenhand.probes.left_out import beside_the_numbers
+from evenhand.probes.left_out import BESIDE, beside_the_numbers
 from evenhand.stats.paired import over_runs_row
 from evenhand.workflow.errors import UserError
 
@@ -20,6 +20,11 @@ SERIES = [*SOURCE, "attribute", "target", "role"]
 SETTING = ["probe", "removal", "fraction", "removed"]
 TEST_COLUMNS = [*SERIES, "contrast", "fraction", "unit", "estimate", "ci_low", "ci_high", "p", "n_runs"]
 Ratios = Mapping[tuple[str, str], float]  # n_test / n_train by source and training set
+CURVE_COLUMNS = [
+    *(*SERIES, *SETTING, "mean_auc", "sd_folds", "mean_macro_f1", "classes_scored", "unit"),
+    *("ci_low", "ci_high", "n_runs", "n_images", "band_low", "band_high"),
+]
+POSTER_COLUMNS = ["Dataset", "Model", "Training set", "Attribute", "Task", *BESIDE]
 SET_COLUMNS = ["source", "attribute", "other_attribute", "train_set", "other_set", "contrast"]
 
 
@@ -85,7 +90,7 @@ def poster_table(folds: pd.DataFrame, counts: pd.DataFrame, fractions: Sequence[
             auc = 100 * part[part.fraction == fraction].auc
             row[f"{100 * fraction:g}%"] = f"{auc.mean():.1f} ± {auc.std():.1f}" if len(auc) else ""
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*POSTER_COLUMNS, *(f"{100 * fraction:g}%" for fraction in fractions)])
 
 
 def curve_table(folds: pd.DataFrame, ratios: Ratios, alpha: float) -> pd.DataFrame:
@@ -114,7 +119,7 @@ def curve_table(folds: pd.DataFrame, ratios: Ratios, alpha: float) -> pd.DataFra
         row |= {"ci_low": interval.get("ci_low"), "ci_high": interval.get("ci_high"), "n_runs": len(units)}
         row["n_images"] = round(float(part.groupby("run", dropna=False).n_test.sum().mean()))
         rows.append(row | {"band_low": float(low), "band_high": float(high)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 
 def contrast_units(folds: pd.DataFrame, ratios: Ratios) -> list[dict[str, object]]:

@@ -231,7 +231,7 @@ def _where(cells: "pd.Series[str]") -> str:
 
 
 def _held(cells: "pd.Series[str]") -> str:
-    """What a column holds, the commonest first."""
-    counts = Counter(cells).most_common()
+    """What a column holds, the commonest first, in whatever order its rows are."""
+    counts = sorted(Counter(cells).items(), key=lambda entry: (-entry[1], entry[0]))
     shown = ", ".join(f"{cell!r} ({rows})" for cell, rows in counts[:SHOWN_CELLS])
     return f"{cells.name!r} holds {shown}" + (f" and {len(counts) - SHOWN_CELLS} others" * (len(counts) > SHOWN_CELLS))

@@ -92,7 +92,8 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table for `read_table`, without its index.
 
     Raises:
-        ValueError: a column in `TEXT` holds something other than text, or another column text.
+        ValueError: a column in `TEXT` holds something other than text, or another column text; or there is no column,
+            not even of a table without rows.
     """
     _check_kinds(table, _holds_text)
     write_text(as_csv(table), path)
@@ -156,6 +157,8 @@ def _numbers(cells: "pd.Series[str]", path: str | Path) -> "pd.Series[float]":
 
 
 def _check_kinds(table: pd.DataFrame, holds_text: Callable[[str], bool]) -> None:
+    if table.columns.empty:
+        raise ValueError("expected columns, also of a table without rows; found none")
     wrong = []
     for name, cells in table.items():
         kind = pd.api.types.infer_dtype(cells, skipna=True)
