@@ -9,12 +9,13 @@ from paper import GROUPS, PAPER_SETS
 
 from evenhand.splits.design import (
     Design,
-    available,
     candidates_from,
     cluster_images,
     draw_test,
     draw_train,
     feasible_train_size,
+    left_over,
+    usable,
 )
 from evenhand.splits.manifests import ids_of
 from evenhand.workflow.errors import UserError
@@ -80,18 +81,39 @@ def test_no_patient_and_no_copy_is_on_both_sides(drawn: list[tuple[str, str, int
     clusters = [{"id": name, "cluster": cluster} for name, cluster in cluster_images(rows, copies, True)]
     found = candidates_from(rows, GROUPS, clusters)
     asked = Design(1, GROUPS, test_size, 8, 2, False, PAPER_SETS)
-    assume(min(available(found).values()) >= test_size + 2)
-    try:
-        test = draw_test(found, asked, run)
-    except UserError as error:  # whole clusters need not add up to the size
-        assert "cannot fill a test set" in str(error)  # noqa: PT017 (most draws do not raise)
-        return
+    counts = usable(found, test_size)
+    assume(min(counts.values()) >= test_size + 2)
+    test = draw_test(found, asked, run)
     marks = marks_of(drawn, patients=True, duplicates=True)
     tested = set().union(*(marks[name] for name in ids_of(test)))
     assert all(len(names) == test_size for names in test.values())
     for train_set in PAPER_SETS:
-        training = draw_train(found, asked, run, train_set, feasible_train_size(asked, available(found)), test)
+        training = draw_train(found, asked, run, train_set, feasible_train_size(asked, counts), test)
         assert not any(marks[name] & tested for name in ids_of(training))
+        assert len(ids_of(training)) == feasible_train_size(asked, counts)
+
+
+@pytest.mark.parametrize(("sizes", "test_size", "rest"), [([3] * 9, 8, 1), ([3] * 9, 9, 0), ([3] * 9 + [1, 1], 10, 0)])
+def test_test_sets_are_whole_patients_and_one_fills_up(sizes: list[int], test_size: int, rest: int) -> None:
+    """With patients of three images 8 are two patients and two images of a third, whose last image is not used."""
+    patients = [str(number) for number, size in enumerate(sizes) for _ in range(size)]
+    rows = [
+        {"id": f"{group}-{place:03d}", "skin_type": group, "patient": f"{group}-{patient}"}
+        for group in "16"
+        for place, patient in enumerate(patients)
+    ]
+    clusters = [{"id": row["id"], "cluster": row["patient"]} for row in rows]
+    found = candidates_from(rows, GROUPS, clusters)
+    asked = Design(1, GROUPS, test_size, 99, 1, False, PAPER_SETS)
+    cut = 2  # at most, of the three of a patient
+    assert usable(found, test_size) == {group.name: len(patients) - cut for group in GROUPS}
+    for run in range(20):
+        test = draw_test(found, asked, run)
+        assert [len(names) for names in test.values()] == [test_size] * 2
+        assert len(left_over(found, test)) == 2 * rest
+        for train_set in PAPER_SETS:
+            drawn = ids_of(draw_train(found, asked, run, train_set, len(patients) - test_size - cut, test))
+            assert not set(drawn) & {*ids_of(test), *left_over(found, test)}
 
 
 @pytest.mark.parametrize(("patients", "together"), [("auto", 2), ("apart", 3), ("together", 2)])

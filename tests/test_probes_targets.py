@@ -110,7 +110,10 @@ def test_truth_is_no_number() -> None:
         (TargetSpec("x", "binary", ("race",)), r"binary, which has two classes; found 4: '\?', 'A', 'B', 'W'"),
         (TargetSpec("x", "multiclass", ("race",), bins=(3,)), r"needs numbers in 'race'.*found 'W' in row 0 \(5 such"),
         (TargetSpec("x", "multilabel", ("edema",)), r"needs 0, 1 or an empty cell in 'edema'.*'-1.0' in row 2 \(1 su"),
-        (TargetSpec("x", "binary", ("race",), values={"W": "w", "C": "c"}), r"class 'c'; 'race' holds 'W' \(2\), '' \(1\)"),
+        (
+            TargetSpec("x", "binary", ("race",), values={"W": "w", "C": "c"}),
+            r"class 'c'; 'race' holds 'W' \(2\), '' \(1\)",
+        ),
         (TargetSpec("x", "multilabel", ("finding", "age"), missing=("30", "40", "59", "60", "-1")), "label in 'age'"),
     ],
 )

@@ -229,16 +229,6 @@ def test_without_duplicates_isolation_changes_nothing() -> None:
     assert draw_run(candidates(60, 40), design(), 0, 20) == draw_run(isolated, design(), 0, 20)
 
 
-def test_clusters_too_large_for_a_test_set_are_an_error() -> None:
-    table = images(60, 60)
-    clusters = [{"id": row["id"], "cluster": str(number // 6)} for number, row in enumerate(table)]
-    with pytest.raises(
-        UserError,
-        match=r"a test set of 5 images .*: 5 are missing after all clusters that fit\. The largest of 10 has 6 images",
-    ):
-        draw_test(candidates_from(table, GROUPS, clusters), design(), 0)
-
-
 def test_bootstrap_has_the_expected_number_of_distinct_images() -> None:
     # n draws with replacement from n images hold n (1 - (1 - 1/n)^n) distinct ones: about 632 of 1,000.
     _, training = draw_run(candidates(1005, 1005), design(replacement=True, train_size=1000), 0, 1000)

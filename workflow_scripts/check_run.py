@@ -10,7 +10,7 @@ import pandas as pd
 from evenhand.data.metadata import assign_group
 from evenhand.models.vae import Architecture
 from evenhand.probes.applicable import image_targets
-from evenhand.splits.design import available, candidates_from, design_from, feasible_train_size
+from evenhand.splits.design import candidates_from, design_from, feasible_train_size, usable
 from evenhand.splits.manifests import read_cluster_of
 from evenhand.splits.preflight import refuse
 from evenhand.training.loop import Recipe, require_variance
@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     cluster_of = read_cluster_of(args.clusters)
     images["cluster"] = images["id"].map(cluster_of)
     mistakes: list[str] = []
-    counts = available(candidates_from(read_rows(args.images), design.groups, read_rows(args.clusters)))
-    size = feasible_train_size(design, counts)
+    candidates = candidates_from(read_rows(args.images), design.groups, read_rows(args.clusters))
+    size = feasible_train_size(design, usable(candidates, design.test_size))
     recipe = Recipe.from_config(config["train"], config["loss"])
     try:
         require_variance(Architecture.from_config(config["model"]), recipe, config["data"]["image_size"], size)

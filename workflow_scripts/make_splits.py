@@ -4,7 +4,16 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from evenhand.splits.design import available, candidates_from, design_from, draw_test, draw_train, feasible_train_size
+from evenhand.splits.design import (
+    available,
+    candidates_from,
+    design_from,
+    draw_test,
+    draw_train,
+    feasible_train_size,
+    left_over,
+    usable,
+)
 from evenhand.splits.groups import TrainSet
 from evenhand.splits.manifests import read_draw, write_draw
 from evenhand.workflow.errors import run
@@ -27,14 +36,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     design = design_from(args.config["seed"], args.config["splits"])
     candidates = candidates_from(read_rows(args.images), design.groups, read_rows(args.clusters))
     counts = available(candidates)
-    size = feasible_train_size(design, counts)
+    size = feasible_train_size(design, usable(candidates, design.test_size))
     dropped = sum(available(candidates_from(read_rows(args.images), design.groups)).values()) - sum(counts.values())
     if dropped:
         print(f"{dropped} images left out: others of their patient, or their near-duplicates, are in another group")
     print(f"run {args.run}: images available: {', '.join(f'{group} {n}' for group, n in counts.items())}")
     print(f"training sets of {size} images (requested: {design.train_size}), test sets of {design.test_size}")
     if args.train_set is None:
-        write_draw(draw_test(candidates, design, args.run), args.run, None, args.output)
+        test = draw_test(candidates, design, args.run)
+        others = left_over(candidates, test)
+        if others:
+            print(
+                f"whole clusters do not add up to {design.test_size} test images: {len(others)} left out of this "
+                f"run, as others of their clusters are tested: {', '.join(others)}"
+            )
+        write_draw(test, args.run, None, args.output)
     else:
         test = read_draw(args.test, args.run, None)
         train_set = TrainSet(args.train_set, args.config["mix"])

@@ -52,6 +52,9 @@ def cluster_images(
 Drawn = dict[str, list[str]]  # ids of the drawn images of each group; in a training set some may be there twice
 
 
+ORDERS = 20  # in which clusters are tried to fill a test set
+
+
 @dataclass(frozen=True)
 class Design:
     """What the configuration asks for; sizes in images."""
@@ -127,6 +130,20 @@ def available(candidates: Mapping[str, Candidates]) -> dict[str, int]:
     return {group: len(images.ids) for group, images in candidates.items()}
 
 
+def usable(candidates: Mapping[str, Candidates], test_size: int) -> dict[str, int]:
+    """The number of images of each group that its test set and training sets have between them, in any run.
+
+    All there are, less the rest of one cluster where a test set may have to leave it over (`draw_test`): never where
+    there are as many single images as it takes.
+    """
+    counts = {}
+    for group, (ids, clusters) in candidates.items():
+        sizes = np.bincount(clusters, minlength=1)
+        always_whole = (sizes == 1).sum() >= test_size
+        counts[group] = len(ids) - (0 if always_whole else max(0, int(sizes.max()) - 1))
+    return counts
+
+
 def group_counts(mix: Mapping[str, float], size: int, groups: Sequence[str]) -> dict[str, int]:
     """Images of each group in a training set of `size`, in all exactly so many; a half image goes to the later group.
 
@@ -145,7 +162,7 @@ def feasible_train_size(design: Design, available: Mapping[str, int]) -> int:
 
     All sets shrink together, since a comparison between sets of different size would mix composition with
     amount of data; and by a rule that does not ask which sets are in the design, so that adding one leaves
-    the others as they are. `available` counts the images of each group.
+    the others as they are. `available` counts the images of each group (`usable`).
 
     Raises:
         UserError: a group cannot fill its test set and the smallest training set allowed.
@@ -164,14 +181,24 @@ def feasible_train_size(design: Design, available: Mapping[str, int]) -> int:
 def draw_test(candidates: Mapping[str, Candidates], design: Design, run: int) -> Drawn:
     """Draw the test sets of a run: `design.test_size` different images of each group, in the order of their ids.
 
-    Whole clusters are drawn. The draw is seeded by (seed, "test", group, run).
+    Whole clusters are drawn. Where they do not add up to the size, one more gives as many images as are missing; its
+    others are in no set of the run (`left_over`). The draw is seeded by (seed, "test", group, run).
     """
     drawn = {}
     for group in candidates:
         ids, clusters = candidates[group]
-        chosen = _whole_clusters(clusters, design.test_size, design.seed, "test", group, run)
+        chosen = _by_clusters(clusters, design.test_size, design.seed, "test", group, run)
         drawn[group] = ids[chosen].tolist()
     return drawn
+
+
+def left_over(candidates: Mapping[str, Candidates], test: Drawn) -> list[str]:
+    """The images that are in no test set although another one of their cluster is."""
+    names = []
+    for group, (ids, clusters) in candidates.items():
+        in_test = np.isin(ids, test[group])
+        names += ids[np.isin(clusters, clusters[in_test]) & ~in_test].tolist()
+    return names
 
 
 def draw_train(
@@ -205,6 +232,7 @@ def draw_train(
                 "was drawn from other images or for another design."
             )
         pool = ids[~np.isin(clusters, clusters[in_test])]
+        assert len(pool) >= count, "usable() counts what a test set may leave over"
         purpose = ("train", train_set.name, group, run)
         if design.replacement:
             chosen = _bootstrapped(len(pool), count, design.seed, *purpose)
@@ -214,31 +242,31 @@ def draw_train(
     return drawn
 
 
-def _whole_clusters(clusters: NDArray[np.int64], size: int, seed: int, *purpose: str | int) -> NDArray[np.bool_]:
+def _by_clusters(clusters: NDArray[np.int64], size: int, seed: int, *purpose: str | int) -> NDArray[np.bool_]:
     """Which images are drawn when whole clusters are taken in random order, skipping those that are too large.
 
-    Args:
-        clusters: number of the cluster of each image, (n,); singletons are clusters of one.
-        size: images to draw.
+    Where these are too few in every one of `ORDERS` orders, the first one that was skipped in the last order fills up.
 
-    Raises:
-        UserError: no such selection has exactly `size` images.
+    Args:
+        clusters: number of the cluster of each image, (n,) with n at least `size`; singletons are clusters of one.
+        size: images to draw.
     """
     sizes = np.bincount(clusters)
-    missing = size
-    drawn = np.zeros(len(sizes), dtype=bool)
-    for cluster in _shuffled(len(sizes), seed, *purpose):
-        if sizes[cluster] <= missing:
-            drawn[cluster] = True
-            missing -= int(sizes[cluster])
+    for again in range(ORDERS):
+        order = _shuffled(len(sizes), seed, *purpose, *([again] if again else []))
+        missing = size
+        drawn = np.zeros(len(sizes), dtype=bool)
+        for cluster in order:
+            if sizes[cluster] <= missing:
+                drawn[cluster] = True
+                missing -= int(sizes[cluster])
+        if not missing:
+            break
+    chosen = drawn[clusters]
     if missing:
-        raise UserError(
-            f"cannot fill a test set of {size} images with whole clusters ({purpose[1]}, run "
-            f"{purpose[2]}): {missing} are missing after all clusters that fit. The largest of {len(sizes)} has "
-            f"{sizes.max()} images, and {int((sizes == 1).sum())} images are by themselves "
-            "(data/isolated.csv)."
-        )
-    return drawn[clusters]
+        skipped = next(cluster for cluster in order if not drawn[cluster])
+        chosen[np.flatnonzero(clusters == skipped)[:missing]] = True
+    return chosen
 
 
 def _shuffled(n: int, seed: int, *purpose: str | int) -> NDArray[np.int64]:
