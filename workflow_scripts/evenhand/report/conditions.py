@@ -79,10 +79,10 @@ def not_applicable(table: pd.DataFrame, groups: Sequence[Group], skin: bool) -> 
             f"All images are from one source as far as the table tells ({sources.iloc[0]}): nothing is compared by it."
         )
     if not skin:
-        figures = "; ".join(figure.label for figure in declared_figures(groups) if "skin" in figure.needs)
+        figures = sum("skin" in figure.needs for figure in declared_figures(groups))
         found.append(
-            f"The images are not of skin (data.skin is false), so what needs its tone or type is left out: {figures}; "
-            "the tables behind them; and, of the dataset card, the agreement of annotators and apparent tone."
+            f"The images are not of skin (data.skin is false): {figures} figures on its tone and colour, the tables behind "
+            "them and two parts of the dataset card are left out."
         )
     for column in SKIN_TYPE_COLUMNS if skin else ():
         if not (table[column] != MISSING_TYPE).any():
