@@ -81,8 +81,8 @@ def not_applicable(table: pd.DataFrame, groups: Sequence[Group], skin: bool) -> 
     if not skin:
         figures = sum("skin" in figure.needs for figure in declared_figures(groups))
         found.append(
-            f"The images are not of skin (data.skin is false): {figures} figures on its tone and colour, the tables behind "
-            "them and two parts of the dataset card are left out."
+            f"The images are not of skin (data.skin is false): {figures} figures on its tone and colour, the tables "
+            "behind them and two parts of the dataset card are left out."
         )
     for column in SKIN_TYPE_COLUMNS if skin else ():
         if not (table[column] != MISSING_TYPE).any():
