@@ -412,8 +412,9 @@ def assert_patients_apart(results: Path) -> None:
             assert not tested & trained, manifest
 
 
+# After the manifests data sets differ in their groups alone: one with groups by skin and another column, one without skin.
 @pytest.mark.slow
-@pytest.mark.parametrize("study", LOOKALIKES)
+@pytest.mark.parametrize("study", ["midas", "chexpert"])
 def test_the_whole_line_ends_in_a_report(study: str, tmp_path: Path) -> None:
     folder = tmp_path / "repository"
     snakemake(folder, *tiny_study(study, folder))

@@ -18,7 +18,7 @@ from evenhand.splits.groups import TrainSet, groups_from
 from evenhand.stats.gaps import RunTable, sweep_table
 from evenhand.stats.image_claims import adjusted_claim
 from evenhand.stats.rows import by_model
-from evenhand.stats.subsets import columns_for_subsets, second_group, subset_means, subset_table
+from evenhand.stats.subsets import agreement, columns_for_subsets, subset_means, subset_table
 from evenhand.stats.summary import IMAGE_INDEX, pooled_conditions
 from evenhand.stats.verdicts import verdict_table
 from evenhand.workflow.tables import write_csv
@@ -47,14 +47,19 @@ def test_annotator_and_source_subsets_by_hand() -> None:
 
 def test_second_opinion_is_that_of_the_other_annotators() -> None:
     rows = pd.DataFrame(
-        {"group": ["light", "dark"], "skin_type": [1, 5], "second_skin_type": [6, -1], "sex": ["f", "m"]}
+        {"group": ["light", "light", "dark"], "skin_type": [1, 2, 5], "second_skin_type": [6, 2, -1], "sex": ["f"] * 3}
     )
-    assert second_group(rows, GROUPS).tolist() == ["dark", ""]
-    by_other = groups_from([LIGHT | {"where": {"second_skin_type": [1, 2]}}])
-    assert second_group(rows, by_other).tolist() == ["light", ""]  # now the first annotators are the others
-    women = groups_from([LIGHT | {"where": {"skin_type": [6], "sex": ["f"]}}])
-    assert second_group(rows, women).tolist() == ["light", ""]
-    assert columns_for_subsets(women) == ["source", "skin_type", "sex", "second_skin_type"]
+    assert agreement(rows, GROUPS).tolist() == [False, True, False]
+    by_other = [LIGHT | {"where": {"second_skin_type": [1, 2]}}, DARK | {"where": {"second_skin_type": [5, 6]}}]
+    assert agreement(rows, groups_from(by_other)).tolist() == [
+        True,
+        True,
+        True,
+    ]  # now the first annotators are the others
+    # An evaluation does not have the other columns that decide on the groups, and two groups may have the same types.
+    women = groups_from([LIGHT | {"where": {"skin_type": [2], "sex": ["f"]}}, DARK | {"where": {"skin_type": [2]}}])
+    assert agreement(rows.drop(columns="sex"), women).tolist() == [False, True, False]
+    assert columns_for_subsets(women) == ["source", "second_skin_type"]
 
 
 @pytest.mark.parametrize("where", [{"sex": ["f"]}, {"skin_type": [1], "second_skin_type": [1]}])

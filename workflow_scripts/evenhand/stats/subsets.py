@@ -1,11 +1,12 @@
 """The gap on part of the test images: where both annotators agree on the group, or from one source."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from evenhand.data.metadata import SKIN_TYPE_COLUMNS, assign_group
+from evenhand.data.metadata import SKIN_TYPE_COLUMNS
 from evenhand.splits.groups import Group, Pair, columns_of
 from evenhand.stats.paired import joined, over_runs_row, ratio_interval, ratio_note
 from evenhand.stats.rows import by_train_set, of_groups
@@ -25,13 +26,20 @@ def second_columns(groups: Sequence[Group]) -> dict[str, str]:
 
 def columns_for_subsets(groups: Sequence[Group]) -> list[str]:
     """The columns that `subset_means` needs of an evaluation beside the group and the metrics."""
-    second = second_columns(groups)
-    return list(dict.fromkeys(["source", *(columns_of(groups) if second else []), *second.values()]))
+    return ["source", *second_columns(groups).values()]
 
 
-def second_group(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.Series:
-    """The group of each row by the skin type of the other annotators, "" for none; needs `second_columns`."""
-    return assign_group(rows.assign(**{own: rows[other] for own, other in second_columns(groups).items()}), groups)
+def agreement(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.Series:
+    """Whether each image is in its group by the skin type of the other annotators, too; needs `second_columns`.
+
+    What else decides on the groups, such as the sex, is the same for both.
+    """
+    ((own, other),) = second_columns(groups).items()
+    types = {
+        group.name: replace(group, where={own: group.where[own]} if own in group.where else {}) for group in groups
+    }
+    agree = [types[group].has({own: cell}) for group, cell in zip(rows["group"], rows[other].astype(str), strict=True)]
+    return pd.Series(agree, index=rows.index, dtype=bool)
 
 
 def subset_means(model: pd.DataFrame, groups: Sequence[Group], metrics: Collection[str]) -> pd.DataFrame:
@@ -48,7 +56,7 @@ def subset_means(model: pd.DataFrame, groups: Sequence[Group], metrics: Collecti
     """
     subsets = {"all": pd.Series(True, index=model.index)}
     if second_columns(groups):
-        subsets[AGREE] = second_group(model, groups) == model["group"]
+        subsets[AGREE] = agreement(model, groups)
     subsets |= {f"source {name}": model["source"] == name for name in sorted(model["source"].unique())}
     parts = []
     for subset, chosen in subsets.items():
