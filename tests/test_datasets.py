@@ -412,7 +412,7 @@ def assert_patients_apart(results: Path) -> None:
             assert not tested & trained, manifest
 
 
-# After the manifests data sets differ in their groups alone: one with groups by skin and another column, one without skin.
+# After the manifests data sets differ in their groups alone: one has groups by two columns, one shows no skin.
 @pytest.mark.slow
 @pytest.mark.parametrize("study", ["midas", "chexpert"])
 def test_the_whole_line_ends_in_a_report(study: str, tmp_path: Path) -> None:
