@@ -1,7 +1,8 @@
 # Data. Needs the tables that data.metadata names, and what data.sources says of photographs (or data.synthetic); makes
 # the table of images, data/metadata.csv, and fetches the photographs that no folder or archive has.
 
-from evenhand.workflow.config import as_list, table_settings
+from evenhand.workflow.config import table_settings
+from evenhand.workflow.planning import as_list
 from evenhand.workflow.planning import images_sum
 
 SYNTHETIC = config["data"]["synthetic"]

@@ -3,6 +3,7 @@
 import re
 
 from evenhand.probes.members import collected, member_pattern, members_of, of_unseen_images
+from evenhand.workflow.planning import as_list
 
 PROBE_SOURCES = config["probe"]["sources"]
 EMBEDDINGS = members_of(PROBE_SOURCES, TRAIN_SETS, len(RUNS))
@@ -13,10 +14,13 @@ PROBE_DESIGN = (
 )
 # Embeddings given as files that this workflow makes itself.
 LOOKALIKES = [
-    entry[part]
+    path
     for entry in PROBE_SOURCES
     if entry["kind"] == "file" and config["probe"]["lookalike"]
-    for part in ("embeddings", "metadata")
+    for path in (entry["embeddings"], *as_list(entry["metadata"]))
+]
+ADAPTERS = [
+    f"evenhand/data/datasets/{entry['adapter']}.py" for entry in PROBE_SOURCES if "adapter" in entry
 ]
 # Inputs that are compared by their sums, or by their content where the user gives them.
 LARGE = ("embeddings", "metadata", "index", "clusters")
@@ -163,7 +167,7 @@ rule probe_embeddings:
                 for role, path in EMBEDDINGS[wildcards.member].inputs(config).items()
             }
         ),
-        **code("probe_embeddings.py"),
+        **code("probe_embeddings.py", *ADAPTERS),
     output:
         folds="<results>/probes/{member}/folds.csv",
         counts="<results>/probes/{member}/counts.csv",

@@ -195,6 +195,8 @@ BINARY = {"F": "female", "M": "male"}
         ({"id": None, "unmatched": "drop"}, "unmatched: has no effect with `id: null`"),
         ({"group": {"column": "Path", "pattern": "patient("}}, "is no regular expression"),
         ({"group": {"column": "Path", "pattern": "(a)(b)"}}, "has 2 groups in brackets"),
+        ({"metadata": ["a.csv", "b.csv"]}, "metadata: expected one table, or `adapter`"),
+        ({"metadata": ["a.csv", "b.csv"], "adapter": "chest"}, "adapter: expected chexpert, .*; found chest"),
     ],
 )
 def test_keys_without_effect_are_refused(changes: dict[str, object], message: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -22,6 +23,7 @@ import pack_images
 from evenhand.data.datasets import chexpert, midas, mimic_cxr, passion, scin
 from evenhand.data.datasets.chexpert import race_of, with_findings
 from evenhand.data.tables import load_adapter, read_images
+from evenhand.probes.sources import SourceSpec, read_source
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows
 
@@ -320,6 +322,26 @@ def test_no_row_is_lost_without_a_word(study: str, lookalikes: Path, capsys: pyt
     assert len(table) == before - said(output, "rows left out")
     assert table["id"].is_unique
     assert set(table["skin_type"]) <= {-1, *range(1, 7)}
+
+
+@pytest.mark.parametrize("study", CHEST)
+def test_embeddings_take_the_tables_as_they_are_distributed(
+    study: str, lookalikes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables, images = tables_of(study, lookalikes), read(study, lookalikes).set_index("id")
+    vectors = np.random.default_rng(0).normal(size=(len(images), 4)).astype(np.float32)
+    np.savez(tmp_path / "vectors.npz", id=images.index.to_numpy(str), vectors=vectors)
+    capsys.readouterr()
+    columns = ["race", "Edema", "Sex" if study == "chexpert" else "insurance"]
+    found = read_source("mine", tmp_path / "vectors.npz", tables, SourceSpec("id", "patient", adapter=study), columns)
+    ids = found.table["id"]
+    assert set(ids) == set(images.index)
+    assert found.matrix.tolist() == vectors[images.index.get_indexer(ids)].tolist()
+    pd.testing.assert_frame_equal(found.table.set_index("id")[columns], images.loc[ids, columns], check_dtype=False)
+    assert len(set(zip(found.groups, found.table["patient"], strict=True))) == images["patient"].nunique()
+    assert "patients with conflicting cells of race" in capsys.readouterr().out
+    with pytest.raises(UserError, match=f"expected the columns height in the tables joined as {study}"):
+        read_source("mine", tmp_path / "vectors.npz", tables, SourceSpec("id", adapter=study), ["height"])
 
 
 @pytest.mark.parametrize("study", [study for study in LOOKALIKES if study != "ddi"])

@@ -27,7 +27,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def read(embeddings: Path, metadata: Path, spec: SourceSpec = SPEC, clusters: Path | None = None) -> EmbeddingSource:
-    return read_source("mine", embeddings, metadata, spec, ["sex"], clusters)
+    return read_source("mine", embeddings, [metadata], spec, ["sex"], clusters)
 
 
 def change(files: tuple[Path, Path], **columns: object) -> None:

@@ -173,7 +173,7 @@ def test_a_folder_has_an_id_per_file(folder: Path, tmp_path: Path) -> None:
 
     table = pd.DataFrame({"dicom_id": NAMES, "subject_id": [f"p{number // 2}" for number in range(6)]})
     table.to_csv(tmp_path / "meta.csv", index=False)
-    source = read_source("mine", folder, tmp_path / "meta.csv", SourceSpec("dicom_id", "subject_id"))
+    source = read_source("mine", folder, [tmp_path / "meta.csv"], SourceSpec("dicom_id", "subject_id"))
     np.testing.assert_array_equal(source.matrix, found.matrix[[0, 3, 1, 4, 2, 5]])
     assert source.table["dicom_id"].tolist() == NAMES
 

@@ -22,7 +22,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="name of the source, for messages")
     parser.add_argument("--embeddings", required=True, type=Path, help=".npy, .npz or .parquet")
-    parser.add_argument("--metadata", required=True, type=Path, help="CSV, Parquet or .xlsx, one row per image")
+    parser.add_argument(
+        "--metadata",
+        required=True,
+        nargs="+",
+        type=Path,
+        help="CSV, Parquet or .xlsx: one row per image, or an adapter's",
+    )
     parser.add_argument("--clusters", type=Path, help="data/together.csv: images of a cluster stay in one fold")
     parser.add_argument("--index", type=Path, help="data/images.csv: further columns of the images")
     parser.add_argument(

@@ -20,6 +20,7 @@ from evenhand.probes.protocol import ProtocolSettings, attribute_folds, check_di
 from evenhand.probes.sources import SourceSpec, read_source
 from evenhand.probes.targets import Target, TargetSpec, read_target
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.planning import as_list
 
 
 def protocol_settings(probe: Mapping[str, Any], seed: int, images: int, precision: str) -> ProtocolSettings:
@@ -71,7 +72,7 @@ def source_spec(entry: Mapping[str, Any]) -> SourceSpec:
     group = entry["group"]
     column, pattern = (group["column"], group["pattern"]) if isinstance(group, Mapping) else (group, None)
     drop = entry.get("unmatched") == "drop"
-    return SourceSpec(entry["id"], column, pattern, entry.get("array"), entry.get("ids"), drop)
+    return SourceSpec(entry["id"], column, pattern, entry.get("array"), entry.get("ids"), drop, entry.get("adapter"))
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def file_mistakes(probe: Mapping[str, Any], seed: int) -> Iterator[str]:
                 read = read_source(
                     source["name"],
                     Path(source["embeddings"]),
-                    Path(source["metadata"]),
+                    [Path(path) for path in as_list(source["metadata"])],
                     source_spec(source),
                     needed_columns(source),
                 )

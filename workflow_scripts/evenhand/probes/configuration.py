@@ -8,6 +8,8 @@ from pathlib import PurePath
 from typing import Any
 
 from evenhand.data.cells import in_both, listed_twice
+from evenhand.data.datasets import adapter_names
+from evenhand.workflow.planning import as_list
 
 GENERATED = re.compile(r"results/[^/]+/lookalike/")  # files of probe.lookalike
 
@@ -32,11 +34,12 @@ def probe_contradictions(probe: Mapping[str, Any]) -> Iterator[str]:
                 yield from _target_contradictions(target, f"{key}.{role}.{place} ({target['name']})")
         if source["kind"] == "file":
             yield from _file_contradictions(source, key)
-            for file in ("embeddings", "metadata"):
-                # Where they are, the page says that all data are synthetic, and only there.
-                if bool(GENERATED.match(source[file])) != bool(probe["lookalike"]):
-                    made = "set, which generates all data" if probe["lookalike"] else "null, so that data are real"
-                    yield f"{key}.{file}: probe.lookalike is {made}; the file is {source[file]}"
+            for role in ("embeddings", "metadata"):
+                for file in as_list(source[role]):
+                    # Where they are, the page says that all data are synthetic, and only there.
+                    if bool(GENERATED.match(file)) != bool(probe["lookalike"]):
+                        made = "set, which generates all data" if probe["lookalike"] else "null, so that data are real"
+                        yield f"{key}.{role}: probe.lookalike is {made}; the file is {file}"
 
 
 def name_groups(sources: Iterable[dict[str, Any]], groups: Sequence[Mapping[str, Any]]) -> None:
@@ -97,6 +100,10 @@ def _file_contradictions(source: Mapping[str, Any], key: str) -> Iterator[str]:
             f"{key}.ids: names the ids in an .npz or .parquet file or a record of .tfrecord, and embeddings is "
             f"{source['embeddings']}"
         )
+    if source.get("adapter", adapter_names()[0]) not in adapter_names():
+        yield f"{key}.adapter: expected {', '.join(adapter_names())}; found {source['adapter']}"
+    if len(as_list(source["metadata"])) > 1 and "adapter" not in source:
+        yield f"{key}.metadata: expected one table, or `adapter`, which says how several are joined"
     for other in ("ids", "unmatched"):
         if source["id"] is None and other in source:
             yield f"{key}.{other}: has no effect with `id: null`, which pairs rows by position"

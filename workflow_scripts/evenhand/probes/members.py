@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evenhand.probes.configuration import with_text_cells
-from evenhand.workflow.planning import numbers_below
+from evenhand.workflow.planning import as_list, numbers_below
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,15 @@ class Member:
             "group": None,
             "array": ("mu" if full_latents(entry) else "mu_pooled") if entry["kind"] == "vae" else None,
         }
-        source = images | {key: entry[key] for key in ("id", "ids", "group", "array", "unmatched") if key in entry}
+        keys = ("id", "ids", "group", "array", "unmatched", "adapter")
+        source = images | {key: entry[key] for key in keys if key in entry}
         for role in ("attributes", "diseases"):
             source[role] = [with_text_cells(target) for target in entry[role]]
         protocol = {key: value for key, value in probe.items() if key not in ("sources", "lookalike", "margin")}
         return {"seed": seed, "probe": protocol, "source": source}
 
-    def inputs(self, config: Mapping[str, Any]) -> dict[str, str]:
-        """The files of its job by role, with `<results>` for the folder of the study."""
+    def inputs(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The files of its job by role, with `<results>` for the folder of the study; of `metadata` one or a list."""
         if self.entry["kind"] == "file":
             files = {"embeddings": self.entry["embeddings"], "metadata": self.entry["metadata"]}
             sums = lookalike_sums(self.entry, config["probe"], config["study"])
@@ -73,7 +74,7 @@ class Member:
         """Those of its files that the user gives: they are compared by content."""
         inputs = self.inputs(config)
         own = self.entry["kind"] == "file" and "sums" not in inputs
-        return [inputs["embeddings"], inputs["metadata"]] if own else []
+        return [inputs["embeddings"], *as_list(inputs["metadata"])] if own else []
 
 
 def collected(members: Iterable[Member], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evenhand.data.cells import NO_NAME
 from evenhand.data.foreign_tables import read_foreign
+from evenhand.data.tables import read_images
 from evenhand.probes.embeddings import Embeddings, read_embeddings
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows
@@ -27,7 +28,7 @@ class SourceSpec:
 
     `group` is the column of what must not be split between folds, such as the patient, and `pattern` the regular
     expression that takes it out of the cell (its group, or all that it matches); without `group` every image is by
-    itself.
+    itself. `adapter` is the module of `data/datasets` that makes one table of several.
     """
 
     id: str | None
@@ -36,6 +37,7 @@ class SourceSpec:
     array: str | None = None
     ids: str | None = None
     drop_unmatched: bool = False
+    adapter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class EmbeddingSource:
 def read_source(
     name: str,
     embeddings: Path,
-    metadata: Path,
+    tables: Sequence[Path],
     spec: SourceSpec,
     columns: Sequence[str] = (),
     clusters: Path | None = None,
@@ -68,7 +70,7 @@ def read_source(
 
     Args:
         embeddings: see `read_embeddings`.
-        metadata: see `read_foreign`; one row per image.
+        tables: see `read_foreign`; one table with one row per image, or those of `spec.adapter`.
         columns: of the metadata that the targets need.
         clusters: data/together.csv; images in one cluster are one group.
         index: data/images.csv, whose columns are beside those of the metadata.
@@ -78,12 +80,14 @@ def read_source(
             feature is not finite or constant.
     """
     needed = dict.fromkeys(column for column in (spec.id, spec.group, *columns) if column)
-    if index is None:
-        brought = read_foreign(metadata, list(needed))
-        table = brought.cells
+    metadata = " and ".join(map(str, tables))
+    if spec.adapter:
+        table, told = _joined(tables, spec.adapter, list(needed), name), f"joined as {spec.adapter}"
     else:
-        brought = read_foreign(metadata, [spec.id] if spec.id else [])
-        table = _with_index(brought.cells, str(spec.id), index, list(needed), name)
+        brought = read_foreign(tables[0], list(needed) if index is None else [spec.id] if spec.id else [])
+        table, told = brought.cells, brought.found
+    if index is not None:
+        table = _with_index(table, str(spec.id), index, list(needed), name)
     vectors = read_embeddings(embeddings, name, spec.id, spec.ids, spec.array)
     both = [column for column in vectors.columns if column in table]
     if both:
@@ -101,8 +105,20 @@ def read_source(
         labels = labels.where(cluster.isna(), "cluster " + cluster.astype(str))
         kept_together = "near-duplicates, and images of one patient where the table names patients"
     groups = pd.factorize(labels, sort=True)[0].astype(np.int64)
-    read = (f"{metadata}: {brought.found}", f"{embeddings}: {vectors.found}")
+    read = (f"{metadata}: {told}", f"{embeddings}: {vectors.found}")
     return EmbeddingSource(name, matrix, groups, table, unmatched, kept_together, read)
+
+
+def _joined(tables: Sequence[Path], adapter: str, needed: Sequence[str], name: str) -> pd.DataFrame:
+    """One row per image from the tables of a data set as they are distributed; conflicts are counted in the log."""
+    table = read_images(tables, {"dataset": adapter, "columns": {}, "skin_types": {}, "join": None}).astype(str)
+    absent = [column for column in needed if column not in table]
+    if absent:
+        raise UserError(
+            f"{name}: expected the columns {', '.join(absent)} in the tables joined as {adapter}; found "
+            f"{', '.join(map(str, table.columns))}"
+        )
+    return table
 
 
 def _with_index(table: pd.DataFrame, id_column: str, index: Path, needed: Sequence[str], name: str) -> pd.DataFrame:
@@ -120,7 +136,7 @@ def _with_index(table: pd.DataFrame, id_column: str, index: Path, needed: Sequen
 
 
 def _paired(
-    name: str, table: pd.DataFrame, vectors: Embeddings, spec: SourceSpec, metadata: Path, embeddings: Path
+    name: str, table: pd.DataFrame, vectors: Embeddings, spec: SourceSpec, metadata: str, embeddings: Path
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[str, int]]:
     """Row numbers of the table and of the matrix that belong together, in the order of ids, and what has no partner."""
     if spec.id is None:
@@ -152,7 +168,7 @@ def _paired(
     return order, where[order], {reason: count for reason, count in unmatched.items() if count}
 
 
-def _groups(name: str, table: pd.DataFrame, spec: SourceSpec, metadata: Path) -> tuple["pd.Series[str]", str]:
+def _groups(name: str, table: pd.DataFrame, spec: SourceSpec, metadata: str) -> tuple["pd.Series[str]", str]:
     """What each image belongs to, and in words what is kept together."""
     if spec.group is None:
         numbers = pd.Series([f"{row:012d}" for row in range(len(table))], index=table.index, dtype="str")

@@ -13,6 +13,7 @@ from evenhand.probes.configuration import probe_contradictions
 from evenhand.probes.members import full_latents, of_unseen_images
 from evenhand.splits.groups import RESERVED
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.planning import as_list
 
 UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"  # surrogates: halves of a character
 
@@ -83,11 +84,6 @@ def evaluation_settings(config: Mapping[str, Any], train_set: str) -> dict[str, 
 
 def _mix_of(train_set: str, config: Mapping[str, Any]) -> dict[str, float]:
     return next(entry["mix"] for entry in config["splits"]["train_sets"] if entry["name"] == train_set)
-
-
-def as_list(given: str | list[Any] | None) -> list[Any]:
-    """One value or several as a list of them."""
-    return [given] if isinstance(given, str) else given or []
 
 
 def of_its_kind(error: ValidationError) -> list[ValidationError]:

@@ -179,6 +179,11 @@ def without_shadows(python_path: str) -> tuple[str, list[str]]:
 LOCAL_MODEL = "local-dir:"  # before a path, in the name of an open_clip model
 
 
+def as_list(given: str | list[Any] | None) -> list[Any]:
+    """One value or several as a list of them."""
+    return [given] if isinstance(given, str) else given or []
+
+
 def expand_paths(config: dict[str, Any], environment: Mapping[str, str]) -> None:
     """Expand every path in a valid configuration, in place; `$$` stands for a dollar sign, URLs are left alone.
 
@@ -195,11 +200,7 @@ def expand_paths(config: dict[str, Any], environment: Mapping[str, str]) -> None
 def _paths(config: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:
     """Each path: the block or list that holds it, its key there, and the name of the key for a message."""
     data = config["data"]
-    if isinstance(data["metadata"], list):
-        for number in range(len(data["metadata"])):
-            yield data["metadata"], number, f"data.metadata.{number}"
-    else:
-        yield data, "metadata", "data.metadata"
+    yield from _tables(data, "data")
     for number, source in enumerate(data["sources"]):
         for key in source.keys() & {"folder", "archive"}:
             yield source, key, f"data.sources.{number}.{key}"
@@ -209,10 +210,20 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:
         yield config["loss"], "perceptual_weights", "loss.perceptual_weights"
     for number, source in enumerate(config["probe"]["sources"]):
         # Of other kinds, `model` is a name.
-        keys = {"file": ("embeddings", "metadata"), "openclip": ("model",), "vae": ()}[source["kind"]]
-        for key in keys:
-            if key != "model" or source["model"].startswith(LOCAL_MODEL):
-                yield source, key, f"probe.sources.{number}.{key}"
+        if source["kind"] == "file":
+            yield source, "embeddings", f"probe.sources.{number}.embeddings"
+            yield from _tables(source, f"probe.sources.{number}")
+        elif source["kind"] == "openclip" and source["model"].startswith(LOCAL_MODEL):
+            yield source, "model", f"probe.sources.{number}.model"
+
+
+def _tables(block: dict[str, Any], name: str) -> Iterator[tuple[Any, Any, str]]:
+    """The tables of annotations of a block, one or a list of them."""
+    if isinstance(block["metadata"], list):
+        for number in range(len(block["metadata"])):
+            yield block["metadata"], number, f"{name}.metadata.{number}"
+    else:
+        yield block, "metadata", f"{name}.metadata"
 
 
 def _expanded(text: str, name: str, environment: Mapping[str, str]) -> str:
