@@ -28,11 +28,11 @@ def upgrade(folder: Path) -> None:
     """A new version of the code, whose bootstrap draws other images; its verdicts wait while there is a file `hold`."""
     script = folder / "workflow_scripts" / "estimate_gaps.py"
     old = script.read_text()
-    script.write_text(old.replace('"bootstrap")', '"bootstrap of version 2")'))
+    script.write_text(old.replace('"bootstrap",', '"bootstrap of version 2",'))
     assert script.read_text() != old
     script = folder / "workflow_scripts" / "judge_claims.py"
     wait = "import os, time\nwhile os.path.exists('hold'):\n    time.sleep(0.1)\n"
-    script.write_text(script.read_text().replace("import argparse\n", f"import argparse\n{wait}", 1))
+    script.write_text(script.read_text().replace("def main(", f"{wait}\n\ndef main(", 1))
     assert "hold" in script.read_text()
 
 

@@ -154,7 +154,7 @@ EMBEDDINGS: dict[str, tuple[str, bytes, str]] = {
         "have no embedding",
     ),
     "no Parquet": (".parquet", b"PAR1", "cannot be read"),
-    "another format": (".csv", b"a,b\n1,2\n", "is not .npy, .npz or .parquet"),
+    "another format": (".csv", b"a,b\n1,2\n", "is not .npy, .npz, .parquet or .tfrecord"),
 }
 
 
