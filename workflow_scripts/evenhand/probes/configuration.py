@@ -53,7 +53,7 @@ def name_groups(sources: Iterable[dict[str, Any]], groups: Sequence[Mapping[str,
     for source in sources:
         for target in (*source["attributes"], *source["diseases"]) if source["kind"] != "file" else ():
             if target["kind"] == "binary" and target["columns"] == ["group"] and "values" not in target:
-                target["values"] = pair
+                target["values"] = dict(pair)
 
 
 def with_text_cells(target: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _file_contradictions(source: Mapping[str, Any], key: str) -> Iterator[str]:
             f"{key}.ids: names the ids in an .npz or .parquet file or a record of .tfrecord, and embeddings is "
             f"{source['embeddings']}"
         )
-    if source.get("adapter", adapter_names()[0]) not in adapter_names():
+    if "adapter" in source and source["adapter"] not in adapter_names():
         yield f"{key}.adapter: expected {', '.join(adapter_names())}; found {source['adapter']}"
     if len(as_list(source["metadata"])) > 1 and "adapter" not in source:
         yield f"{key}.metadata: expected one table, or `adapter`, which says how several are joined"

@@ -112,12 +112,7 @@ def read_source(
 def _joined(tables: Sequence[Path], adapter: str, needed: Sequence[str], name: str) -> pd.DataFrame:
     """One row per image from the tables of a data set as they are distributed; conflicts are counted in the log."""
     table = read_images(tables, {"dataset": adapter, "columns": {}, "skin_types": {}, "join": None}).astype(str)
-    absent = [column for column in needed if column not in table]
-    if absent:
-        raise UserError(
-            f"{name}: expected the columns {', '.join(absent)} in the tables joined as {adapter}; found "
-            f"{', '.join(map(str, table.columns))}"
-        )
+    _require(needed, table, table.columns, name, f"the tables joined as {adapter}")
     return table
 
 
@@ -126,13 +121,17 @@ def _with_index(table: pd.DataFrame, id_column: str, index: Path, needed: Sequen
     more = pd.DataFrame(read_rows(index)).set_index(id_column)
     others = [column for column in more if column not in table]
     joined = table.join(more[others], on=id_column)
-    absent = [column for column in needed if column not in joined]
+    _require(needed, joined, more.columns, name, "the table of images")
+    return joined
+
+
+def _require(needed: Sequence[str], table: pd.DataFrame, found: pd.Index, name: str, place: str) -> None:
+    """Raise a `UserError` where a table lacks a needed column; the message says which were `found` in that place."""
+    absent = [column for column in needed if column not in table]
     if absent:
         raise UserError(
-            f"{name}: expected the columns {', '.join(absent)} in the table of images; found "
-            f"{', '.join(map(str, more.columns))}"
+            f"{name}: expected the columns {', '.join(absent)} in {place}; found {', '.join(map(str, found))}"
         )
-    return joined
 
 
 def _paired(

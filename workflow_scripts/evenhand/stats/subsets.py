@@ -35,11 +35,13 @@ def agreement(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.Series:
     What else decides on the groups, such as the sex, is the same for both.
     """
     ((own, other),) = second_columns(groups).items()
-    types = {
-        group.name: replace(group, where={own: group.where[own]} if own in group.where else {}) for group in groups
-    }
-    agree = [types[group].has({own: cell}) for group, cell in zip(rows["group"], rows[other].astype(str), strict=True)]
-    return pd.Series(agree, index=rows.index, dtype=bool)
+    cells = rows[other].astype(str)
+    agree = pd.Series(False, index=rows.index)
+    for group in groups:
+        by_type = replace(group, where={own: group.where[own]} if own in group.where else {})
+        fitting = [cell for cell in cells.unique() if by_type.has({own: cell})]
+        agree |= (rows["group"] == group.name) & cells.isin(fitting)
+    return agree
 
 
 def subset_means(model: pd.DataFrame, groups: Sequence[Group], metrics: Collection[str]) -> pd.DataFrame:
