@@ -22,7 +22,7 @@ from study_options import read_study
 from train_step import Ours
 
 from evenhand.data.tone import measure_tone
-from evenhand.evaluation.reconstructions import evaluate, sample_prior
+from evenhand.evaluation.reconstructions import decode, measured_skin, sample_prior
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import Architecture
 from evenhand.models.vgg19 import random_weights
@@ -52,10 +52,11 @@ def main() -> None:
     perceptual = place(PerceptualLoss(random_weights(0), False), device)  # in fp32, as evaluations take it
 
     def test() -> None:
-        evaluate(
+        decoded = decode(
             trainer.model.eval(), pixels, [str(i) for i in range(n)], perceptual, seed=0,
-            samples=config["evaluate"]["samples"], batch_size=n, device=device, workers=args.threads, skin=True,
+            samples=config["evaluate"]["samples"], batch_size=n, device=device, workers=args.threads,
         )  # fmt: skip
+        measured_skin(pixels, decoded.reconstructions, args.threads)
 
     def prior() -> None:
         shape = architecture.latent_shape(side)

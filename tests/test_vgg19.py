@@ -19,7 +19,7 @@ from evenhand.models.perceptual import (
     VGG19_LAYERS,
     PerceptualLoss,
     feature_shapes,
-    load_perceptual_loss,
+    load_features,
 )
 from evenhand.models.vgg19 import URL, checksum_of, fetch_imagenet_weights, random_weights, read_weights
 from evenhand.workflow.errors import UserError
@@ -197,7 +197,7 @@ def test_a_damaged_feature_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "vgg19.safetensors"
     path.write_bytes(b"not safetensors")
     with pytest.raises(UserError, match="cannot read the VGG19 features"):
-        load_perceptual_loss(path, normalize=False)
+        load_features(path)
     save_file({"conv0.weight": torch.zeros(1)}, path)
     with pytest.raises(UserError, match=r"expected conv0\.weight"):
-        load_perceptual_loss(path, normalize=False)
+        load_features(path)

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from evenhand.data.tone import measure_tone
-from evenhand.evaluation.reconstructions import evaluate, sample_prior
-from evenhand.models.perceptual import load_perceptual_loss
+from evenhand.evaluation.reconstructions import decode, measured_skin, sample_prior
+from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
     id_array,
@@ -47,9 +47,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     index = read_image_table(args.index)
     rows = rows_of(test, index["id"])
     images = read_images(args.images, rows)
-    perceptual = load_perceptual_loss(args.features, args.config["loss"]["perceptual_normalize"])
+    perceptual = PerceptualLoss(load_features(args.features), args.config["loss"]["perceptual_normalize"])
+    # A GPU is held for as long as the network works, not while the colours of skin are measured.
     with leased_device(config["device"], args.gpu_slots, "evaluating", args.gpus) as device:
-        measured, means, reconstructions = evaluate(
+        decoded = decode(
             place(model, device),
             images,
             test,
@@ -59,11 +60,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             batch_size=config["batch_size"],
             device=device,
             workers=args.threads,
-            skin=args.config["skin"],
         )
         side = images.shape[1]
         latent_shape = architecture.latent_shape(side)
         prior = sample_prior(model, latent_shape, side, config["prior_samples"], args.config["seed"], device)
+    on_skin = measured_skin(images, decoded.reconstructions, args.threads) if args.config["skin"] else {}
+    measured = pd.DataFrame(decoded.columns | on_skin)
 
     table = index.loc[rows, OF_IMAGE].reset_index(drop=True)
     table.insert(0, "train_set", args.train_set)
@@ -74,16 +76,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     embeddings = {
         "id": id_array(table["id"]),
         "group": np.array(table["group"], dtype=str),
-        "mu_pooled": means.mean(axis=(2, 3)),
+        "mu_pooled": decoded.means.mean(axis=(2, 3)),
     }
     if config["full_latents"]:
-        embeddings["mu"] = means
+        embeddings["mu"] = decoded.means
     write_npz(embeddings, args.embeddings)
     if args.config["skin"]:
         training = read_images(args.images, rows_of(trained_on, index["id"]))
         tones = [
             measure_tone(pixels, args.threads).assign(sample_of=name)
-            for name, pixels in (("training", training), ("posterior", reconstructions), ("prior", prior))
+            for name, pixels in (("training", training), ("posterior", decoded.reconstructions), ("prior", prior))
         ]
         samples = pd.concat(tones, ignore_index=True)
     else:  # nothing is measured on generated images yet that needs no skin

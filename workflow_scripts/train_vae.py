@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from evenhand.models.fast import Adam
-from evenhand.models.perceptual import load_perceptual_loss
+from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.models.vae import VAE, Architecture, parameter_count, save_weights
 from evenhand.splits.manifests import ids_of, read_draw, read_images, read_names, rows_of, sum_of_draw
 from evenhand.training.checkpoints import (
@@ -70,6 +70,7 @@ def train_one(args: argparse.Namespace) -> None:
     require_variance(architecture, recipe, images.shape[1], len(images))
     torch.manual_seed(derive_seed(seed, "weights"))
     model = VAE(architecture)
+    features = load_features(args.features) if recipe.feature_scale > 0 else None
     record = {
         "config": config,
         "train_set": args.train_set,
@@ -80,7 +81,7 @@ def train_one(args: argparse.Namespace) -> None:
         "n_distinct": len(set(ids)),
         "manifest_sha256": sum_of_draw(ids),
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
-        "features_sha256": sha256_of(args.features) if recipe.feature_scale > 0 else None,
+        "features_sha256": sha256_of(args.features) if features else None,
         "parameters": parameter_count(model),
         "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
     }
@@ -92,7 +93,7 @@ def train_one(args: argparse.Namespace) -> None:
         key = hashlib.sha256(json.dumps([record, code_fingerprint()], sort_keys=True).encode()).hexdigest()
         if restore_products(finished, key, products):
             return
-        history, measured = train_on(device, args, model, images, recipe, seed, record["precision"], key)
+        history, measured = train_on(device, args, model, features, images, recipe, seed, record["precision"], key)
     measured["device_reason"] = device_reason(config["train"]["device"], device)
     with explained(args.model, f"epoch {len(history)}/{recipe.epochs}, the last"):
         save_weights(args.model, model, architecture)
@@ -107,6 +108,7 @@ def train_on(
     device: torch.device,
     args: argparse.Namespace,
     model: VAE,
+    features: dict[str, torch.Tensor] | None,
     images: NDArray[np.uint8],
     recipe: Recipe,
     seed: int,
@@ -123,10 +125,9 @@ def train_on(
     place(model, device)
     optimizer = Adam(model.parameters(), recipe.learning_rate)
     perceptual = None
-    if recipe.feature_scale > 0:
+    if features:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        normalize = args.config["loss"]["perceptual_normalize"]
-        perceptual = place(load_perceptual_loss(args.features, normalize, dtype), device)
+        perceptual = place(PerceptualLoss(features, args.config["loss"]["perceptual_normalize"], dtype), device)
     checkpoint = checkpoint_of(args)
     history = load_checkpoint(checkpoint, key, model, optimizer)
     epochs_before = len(history)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,6 +43,8 @@ def read_sheet(path: Path, content: bytes, needed: Sequence[str]) -> tuple[list[
         UserError: the workbook cannot be read, no sheet or more than one fits, or the sheet has merged cells, a formula
             without a stored result, or a number of more digits than a spreadsheet keeps.
     """
+    import openpyxl  # noqa: PLC0415 (most tables are none, and a machine with a GPU may not have it)
+
     try:
         values, formulas = (openpyxl.load_workbook(io.BytesIO(content), data_only=results) for results in (True, False))
     except (BadZipFile, KeyError, ValueError, TypeError, AttributeError, OSError, SyntaxError) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from evenhand.workflow.progress import track
 from evenhand.workflow.seeds import derive_seed
 
 Pixels = NDArray[np.uint8]
+Columns = dict[str, NDArray[np.float64]]  # of each measure a number per image
 
-PRIOR_BATCH = 64
+FULL_BATCH = 64
 FULL_BATCH_SIDE = 128  # pixels; of larger images a batch holds fewer, so that it takes no more memory
 
 
@@ -32,8 +34,21 @@ def images_at_a_time(batch_size: int, side: int) -> int:
     return max(1, min(batch_size, batch_size * FULL_BATCH_SIDE**2 // side**2))
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """What a device makes of n test images.
+
+    columns: the measures taken there, each (n,); means: of the latents, float32 (n, C, H, W); reconstructions: from
+    these, uint8 (n, S, S, 3).
+    """
+
+    columns: Columns
+    means: NDArray[np.float32]
+    reconstructions: Pixels
+
+
 @torch.no_grad()
-def evaluate(
+def decode(
     model: VAE,
     images: Pixels,
     ids: Sequence[str],
@@ -44,9 +59,8 @@ def evaluate(
     batch_size: int,
     device: torch.device,
     workers: int,
-    skin: bool,
-) -> tuple[pd.DataFrame, NDArray[np.float32], Pixels]:
-    """Measure the reconstructions of `images` (n, S, S, 3) from their mean latents, and from sampled ones.
+) -> Decoded:
+    """Reconstruct `images` (n, S, S, 3) from their mean latents and from sampled ones, and measure that.
 
     Args:
         ids: names of the images; the noise of an image is seeded by its name, so neither order nor
@@ -54,12 +68,7 @@ def evaluate(
         perceptual: on the device of the model.
         samples: latents sampled per image, at least 2.
         batch_size: images of 128 pixels at a time; fewer of larger ones.
-        workers: threads for the measures computed on the processor; no number depends on it.
-        skin: whether the images show skin, whose colour is measured.
-
-    Returns:
-        A table with one row per image and one column per measure, of `MEASURES` those that need no skin, or all.
-        The latent means, float32 (n, C, H, W). The reconstructions as uint8 (n, S, S, 3).
+        workers: threads for the measures of one image at a time.
     """
     parts, means, reconstructions = [], [], []
     batch_size = images_at_a_time(batch_size, images.shape[1])
@@ -71,25 +80,21 @@ def evaluate(
             mu, logvar = model.encoder(target)
             reconstruction = model.decoder(mu)
             noise = latent_noise(ids[batch], samples, mu.shape[1:], seed).to(device)
-            pixels = to_pixels(reconstruction)
-            on_skin: dict[Need, tuple[Any, ...]] = {}
-            if skin:
-                on_skin = {"skin": (list(pool.map(skin_of, images[batch], pixels)),)}
             given: dict[Need, tuple[Any, ...]] = {
                 "images": (target, reconstruction),
                 "features": (perceptual.distances(reconstruction, target),),
                 "latents": (mu, logvar, kl_divergence(mu, logvar)),
                 "samples": (target, sampled_decodings(model, mu, logvar, noise)),
             }
-            parts.append(measured(given | on_skin, pool))
+            parts.append(measured(given, pool))
             del given  # the decodings, before those of the next batch
             means.append(mu.cpu().numpy())
-            reconstructions.append(pixels)
-    return pd.concat(parts, ignore_index=True), np.concatenate(means), np.concatenate(reconstructions)
+            reconstructions.append(to_pixels(reconstruction))
+    return Decoded(joined(parts), np.concatenate(means), np.concatenate(reconstructions))
 
 
-def measured(given: Mapping[Need, tuple[Any, ...]], pool: Executor) -> pd.DataFrame:
-    """The measures of a batch, one row per image; those that need something else are left out.
+def measured(given: Mapping[Need, tuple[Any, ...]], pool: Executor) -> Columns:
+    """The measures of a batch; those that need something else than what is given are left out.
 
     Args:
         given: what measures need (`Measure.needs`), of all images of the batch; columns come in this order.
@@ -100,10 +105,25 @@ def measured(given: Mapping[Need, tuple[Any, ...]], pool: Executor) -> pd.DataFr
         for name, measure in MEASURES.items():
             if measure.needs == need and measure.each:
                 arrays = [part.cpu().numpy() if isinstance(part, Tensor) else part for part in parts]
-                columns[name] = np.array(list(pool.map(measure.of, *arrays)))
+                columns[name] = np.array(list(pool.map(measure.of, *arrays)), dtype=np.float64)
             elif measure.needs == need:
                 columns[name] = measure.of(*parts).cpu().double().numpy()
-    return pd.DataFrame(columns)
+    return columns
+
+
+def measured_skin(images: Pixels, reconstructions: Pixels, workers: int) -> Columns:
+    """The measures that need skin, of images and their reconstructions (n, S, S, 3), on the processor."""
+    starts, parts = range(0, len(images), FULL_BATCH), []
+    with ThreadPoolExecutor(workers) as pool:
+        for first in track(starts, len(starts), "measuring skin", "batches"):
+            batch = slice(first, first + FULL_BATCH)
+            parts.append(measured({"skin": (list(pool.map(skin_of, images[batch], reconstructions[batch])),)}, pool))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """The columns of all batches."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def skin_of(image: Pixels, reconstruction: Pixels) -> Skin:
@@ -123,7 +143,7 @@ def sample_prior(
 ) -> Pixels:
     """Decodings of `n` latents from the prior N(0, I), uint8 (n, side, side, 3); the same latents for every model."""
     z = torch.randn(n, *latent_shape, generator=torch.Generator().manual_seed(derive_seed(seed, "prior")))
-    batches = z.split(images_at_a_time(PRIOR_BATCH, side))
+    batches = z.split(images_at_a_time(FULL_BATCH, side))
     return np.concatenate([to_pixels(model.decoder(batch.to(device))) for batch in batches])
 
 

@@ -7,46 +7,34 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import FunctionCtx
-from torch.nn import functional as F
 from torch.optim.adam import adam
 
 # Row k: which of the three weights along one side meet, in position k of four, the same input pixel.
 SPREAD = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
-# Fewer pixels in a batch are not worth the summing of weights. Measured on a CPU; on a GPU neither has been.
+# Fewer pixels in a batch are not worth the summing of weights, on a processor; a GPU merged all of them and won.
 MERGED_PIXELS = 2048
 # Of 4, 8 and 16 images on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (128 px, bf16).
 IMAGES_AT_A_TIME = 8
 
 
-def upsampled_convolution(x: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """The 3x3 `convolution` (padding 1) of `x` (B, C, s, s) upsampled by nearest neighbours to twice its side.
-
-    Plainly the last line. `merged_convolution` is faster where `merging_pays`.
-    """
-    if merging_pays(x):
-        return merged_convolution(x, convolution)
-    return convolution(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-
-
 def merging_pays(x: Tensor) -> bool:
-    """Whether `merged_convolution` of `x` is faster than upsampling: on a CPU, where there are enough pixels."""
-    return x.device.type == "cpu" and x.numel() >= MERGED_PIXELS * x.shape[1]
+    """Whether a convolution of `x` (B, C, s, s), upsampled, is faster by `merged_kernel`: with enough pixels."""
+    return x.numel() >= MERGED_PIXELS * x.shape[1]
 
 
-def merged_convolution(x: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """`upsampled_convolution` at 4/9 of the multiplications.
+def merged_kernel(weight: Tensor) -> Tensor:
+    """The 4x4 kernel of a transposed convolution (stride 2, padding 1) that upsamples and convolves with `weight`.
 
-    Each output pixel sees only 2 x 2 different input pixels, so weights that meet the same one are summed first
-    (Shi et al. 2016, arXiv:1609.07009): a transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel spread
-    over the 2x2 copies of a pixel.
+    Plainly a 3x3 convolution with `weight` (O, C, 3, 3), padding 1, of maps upsampled by nearest neighbours to twice
+    their side; this takes 4/9 of the multiplications. Each output pixel sees only 2 x 2 different input pixels, so
+    weights that meet the same one are summed first (Shi et al. 2016, arXiv:1609.07009): the 3x3 kernel spread over the
+    2x2 copies of a pixel. (C, O, 4, 4).
     """
-    weight = convolution.weight
     out, into = weight.shape[:2]
     kernel = torch.matmul(_spread(weight.dtype, weight.device), weight.permute(0, 2, 3, 1).reshape(out, 9, into))
-    kernel = kernel.view(out, 4, 4, into).permute(3, 0, 1, 2)
-    return F.conv_transpose2d(x, kernel, convolution.bias, stride=2, padding=1)
+    return kernel.view(out, 4, 4, into).permute(3, 0, 1, 2)
 
 
 @functools.cache
@@ -142,14 +130,19 @@ class Adam:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update every parameter by its gradient, which each must have."""
+        """Update every parameter that has a gradient."""
+        given = [place for place, parameter in enumerate(self.parameters) if parameter.grad is not None]
+        parameters, first, second, steps = (
+            [tensors[place] for place in given]
+            for tensors in (self.parameters, self.first_moments, self.second_moments, self.steps)
+        )
         adam(
-            self.parameters,
-            [parameter.grad for parameter in self.parameters],  # type: ignore[misc]
-            self.first_moments,
-            self.second_moments,
+            parameters,
+            [parameter.grad for parameter in parameters],  # type: ignore[misc]
+            first,
+            second,
             [],
-            self.steps,
+            steps,
             fused=True,
             amsgrad=False,
             beta1=0.9,

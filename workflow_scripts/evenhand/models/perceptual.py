@@ -98,8 +98,8 @@ class PerceptualLoss(nn.Module):
         return torch.stack([(found - expected).square().mean(dim=(1, 2, 3)) for found, expected in pairs]).mean(dim=0)
 
 
-def load_perceptual_loss(path: str | Path, normalize: bool, dtype: torch.dtype = torch.float32) -> PerceptualLoss:
-    """The perceptual loss from the safetensors file that the perceptual_features rule wrote.
+def load_features(path: str | Path) -> dict[str, Tensor]:
+    """The tensors that `PerceptualLoss` takes, from the safetensors file that the perceptual_features rule wrote.
 
     Raises:
         UserError: the file is not there, is damaged or holds something else.
@@ -109,4 +109,4 @@ def load_perceptual_loss(path: str | Path, normalize: bool, dtype: torch.dtype =
     except Exception as error:  # safetensors raises its own class for a damaged header, OSError for a missing file
         raise UserError(f"cannot read the VGG19 features {path}: {error}. Delete it and run the rule again.") from error
     check_features(tensors, str(path))
-    return PerceptualLoss(tensors, normalize, dtype)
+    return tensors

@@ -15,7 +15,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evenhand.models.fast import split_channels, upsampled_convolution
+from evenhand.models.fast import split_channels
+from evenhand.models.norm_elu import norm_elu_convolution
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import write_bytes
 
@@ -55,8 +56,14 @@ def make_norm(kind: str, channels: int) -> nn.Module:
     raise ValueError(f"norm must be 'batch' or 'group', not {kind!r}")
 
 
+def bias_of(convolution: nn.Conv2d) -> Tensor:
+    """Of the output channels, (C,); every convolution of the network has one."""
+    assert convolution.bias is not None
+    return convolution.bias
+
+
 class ResidualBlock(nn.Module):
-    """Constant width and side: x + conv(act(norm(conv(act(norm(x)))))), through half the width."""
+    """Constant width and side: x + conv(elu(norm(conv(elu(norm(x)))))), through half the width."""
 
     def __init__(self, channels: int, norm: str) -> None:
         super().__init__()
@@ -65,9 +72,11 @@ class ResidualBlock(nn.Module):
         self.norm2 = make_norm(norm, channels // 2)
         self.conv2 = nn.Conv2d(channels // 2, channels, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.elu(self.norm1(x), inplace=True))
-        return x + self.conv2(F.elu(self.norm2(h), inplace=True))
+    def forward(self, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """The output for the input `x + bias`, likewise without its bias (C,)."""
+        h = norm_elu_convolution(x, bias, self.norm1, self.conv1.weight)
+        h = norm_elu_convolution(h, bias_of(self.conv1), self.norm2, self.conv2.weight)
+        return x + h, bias + bias_of(self.conv2)
 
 
 class ResizingBlock(nn.Module):
@@ -83,11 +92,14 @@ class ResizingBlock(nn.Module):
         self.norm2 = make_norm(norm, half)
         self.conv2 = nn.Conv2d(half, channels_out, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = F.elu(self.norm1(x), inplace=True)
-        h = upsampled_convolution(h, self.conv1) if self.up else self.conv1(h)
+    def forward(self, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """The output for the input `x + bias`, likewise without its bias (C,)."""
+        stride = 1 if self.up else 2
+        h = norm_elu_convolution(x, bias, self.norm1, self.conv1.weight, stride=stride, upsample=self.up)
         h, skip = split_channels(h, self.split)
-        return skip + self.conv2(F.elu(self.norm2(h), inplace=True))
+        within, past = bias_of(self.conv1).split(self.split)
+        h = norm_elu_convolution(h, within, self.norm2, self.conv2.weight)
+        return skip + h, past + bias_of(self.conv2)
 
 
 class Encoder(nn.Module):
@@ -108,7 +120,10 @@ class Encoder(nn.Module):
         self.logvar = nn.Conv2d(widths[-1], architecture.latent_channels, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        h = F.elu(self.bottleneck(self.stages(self.conv_in(x))))
+        h, bias = F.conv2d(x, self.conv_in.weight, padding=1), bias_of(self.conv_in)
+        for block in (*self.stages, self.bottleneck):
+            h, bias = block(h, bias)
+        h = F.elu(h + bias.to(h.dtype)[:, None, None], inplace=True)
         return self.mu(h), self.logvar(h)
 
 
@@ -129,8 +144,10 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[-1], 3, 5, padding=2)
 
     def forward(self, z: Tensor) -> Tensor:
-        h = self.stages(self.bottleneck(self.conv_in(z)))
-        return torch.tanh(self.conv_out(F.elu(h)))
+        h, bias = F.conv2d(z, self.conv_in.weight), bias_of(self.conv_in)
+        for block in (self.bottleneck, *self.stages):
+            h, bias = block(h, bias)
+        return torch.tanh(self.conv_out(F.elu(h + bias.to(h.dtype)[:, None, None], inplace=True)))
 
 
 class VAE(nn.Module):

@@ -16,6 +16,7 @@ from torch import Tensor
 from evenhand.models.fast import Adam
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture, kl_divergence
+from evenhand.training.graphs import Steps
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import derive_seed, generator
 
@@ -157,6 +158,11 @@ def train(
     """
     n = len(images)
     model.train()
+
+    def step(target: Tensor, noise: Tensor) -> Tensor:
+        return train_step(model, optimizer, perceptual, target, noise, recipe, precision)
+
+    steps = Steps(step)
     for epoch in range(len(history), recipe.epochs):
         draws = draw_epoch(seed, epoch, n, latent_shape, recipe.flip)
         order, flips, noise = (draw.to(images.device) for draw in (draws.order, draws.flips, draws.noise))
@@ -165,8 +171,7 @@ def train(
             chosen = order[first : first + recipe.batch_size]
             target = to_unit_range(images[chosen])
             target = torch.where(flips[first : first + len(chosen), None, None, None], target.flip(3), target)
-            step_noise = noise[first : first + len(chosen)]
-            collected.append(train_step(model, optimizer, perceptual, target, step_noise, recipe, precision))
+            collected.append(steps(target, noise[first : first + len(chosen)]))
             sizes.append(len(chosen))
             progress(len(chosen))
         terms = torch.stack(collected).cpu().double()  # the only wait for the device in an epoch
