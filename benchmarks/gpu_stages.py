@@ -30,7 +30,7 @@ from published_recipe import PublishedRecipe, best_mode
 from stage_inputs import evaluation_options, script_command, training_options, write_inputs
 from train_step import DTYPES, Ours, profiled, random_images, useful_work, write_photographs
 
-from evenhand.models.norm_elu import plain_norm_elu_convolution
+from evenhand.models.fast import plain_norm_elu_convolution
 from evenhand.models.vae import Architecture
 from evenhand.models.vgg19 import random_weights
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
@@ -90,11 +90,8 @@ class Candidate:
 
 CANDIDATES = (
     Candidate("as is, bf16"),
-    Candidate("one graph", instead={"evenhand.training.graphs.GRAPHS": True}),
-    Candidate("one graph, norms by Triton",
-              instead={"evenhand.training.graphs.GRAPHS": True, "evenhand.models.norm_elu.TRITON": True}),
-    Candidate("norms by Triton", instead={"evenhand.models.norm_elu.TRITON": True}),
-    Candidate("upsampling before convolution", instead={"evenhand.models.norm_elu.merging_pays": lambda x: False}),
+    Candidate("one graph", instead={"evenhand.models.fast.GRAPHS": True}),
+    Candidate("upsampling before convolution", instead={"evenhand.models.fast.merging_pays": lambda x: False}),
     Candidate("biases, norms, ELU one by one",
               instead={"evenhand.models.vae.norm_elu_convolution": plain_norm_elu_convolution}),
     Candidate("as is, fp32", precision="fp32"),

@@ -35,14 +35,12 @@ from device_speed import bandwidth, matrix_peak, seconds
 from published_recipe import PublishedRecipe, best_mode
 from study_options import parse_study, study_parser
 
-from evenhand.models.fast import Adam
-from evenhand.models.norm_elu import plain_norm_elu_convolution
+from evenhand.models.fast import Adam, Steps, plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.manifests import read_images
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
-from evenhand.training.graphs import Steps
 from evenhand.training.loop import Recipe, to_unit_range, train, train_step
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -1,13 +1,11 @@
 """Colour shifts are zero, known, or missing where they should be."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pandas as pd
 import pytest
 from skimage.color import lab2rgb, rgb2lab
 
-from evenhand.evaluation.reconstructions import measured, skin_of
+from evenhand.evaluation.reconstructions import measured_skin
 
 SKIN = np.array([224, 172, 140], dtype=np.uint8)
 
@@ -18,8 +16,7 @@ def of_colour(rgb: np.ndarray, side: int = 8) -> np.ndarray:
 
 def colour_shift(images: np.ndarray, reconstructions: np.ndarray, workers: int = 1) -> pd.DataFrame:
     """The measures on skin, a row per image."""
-    with ThreadPoolExecutor(workers) as pool:
-        return measured({"skin": (list(pool.map(skin_of, images, reconstructions)),)}, pool)
+    return pd.DataFrame(measured_skin(images, reconstructions, workers))
 
 
 def test_a_perfect_reconstruction_has_no_shift() -> None:

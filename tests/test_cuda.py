@@ -16,7 +16,6 @@ from torch import Tensor
 from training_job import CONFIG, command, write_data
 
 from evenhand.models.fast import Adam
-from evenhand.models.norm_elu import PyTorchsNormElu
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture
 from evenhand.models.vgg19 import random_weights
@@ -71,27 +70,6 @@ def test_a_step_in_fp32_agrees_with_the_processor() -> None:
         assert (gradient - reference[name]).norm() <= 1e-2 * reference[name].norm() + 1e-5 * norm, name
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 1e-2)])
-@pytest.mark.parametrize("shape", [(64, 64, 64, 64), (3, 24, 5, 5), (16, 1024, 8, 8)])
-def test_norm_and_elu_are_pytorchs(shape: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
-    from evenhand.models.norm_elu_triton import TritonsNormElu
-
-    random = torch.Generator("cuda").manual_seed(0)
-    draws = {"generator": random, "device": "cuda"}
-    x = (3 + 1.5 * torch.randn(*shape, **draws)).to(dtype, memory_format=torch.channels_last)
-    gradient = torch.randn(*shape, **draws).to(dtype, memory_format=torch.channels_last)
-    weight, bias = 1 + 0.3 * torch.randn(shape[1], **draws), torch.randn(shape[1], **draws)
-    results = []
-    for kernels, kind in ((TritonsNormElu, dtype), (PyTorchsNormElu, torch.float32)):
-        running = torch.zeros(shape[1], device="cuda"), torch.ones(shape[1], device="cuda")
-        y, mean, rstd = kernels.forward(x.to(kind), weight, bias, *running, 0.1, 1e-4)
-        assert torch.equal(y, kernels.again(x.to(kind), weight, bias, mean, rstd, 1e-4)) or kernels is PyTorchsNormElu
-        gradients = kernels.backward(gradient.to(kind), y, x.to(kind), weight, bias, mean, rstd, 1e-4)
-        results.append([y, mean, rstd, *running, *gradients])
-    for found, expected in zip(*results, strict=True):
-        assert (found.float() - expected).norm() <= tolerance * expected.norm()
-
-
 def test_bf16_is_fp32_up_to_its_rounding() -> None:
     (terms, _), (expected, _) = one_step("cuda", "bf16"), one_step("cuda", "fp32")
     torch.testing.assert_close(terms, expected, rtol=0.03, atol=1e-3)
@@ -105,15 +83,13 @@ def test_a_step_gives_the_same_bits(precision: str) -> None:
         assert torch.equal(gradient, repeated[name]), name
 
 
-@pytest.mark.parametrize("triton", [False, True])
-def test_a_graph_gives_the_bits_of_its_steps(triton: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evenhand.models.norm_elu.TRITON", triton)
+def test_a_graph_gives_the_bits_of_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(
         0, 256, (70, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     ).cuda()
     models, histories = [], []
     for graphs in (False, True):
-        monkeypatch.setattr("evenhand.training.graphs.GRAPHS", graphs)
+        monkeypatch.setattr("evenhand.models.fast.GRAPHS", graphs)
         torch.manual_seed(0)
         model = place(VAE(ARCHITECTURE), torch.device("cuda"))
         perceptual = place(PerceptualLoss(random_weights(0), False, torch.bfloat16), torch.device("cuda"))

@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.nn import functional as F
 
-from evenhand.models.fast import mean_square, merged_kernel, split_channels
-from evenhand.models.norm_elu import norm_elu_convolution, plain_norm_elu_convolution
+from evenhand.models.fast import (
+    mean_square,
+    merged_kernel,
+    norm_elu_convolution,
+    plain_norm_elu_convolution,
+    split_channels,
+)
 from evenhand.models.vae import (
     VAE,
     Architecture,

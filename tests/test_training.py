@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from evenhand.models.fast import Adam
-from evenhand.models.norm_elu import plain_norm_elu_convolution
+from evenhand.models.fast import Adam, plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss, feature_shapes
 from evenhand.models.vae import VAE, Architecture
 from evenhand.models.vgg19 import random_weights

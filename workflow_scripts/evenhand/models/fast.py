@@ -5,10 +5,12 @@ The network, the loss and the training loop call these by what they do; tests ho
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
 from torch.optim.adam import adam
 
 # Row k: which of the three weights along one side meet, in position k of four, the same input pixel.
@@ -17,6 +19,97 @@ SPREAD = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 MERGED_PIXELS = 2048
 # Of 4, 8 and 16 images on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (128 px, bf16).
 IMAGES_AT_A_TIME = 8
+# One CUDA graph for a step; `benchmarks/gpu_check.py` measures it, tests/test_cuda.py holds it to the plain steps.
+GRAPHS = False
+PLAIN_STEPS = 3  # before the recording: they choose algorithms
+
+
+def norm_elu_convolution(
+    x: Tensor, bias: Tensor, norm: nn.Module, weight: Tensor, stride: int = 1, upsample: bool = False
+) -> Tensor:
+    """`plain_norm_elu_convolution` of the same arguments.
+
+    A batch norm of a training takes any constant of a channel away again, so the bias of the convolution before it, and
+    all that was added to a sum of such convolutions, need not be added to the feature maps at all: `x` travels without
+    its `bias`, one number a channel, which then gets no gradient, where the plain version gives it one of rounding
+    errors. And norm, ELU and convolution are one step of the backward pass, for which a processor keeps `x` alone and a
+    GPU, which has the memory, the input of the convolution besides.
+    """
+    if not isinstance(norm, nn.BatchNorm2d):
+        return plain_norm_elu_convolution(x, bias, norm, weight, stride, upsample)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    shift = bias.detach()
+    mean = norm.running_mean - shift  # of x without its bias
+    momentum = norm.momentum or 0.0
+    merged = upsample and merging_pays(x)
+    if norm.training and (merged or not upsample):
+        weight, stride = (merged_kernel(weight), 2) if merged else (weight, stride)
+        out = _NormEluConvolution.apply(  # type: ignore[no-untyped-call]
+            x, norm.weight, norm.bias, mean, norm.running_var, momentum, norm.eps, weight.to(x.dtype), stride, merged
+        )
+    else:
+        h = F.batch_norm(x, mean, norm.running_var, norm.weight, norm.bias, norm.training, momentum, norm.eps)
+        h = F.elu(h, inplace=True)
+        if merged:
+            out = F.conv_transpose2d(h, merged_kernel(weight), None, stride=2, padding=1)
+        else:
+            out = F.conv2d(_upsampled(h) if upsample else h, weight, None, stride, padding=1)
+    if norm.training:
+        with torch.no_grad():
+            norm.running_mean.copy_(mean + shift)
+            norm.num_batches_tracked += 1
+    return out
+
+
+def plain_norm_elu_convolution(
+    x: Tensor, bias: Tensor, norm: nn.Module, weight: Tensor, stride: int = 1, upsample: bool = False
+) -> Tensor:
+    """The 3x3 convolution with `weight`, padding 1 and `stride`, of elu(norm(x + bias)).
+
+    Args:
+        x: (B, C, s, s).
+        bias: (C,).
+        upsample: to twice the side by nearest neighbours, before the convolution.
+    """
+    h = F.elu(norm(x + bias.to(x.dtype)[:, None, None]))
+    return F.conv2d(_upsampled(h) if upsample else h, weight, None, stride, padding=1)
+
+
+def _upsampled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class _NormEluConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 (what is kept has no types)
+        x: Tensor, gamma: Tensor, beta: Tensor, running_mean: Tensor, running_var: Tensor, momentum: float,
+        eps: float, weight: Tensor, stride: int, merged: bool,
+    ) -> Tensor:  # fmt: skip
+        y, mean, rstd = torch.native_batch_norm(x, gamma, beta, running_mean, running_var, True, momentum, eps)
+        y = F.elu(y, inplace=True)
+        ctx.options = ([stride, stride], [1, 1], [1, 1], merged, [0, 0], 1)
+        ctx.eps = eps
+        ctx.save_for_backward(x, gamma, beta, mean, rstd, weight, y if x.device.type == "cuda" else None)
+        return torch.ops.aten.convolution(y, weight, None, *ctx.options)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 (as above)
+        x, gamma, beta, mean, rstd, weight, y = ctx.saved_tensors
+        if y is None:
+            y = torch.native_batch_norm(x, gamma, beta, mean, rstd**-2 - ctx.eps, False, 0.0, ctx.eps)[0]
+            y = F.elu(y, inplace=True)
+        of_y, of_weight, _ = torch.ops.aten.convolution_backward(
+            gradient, y, weight, None, *ctx.options, [True, True, False]
+        )
+        torch.ops.aten.elu_backward.grad_input(of_y, 1.0, 1.0, 1.0, True, y, grad_input=of_y)
+        del y  # a quarter of a gigabyte in fp32, at the widest, when all feature maps are held
+        of_x, of_gamma, of_beta = torch.ops.aten.native_batch_norm_backward(
+            of_y, x, gamma, None, None, mean, rstd, True, ctx.eps, [True, True, True]
+        )
+        return of_x, of_gamma, of_beta, None, None, None, None, of_weight, None, None
 
 
 def merging_pays(x: Tensor) -> bool:
@@ -157,3 +250,32 @@ class Adam:
         """The tensors that a checkpoint must hold besides the parameters, by name; writing into them restores it."""
         lists = {"step": self.steps, "first": self.first_moments, "second": self.second_moments}
         return {f"{index}.{name}": tensor for name, part in lists.items() for index, tensor in enumerate(part)}
+
+
+class Steps:
+    """`step` of a target and its noise, on CUDA as one graph, which starts its kernels, some 1,200, at once.
+
+    The numbers are those of the plain steps. Not measured on a GPU yet, hence off: `GRAPHS`.
+    """
+
+    def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.step = step
+        self.taken = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.target, self.noise, self.terms = torch.empty(0), torch.empty(0), torch.empty(0)
+
+    def __call__(self, target: Tensor, noise: Tensor) -> Tensor:
+        if not GRAPHS or target.device.type != "cuda":
+            return self.step(target, noise)
+        self.taken += 1
+        if self.taken <= PLAIN_STEPS or (self.graph and target.shape != self.target.shape):  # the last of an epoch
+            return self.step(target, noise)
+        if self.graph is None:
+            self.target, self.noise = target.clone(), noise.clone()
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.terms = self.step(self.target, self.noise)
+        self.target.copy_(target)
+        self.noise.copy_(noise)
+        self.graph.replay()
+        return self.terms.clone()

@@ -15,8 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evenhand.models.fast import split_channels
-from evenhand.models.norm_elu import norm_elu_convolution
+from evenhand.models.fast import norm_elu_convolution, split_channels
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import write_bytes
 

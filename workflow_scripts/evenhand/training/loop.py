@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evenhand.models.fast import Adam
+from evenhand.models.fast import Adam, Steps
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture, kl_divergence
-from evenhand.training.graphs import Steps
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import derive_seed, generator
 
@@ -163,8 +162,8 @@ def train(
         return train_step(model, optimizer, perceptual, target, noise, recipe, precision)
 
     steps = Steps(step)
+    draws = draw_epoch(seed, len(history), n, latent_shape, recipe.flip)
     for epoch in range(len(history), recipe.epochs):
-        draws = draw_epoch(seed, epoch, n, latent_shape, recipe.flip)
         order, flips, noise = (draw.to(images.device) for draw in (draws.order, draws.flips, draws.noise))
         collected, sizes = [], []
         for first in range(0, n, recipe.batch_size):
@@ -174,6 +173,7 @@ def train(
             collected.append(steps(target, noise[first : first + len(chosen)]))
             sizes.append(len(chosen))
             progress(len(chosen))
+        draws = draw_epoch(seed, epoch + 1, n, latent_shape, recipe.flip)  # while a GPU still works
         terms = torch.stack(collected).cpu().double()  # the only wait for the device in an epoch
         check_finite(terms, epoch)
         weights = torch.tensor(sizes, dtype=torch.float64) / n
