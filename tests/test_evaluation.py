@@ -59,7 +59,15 @@ def measure(model: VAE, images: np.ndarray, batch_size: int = 4) -> tuple[pd.Dat
 
 
 def test_what_is_declared_is_measured(model: VAE) -> None:
-    assert {*measure(model, photographs(2))[0]} == {*MEASURES}
+    images = photographs(2)
+    table = measure(model, images)[0]
+    assert {*table} == {*MEASURES}
+    # What a study without skin has: each measure on its own side, none on both.
+    of_skin = measured_skin(images, images, workers=1)
+    assert list(of_skin) == [name for name in table if MEASURES[name].needs == "skin"]
+    settings = {"samples": 2, "seed": 1, "batch_size": 4, "device": CPU, "workers": 1}
+    decoded = decode(model, images, ["a", "b"], PERCEPTUAL, **settings)
+    assert list(decoded.columns) == [name for name in table if MEASURES[name].needs != "skin"]
 
 
 def test_one_entry_makes_a_measure(model: VAE, monkeypatch: pytest.MonkeyPatch) -> None:

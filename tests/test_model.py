@@ -141,13 +141,14 @@ def test_a_large_batch_is_decoded_as_a_small_one(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("kind_of_norm", ["batch", "group"])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
     ("stride", "upsample", "merged_pixels"), [(1, False, 1), (2, False, 1), (1, True, 1), (1, True, 10**9)]
 )
 def test_norm_elu_and_convolution_are_the_plain_ones(
-    dtype: torch.dtype, tolerance: float, training: bool, stride: int, upsample: bool, merged_pixels: int,
-    monkeypatch: pytest.MonkeyPatch,
+    dtype: torch.dtype, tolerance: float, kind_of_norm: str, training: bool, stride: int, upsample: bool,
+    merged_pixels: int, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("evenhand.models.fast.MERGED_PIXELS", merged_pixels)
     random = torch.Generator().manual_seed(0)
@@ -156,16 +157,17 @@ def test_norm_elu_and_convolution_are_the_plain_ones(
     bias, weight = torch.randn(8, generator=random), 0.1 * torch.randn(4, 8, 3, 3, generator=random)
     results = []
     for function, kind in ((norm_elu_convolution, dtype), (plain_norm_elu_convolution, torch.float32)):
-        norm = make_norm("batch", 8).train(training)
+        norm = make_norm(kind_of_norm, 8).train(training)
         torch.nn.init.normal_(norm.weight, 1.0, 0.3, generator=torch.Generator().manual_seed(1))
         torch.nn.init.normal_(norm.bias, generator=torch.Generator().manual_seed(2))
-        norm.running_mean.fill_(0.5)
+        if kind_of_norm == "batch":
+            norm.running_mean.fill_(0.5)
         inputs = [x.to(kind).detach().requires_grad_(), weight.clone().requires_grad_()]
         with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
             y = function(inputs[0], bias, norm, inputs[1], stride, upsample)
         gradient = torch.randn(y.shape, generator=torch.Generator().manual_seed(3)).to(y.dtype)
         gradients = torch.autograd.grad(y, [*inputs, norm.weight, norm.bias], gradient)
-        results.append([y, *gradients, norm.running_mean, norm.running_var, norm.num_batches_tracked])
+        results.append([y, *gradients, *norm.buffers()])
     for found, expected in zip(*results, strict=True):
         assert (found.float() - expected.float()).norm() <= tolerance * expected.float().norm()
 

@@ -113,10 +113,11 @@ def measured(given: Mapping[Need, tuple[Any, ...]], pool: Executor) -> Columns:
 
 def measured_skin(images: Pixels, reconstructions: Pixels, workers: int) -> Columns:
     """The measures that need skin, of images and their reconstructions (n, S, S, 3), on the processor."""
-    starts, parts = range(0, len(images), FULL_BATCH), []
+    at_a_time = images_at_a_time(FULL_BATCH, images.shape[1])
+    starts, parts = range(0, len(images), at_a_time), []
     with ThreadPoolExecutor(workers) as pool:
         for first in track(starts, len(starts), "measuring skin", "batches"):
-            batch = slice(first, first + FULL_BATCH)
+            batch = slice(first, first + at_a_time)
             parts.append(measured({"skin": (list(pool.map(skin_of, images[batch], reconstructions[batch])),)}, pool))
     return joined(parts)
 

@@ -35,15 +35,16 @@ def norm_elu_convolution(
     errors. And norm, ELU and convolution are one step of the backward pass, for which a processor keeps `x` alone and a
     GPU, which has the memory, the input of the convolution besides.
     """
+    merged = upsample and merging_pays(x)
     if not isinstance(norm, nn.BatchNorm2d):
-        return plain_norm_elu_convolution(x, bias, norm, weight, stride, upsample)
+        h = F.elu(norm(x + bias.to(x.dtype)[:, None, None]), inplace=True)
+        return _convolution(h, weight, stride, upsample, merged)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
     shift = bias.detach()
     mean = norm.running_mean - shift  # of x without its bias
     momentum = norm.momentum or 0.0
-    merged = upsample and merging_pays(x)
     if norm.training and (merged or not upsample):
         weight, stride = (merged_kernel(weight), 2) if merged else (weight, stride)
         out = _NormEluConvolution.apply(  # type: ignore[no-untyped-call]
@@ -51,11 +52,7 @@ def norm_elu_convolution(
         )
     else:
         h = F.batch_norm(x, mean, norm.running_var, norm.weight, norm.bias, norm.training, momentum, norm.eps)
-        h = F.elu(h, inplace=True)
-        if merged:
-            out = F.conv_transpose2d(h, merged_kernel(weight), None, stride=2, padding=1)
-        else:
-            out = F.conv2d(_upsampled(h) if upsample else h, weight, None, stride, padding=1)
+        out = _convolution(F.elu(h, inplace=True), weight, stride, upsample, merged)
     if norm.training:
         with torch.no_grad():
             norm.running_mean.copy_(mean + shift)
@@ -74,11 +71,15 @@ def plain_norm_elu_convolution(
         upsample: to twice the side by nearest neighbours, before the convolution.
     """
     h = F.elu(norm(x + bias.to(x.dtype)[:, None, None]))
-    return F.conv2d(_upsampled(h) if upsample else h, weight, None, stride, padding=1)
+    return _convolution(h, weight, stride, upsample, merged=False)
 
 
-def _upsampled(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+def _convolution(h: Tensor, weight: Tensor, stride: int, upsample: bool, merged: bool) -> Tensor:
+    if merged:
+        return F.conv_transpose2d(h, merged_kernel(weight), None, stride=2, padding=1)
+    if upsample:
+        h = F.interpolate(h, scale_factor=2.0, mode="nearest")
+    return F.conv2d(h, weight, None, stride, padding=1)
 
 
 class _NormEluConvolution(torch.autograd.Function):

@@ -173,7 +173,8 @@ def train(
             collected.append(steps(target, noise[first : first + len(chosen)]))
             sizes.append(len(chosen))
             progress(len(chosen))
-        draws = draw_epoch(seed, epoch + 1, n, latent_shape, recipe.flip)  # while a GPU still works
+        if epoch + 1 < recipe.epochs:
+            draws = draw_epoch(seed, epoch + 1, n, latent_shape, recipe.flip)  # while a GPU still works
         terms = torch.stack(collected).cpu().double()  # the only wait for the device in an epoch
         check_finite(terms, epoch)
         weights = torch.tensor(sizes, dtype=torch.float64) / n
