@@ -9,10 +9,10 @@ demo: setup
 	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml --quiet rules host
 	@echo "report: $(CURDIR)/results/demo/report.html"
 
-# The verdicts in the terminal: make show STUDY=demo
+# The verdicts in the terminal: make show STUDY=demo, in full with OPTIONS=--long
 STUDY ?= demo
 show: setup
-	@$(BIN)/python workflow_scripts/show_claims.py results/$(STUDY)
+	@$(BIN)/python workflow_scripts/show_claims.py results/$(STUDY) $(OPTIONS)
 
 # Compare a finished study with the record of what it was made from: make verify STUDY=paper
 verify: setup

@@ -62,7 +62,15 @@ def only(of: Crossed, sets: Sequence[str]) -> Crossed:
     kept = [name for name in of.sets if name in sets]
     places = [g * len(of.sets) + of.sets.index(name) for g in range(len(of.groups)) for name in kept]
     square = np.ix_(places, places)
-    return Crossed(tuple(kept), of.groups, of.runs[:, places], of.images[square], of.between[square], of.df[places])
+    return Crossed(
+        tuple(kept),
+        of.groups,
+        of.runs[:, places],
+        of.images[square],
+        of.between[square],
+        of.within[square],
+        of.df[places],
+    )
 
 
 def harder(table: RunTable, ratio: float, metric: str = "mse") -> RunTable:
@@ -70,7 +78,9 @@ def harder(table: RunTable, ratio: float, metric: str = "mse") -> RunTable:
     of = table.crossed[metric]
     factors = np.repeat([1.0, ratio], len(of.sets))
     square = np.outer(factors, factors)
-    scaled = replace(of, runs=of.runs * factors, images=of.images * square, between=of.between * square)
+    scaled = replace(
+        of, runs=of.runs * factors, images=of.images * square, between=of.between * square, within=of.within * square
+    )
     values = {
         (name, group): numbers * (ratio if group == PAIR.compared else 1.0)
         for (name, group), numbers in table.values[metric].items()

@@ -74,7 +74,6 @@ SUMMARIES = {
             "runs",
             "covariances",
             "design",
-            "gaps",
             "adjusted",
             "colour_runs",
             "colour_covariances",

@@ -124,6 +124,7 @@ VALUES: dict[str, Any] = {
     "stats.family": ["mse"],
     "stats.min_runs": 2,
     "stats.margins.latent_std": 0.1,
+    "stats.margins.mse": 0.1,
     "stats.claims.slight": 0.2,
     "stats.claims.max_mse": 0.08,
     "stats.claims.noticeable": 2.0,

@@ -124,6 +124,6 @@ def run_stages(
     colours = "colour_runs colour_covariances colour tone_curves tone_slopes"
     call(measure_colour, "design.csv together.csv", colours, evaluations)
     call(estimate_sweep, "runs covariances design.csv train_sets.json", "sweep")
-    read = "runs covariances design.csv gaps adjusted colour_runs colour_covariances condition_mix"
+    read = "runs covariances design.csv adjusted colour_runs colour_covariances condition_mix"
     call(judge_claims, read, "claims")
     return {path.stem: path for path in sorted((folder / "tables").iterdir())}

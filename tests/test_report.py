@@ -70,7 +70,11 @@ def claims() -> pd.DataFrame:
         "test": "paired t",
         "p": 1e-9,
         "p_holm": 0.04,
+        "survives": True,
         "n": 10,
+        "detectable": 0.01,
+        "runs_needed": float("nan"),
+        "images_needed": float("nan"),
         "sentence": "A sentence.",
         "rule": "supported: p small",
         "table": "gaps",
@@ -82,7 +86,9 @@ def claims() -> pd.DataFrame:
     return pd.DataFrame(
         [
             base | {"claim": "C1", "verdict": "supported"},
-            base | empty | {"claim": "C9", "verdict": "not testable", "figure": "absent", "sentence": EVIL},
+            base
+            | empty
+            | {"claim": "C9", "verdict": "not testable", "survives": False, "figure": "absent", "sentence": EVIL},
         ]
     )
 

@@ -23,7 +23,7 @@ def study(folder: Path, synthetic: bool = True) -> Path:
 
 
 def test_all_that_a_verdict_rests_on_is_shown() -> None:
-    text = claims_text("demo", False, claims(), 200)
+    text = claims_text("demo", False, claims(), 200, long=True)
     first, c1, c9 = text.split("\n\n")
     assert first == "Study demo: 2 claims, 1 supported, 1 not testable."
     for expected in ("C1  SUPPORTED  Dark is worse (v2 4.1)", "A sentence.", "estimate 0.01235"):
@@ -33,7 +33,16 @@ def test_all_that_a_verdict_rests_on_is_shown() -> None:
     # What there is no number for is left out, not shown as a dash or nan.
     assert "C9  NOT TESTABLE" in c9
     assert "estimate" not in c9
-    assert "nan" not in claims_text("demo", False, claims().assign(test=None), 200)
+    assert "nan" not in claims_text("demo", False, claims().assign(test=None), 200, long=True)
+
+
+def test_a_line_a_claim_fits_a_screen() -> None:
+    many = pd.concat([claims()] * 8, ignore_index=True)
+    lines = claims_text("demo", True, many, 80).splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert lines[2].startswith("C1  supported*")
+    assert lines[3].startswith("C9  not testable ")
 
 
 def test_synthetic_data_are_called_so() -> None:
@@ -44,7 +53,7 @@ def test_synthetic_data_are_called_so() -> None:
 @pytest.mark.parametrize("width", [40, 60, 100])
 def test_lines_are_no_wider_than_the_terminal(width: int) -> None:
     long = claims().assign(sentence="In a study of this size nobody can tell. " * 9)
-    lines = claims_text("demo", True, long, width).splitlines()
+    lines = claims_text("demo", True, long, width, long=True).splitlines()
     assert max(map(len, lines)) <= width
     assert any(len(line) > width - 15 for line in lines)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from simulated import NO_IMAGES, PAIR, RULES
+from statsmodels.stats.multitest import multipletests
 
 from evenhand.stats.claims import run_claims
 from evenhand.stats.gaps import gap_table, run_table
@@ -62,7 +63,7 @@ def paper_runs(
 def judged(runs: pd.DataFrame, of_others: dict[str, float] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = run_table(runs, NO_IMAGES, design_of(runs, of_others), PAIR, ["mse", "latent_std", "kl"])
     gaps = gap_table(table, ["mse", "latent_std", "kl"], ["mse", "latent_std"], RULES.alpha, {"latent_std": 0.05})
-    return verdict_table(run_claims(table, gaps, RULES), RULES.alpha, RULES.min_runs).set_index("claim"), gaps
+    return verdict_table(run_claims(table, RULES), RULES.alpha, RULES.min_runs).set_index("claim"), gaps
 
 
 def test_a_missing_run_is_refused_not_skipped() -> None:
@@ -83,8 +84,6 @@ def test_gap_table_of_a_known_study() -> None:
 
 
 def test_holm_covers_the_declared_family_and_nothing_else() -> None:
-    from statsmodels.stats.multitest import multipletests
-
     _, gaps = judged(paper_runs())
     family = gaps[gaps["metric"].isin(["mse", "latent_std"])]
     assert len(family) == 6
@@ -95,10 +94,33 @@ def test_holm_covers_the_declared_family_and_nothing_else() -> None:
 def test_claims_of_a_study_in_which_they_hold() -> None:
     claims, gaps = judged(paper_runs())
     assert claims["verdict"].to_dict() == dict.fromkeys(["C1", "C2", "C3", "C4", "C5", "C6", "C7", "C10"], "supported")
+    assert claims["survives"].all()
     b = gaps[(gaps["metric"] == "mse") & (gaps["train_set"] == "B")].iloc[0]
-    assert claims.loc["C2", ["estimate", "ci_low", "ci_high", "p", "p_holm"]].tolist() == pytest.approx(
-        b[["gap", "ci_low", "ci_high", "p", "p_holm"]].tolist()
+    assert claims.loc["C2", ["estimate", "ci_low", "ci_high", "p"]].tolist() == pytest.approx(
+        b[["gap", "ci_low", "ci_high", "p"]].tolist()
     )
+    p = claims["p"].to_numpy()
+    assert claims["p_holm"].to_numpy() == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_no_relevant_difference_is_a_verdict_where_a_margin_is_declared() -> None:
+    """Equal errors under B, known within 5 % of them; a claim without a margin is inconclusive there."""
+    claims, _ = judged(paper_runs(mse={("B", 0.5): (0.05, 0.05), ("C", 1.0): (0.053, 0.053)}))
+    assert claims.loc["C2", "verdict"] == "no relevant difference"
+    assert claims.loc["C2", "p"] > 0.05
+    assert "to hold against the margin of 0.0025" in claims.loc["C2", "sentence"]
+    noisy, _ = judged(paper_runs(jitter=40.0, mse={("B", 0.5): (0.05, 0.05)}))
+    assert noisy.loc["C2", "verdict"] == "inconclusive"
+
+
+def test_an_inconclusive_claim_says_what_would_decide_it() -> None:
+    claims, _ = judged(paper_runs(jitter=12.0))
+    row = claims[claims["verdict"] == "inconclusive"].iloc[0]
+    assert f"would take {row['runs_needed']:.0f} runs" in row["sentence"]
+    assert row["runs_needed"] > 10
+    assert row["detectable"] > 0
+    decided = claims[claims["verdict"] != "inconclusive"]
+    assert decided[["runs_needed", "images_needed"]].isna().all(axis=None)
 
 
 def test_claims_of_a_study_in_which_the_opposite_holds() -> None:

@@ -1,6 +1,7 @@
 """Images crossed with models, and standardisation: by hand, by closed form and by invariance."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -195,6 +196,32 @@ def test_shared_training_images_widen_the_models_part_alone(rows: pd.DataFrame) 
     runs = SMALL.runs
     assert wide.se**2 == pytest.approx(test.images + test.models * (0.6 + 0.4 / runs) / (0.4 / runs))
     assert test.sharing(1.0).se == math.inf
+
+
+def test_what_more_runs_and_images_would_do(rows: pd.DataFrame) -> None:
+    """As it is for as many; half the models' part for twice the runs; what runs share of the images stays."""
+    test = crossed_of(rows).test(GAP)
+    assert test.projected(test.n, 1.0).se == pytest.approx(test.se)
+    many = test.projected(10**6, 1.0)
+    common = (test.n * test.images - test.within) / (test.n - 1)
+    assert many.se**2 == pytest.approx(common, rel=1e-4)
+    assert test.projected(test.n, 2.0).se ** 2 == pytest.approx(test.se**2 - test.within / test.n / 2)
+
+
+@pytest.mark.parametrize("truth", [SMALL, Truth(test_size=100, runs=6, run=0.05, run_group=0.05)])
+def test_promised_power_comes_true(truth: Truth) -> None:
+    """The mean promise of studies of one size for another size, against how often studies of that find the gap."""
+    first = [simulate_table(truth, np.random.default_rng(seed), ["mse"]).crossed["mse"].test(GAP) for seed in range(60)]
+    larger = replace(truth, runs=2 * truth.runs)
+    second = [
+        simulate_table(larger, np.random.default_rng(1000 + seed), ["mse"]).crossed["mse"].test(GAP)
+        for seed in range(120)
+    ]
+    effect = 2.8 * float(np.std([test.mean for test in second]))
+    promised = np.mean([test.projected(larger.runs, 1.0).power(effect, 0.05, 2) for test in first])
+    # A gap that lies so far from a null is found as often as one that is so large.
+    found = np.mean([test.p(truth.expected_gap("B") - effect) < 0.05 for test in second])
+    assert promised == pytest.approx(found, abs=0.1)
 
 
 def test_the_fast_simulation_is_the_one_with_rows() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from simulated import DARK, LIGHT, PAIR, ROOT, TRAIN_SETS, run_stages, write_study
 
-from evenhand.report.page import read_dictionary
+from evenhand.report.page import VERDICTS, read_dictionary
 from evenhand.splits.groups import TrainSet
 from evenhand.stats.rows import of_groups
 from evenhand.workflow.tables import read_parquet, write_parquet
@@ -147,9 +147,12 @@ def test_every_table_matches_the_dictionary(tables: dict[str, Path]) -> None:
 def test_all_claims_have_a_row_in_order(tables: dict[str, Path]) -> None:
     claims = pd.read_csv(tables["claims"])
     assert claims["claim"].tolist() == [f"C{number}" for number in range(1, 12)]
-    assert claims["verdict"].isin(["supported", "contradicted", "inconclusive", "not testable"]).all()
+    assert claims["verdict"].isin(VERDICTS).all()
     assert claims[["sentence", "rule", "table", "figure", "statement", "source"]].notna().all().all()
     tested = claims[(claims["verdict"] != "not testable") & (claims["claim"] != "C8")]
-    assert ((tested["p_holm"] <= 0.05) == tested["verdict"].isin(["supported", "contradicted"])).all()
+    found = tested["verdict"].isin(VERDICTS[:3])
+    assert ((tested["p"] <= 0.05) == tested["verdict"].isin(VERDICTS[:2])).all()
+    assert (tested["survives"] == (found & (tested["p_holm"] <= 0.05))).all()
+    assert (tested["verdict"] == "inconclusive").eq(tested["sentence"].str.contains("80 % power would take")).all()
     assert (tested["ci_low"] <= tested["estimate"]).all()
     assert (tested["estimate"] <= tested["ci_high"]).all()

@@ -15,7 +15,7 @@ import yaml
 from paper import mix
 from workflow import described_columns, overlay, planned, snakemake
 
-from evenhand.report.page import read_dictionary
+from evenhand.report.page import VERDICTS, read_dictionary
 
 
 def test_the_papers_study_has_thirty_trainings(repository: Path) -> None:
@@ -33,7 +33,7 @@ def test_the_line_ends_with_its_products(finished: Path) -> None:
     results = finished / "results" / "tiny"
     claims = pd.read_csv(results / "tables" / "claims.csv")
     assert {"C1", "C2", "C3", "C4", "C5", "C6", "C7", "C10"} <= set(claims["claim"])
-    assert set(claims["verdict"]) <= {"supported", "contradicted", "inconclusive", "not testable"}
+    assert set(claims["verdict"]) <= set(VERDICTS)
     figures = {
         *("reconstructions_mixed", "fst_counts", "mse_boxes", "reconstructions_light", "reconstructions_dark"),
         *("latent_std_boxes", "prevalence", "condition_mse"),

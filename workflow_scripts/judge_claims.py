@@ -1,4 +1,4 @@
-"""A verdict on each claim of the paper: supported, contradicted, inconclusive or not testable."""
+"""A verdict on each claim of the paper."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_tables(
         parser,
         argv,
-        reads=["runs", "covariances", "design", "gaps", "adjusted", "condition_mix"],
+        reads=["runs", "covariances", "design", "adjusted", "condition_mix"],
         writes=["claims"],
         optional=["colour_runs", "colour_covariances"],
     )
@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     stats = args.config["stats"]
     rules = rules_from(stats)
     pair = pairs_of(groups_from(args.config["groups"]))[0]  # the claims know two groups
-    tables = [read_table(args.read[name]) for name in ("gaps", "adjusted", "condition_mix")]
-    gaps, adjusted, mix = (table[table["compared"] == pair.compared] for table in tables)
+    tables = [read_table(args.read[name]) for name in ("adjusted", "condition_mix")]
+    adjusted, mix = (table[table["compared"] == pair.compared] for table in tables)
     design = read_table(args.read["design"])
     runs, covariances = (read_table(args.read[name]) for name in ("runs", "covariances"))
     table = run_table(runs, covariances, design, pair, PRINCIPAL)
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         runs, covariances = (read_table(args.read[name]) for name in ("colour_runs", "colour_covariances"))
         colours = run_table(runs, covariances, design, pair, AXES, partial=True)
     cases = [
-        *run_claims(table, gaps, rules),
+        *run_claims(table, rules),
         colour_claim(colours, pair, rules),
         adjusted_claim(table, adjusted, rules),
     ]

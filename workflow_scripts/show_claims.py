@@ -26,6 +26,7 @@ def is_synthetic(results: Path) -> bool:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path, help="folder of the study: results/<study>")
+    parser.add_argument("--long", action="store_true", help="with what was found and the numbers behind it")
     args = parser.parse_args(argv)
 
     tables = [args.results / "tables" / f"{name}.csv" for name in ("claims", "probe_claims")]
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     synthetic = is_synthetic(args.results)
     width = shutil.get_terminal_size().columns
-    print(claims_text(args.results.name, synthetic, pd.concat(claims, ignore_index=True), width))
+    print(claims_text(args.results.name, synthetic, pd.concat(claims, ignore_index=True), width, args.long))
 
 
 if __name__ == "__main__":

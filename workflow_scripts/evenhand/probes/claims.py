@@ -81,8 +81,8 @@ def _case(claim: str, statement: str, steps: Sequence[Step], rule: str, reason: 
 def _p1(entries: Sequence[Mapping[str, object]], alpha: float) -> Case:
     steps = [_step(entry, "AUC of the probe", +1, 0.5, limits=(0, 1)) for entry in entries]
     rule = (
-        f"supported: AUC above 0.5 in every series, Holm-adjusted p at most {alpha:g}; contradicted: below 0.5 in one, "
-        "Bonferroni- and Holm-adjusted; else inconclusive"
+        f"supported: AUC above 0.5 in every series, p at most {alpha:g}; contradicted: below 0.5 in one, "
+        "Bonferroni-adjusted; else inconclusive"
     )
     return _case("P1", "Group membership can be read off the embeddings", steps, rule, "no attribute was probed", False)
 
@@ -90,7 +90,7 @@ def _p1(entries: Sequence[Mapping[str, object]], alpha: float) -> Case:
 def _margin_rule(quantity: str, margin: float, alpha: float) -> str:
     return (
         f"supported: {quantity} stays within {margin:g} AUC at every share up to {LARGEST_FRACTION:g} in every series, "
-        f"Holm-adjusted p at most {alpha:g}; contradicted: one lies beyond, Bonferroni- and Holm-adjusted; else "
+        f"p at most {alpha:g}; contradicted: one lies beyond, Bonferroni-adjusted; else "
         "inconclusive"
     )
 

@@ -20,7 +20,7 @@ from evenhand.report.conditions import Availability, design_warnings, run_rows, 
 from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import UserError
 
-VERDICTS = ("supported", "contradicted", "inconclusive", "not testable")
+VERDICTS = ("supported", "contradicted", "no relevant difference", "inconclusive", "not testable")
 DASH = "–"  # noqa: RUF001 - an empty cell
 MAX_ROWS = 200  # of a table on the page; the download has all
 
@@ -150,11 +150,24 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[Hashable, Any]]:
                 "interval": interval,
                 "p": p_value(row["p"]),
                 "p_holm": p_value(row["p_holm"]),
+                "survives": row["verdict"] in VERDICTS[:3] and bool(row["survives"]),
                 "n": number(row["n"]),
                 "test": number(row["test"]),
             }
         )
     return rows
+
+
+def expected_false(claims: pd.DataFrame, alpha: float) -> str:
+    """How many of the verdicts are false by chance, and how many survive Holm's method, in a sentence."""
+    tested = claims[claims["p_holm"].notna()]
+    found = tested["verdict"].isin(VERDICTS[:3])
+    return (
+        f"Each claim is judged at its own level of {100 * alpha:g} %: of {len(tested)} tested claims, at most "
+        f"{alpha * len(tested):.2g} false verdicts are to be expected. {int((found & tested['survives']).sum())} of "
+        f"{int(found.sum())} verdicts (marked) survive Holm's method over all claims of their table: that one or more "
+        f"of these is false has a chance of at most {100 * alpha:g} % a table."
+    )
 
 
 def build_report(
@@ -213,6 +226,7 @@ def build_report(
         pictures_of_paper=joined([str(one.paper) for one in declared if one.section == "Pictures" and one.paper]),
         claims=claim_rows(claims),
         verdicts=verdicts,
+        expected_false=expected_false(claims, config["stats"]["alpha"]),
         figures=[
             {
                 "name": figure.name,
@@ -266,27 +280,33 @@ def _shown(table: TableItem) -> dict[str, Any]:
 NARROW = 40  # characters; below that, lines are as long as they need to be
 
 
-def claims_text(study: str, synthetic: bool, claims: pd.DataFrame, width: int) -> str:
-    """One block per claim: verdict, claim, what was found, and the numbers behind it.
+def claims_text(study: str, synthetic: bool, claims: pd.DataFrame, width: int, long: bool = False) -> str:
+    """One line per claim: number, verdict, claim; or one block each with what was found and the numbers behind it.
 
     Args:
         study: its name.
         synthetic: whether the images come from the generator; the first line then says so.
         claims: tables/claims.csv.
         width: characters a line, at most, unless one word is longer.
+        long: blocks instead of lines.
     """
+    width = max(width, NARROW)
 
     def wrap(text: str, indent: int) -> str:
         margin = " " * indent
-        return textwrap.fill(
-            text, max(width, NARROW), initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
-        )
+        return textwrap.fill(text, width, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
 
     counts = claims["verdict"].value_counts()
     lines = [wrap(f"Study {study}: {len(claims)} claims, {', '.join(f'{n} {name}' for name, n in counts.items())}.", 0)]
     if synthetic:
         lines.append(wrap("SYNTHETIC DATA: nothing below says anything about patients.", 0))
-    for row in claim_rows(claims):
+    rows = claim_rows(claims)
+    for row in rows:
+        if not long:
+            mark = "*" if row["survives"] else " "
+            line = f"{row['claim']:3} {row['verdict'] + mark:23} {row['statement']}"
+            lines.append(line if len(line) <= width else line[: width - 4] + " ...")
+            continue
         numbers = [("estimate", "estimate"), ("interval", "interval"), ("p", "p"), ("Holm p", "p_holm"), ("n", "n")]
         shown = [f"{name} {row[key]}" for name, key in numbers if row[key] != DASH]
         shown += [row["test"]] if row["test"] != DASH else []
@@ -296,4 +316,6 @@ def claims_text(study: str, synthetic: bool, claims: pd.DataFrame, width: int) -
             wrap(row["sentence"], 4),
             wrap("; ".join(shown), 4),
         ]
+    if not long:
+        lines.append(wrap("* also after Holm's method over all claims. In full: make show OPTIONS=--long", 0))
     return "\n".join(lines)

@@ -120,12 +120,14 @@ class CrossedSums:
 class CrossedTest(MeanTest):
     """A contrast of means over images and runs.
 
-    `images` and `models` are the parts of the variance `se` ** 2; `pooled`: whether the models' part is that of all
+    `images` and `models` are the parts of the variance `se` ** 2, `within` is that of one run's mean from its images;
+    `pooled`: whether the models' part is that of all
     training sets; `reason`: why there is no test.
     """
 
     images: float = math.nan
     models: float = math.nan
+    within: float = math.nan
     pooled: bool = False
     reason: str = ""
 
@@ -134,6 +136,17 @@ class CrossedTest(MeanTest):
         if self.se > 0 and self.n == 1:
             return "one run: over images alone, it does not know how models differ"
         return self.reason or super().note
+
+    def projected(self, runs: int, images: float) -> MeanTest:
+        """The test with so many runs, and test sets `images` times as large, from the same images and models.
+
+        Two runs share images: what they have in common stays, however many runs there are. Degrees of freedom grow
+        with the runs.
+        """
+        common = (self.n * self.images - self.within) / (self.n - 1)
+        part = (self.within / images + (runs - 1) * common) / runs
+        variance = max(part, 0.0) + self.models * self.n / runs
+        return MeanTest(runs, self.mean, math.sqrt(variance), self.df * (runs - 1) / (self.n - 1))
 
     def factor(self, level: float) -> tuple[float, float]:
         """The interval of a test of logarithms as one of the ratio; infinite where that is too large for a number."""
@@ -175,6 +188,7 @@ class Crossed:
         runs: means, shape (R, cells).
         images: covariance of the mean over runs that comes from the choice of images and what is left, (cells, cells).
         between: the part of the covariance of run means that comes from their different images.
+        within: the covariance of the means of one run that comes from the choice of its images.
         df: degrees of freedom of the diagonal of `images`, (cells,).
     """
 
@@ -183,6 +197,7 @@ class Crossed:
     runs: np.ndarray
     images: np.ndarray
     between: np.ndarray
+    within: np.ndarray
     df: np.ndarray
 
     def weights(self, cells: Mapping[Cell, float]) -> np.ndarray:
@@ -236,7 +251,11 @@ class Crossed:
         if not variance > (ROUNDING * size) ** 2:
             return CrossedTest(n, estimate, 0.0 if n > 1 else math.nan, math.nan)
         return CrossedTest(
-            n, estimate, math.sqrt(variance), variance**2 / freedom, images=images, models=models, pooled=pooled
+            *(n, estimate, math.sqrt(variance), variance**2 / freedom),
+            images=images,
+            models=models,
+            within=float(omega @ (self.within / np.outer(scale, scale)) @ omega),
+            pooled=pooled,
         )
 
     def _by_group(self, omega: np.ndarray) -> list[np.ndarray]:
@@ -288,7 +307,8 @@ def crossed(
     """
     names = tuple(sets)
     size = len(names) * len(groups)
-    images, between, df = np.zeros((size, size)), np.zeros((size, size)), np.ones(size)
+    images, between, within = np.zeros((3, size, size))
+    df = np.ones(size)
     place = {(name, group): g * len(names) + s for g, group in enumerate(groups) for s, name in enumerate(names)}
     for row in covariances[covariances["metric"] == metric].to_dict("records"):
         i, j = (place.get((str(row[key]), str(row["group"]))) for key in ("train_set", "other_set"))
@@ -296,7 +316,8 @@ def crossed(
             continue
         images[i, j] = images[j, i] = row["images"]
         between[i, j] = between[j, i] = row["between"]
+        within[i, j] = within[j, i] = row["within"]
         if i == j:
             df[i] = row["df"]
     values = np.stack([runs[name, group] for group in groups for name in names], axis=1)
-    return Crossed(names, tuple(groups), values, images, between, df)
+    return Crossed(names, tuple(groups), values, images, between, within, df)

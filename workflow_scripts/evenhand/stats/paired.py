@@ -1,6 +1,9 @@
 """Paired tests over runs whose test and training sets overlap."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +11,9 @@ import numpy as np
 from scipy import special, stats
 
 ROUNDING = 1e-12  # relative: numbers that differ by no more are the same
+
+
+POWER = 0.8  # with which an effect counts as one that a study finds
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,21 @@ class MeanTest:
         if self.n < 2:
             return "no interval and no test: one run does not tell how models differ, nor do its images differ"
         return "no interval and no test: all runs give the same number"
+
+    def projected(self, runs: int, images: float) -> MeanTest:
+        """What the test would be with so many runs, and with test sets `images` times as large; as it is, here."""
+        return self
+
+    def power(self, distance: float, alpha: float, sides: int) -> float:
+        """Chance to find a mean that lies so far from the null, at the level alpha (non-central t)."""
+        if not 0 < self.se < math.inf:
+            return math.nan
+        quantile = float(special.stdtrit(self.df, 1 - alpha / sides))
+        return float(1 - special.nctdtr(self.df, min(abs(distance) / self.se, 50.0), quantile))
+
+    def detectable(self, alpha: float, sides: int) -> float:
+        """The smallest distance from the null that is found with 80 % power, about."""
+        return float(special.stdtrit(self.df, 1 - alpha / sides) + special.stdtrit(self.df, POWER)) * self.se
 
     def _t(self, null: float) -> float:
         return (self.mean - null) / self.se if self.se > 0 else math.nan
@@ -66,6 +87,10 @@ class RunTest(MeanTest):
         if self.n < 2:
             return "no interval and no test over runs: one run does not tell how models differ"
         return "" if self.sd > 0 else "no interval and no test over runs: all runs give the same number"
+
+    def projected(self, runs: int, images: float) -> MeanTest:
+        ratio = (self.se**2 - self.se_naive**2) / self.sd**2
+        return MeanTest(runs, self.mean, self.sd * math.sqrt(1 / runs + ratio), runs - 1)
 
     @property
     def naive(self) -> MeanTest:
@@ -129,6 +154,39 @@ def hedges_dz(test: RunTest) -> float:
 def tost_p(test: MeanTest, margin: float) -> float:
     """p of two one-sided tests: small when the mean lies within -margin..margin (Schuirmann 1987)."""
     return max(test.p_above(-margin), test.p_below(margin))
+
+
+MOST_RUNS, MOST_IMAGES = 1000, 100.0  # more is not looked at
+
+
+def what_decides(test: MeanTest, distance: float, alpha: float, sides: int) -> dict[str, float]:
+    """What it takes to find a mean that lies `distance` from the null with the power `POWER`.
+
+    Returns:
+        detectable (the smallest distance that this study finds so), runs_needed, and images_needed (how many times as
+        large the test sets); NaN where `MOST_RUNS` or `MOST_IMAGES` are too few: what the same images do in all runs
+        stays, however many runs there are, and how models differ stays whatever the test sets.
+    """
+
+    def first(values: Sequence[float], projected: Callable[[float], MeanTest]) -> float:
+        """The first value with enough power, which grows along them; NaN where the last has too little."""
+        low, high = 0, len(values) - 1
+        if not projected(values[high]).power(distance, alpha, sides) >= POWER:
+            return math.nan
+        while low < high:
+            middle = (low + high) // 2
+            if projected(values[middle]).power(distance, alpha, sides) >= POWER:
+                high = middle
+            else:
+                low = middle + 1
+        return float(values[low])
+
+    factors = [1.1**k for k in range(round(math.log(MOST_IMAGES, 1.1)) + 1)]
+    return {
+        "detectable": test.detectable(alpha, sides),
+        "runs_needed": first(range(test.n, MOST_RUNS + 1), lambda runs: test.projected(int(runs), 1.0)),
+        "images_needed": first(factors, lambda factor: test.projected(test.n, factor)),
+    }
 
 
 def joined(*notes: str) -> str:

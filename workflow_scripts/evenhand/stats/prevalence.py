@@ -153,6 +153,7 @@ def mix_claim(mix: pd.DataFrame, pair: Pair, alpha: float, little: float, much: 
             **dict.fromkeys(("estimate", "ci_low", "ci_high", "p", "p_holm"), np.nan),
             **_mix_case(alpha, little, much),
             "verdict": "not testable",
+            "survives": False,
             "n": 0,
             "sentence": (
                 f"Not tested: the claim is about three levels of conditions; the data have {len(rows)} (no level "
@@ -181,6 +182,7 @@ def mix_claim(mix: pd.DataFrame, pair: Pair, alpha: float, little: float, much: 
         "ci_high": fine["tv_high"],
         "p": fine["p_permutation"],
         "p_holm": np.nan,
+        "survives": False,
         "n": n_reference + n_compared,
         "sentence": (
             f"The fraction of one group's images that would need another condition to give the other group's mix is "

@@ -1,5 +1,6 @@
 """The gap with the mix of a stratum (condition, source) held fixed: direct standardisation."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -103,9 +104,10 @@ def adjusted_gaps(
     Returns:
         train_set, compared_share, compared, adjustment (`none`, or a key of `STRATA`), n_strata (eligible),
         n_strata_all, n_reference, n_compared (different images in eligible strata), coverage (fraction of the
-        evaluation rows in these), coverage_compared, gap, ci_low, ci_high, p, p_vanish (two one-sided tests: small
-        when the gap lies within the vanishing margin), relative (gap over the reference mean), crude_gap (unadjusted,
-        same images), n_runs, covers (what the interval accounts for), note (why a number is missing).
+        evaluation rows in these), coverage_compared, gap, ci_low, ci_high, se_images, se_models, se_within, df, p,
+        p_vanish (two one-sided tests: small when the gap lies within the vanishing margin), relative (gap over the
+        reference mean), crude_gap (unadjusted, same images), n_runs, covers (what the interval accounts for), note (why
+        a number is missing).
     """
     adjustments = {"none": list[str]()} | STRATA
     if not several_sources(images["source"]):  # its mix is the same for the groups
@@ -154,7 +156,22 @@ def adjusted_gaps(
             else:
                 row["note"] = f"no stratum has {min_images} different images of each group"
             table.append(row)
-    order = ["gap", "ci_low", "ci_high", "p", "p_vanish", "relative", "crude_gap", "n_runs", "covers", "note"]
+    order = [
+        "gap",
+        "ci_low",
+        "ci_high",
+        "se_images",
+        "se_models",
+        "se_within",
+        "df",
+        "p",
+        "p_vanish",
+        "relative",
+        "crude_gap",
+        "n_runs",
+        "covers",
+        "note",
+    ]
     found = pd.DataFrame(table)
     return found.reindex(columns=[*(column for column in found if column not in order), *order])
 
@@ -198,6 +215,10 @@ def _tested(of: Crossed, name: str, pair: Pair, reference: float, alpha: float, 
     return {
         "gap": test.mean,
         **{key: row[key] for key in ("ci_low", "ci_high", "p", "covers")},
+        "se_images": math.sqrt(test.images),
+        "se_models": math.sqrt(test.models),
+        "se_within": math.sqrt(test.within),
+        "df": test.df,
         "p_vanish": tost_p(test, vanishing * abs(reference)),
         "relative": test.mean / reference if reference else np.nan,
         "note": joined(*notes),

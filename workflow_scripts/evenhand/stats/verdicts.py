@@ -1,4 +1,4 @@
-"""From tests to verdicts: supported, contradicted, inconclusive or not testable, by rules declared beforehand."""
+"""From tests to verdicts, by rules declared beforehand; and what would decide where they do not."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from evenhand.stats.paired import MeanTest
+from evenhand.stats.paired import MOST_RUNS, MeanTest, tost_p, what_decides
 
 COLUMNS = [
     "claim",
@@ -19,7 +19,11 @@ COLUMNS = [
     "test",
     "p",
     "p_holm",
+    "survives",
     "n",
+    "detectable",
+    "runs_needed",
+    "images_needed",
     "sentence",
     "rule",
     "table",
@@ -34,16 +38,17 @@ COLUMNS = [
 class Rules:
     """What was declared before the data.
 
-    alpha: level of the verdicts; min_runs: fewest runs for a test; latent_std_margin: equivalence margin of C6
-    as a fraction of the reference group's mean; slight: how much higher is still "slightly higher" (C4), as a fraction;
-    max_mse: the bound of C10, pixels in [-1, 1]; noticeable: smallest shift of a colour coordinate that a viewer
-    notices (C9), CIELAB units; vanishing: largest adjusted gap that counts as none (C11), as a fraction of the
-    reference group's mean.
+    alpha: level of the verdicts; min_runs: fewest runs for a test; latent_std_margin, mse_margin: the largest
+    difference that is not relevant, as fractions of the reference group's mean; slight: how much higher is still
+    "slightly higher" (C4), as a fraction; max_mse: the bound of C10, pixels in [-1, 1]; noticeable: smallest shift of a
+    colour coordinate that a viewer notices (C9), CIELAB units; vanishing: largest adjusted gap that counts as none
+    (C11), as a fraction of the reference group's mean.
     """
 
     alpha: float
     min_runs: int
     latent_std_margin: float
+    mse_margin: float
     slight: float
     max_mse: float
     noticeable: float
@@ -52,23 +57,31 @@ class Rules:
     def all_steps(self, count: int) -> str:
         """The rule of a claim with several directional steps, as printed."""
         return (
-            f"supported: each of the {count} steps goes the claimed way, Holm-adjusted p of the weakest at most "
-            f"{self.alpha:g}; contradicted: a step goes the other way, Bonferroni- and Holm-adjusted p at most "
-            f"{self.alpha:g}; else inconclusive"
+            f"supported: each of the {count} steps goes the claimed way, p of the weakest at most {self.alpha:g}; "
+            f"contradicted: a step goes the other way, Bonferroni-adjusted p at most {self.alpha:g}; else inconclusive"
         )
 
     def one_step(self) -> str:
         """The rule of a claim with one directional step, as printed."""
         return (
-            f"supported: Holm-adjusted p at most {self.alpha:g} and the sign as claimed; contradicted: p likewise and "
-            "the opposite sign; else inconclusive"
+            f"supported: p at most {self.alpha:g} and the sign as claimed; contradicted: p likewise and the opposite "
+            "sign; else inconclusive"
+        )
+
+    def one_step_or_none(self, reference: str) -> str:
+        """The rule of a claim on MSE with one directional step, of which it can be told that it is small."""
+        return self.one_step().replace(
+            "else inconclusive",
+            f"no relevant difference: neither, and within {self.mse_margin:.0%} of the {reference} mean, two one-sided "
+            f"p at most {self.alpha:g}; else inconclusive",
         )
 
 
 def rules_from(stats: dict[str, Any]) -> Rules:
     """The rules that the `stats` block of a configuration declares."""
     claims = {key: stats["claims"][key] for key in ("slight", "max_mse", "noticeable", "vanishing")}
-    return Rules(stats["alpha"], stats["min_runs"], stats["margins"]["latent_std"], **claims)
+    margins = stats["margins"]
+    return Rules(stats["alpha"], stats["min_runs"], margins["latent_std"], margins["mse"], **claims)
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,10 @@ Clause = tuple[Step, ...]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a verdict rests on: p of the claim and of its opposite, and the number that decides, with its interval."""
+    """What a verdict rests on: p of the claim and of its opposite, and the number that decides, with its interval.
+
+    `test` and `null` are those of the number; `p_none`: p of no relevant difference, where a margin was declared.
+    """
 
     name: str
     estimate: float
@@ -101,6 +117,9 @@ class Evidence:
     p_for: float
     p_against: float
     n: int
+    test: MeanTest | None = None
+    null: float = 0.0
+    p_none: float = 1.0
 
     @property
     def p(self) -> float:
@@ -115,7 +134,7 @@ class Case:
     `clauses` must all hold for the claim to be supported, and a clause holds when any of its steps does; or
     `evidence` brings the p values of a test that is not over runs. `reason` says why there is no test, otherwise it
     is empty. An equivalence claim is tested one-sided at alpha (its interval has the level 1 - 2 alpha), all others
-    two-sided. `p_holm` is set where the claim belongs to a family that is adjusted elsewhere.
+    two-sided. `margin`: the largest size of the one step's number that is not relevant; 0 where none was declared.
     """
 
     claim: str
@@ -130,7 +149,7 @@ class Case:
     evidence: Evidence | None = None
     reason: str = ""
     equivalence: bool = False
-    p_holm: float = math.nan
+    margin: float = 0.0
 
     @property
     def steps(self) -> list[Step]:
@@ -170,7 +189,9 @@ def judge(case: Case, alpha: float) -> Evidence:
         step = case.clauses[strongest][clauses_against[strongest][1]]
     level = 1 - 2 * alpha if case.equivalence else 1 - alpha
     low, high = (min(max(end, step.limits[0]), step.limits[1]) for end in step.test.interval(level))
-    return Evidence(step.name, step.test.mean, low, high, level, p_for, p_against, step.test.n)
+    none = tost_p(step.test, case.margin) if case.margin else 1.0
+    found = (step.name, step.test.mean, low, high, level, p_for, p_against, step.test.n)
+    return Evidence(*found, test=step.test, null=step.null, p_none=none)
 
 
 def _largest(p: Sequence[float]) -> tuple[float, int]:
@@ -197,11 +218,12 @@ def untestable(case: Case, min_runs: int) -> str:
 
 
 def verdict_table(cases: Sequence[Case], alpha: float, min_runs: int) -> pd.DataFrame:
-    """Judge every claim; Holm's method over those that are tested here.
+    """Judge every claim at its own level; beside it whether the verdict survives Holm's method over all tested here.
 
     Returns:
         One row per claim, columns as in `COLUMNS`; estimate and interval are those of the deciding step, empty
-        where there is none; `level` is the level of the interval.
+        where there is none; `level` is the level of the interval; `detectable` is the smallest effect found with 80 %
+        power, runs_needed and images_needed (a factor) say what an inconclusive claim would need.
     """
     reasons = {case.claim: untestable(case, min_runs) for case in cases}
     found = {case.claim: judge(case, alpha) for case in cases if not reasons[case.claim]}
@@ -209,12 +231,15 @@ def verdict_table(cases: Sequence[Case], alpha: float, min_runs: int) -> pd.Data
         if math.isnan(evidence.p_for) or math.isnan(evidence.p_against):  # one would make all of Holm's p NaN
             reasons[name] = f"the test of the {evidence.name} has no p"
             del found[name]
-    own = [case.claim for case in cases if case.claim in found and math.isnan(case.p_holm)]
-    holm = dict(zip(own, multipletests([found[name].p for name in own], method="holm")[1], strict=True)) if own else {}
+    of_verdicts = {
+        name: evidence.p if evidence.p <= alpha else min(evidence.p, evidence.p_none)
+        for name, evidence in found.items()
+    }
+    holm = dict(zip(found, multipletests(list(of_verdicts.values()), method="holm")[1], strict=True)) if found else {}
     rows = []
     for case in cases:
         if case.claim in found:
-            rows.append(_judged_row(case, found[case.claim], float(holm.get(case.claim, case.p_holm)), alpha))
+            rows.append(_judged_row(case, found[case.claim], float(holm[case.claim]), alpha))
         else:
             rows.append(_untested_row(case, reasons[case.claim]))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -222,24 +247,48 @@ def verdict_table(cases: Sequence[Case], alpha: float, min_runs: int) -> pd.Data
 
 def _judged_row(case: Case, evidence: Evidence, p_holm: float, alpha: float) -> dict[str, object]:
     verdict = "inconclusive"
-    if p_holm <= alpha:
+    if evidence.p <= alpha:
         verdict = "supported" if evidence.p_for <= evidence.p_against else "contradicted"
+    elif evidence.p_none <= alpha:
+        verdict = "no relevant difference"
+    survives = verdict != "inconclusive" and p_holm <= alpha
     which = f"Deciding among {len(case.steps)} tests: " if len(case.steps) > 1 else "Tested: "
     sentence = (
         f"{case.facts} {which}{evidence.name}, {number(evidence.estimate)} ({100 * evidence.level:g} % interval "
         f"{number(evidence.low)} to {number(evidence.high)}; {evidence.n} runs; {p_text(evidence.p)}, Holm-adjusted "
         f"{p_text(p_holm)})."
     )
-    return _row(case, verdict, sentence) | {
-        "estimate": evidence.estimate,
-        "ci_low": evidence.low,
-        "ci_high": evidence.high,
-        "test": case.test,
-        "p": evidence.p,
-        "p_holm": p_holm,
-        "n": evidence.n,
-        "level": evidence.level,
-    }
+    if case.margin and evidence.test:
+        low, high = evidence.test.interval(1 - 2 * alpha)
+        sentence += (
+            f" {100 * (1 - 2 * alpha):g} % interval {number(low)} to {number(high)}, to hold against the margin of "
+            f"{number(case.margin)} ({p_text(evidence.p_none)})."
+        )
+    needed: dict[str, float] = {"detectable": math.nan, "runs_needed": math.nan, "images_needed": math.nan}
+    if evidence.test:
+        distance = evidence.estimate - evidence.null
+        needed = what_decides(evidence.test, distance, alpha, 1 if case.equivalence else 2)
+        if verdict == "inconclusive":
+            sentence += " " + needed_text(needed, evidence)
+        else:
+            needed |= {"runs_needed": math.nan, "images_needed": math.nan}
+    numbers = {"estimate": evidence.estimate, "ci_low": evidence.low, "ci_high": evidence.high, "p": evidence.p}
+    numbers |= {"p_holm": p_holm, "n": evidence.n, "level": evidence.level} | needed
+    return _row(case, verdict, sentence) | numbers | {"test": case.test, "survives": survives}
+
+
+def needed_text(needed: dict[str, float], evidence: Evidence) -> str:
+    """What would decide an inconclusive claim, in words."""
+    ways = []
+    if not math.isnan(needed["runs_needed"]):
+        ways.append(f"{needed['runs_needed']:.0f} runs")
+    if not math.isnan(needed["images_needed"]):
+        ways.append(f"test sets {needed['images_needed']:.1f} times as large")
+    wanted = " or ".join(ways) or f"more than {MOST_RUNS} runs, and larger test sets alone do not do it"
+    return (
+        f"If the estimate were true, 80 % power would take {wanted}. The smallest distance from "
+        f"{number(evidence.null)} that a study of this size finds with 80 % power is {number(needed['detectable'])}."
+    )
 
 
 def _untested_row(case: Case, reason: str) -> dict[str, object]:
@@ -251,6 +300,7 @@ def _untested_row(case: Case, reason: str) -> dict[str, object]:
         "estimate": estimate,
         "n": case.n,
         "test": "",
+        "survives": False,
     }
 
 
