@@ -144,6 +144,39 @@ use rule describe_design as plan_design with:
         splits_option="",
 
 
+# What the design can find, before anything is trained.
+rule plan_power:
+    input:
+        **code("plan_power.py"),
+        **by_sum(metadata="<results>/data/metadata.csv"),
+        pilot=(
+            expand(
+                f"{config['plan']['pilot']}/tables/{{name}}.csv",
+                name=["runs", "covariances", "design"],
+            )
+            if config["plan"]["pilot"]
+            else []
+        ),
+    output:
+        table="<results>/tables/power.csv",
+        figure="<results>/figures/power.svg",
+        picture="<results>/figures/power.png",
+    log:
+        "<logs>/plan_power.log",
+    benchmark:
+        "<benchmarks>/plan_power.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    params:
+        config=as_json(
+            {key: config[key] for key in ("splits", "plan")} | {"alpha": config["stats"]["alpha"]}
+        ),
+    shell:
+        "python -u {input.script:q} --metadata {input.metadata:q} --config {params.config:q}"
+        " --table {output.table:q} --figure {output.figure:q} 2>&1 | tee {log:q}"
+
+
 rule splits:
     input:
         rules.describe_design.input.manifests,

@@ -36,6 +36,7 @@ RULES: dict[str, tuple[str, str]] = {
     "snakemake --workflow-profile profiles/cpu --configfile studies/pilot.yaml"
     " --config 'data={sources: [{folder: PATH, verify: false}]}'": (DRY, "the line as before, at a larger size"),
     "snakemake metadata": (RUN, ""),
+    "snakemake plan_power": (RUN, ""),
     "make show STUDY=paper": (RUN, ""),
     "snakemake --report report.zip": (RUN, ""),
     **{

@@ -13,6 +13,7 @@ from simulated import NO_IMAGES, PAIR, Truth, covariances_of, simulate_study
 from simulated_studies import simulate_table
 
 from evenhand.stats.crossed import Crossed, crossed
+from evenhand.stats.plan import Components, Size, pilot_components, plan_table, planned
 from evenhand.stats.rows import by_model, by_run
 from evenhand.stats.strata import adjusted_gaps, standard_means
 from evenhand.stats.summary import error_totals
@@ -242,3 +243,30 @@ def test_without_strata_the_adjusted_gap_is_the_gap(rows: pd.DataFrame) -> None:
     assert (none["ci_low"], none["ci_high"]) == pytest.approx(test.interval(0.95), rel=1e-6)
     of_condition = table[table["adjustment"] == "condition"].set_index("train_set").loc["B"]
     assert of_condition["ci_low"] < of_condition["gap"] < of_condition["ci_high"]
+
+
+@pytest.mark.parametrize("truth", [Truth(image=0.6, runs=3, n_light=1500), Truth(image=0.6, runs=8, test_size=100)])
+def test_planned_power_comes_true_and_a_pilot_gives_its_components_back(truth: Truth) -> None:
+    size = Size(truth.runs, truth.test_size, (truth.n_light, truth.n_dark), 3)
+    of = Components(truth.image, truth.run, truth.run_group, truth.noise)
+    test = planned("C2", size, of)
+    distance = test.detectable(0.05)
+    tables = [simulate_table(truth, np.random.default_rng(seed), ["mse"]) for seed in range(80)]
+    found = [table.crossed["mse"].test(GAP, log=True).p(-distance) < 0.05 for table in tables]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.1 + 2 * math.sqrt(0.16 / 80))
+    pilots = [pilot_components(table) for table in tables]
+    assert np.mean([pilot.image for pilot in pilots]) == pytest.approx(truth.image, rel=0.05)
+    if truth.test_size == 500:  # with fewer images that of the models is often 0 and seldom large
+        for name, true in (("model_group", truth.run_group), ("model", truth.run)):
+            squares = [getattr(pilot, name) ** 2 for pilot in pilots]
+            assert np.mean(squares) == pytest.approx(true**2, rel=0.6)
+
+
+def test_a_plan_says_what_doubling_buys() -> None:
+    of = Components(0.6, 0.03, 0.03, 0.1)
+    table = plan_table(Size(10, 500, (7755, 2168), 3), of, 0.05).set_index(["design", "claims"])["ratio"]
+    assert (table["as configured"] > table["twice the runs"]).all()
+    assert (table["twice the runs"] > table["four times the runs"]).all()
+    assert (table["as configured"] > table["twice the test images"]).all()
+    small = plan_table(Size(10, 1500, (7755, 2168), 3), of, 0.05)
+    assert "twice the test images" not in set(small["design"])  # more than the dark pool holds

@@ -24,7 +24,7 @@ TEXT = frozenset(
         *("cluster", "detail", "file", "found_in", "role", "sample_of", "status", "tone_class"),
         *("conflict", "duplicate_of", "variant"),  # of generated photographs
         # results
-        *("adjustment", "boot_covers", "compared", "covers", "group", "groups", "metric", "mix", "model"),
+        *("adjustment", "claims", "compared", "covers", "design", "group", "groups", "metric", "mix", "model"),
         *("note", "quantity", "score", "statistic", "subset", "target", "train_set", "warnings"),
         *("by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "table", "test", "verdict"),

@@ -1,0 +1,72 @@
+"""Print and draw what a design can find before anything is trained: the smallest ratio found with 80 % power."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from evenhand.figures.style import PAGE_WIDTH, new_figure, save_figure
+from evenhand.splits.design import available, candidates_from
+from evenhand.splits.groups import groups_from, pairs_of
+from evenhand.stats.gaps import run_table
+from evenhand.stats.plan import CONTRASTS, Components, Size, pilot_components, plan_table, smallest_ratios
+from evenhand.workflow.errors import run
+from evenhand.workflow.files import read_rows
+from evenhand.workflow.tables import read_table, write_csv
+
+RUNS = (2, 3, 4, 5, 7, 10, 14, 20, 30)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--metadata", required=True, help="data/metadata.csv: every image of the data set")
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: splits, plan, alpha")
+    parser.add_argument("--table", required=True, help="CSV: one row per design and contrast")
+    parser.add_argument("--figure", required=True, type=Path, help="SVG; the PNG beside it")
+    args = parser.parse_args(argv)
+
+    splits, plan, alpha = (args.config[key] for key in ("splits", "plan", "alpha"))
+    groups = groups_from(splits["groups"])
+    (pair, *_) = pairs_of(groups)
+    counts = available(candidates_from(read_rows(args.metadata), groups))
+    size = Size(
+        splits["runs"], splits["test_size"], (counts[pair.reference], counts[pair.compared]), len(splits["train_sets"])
+    )
+    of, source = Components(*(plan[key] for key in ("image", "model", "model_group", "rest"))), "stated (plan)"
+    if plan["pilot"]:
+        tables = Path(plan["pilot"]) / "tables"
+        runs, covariances, design = (read_table(tables / f"{name}.csv") for name in ("runs", "covariances", "design"))
+        of, source = pilot_components(run_table(runs, covariances, design, pair, ["mse"])), f"of {plan['pilot']}"
+    found = plan_table(size, of, alpha)
+    words = (
+        f"Standard deviations of log errors, {source}: images {of.image:.3g}, models {of.model:.3g} on both groups and "
+        f"{of.model_group:.3g} on each, the rest {of.rest:.3g}; {size.sets} training sets."
+    )
+    print(words)
+    print(found.to_string(index=False))
+    write_csv(found, args.table)
+    draw(size, of, alpha, words, args.figure)
+
+
+def draw(size: Size, of: Components, alpha: float, words: str, path: Path) -> None:
+    """The smallest ratio against the number of runs, a line per contrast; a mark at the configured design."""
+    figure = new_figure(PAGE_WIDTH, 4.0)
+    axes = figure.add_subplot()
+    for claims, contrast in CONTRASTS.items():
+        sizes = [Size(runs, size.test_size, size.pools, size.sets) for runs in sorted({*RUNS, size.runs})]
+        ratios = pd.Series(smallest_ratios(sizes, claims, of, alpha), index=[one.runs for one in sizes])
+        (line,) = axes.plot(ratios.index, ratios, marker=".", label=f"{claims}: {contrast}")
+        axes.plot(size.runs, ratios[size.runs], "o", color=line.get_color())
+    axes.set_xscale("log")
+    axes.set_xticks(RUNS, [str(runs) for runs in RUNS])
+    axes.set_xlabel(f"runs, of {size.test_size} test images a group")
+    axes.set_ylabel(f"smallest ratio found with 80 % power, level {100 * alpha:g} %")
+    axes.legend()
+    axes.set_title(words, fontsize="small", wrap=True)
+    save_figure(figure, path, path.with_suffix(".png"), 150)
+
+
+if __name__ == "__main__":
+    run(main)
