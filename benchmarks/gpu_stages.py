@@ -90,7 +90,9 @@ class Candidate:
 
 CANDIDATES = (
     Candidate("as is, bf16"),
-    Candidate("one graph", instead={"evenhand.models.fast.GRAPHS": True}),
+    Candidate("kernel by kernel, no graph", instead={"evenhand.models.fast.GRAPHS": False}),
+    Candidate("batch norms of PyTorch", instead={"evenhand.models.fast.CUDNN_NORMS": False}),
+    Candidate("images of three channels", instead={"evenhand.models.fast.CHANNELS": 3}),
     Candidate("upsampling before convolution", instead={"evenhand.models.fast.merging_pays": lambda x: False}),
     Candidate("biases, norms, ELU one by one",
               instead={"evenhand.models.vae.norm_elu_convolution": plain_norm_elu_convolution}),
@@ -219,24 +221,29 @@ def whole_job(check: Check, output: Path) -> dict[str, float]:
     folder, threads = inputs(check), check.config["train"]["threads"]
     output.mkdir()
     begun = time.perf_counter()
-    options = training_options(folder, output, check.config, threads)
-    process = subprocess.Popen(script_command("train_vae.py", options), stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    epochs = []
-    for line in process.stdout:
-        print(output.name, line, end="")
-        if line.startswith("epoch"):
-            epochs.append(time.perf_counter())
-    if process.wait():
-        raise SystemExit(f"train_vae.py ended with {process.returncode}")
+    training = list(timed_lines("train_vae.py", training_options(folder, output, check.config, threads), output.name))
     trained = time.perf_counter()
+    epochs = [at for at, line in training if line.startswith("epoch")]
     inside = json.loads((output / "run.json").read_text())["seconds"]
     options = evaluation_options(folder, output, check.config, threads)
-    subprocess.run(script_command("evaluate_vae.py", options), check=True)
+    evaluating = list(timed_lines("evaluate_vae.py", options, output.name))
     evaluated = time.perf_counter()
+    held = [line.split()[-2] for _, line in training + evaluating if " held cuda" in line]
     return {"until the first step s": epochs[-1] - begun - inside, "training s": inside,
             "first epoch s": epochs[0] - (epochs[-1] - inside), "saving s": trained - epochs[-1],
-            "evaluation s": evaluated - trained, "all s": evaluated - begun}  # fmt: skip
+            "evaluation s": evaluated - trained, "all s": evaluated - begun,
+            "held the device s": sum(map(float, held))}  # fmt: skip
+
+
+def timed_lines(script: str, options: list[str], name: str) -> Iterator[tuple[float, str]]:
+    """What a script prints, each line with the time at which it came; also to this process's output, after `name`."""
+    process = subprocess.Popen(script_command(script, options), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(name, line, end="")
+        yield time.perf_counter(), line
+    if process.wait():
+        raise SystemExit(f"{script} ended with {process.returncode}")
 
 
 def job(check: Check) -> Lines:
@@ -259,7 +266,7 @@ def planned(check: Check, jobs: int, a_model: float) -> dict[str, Any]:
 def overlapping(check: Check) -> Lines:
     """Several models at a time, of which one holds the device while the others start, read, measure and write."""
     inputs(check)
-    outputs = [check.work / f"model {number}" for number in range(AT_A_TIME + 1)]
+    outputs = [check.work / f"model {number}" for number in range(AT_A_TIME + 2)]
     begun = time.perf_counter()
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         phases = list(pool.map(lambda output: whole_job(check, output), outputs))

@@ -19,9 +19,12 @@ SPREAD = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 MERGED_PIXELS = 2048
 # Of 4, 8 and 16 images on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (128 px, bf16).
 IMAGES_AT_A_TIME = 8
-# One CUDA graph for a step; `benchmarks/gpu_check.py` measures it, tests/test_cuda.py holds it to the plain steps.
-GRAPHS = False
+# On CUDA, each measured by `benchmarks/gpu_check.py`: one graph for a step, which tests/test_cuda.py holds to the plain
+# steps; batch norms of cuDNN; channels padded to a multiple of what tensor cores read.
+GRAPHS = True
 PLAIN_STEPS = 3  # before the recording: they choose algorithms
+CUDNN_NORMS = True
+CHANNELS = 8
 
 
 def norm_elu_convolution(
@@ -74,6 +77,14 @@ def plain_norm_elu_convolution(
     return _convolution(h, weight, stride, upsample, merged=False)
 
 
+def few_channels_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.conv2d(x, weight, bias, padding=1)` of images (B, 3, s, s), with channels of zeros besides on CUDA."""
+    if x.device.type == "cuda":
+        padding = (0, 0, 0, 0, 0, -x.shape[1] % CHANNELS)
+        x, weight = F.pad(x.to(weight.dtype), padding), F.pad(weight, padding)
+    return F.conv2d(x, weight, bias, padding=1)
+
+
 def _convolution(h: Tensor, weight: Tensor, stride: int, upsample: bool, merged: bool) -> Tensor:
     if merged:
         return F.conv_transpose2d(h, merged_kernel(weight), None, stride=2, padding=1)
@@ -89,16 +100,21 @@ class _NormEluConvolution(torch.autograd.Function):
         x: Tensor, gamma: Tensor, beta: Tensor, running_mean: Tensor, running_var: Tensor, momentum: float,
         eps: float, weight: Tensor, stride: int, merged: bool,
     ) -> Tensor:  # fmt: skip
-        y, mean, rstd = torch.native_batch_norm(x, gamma, beta, running_mean, running_var, True, momentum, eps)
+        given = (x, gamma, beta, running_mean, running_var, True, momentum, eps)
+        reserve = None
+        if CUDNN_NORMS and x.device.type == "cuda":
+            y, mean, rstd, reserve = torch.cudnn_batch_norm(*given)
+        else:
+            y, mean, rstd = torch.native_batch_norm(*given)
         y = F.elu(y, inplace=True)
         ctx.options = ([stride, stride], [1, 1], [1, 1], merged, [0, 0], 1)
         ctx.eps = eps
-        ctx.save_for_backward(x, gamma, beta, mean, rstd, weight, y if x.device.type == "cuda" else None)
+        ctx.save_for_backward(x, gamma, beta, mean, rstd, weight, y if x.device.type == "cuda" else None, reserve)
         return torch.ops.aten.convolution(y, weight, None, *ctx.options)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 (as above)
-        x, gamma, beta, mean, rstd, weight, y = ctx.saved_tensors
+        x, gamma, beta, mean, rstd, weight, y, reserve = ctx.saved_tensors
         if y is None:
             y = torch.native_batch_norm(x, gamma, beta, mean, rstd**-2 - ctx.eps, False, 0.0, ctx.eps)[0]
             y = F.elu(y, inplace=True)
@@ -107,9 +123,14 @@ class _NormEluConvolution(torch.autograd.Function):
         )
         torch.ops.aten.elu_backward.grad_input(of_y, 1.0, 1.0, 1.0, True, y, grad_input=of_y)
         del y  # a quarter of a gigabyte in fp32, at the widest, when all feature maps are held
-        of_x, of_gamma, of_beta = torch.ops.aten.native_batch_norm_backward(
-            of_y, x, gamma, None, None, mean, rstd, True, ctx.eps, [True, True, True]
-        )
+        if reserve is None:
+            of_x, of_gamma, of_beta = torch.ops.aten.native_batch_norm_backward(
+                of_y, x, gamma, None, None, mean, rstd, True, ctx.eps, [True, True, True]
+            )
+        else:
+            of_x, of_gamma, of_beta = torch.ops.aten.cudnn_batch_norm_backward(
+                x, of_y, gamma, None, None, mean, rstd, ctx.eps, reserve
+            )
         return of_x, of_gamma, of_beta, None, None, None, None, of_weight, None, None
 
 
@@ -165,7 +186,8 @@ class _MeanSquare(torch.autograd.Function):
     def forward(ctx: FunctionCtx, found: Tensor, wanted: Tensor) -> Tensor:
         difference = found - wanted
         ctx.save_for_backward(difference)
-        return torch.linalg.vector_norm(difference, dtype=torch.float32).square() / difference.numel()
+        dtype = torch.promote_types(found.dtype, torch.float32)
+        return torch.linalg.vector_norm(difference, dtype=dtype).square() / difference.numel()
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
@@ -254,10 +276,7 @@ class Adam:
 
 
 class Steps:
-    """`step` of a target and its noise, on CUDA as one graph, which starts its kernels, some 1,200, at once.
-
-    The numbers are those of the plain steps. Not measured on a GPU yet, hence off: `GRAPHS`.
-    """
+    """`step` of a target and its noise, on CUDA as one graph, which starts its kernels, some 1,200, at once."""
 
     def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.step = step
