@@ -30,7 +30,9 @@ from published_recipe import PublishedRecipe, best_mode
 from stage_inputs import evaluation_options, script_command, training_options, write_inputs
 from train_step import DTYPES, Ours, profiled, random_images, useful_work, write_photographs
 
+from evenhand.evaluation.reconstructions import decode
 from evenhand.models.fast import plain_norm_elu_convolution
+from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import Architecture
 from evenhand.models.vgg19 import random_weights
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
@@ -91,7 +93,6 @@ class Candidate:
 CANDIDATES = (
     Candidate("as is, bf16"),
     Candidate("kernel by kernel, no graph", instead={"evenhand.models.fast.GRAPHS": False}),
-    Candidate("batch norms of PyTorch", instead={"evenhand.models.fast.CUDNN_NORMS": False}),
     Candidate("images of three channels", instead={"evenhand.models.fast.CHANNELS": 3}),
     Candidate("upsampling before convolution", instead={"evenhand.models.fast.merging_pays": lambda x: False}),
     Candidate("biases, norms, ELU one by one",
@@ -161,6 +162,7 @@ def profile(check: Check) -> Lines:
         trainer.step()
     wall, groups, longest = profiled(trainer.step, check.device)
     (check.out / "profile.txt").write_text(longest)
+    yield from decoded(check, trainer)
     yield {"what": f"a step, {check.precision}, profiled", "ms": 1e3 * wall}
     for group, spent in groups.items():
         yield {"what": group, "ms": 1e3 * spent, "% of the step": 100 * spent / wall}
@@ -170,6 +172,22 @@ def profile(check: Check) -> Lines:
         for padded in (False, True):
             read, given = (8 if padded and channels == 3 else channels for channels in (inputs, outputs))
             yield {"what": f"{name}, {read} to {given} channels", **convolution(check, read, given, kernel)}
+
+
+def decoded(check: Check, trainer: Ours) -> Lines:
+    """A batch of an evaluation, of the model of `trainer`: the first, one more, and its longest kernels."""
+    images, size = trainer.images.cpu().numpy(), check.config["evaluate"]["batch_size"]
+    perceptual = place(PerceptualLoss(random_weights(0), False), check.device)
+
+    def batch() -> None:
+        decode(trainer.model.eval(), images[:size], [str(row) for row in range(len(images[:size]))], perceptual,
+               samples=check.config["evaluate"]["samples"], seed=0, batch_size=size, device=check.device,
+               workers=check.config["train"]["threads"])  # fmt: skip
+
+    first, again = seconds(batch, check.device), seconds(batch, check.device)
+    yield {"what": f"an evaluated batch of {size}, fp32", "first s": first, "again s": again}
+    with open(check.out / "profile.txt", "a") as file:
+        file.write(profiled(batch, check.device)[2])
 
 
 def convolution(check: Check, inputs: int, outputs: int, kernel: int) -> dict[str, float]:

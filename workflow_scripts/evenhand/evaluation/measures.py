@@ -139,7 +139,8 @@ def mse_sampled(target: Tensor, decodings: Tensor) -> Tensor:
 
 def decoding_var(target: Tensor, decodings: Tensor) -> Tensor:
     """Unbiased, of each image, (B,)."""
-    return decodings.var(dim=0).mean(dim=(1, 2, 3))
+    mean = decodings.mean(dim=0)  # not `var(dim=0)`, which takes five times as long on a processor
+    return sum((draw - mean).square().mean(dim=(1, 2, 3)) for draw in decodings) / (len(decodings) - 1)
 
 
 def shift(skin: Skin) -> NDArray[np.float64]:
