@@ -11,11 +11,11 @@ OTHER_FILES = {
     "histories": of_models("history.csv"),
 }
 DECLARED = declared_figures(groups_from(config["splits"]["groups"]))
-# What only photographs of skin can show is left out where the images are of something else.
+# What needs something that the study does not have is left out.
 FIGURES = [
     figure
     for figure in DECLARED
-    if ("skin" not in figure.needs or config["data"]["skin"])
+    if all(THERE_IS[need] for need in figure.needs)
     and (figure.section != "Probes" or config["report"]["probes"])
     and (figure.section != "Pictures" or config["report"]["patient_images"])
 ]

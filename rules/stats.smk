@@ -108,6 +108,38 @@ for name, summary in SUMMARIES.items():
             " --config {params.config:q} --write {output:q} > {log:q} 2>&1"
 
 
+rule summarise_ruler:
+    input:
+        **code("summarise_ruler.py"),
+        **by_sum(clusters="<results>/data/together.csv"),
+        costs="<results>/data/ruler.parquet",
+    output:
+        ruler=table("ruler"),
+        bias=table("ruler_bias"),
+    log:
+        "<logs>/summarise_ruler.log",
+    benchmark:
+        "<benchmarks>/summarise_ruler.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    params:
+        config=as_json(
+            {"groups": GROUPS, "alpha": STATS["alpha"], "margin": config["ruler"]["margin"]}
+        ),
+    shell:
+        "python -u {input.script:q} --costs {input.costs:q} --clusters {input.clusters:q} --config {params.config:q}"
+        " --ruler {output.ruler:q} --bias {output.bias:q} > {log:q} 2>&1"
+
+
+# Before any model is trained: does each measure charge the groups alike for the same damage?
+rule ruler:
+    input:
+        rules.summarise_ruler.output,
+        "<results>/figures/ruler.svg",
+    localrule: True
+
+
 rule stats:
     input:
         [
@@ -116,4 +148,5 @@ rule stats:
             for name in summary.writes
             if is_made(name)
         ],
+        rules.summarise_ruler.output if is_made("ruler") else [],
     localrule: True

@@ -28,7 +28,7 @@ FILE_SOURCE = {
 }
 # The tiny study with probes, on local files as with real photographs, so that every key has a meaning.
 LOCAL: Config = yaml.safe_load(TINY.read_text()) | {
-    "report": {"probes": True},
+    "report": {"ruler": True, "probes": True},
     "probe": {
         "folds": 3,
         "allow_fewer_folds": True,
@@ -119,6 +119,8 @@ VALUES: dict[str, Any] = {
     "evaluate.prior_samples": 9,
     "evaluate.device": "auto",
     "evaluate.examples": 3,
+    "ruler.slow_images": 20,
+    "ruler.margin": 0.2,
     "gpu.slots_per_device": 2,
     "stats.alpha": 0.01,
     "stats.family": ["mse"],
@@ -136,6 +138,7 @@ VALUES: dict[str, Any] = {
     "figures.rare_below": 5,
     "figures.label_conditions": 1,
     "report.patient_images": False,
+    "report.ruler": False,
     "report.probes": False,
     "probe.folds": 4,
     "probe.allow_fewer_folds": False,
