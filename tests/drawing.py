@@ -113,7 +113,8 @@ def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = P
         for group in pair:
             lists["sweep"].append(of_pair | {"quantity": f"slope of {group}", "note": ""} | estimate(0.01))
         lists["sweep"].append(of_pair | {"quantity": "crossing", "note": "none"} | estimate(np.nan))
-    for name, rows in (lists | metadata_tables([pair.compared for pair in pairs])).items():
+    compared = [pair.compared for pair in pairs]
+    for name, rows in (lists | metadata_tables(compared) | {"ruler_bias": ruler_rows(compared)}).items():
         pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
 
 
@@ -126,6 +127,21 @@ def metadata_tables(compared: Sequence[str]) -> dict[str, list[dict[str, object]
             row |= {"share_reference": 1 / conditions, "share_compared": 2 * i / (conditions * (conditions - 1))}
             shares.append(row)
     return {"fst_counts": counts, "prevalence": shares}
+
+
+def ruler_rows(compared: Sequence[str]) -> list[dict[str, object]]:
+    found = {
+        "n_reference": 20,
+        "n_compared": 18,
+        "ratio": 1.1,
+        "ci_low": 1.0,
+        "ci_high": 1.21,
+        "treatment": "undecided",
+    }
+    return [
+        {"compared": name, "measure": measure, "damage": damage, "step": step, **found}
+        for name, measure, damage, step in product(compared, ("mse", "ssim"), ("blur", "JPEG"), (1.0, 2.0))
+    ]
 
 
 def examples(sets: int, k: int = 2, entries: Sequence[dict] = PAPER) -> dict[str, np.ndarray]:
