@@ -1,163 +1,132 @@
-"""One simulated study through every test and interval, to count how often each is wrong."""
+"""Every candidate for the inference over images and models, on simulated studies of which the truth is known."""
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from simulated_studies import CONDITION_COUNT, PAIR, Truth, condition_name, simulate_study
+from scipy import stats
+from simulated_studies import PAIR, Truth, simulate_table
 from statsmodels.stats.proportion import proportion_confint
 
-from evenhand.stats.bootstrap import add_bootstrap, draw_images
-from evenhand.stats.claims import run_claims
-from evenhand.stats.gaps import RunTable, gap_table, run_table, sweep_table
-from evenhand.stats.image_claims import adjusted_claim, colour_claim
-from evenhand.stats.models import model_gaps
-from evenhand.stats.paired import run_test
-from evenhand.stats.rows import by_model, by_run
-from evenhand.stats.strata import adjusted_gaps
-from evenhand.stats.summary import error_totals, pooled_conditions
-from evenhand.stats.verdicts import rules_from, verdict_table
+from evenhand.stats.crossed import Cell, Crossed
+from evenhand.stats.gaps import RunTable
+from evenhand.stats.paired import run_test, wilcoxon_p
 
-METRICS = ("mse", "latent_std")
-COLOURS = ("dl", "da", "db")
+LEVEL = 0.95
+CONTRASTS: dict[str, dict[Cell, float]] = {
+    "gap under B": {("B", "dark"): 1.0, ("B", "light"): -1.0},
+    "dark, C minus B": {("C", "dark"): 1.0, ("B", "dark"): -1.0},
+}
+CHOSEN = "two-way clustered, pooled"
 
 
-def simulated_outcomes(
-    truth: Truth, seed: int, stats: dict[str, Any], images: bool, models: bool
-) -> dict[str, bool | str]:
-    """What the statistics say about one simulated study.
+def candidate_intervals(
+    table: RunTable, contrast: Mapping[Cell, float], metric: str = "mse"
+) -> dict[str, tuple[float, float, float]]:
+    """(estimate, low, high) of a contrast by every candidate; a test is significant where 0 lies outside.
+
+    The candidates: what evenhand does; the same from the runs of the contrast's own training sets alone; variance
+    components with Satterthwaite's degrees of freedom for each (what a crossed mixed model does, by moments in place
+    of REML); the bootstrap of images with the jackknife of runs; the pigeonhole bootstrap (Owen 2007), by the variance
+    it has for many resamples; t over runs with the variance of Nadeau and Bengio; the naive one.
+    """
+    of = table.crossed[metric]
+    test, own = of.test(contrast), only(of, [name for name, _ in contrast]).test(contrast)
+    runs = np.sum([weight * table.values[metric][cell] for cell, weight in contrast.items()], axis=0)
+    n, sd = len(runs), float(np.std(runs, ddof=1))
+    over_runs = run_test(runs, table.test_train_ratio(*(name for name, _ in contrast)))
+    t, z = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)), float(stats.norm.ppf((1 + LEVEL) / 2))
+    components = replace(own, df=own.se**4 / (own.models**2 / (n - 1) + own.images**2 / 1e3))
+    halves = {
+        "bootstrap of images, jackknife of runs": math.hypot(z * math.sqrt(own.images), t * sd / math.sqrt(n)),
+        "pigeonhole bootstrap": z * math.sqrt(own.images + sd**2 * (n - 1) / n**2),
+    }
+    found = {
+        CHOSEN: test.interval(LEVEL),
+        "two-way clustered, own runs": own.interval(LEVEL),
+        "variance components": components.interval(LEVEL),
+        **{name: (test.mean - half, test.mean + half) for name, half in halves.items()},
+        "t over runs, Nadeau-Bengio": over_runs.interval(LEVEL),
+        "t over runs, naive": over_runs.naive.interval(LEVEL),
+        "shared images": test.sharing(max(table.shared[name] for name, _ in contrast)).interval(LEVEL),
+        # It has no interval: one that holds 0 where it is not significant, and nothing where it is.
+        "Wilcoxon over runs": (-math.inf, math.inf) if wilcoxon_p(runs) > 1 - LEVEL else (math.inf, math.inf),
+    }
+    return {name: (test.mean, low, high) for name, (low, high) in found.items()}
+
+
+def only(of: Crossed, sets: Sequence[str]) -> Crossed:
+    """The cells of some training sets."""
+    kept = [name for name in of.sets if name in sets]
+    places = [g * len(of.sets) + of.sets.index(name) for g in range(len(of.groups)) for name in kept]
+    square = np.ix_(places, places)
+    return Crossed(tuple(kept), of.groups, of.runs[:, places], of.images[square], of.between[square], of.df[places])
+
+
+def harder(table: RunTable, ratio: float, metric: str = "mse") -> RunTable:
+    """The same study where every error of a dark image is `ratio` times as large."""
+    of = table.crossed[metric]
+    factors = np.repeat([1.0, ratio], len(of.sets))
+    square = np.outer(factors, factors)
+    scaled = replace(of, runs=of.runs * factors, images=of.images * square, between=of.between * square)
+    values = {
+        (name, group): numbers * (ratio if group == PAIR.compared else 1.0)
+        for (name, group), numbers in table.values[metric].items()
+    }
+    return replace(table, crossed={metric: scaled}, values={metric: values})
+
+
+def outcomes(truth: Truth, seeds: Sequence[int], ratios: Sequence[float]) -> pd.DataFrame:
+    """What every candidate says of every study.
 
     Args:
-        truth: what is true.
-        seed: of the study and the bootstrap.
-        stats: the `stats` block of a configuration.
-        images: also the bootstrap and the standardised gap (and C11), which take half a second.
-        models: also the mixed model and the clustered regression, which take seconds.
+        truth: without gaps.
+        seeds: of the studies.
+        ratios: true ratios of dark to light errors, under all training sets; 1 is no gap.
 
     Returns:
-        `verdict C1` ...: the verdicts; `reject <procedure> <set>`: whether the procedure tells the gap of MSE from 0;
-        `cover <procedure> <set>`: whether its interval holds the true value; `reject any Holm`: whether any test of
-        the family is significant.
+        contrast, ratio, procedure, estimate, low, high, true (value of the contrast), with a row per study; of the
+        change between training sets, which no ratio touches, for the first ratio alone.
     """
-    rng = np.random.default_rng(seed)
-    rows, design = simulate_study(truth, rng)
-    rules = rules_from(stats)
-    level = 1 - rules.alpha
-    means = rows.groupby(["train_set", "compared_share", "run", "group"], as_index=False)
-    runs = means[[*METRICS, *COLOURS]].mean().merge(means.size().rename(columns={"size": "n_images"}))
-    table = run_table(runs, design, PAIR, METRICS)
-    gaps = gap_table(table, METRICS, stats["family"], rules.alpha, stats["margins"])
-    colours = run_table(runs, design, PAIR, COLOURS)
-    cases = [*run_claims(table, gaps, rules), colour_claim(colours, PAIR, rules)]
-    outcomes: dict[str, bool | str] = {"reject any Holm": bool((gaps["p_holm"] <= rules.alpha).any())}
-    outcomes |= _trend_outcomes(table, truth, rules.alpha)
-    outcomes |= _colour_outcomes(colours, truth, level)
-    if images or models:
-        totals = error_totals(by_model(rows), PAIR)
-    if images:
-        draws = draw_images(rows, PAIR, stats["resamples"], rng)
-        gaps = add_bootstrap(gaps, by_model(rows), PAIR, draws, level)
-        adjusted = adjusted_gaps(*totals, PAIR, draws, stats["min_images"], level, rules.vanishing)
-        cases.append(adjusted_claim(table, adjusted, rules))
-        outcomes |= _adjusted_outcomes(adjusted, truth, rules.alpha)
-        outcomes |= _condition_outcomes(totals[0], runs, truth, level, rng)
-    outcomes |= _gap_outcomes(gaps[gaps["metric"] == "mse"], truth, rules.alpha)
-    if models:
-        outcomes |= _model_outcomes(model_gaps(*totals, by_run(rows), PAIR, level), truth, rules.alpha)
-    verdicts = verdict_table(cases, rules.alpha, rules.min_runs)
-    return outcomes | {
-        f"verdict {claim}": verdict for claim, verdict in zip(verdicts["claim"], verdicts["verdict"], strict=True)
-    }
-
-
-def _gap_outcomes(gaps: pd.DataFrame, truth: Truth, alpha: float) -> dict[str, bool | str]:
-    found: dict[str, bool | str] = {}
-    for row in gaps.to_dict("records"):
-        name = row["train_set"]
-        gap = truth.expected_gap(name)
-        ratio = truth.expected_mse(name, "dark") / truth.expected_mse(name, "light")
-        found[f"reject corrected t {name}"] = row["p"] <= alpha
-        found[f"reject naive t {name}"] = row["p_naive"] <= alpha
-        found[f"reject Wilcoxon {name}"] = row["p_wilcoxon"] <= alpha
-        found[f"cover corrected t {name}"] = row["ci_low"] <= gap <= row["ci_high"]
-        found[f"cover naive t {name}"] = row["naive_low"] <= gap <= row["naive_high"]
-        found[f"reject t, shared images {name}"] = not row["shared_low"] <= 0 <= row["shared_high"]
-        found[f"cover t, shared images {name}"] = row["shared_low"] <= gap <= row["shared_high"]
-        found[f"cover ratio, Fieller {name}"] = row["ratio_low"] <= ratio <= row["ratio_high"]
-        if "boot_low" in row:
-            found[f"reject bootstrap {name}"] = not row["boot_low"] <= 0 <= row["boot_high"]
-            found[f"cover bootstrap {name}"] = row["boot_low"] <= gap <= row["boot_high"]
-            found[f"cover ratio, bootstrap {name}"] = row["boot_ratio_low"] <= ratio <= row["boot_ratio_high"]
-    return found
-
-
-def _trend_outcomes(table: RunTable, truth: Truth, alpha: float) -> dict[str, bool | str]:
-    """Whether the interval of the crossing point covers, where there is one."""
-    if np.isnan(truth.crossing()):
-        return {}
-    crossing = sweep_table(table, "mse", alpha).set_index("quantity").loc["crossing"]
-    return {"cover crossing": bool(crossing["ci_low"] <= truth.crossing() <= crossing["ci_high"])}
-
-
-def _colour_outcomes(colours: RunTable, truth: Truth, level: float) -> dict[str, bool | str]:
-    """Whether the interval of the mean shift of L* of dark images covers, per training set."""
-    found: dict[str, bool | str] = {}
-    for name, share in colours.shares.items():
-        test = run_test(colours.values["dl"][name, "dark"], colours.test_train_ratio(name))
-        low, high = test.interval(level)
-        found[f"cover colour shift {name}"] = low <= share * truth.shift.get("dark", 0.0) <= high
-    return found
-
-
-def _condition_outcomes(
-    images: pd.DataFrame, runs: pd.DataFrame, truth: Truth, level: float, rng: np.random.Generator
-) -> dict[str, bool | str]:
-    """Whether the partially pooled interval of one condition, drawn at random, covers: right on average over them."""
-    condition = int(rng.integers(CONDITION_COUNT))
-    pooled = pooled_conditions(images, runs, PAIR, level)
-    mine = pooled[(pooled["condition"] == condition_name(condition)) & (pooled["group"] == "dark")]
-    return {
-        f"cover pooled condition {row['train_set']}": bool(
-            row["ci_low"] <= truth.condition_mse(str(row["train_set"]), "dark", condition) <= row["ci_high"]
-        )
-        for row in mine.to_dict("records")
-    }
-
-
-def _adjusted_outcomes(adjusted: pd.DataFrame, truth: Truth, alpha: float) -> dict[str, bool | str]:
-    found: dict[str, bool | str] = {}
-    for row in adjusted[adjusted["adjustment"] == "condition"].to_dict("records"):
-        name = row["train_set"]
-        found[f"reject standardised {name}"] = row["p"] <= alpha
-        found[f"cover standardised {name}"] = row["ci_low"] <= truth.standardised_gap(name) <= row["ci_high"]
-    return found
-
-
-def _model_outcomes(models: pd.DataFrame, truth: Truth, alpha: float) -> dict[str, bool | str]:
-    found: dict[str, bool | str] = {}
-    for row in models.to_dict("records"):
-        procedure, name = row["model"], row["train_set"]
-        ratio = float(np.exp(truth.gap.get(name, 0.0)))
-        found[f"reject {procedure} {name}"] = row["p"] <= alpha
-        found[f"cover {procedure} {name}"] = row["ci_low"] <= ratio <= row["ci_high"]
-    return found
-
-
-def rates(outcomes: Sequence[dict[str, bool | str]]) -> pd.DataFrame:
-    """How often each outcome occurred, with its 95 % binomial (Clopper-Pearson) interval.
-
-    Returns:
-        outcome (verdicts as `verdict C1: supported`), rate, low, high, n.
-    """
-    names = list(dict.fromkeys(name for one in outcomes for name in one))
     rows = []
-    for name in names:
-        values = [one[name] for one in outcomes if name in one]
-        levels = ["supported", "contradicted"] if name.startswith("verdict") else [True]
-        for wanted in levels:
-            count = sum(value == wanted for value in values)
-            low, high = proportion_confint(count, len(values), method="beta")
-            label = f"{name}: {wanted}" if isinstance(wanted, str) else name
-            rows.append({"outcome": label, "rate": count / len(values), "low": low, "high": high, "n": len(values)})
+    for seed in seeds:
+        table = simulate_table(truth, np.random.default_rng(seed), ["mse"])
+        for ratio in ratios:
+            scaled = harder(table, ratio)
+            for contrast, cells in CONTRASTS.items():
+                if "minus" in contrast and ratio != ratios[0]:
+                    continue
+                true = sum(
+                    weight * truth.expected_mse(name, group) * (ratio if group == PAIR.compared else 1.0)
+                    for (name, group), weight in cells.items()
+                )
+                for procedure, (estimate, low, high) in candidate_intervals(scaled, cells).items():
+                    rows.append((contrast, ratio, procedure, estimate, low, high, true))
+    return pd.DataFrame(rows, columns=["contrast", "ratio", "procedure", "estimate", "low", "high", "true"])
+
+
+def rates(found: pd.DataFrame) -> pd.DataFrame:
+    """How often each candidate finds a contrast other than 0, and covers what is true, with binomial intervals.
+
+    The oracle knows the standard deviation of the estimate (that of all studies) and takes it for normal.
+
+    Returns:
+        contrast, ratio, procedure, outcome (`found`, `covers`), rate, low, high (95 %, Clopper-Pearson), n.
+    """
+    rows = []
+    for (contrast, ratio), part in found.groupby(["contrast", "ratio"], sort=False):
+        of_one = part[part["procedure"] == CHOSEN]
+        half = float(stats.norm.ppf((1 + LEVEL) / 2)) * np.sqrt(np.mean((of_one["estimate"] - of_one["true"]) ** 2))
+        oracle = of_one.assign(procedure="oracle", low=of_one["estimate"] - half, high=of_one["estimate"] + half)
+        for procedure, mine in pd.concat([part, oracle]).groupby("procedure", sort=False):
+            counts = {"found": ~((mine["low"] <= 0) & (mine["high"] >= 0))}
+            if procedure != "Wilcoxon over runs":
+                counts["covers"] = (mine["low"] <= mine["true"]) & (mine["true"] <= mine["high"])
+            for outcome, which in counts.items():
+                count, n = int(which.sum()), len(which)
+                low, high = proportion_confint(count, n, method="beta")
+                row = {"contrast": contrast, "ratio": ratio, "procedure": procedure, "outcome": outcome}
+                rows.append(row | {"rate": count / n, "low": low, "high": high, "n": n})
     return pd.DataFrame(rows)

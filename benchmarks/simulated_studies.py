@@ -6,7 +6,7 @@ normal effects, hence every expectation is known in closed form.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from evenhand.splits.groups import Pair
+from evenhand.stats.crossed import Cell, CrossedSums, crossed
+from evenhand.stats.gaps import RunTable
 
 CONDITION_COUNT = 12
 PAIR = Pair("light", "dark")
@@ -31,10 +33,12 @@ class Truth:
     shares: of dark images, per training set. gap: added for dark images, per training set. condition: spread of the
     effects of the conditions, whose mix differs between the groups by `mix` (0: same mix). source: added for
     images of the second source, which holds 10.6 % of light and 38.7 % of dark images when `source_mix` is true,
-    else 20 % of both. image: an image's own difficulty. run: effect of a model on both groups; run_group: on
+    else 20 % of both. image: an image's own difficulty, in the dark group times `unequal`; its mean error stays.
+    heavy: one image in twenty has a difficulty three times as spread, the others less. duplicates: the fraction of
+    images that come in pairs of equal difficulty. run: effect of a model on both groups; run_group: on
     one group. training: effect on one group of the training images that a model has seen, shared by runs as far
-    as their training sets overlap. noise: the rest. std_gap: added to the log latent standard deviation of dark
-    images.
+    as their training sets overlap. spread: factors of run and run_group by training set. noise: the rest. std_gap:
+    added to the log latent standard deviation of dark images.
     """
 
     shares: dict[str, float] = field(default_factory=lambda: {"A": 0.0, "B": 0.5, "C": 1.0})
@@ -50,9 +54,13 @@ class Truth:
     source: float = 0.0
     source_mix: bool = True
     image: float = 0.4
+    unequal: float = 1.0
+    heavy: bool = False
+    duplicates: float = 0.0
     run: float = 0.02
     run_group: float = 0.02
     training: float = 0.0
+    spread: dict[str, float] = field(default_factory=dict)
     noise: float = 0.1
     std_gap: float = 0.0
     shift: dict[str, float] = field(default_factory=dict)
@@ -73,7 +81,8 @@ class Truth:
 
     def expected_mse(self, train_set: str, group: str) -> float:
         """The expected MSE over images, models and noise."""
-        variance = self.image**2 + self.run**2 + self.run_group**2 + self.training**2 + self.noise**2
+        models = self.spread.get(train_set, 1.0) ** 2 * (self.run**2 + self.run_group**2)
+        variance = self.image**2 + models + self.training**2 + self.noise**2
         fixed = self.log_mse + (self.gap.get(train_set, 0.0) if group == "dark" else 0.0)
         conditions = float(self.condition_shares(group) @ np.exp(self.condition_effects()))
         share = self.source_share(group)
@@ -137,6 +146,9 @@ def simulated_design(truth: Truth) -> pd.DataFrame:
     )
 
 
+MEASURED = ("mse", "latent_std", "dl", "da", "db")
+
+
 def simulate_models(truth: Truth, rng: np.random.Generator) -> Iterator[pd.DataFrame]:
     """The evaluation of one model after the other, run by run.
 
@@ -151,52 +163,131 @@ def simulate_models(truth: Truth, rng: np.random.Generator) -> Iterator[pd.DataF
 def _models(truth: Truth, rng: np.random.Generator) -> Iterator[dict[str, np.ndarray]]:
     """The columns of `simulate_models`."""
     pools = {group: _pool(truth, group, rng) for group in PAIR}
-    models = {(name, run): rng.normal(0, truth.run) for name in truth.shares for run in range(truth.runs)}
+    labels = {group: _labels(pool, group) for group, pool in pools.items()}
+    for run, tested, values in _runs(truth, pools, rng):
+        for s, (name, share) in enumerate(truth.shares.items()):
+            parts = []
+            for group, images in tested.items():
+                n = len(images)
+                measured = dict(zip(MEASURED, values[group][:, s].T, strict=True))
+                measured |= {"mse_unit": measured["mse"] / 4, "kl": 100 * measured["mse"]}
+                model = {"train_set": np.full(n, name, dtype=object), "compared_share": np.full(n, share)}
+                of_images = {column: cells[images] for column, cells in labels[group].items()}
+                parts.append(of_images | model | {"run": np.full(n, run)} | measured)
+            yield {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
+
+
+def simulate_table(truth: Truth, rng: np.random.Generator, metrics: Sequence[str] = MEASURED) -> RunTable:
+    """The same study as far as the tests of means need it, without its rows: many thousand an hour."""
+    columns = [MEASURED.index(metric) for metric in metrics]
+    pools = {group: _pool(truth, group, rng) for group in PAIR}
+    sums = CrossedSums(PAIR, metrics)
+    means: dict[Cell, list[np.ndarray]] = {(name, group): [] for name in truth.shares for group in PAIR}
+    for _, tested, values in _runs(truth, pools, rng):
+        for group, images in tested.items():
+            numbers = values[group][:, :, columns]
+            sums.add_values(group, pools[group]["cluster"][images].tolist(), list(truth.shares), numbers)
+            for s, name in enumerate(truth.shares):
+                means[name, group].append(numbers[:, s].mean(axis=0))
+    cells = {
+        metric: {cell: np.stack(of_runs)[:, m] for cell, of_runs in means.items()} for m, metric in enumerate(metrics)
+    }
+    design = simulated_design(truth)
+    covariances = sums.table()
+    return RunTable(
+        pair=PAIR,
+        runs=tuple(range(truth.runs)),
+        shares=dict(truth.shares),
+        reference_shares=dict(zip(truth.shares, design["reference_share"], strict=True)),
+        values=cells,
+        crossed={m: crossed(cells[m], covariances, m, list(truth.shares), PAIR) for m in metrics},
+        test_sizes=dict.fromkeys(truth.shares, truth.test_size),
+        train_sizes=dict.fromkeys(truth.shares, float(truth.train_size)),
+        shared=dict(zip(truth.shares, design["shared"], strict=True)),
+    )
+
+
+Tested = dict[str, np.ndarray]
+
+
+def _runs(
+    truth: Truth, pools: dict[str, dict[str, np.ndarray]], rng: np.random.Generator
+) -> Iterator[tuple[int, Tested, dict[str, np.ndarray]]]:
+    """Run after run: its number, the test images by group, and `MEASURED` by group, (images, training sets, 5)."""
+    models = {
+        (name, run): rng.normal(0, truth.run * truth.spread.get(name, 1.0))
+        for name in truth.shares
+        for run in range(truth.runs)
+    }
     influence = {
         (name, tested, trained): rng.normal(0, 1, len(pools[trained]["difficulty"]))
         for name in truth.shares
         for tested in pools
         for trained in pools
+        if truth.training
     }
     for run in range(truth.runs):
         order = {group: rng.permutation(len(pool["difficulty"])) for group, pool in pools.items()}
-        for name, share in truth.shares.items():
-            trained = {"dark": round(share * truth.train_size)}
-            trained["light"] = truth.train_size - trained["dark"]
-            chosen = {group: rng.permutation(order[group][truth.test_size :])[: trained[group]] for group in PAIR}
-            parts = []
+        tested = {group: order[group][: truth.test_size] for group in pools}
+        values = {group: np.empty((truth.test_size, len(truth.shares), len(MEASURED))) for group in pools}
+        for s, (name, share) in enumerate(truth.shares.items()):
+            chosen = {}
+            if truth.training:
+                trained = {"dark": round(share * truth.train_size)}
+                trained["light"] = truth.train_size - trained["dark"]
+                chosen = {group: rng.permutation(order[group][truth.test_size :])[: trained[group]] for group in PAIR}
             for group, pool in pools.items():
-                images = {column: values[order[group][: truth.test_size]] for column, values in pool.items()}
-                difficulty = images.pop("difficulty")
+                difficulty = pool["difficulty"][tested[group]]
                 n = len(difficulty)
-                seen = sum(influence[name, group, other][chosen[other]].sum() for other in PAIR)
+                seen = sum(influence[name, group, other][images].sum() for other, images in chosen.items())
                 effect = truth.gap.get(name, 0.0) if group == "dark" else 0.0
-                effect += models[name, run] + rng.normal(0, truth.run_group)
+                effect += models[name, run] + rng.normal(0, truth.run_group * truth.spread.get(name, 1.0))
                 effect += truth.training * seen / np.sqrt(truth.train_size)
-                noise = rng.normal(0, truth.noise, n)
-                mse = np.exp(truth.log_mse + effect + difficulty + noise)
                 log_std = -0.3 + 0.5 * models[name, run] + (truth.std_gap if group == "dark" else 0.0)
-                std = np.exp(log_std + rng.normal(0, 0.05, n) + 0.1 * difficulty)
                 colour = rng.normal(0, 0.2, 3) + rng.normal(0, 3, (n, 3))
                 colour[:, 0] += share * truth.shift.get(group, 0.0)
-                measured = {"mse": mse, "mse_unit": mse / 4, "latent_std": std, "kl": 100 * mse}
-                measured |= dict(zip(("dl", "da", "db"), colour.T, strict=True))
-                model = {"train_set": np.full(n, name, dtype=object), "compared_share": np.full(n, share)}
-                parts.append(images | model | {"run": np.full(n, run)} | measured)
-            yield {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
+                values[group][:, s, 0] = np.exp(truth.log_mse + effect + difficulty + rng.normal(0, truth.noise, n))
+                values[group][:, s, 1] = np.exp(log_std + rng.normal(0, 0.05, n) + 0.1 * difficulty)
+                values[group][:, s, 2:] = colour
+        yield run, tested, values
 
 
 def _pool(truth: Truth, group: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """All images of a group with their fixed difficulty, as columns."""
+    """All images of a group: condition and source by number, cluster of duplicates, and their fixed difficulty."""
     n = truth.n_dark if group == "dark" else truth.n_light
     condition = rng.choice(CONDITION_COUNT, size=n, p=truth.condition_shares(group))
     in_second = rng.random(n) < truth.source_share(group)
-    difficulty = truth.condition_effects()[condition] + truth.source * in_second + rng.normal(0, truth.image, n)
+    sd = truth.image * (truth.unequal if group == "dark" else 1.0)
+    spread = np.full(n, sd)
+    if truth.heavy:
+        # A twentieth with three times the deviation of the others, the variance of all as without them.
+        spread *= np.where(rng.random(n) < 0.05, 3.0, 1.0) / math.sqrt(0.95 + 0.05 * 9)
+    own = rng.normal(0, 1, n) * spread + (truth.image**2 - _log_moment(truth, sd)) / 2
+    paired = int(truth.duplicates * n) // 2
+    cluster = np.arange(n)
+    cluster[paired : 2 * paired] = cluster[:paired]
+    own[paired : 2 * paired], condition[paired : 2 * paired] = own[:paired], condition[:paired]
+    in_second[paired : 2 * paired] = in_second[:paired]
+    difficulty = truth.condition_effects()[condition] + truth.source * in_second + own
+    return {"condition": condition, "second": in_second, "cluster": cluster, "difficulty": difficulty}
+
+
+def _log_moment(truth: Truth, sd: float) -> float:
+    """Twice the logarithm of the mean of exp(difficulty): sd ** 2, if it is normal."""
+    if not truth.heavy:
+        return sd**2
+    variance = sd**2 / (0.95 + 0.05 * 9)
+    return 2 * math.log(0.95 * math.exp(variance / 2) + 0.05 * math.exp(9 * variance / 2))
+
+
+def _labels(pool: dict[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
+    """The words of a table for the images of a pool."""
+    n = len(pool["difficulty"])
     prefix = "d" if group == "dark" else "a"
+    names = np.array([condition_name(number) for number in range(CONDITION_COUNT)], dtype=object)
     return {
         "group": np.full(n, group, dtype=object),
         "id": np.array([f"{prefix}{number:031x}" for number in range(n)], dtype=object),
-        "condition": np.array([condition_name(number) for number in range(CONDITION_COUNT)], dtype=object)[condition],
-        "source": np.where(in_second, "atlasdermatologico", "dermaamin").astype(object),
-        "difficulty": difficulty,
+        "condition": names[pool["condition"]],
+        "source": np.where(pool["second"], "atlasdermatologico", "dermaamin").astype(object),
     }

@@ -2,9 +2,9 @@
 
     python benchmarks/variance_factor.py [--studies 2000] [--probes 1000] [--workers 2]
 
-writes <output>.csv, which benchmarks/calibration.py puts into docs/calibration.md. Every interval inverts its test, so
-1 - coverage is the rate of false alarms. On one core a scenario of means needs a minute for 2,000 studies, one of
-probes for 1,000.
+writes <output>.csv, of which benchmarks/calibration.py puts the chosen ones into docs/calibration.md. Every interval
+inverts its test, so 1 - coverage is the rate of false alarms. On one core a scenario of means needs a minute for 2,000
+studies, one of probes for 1,000.
 """
 
 import argparse

@@ -36,31 +36,50 @@ SUMMARIES = {
         minutes=5,
     ),
     "summarise_runs": Summary(
-        ["runs", "headline", "conditions", "pooled_conditions"],
+        ["runs", "covariances", "headline", "conditions", "pooled_conditions"],
         {"stats": {"alpha": STATS["alpha"]}},
+        data=["together"],
     ),
-    "estimate_gaps": Summary(["gaps"], SEEDED, ["runs", "design"], data=["together"]),
-    "adjust_gaps": Summary(["adjusted", "models"], SEEDED, data=["together"], minutes=60),
+    "estimate_gaps": Summary(
+        ["gaps"], {"stats": STATS}, ["runs", "covariances", "design"], models=False, minutes=5
+    ),
+    "adjust_gaps": Summary(["adjusted", "models"], {"stats": STATS}, data=["together"], minutes=60),
     "score_uncertainty": Summary(
         ["uncertainty"],
         SEEDED,
-        ["design"],
+        data=["together"],
         others=expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
     ),
-    "compare_subsets": Summary(["subsets"], {"stats": STATS}, ["design"]),
+    "compare_subsets": Summary(["subsets"], {"stats": STATS}, data=["together"]),
     "measure_colour": Summary(
-        ["colour_runs", "colour", "tone_curves", "tone_slopes"], {"stats": STATS}, ["design"]
+        ["colour_runs", "colour_covariances", "colour", "tone_curves", "tone_slopes"],
+        {"stats": STATS},
+        ["design"],
+        data=["together"],
     ),
     "compare_samples": Summary(
         ["samples"], {"stats": STATS}, ["design"], others=of_models("samples.parquet")
     ),
     "estimate_sweep": Summary(
-        ["sweep"], {"stats": STATS}, ["runs", "design", "train_sets"], models=False, minutes=5
+        ["sweep"],
+        {"stats": STATS},
+        ["runs", "covariances", "design", "train_sets"],
+        models=False,
+        minutes=5,
     ),
     "judge_claims": Summary(
         ["claims"],
         {"stats": STATS},
-        ["runs", "design", "gaps", "adjusted", "colour_runs", "condition_mix"],
+        [
+            "runs",
+            "covariances",
+            "design",
+            "gaps",
+            "adjusted",
+            "colour_runs",
+            "colour_covariances",
+            "condition_mix",
+        ],
         models=False,
         minutes=5,
     ),

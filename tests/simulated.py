@@ -23,6 +23,8 @@ import summarise_metadata
 import summarise_runs
 from evenhand.evaluation.measures import MEASURES
 from evenhand.splits.groups import TrainSet, groups_from
+from evenhand.stats.crossed import CrossedSums
+from evenhand.stats.rows import by_run
 from evenhand.stats.verdicts import rules_from
 from evenhand.workflow.tables import write_csv, write_parquet
 
@@ -42,6 +44,19 @@ TRAIN_SETS = tuple(
     TrainSet(name, {PAIR.reference: 1 - share, PAIR.compared: share})
     for name, share in (("A", 0.0), ("B", 0.5), ("C", 1.0))
 )
+
+NO_IMAGES = CrossedSums([], []).table()  # covariances of means whose images all have the same error
+
+
+def covariances_of(
+    rows: pd.DataFrame, metrics: Sequence[str], groups: Sequence[str] = PAIR, clusters: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """tables/covariances.csv of evaluation rows."""
+    sums = CrossedSums([group for group in groups if group in set(rows["group"])], metrics, clusters)
+    for run in by_run(rows):
+        sums.add(run)
+    return sums.table()
+
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -100,13 +115,15 @@ def run_stages(
         script.main([*options, "--config", config, *(["--read", *read] if read else []), "--write", *written])
 
     call(summarise_metadata, "metadata.csv", "fst_counts prevalence condition_mix", config=of_metadata)
-    call(summarise_runs, "", "runs headline conditions pooled_conditions", evaluations)
-    call(estimate_gaps, "runs design.csv together.csv", "gaps", evaluations)
+    call(summarise_runs, "together.csv", "runs covariances headline conditions pooled_conditions", evaluations)
+    call(estimate_gaps, "runs covariances design.csv", "gaps")
     call(adjust_gaps, "together.csv", "adjusted models", evaluations)
     call(compare_samples, "design.csv", "samples", evaluations)
-    call(score_uncertainty, "design.csv", "uncertainty", evaluations)
-    call(compare_subsets, "design.csv", "subsets", evaluations)
-    call(measure_colour, "design.csv", "colour_runs colour tone_curves tone_slopes", evaluations)
-    call(estimate_sweep, "runs design.csv train_sets.json", "sweep")
-    call(judge_claims, "runs design.csv gaps adjusted colour_runs condition_mix", "claims")
+    call(score_uncertainty, "together.csv", "uncertainty", evaluations)
+    call(compare_subsets, "together.csv", "subsets", evaluations)
+    colours = "colour_runs colour_covariances colour tone_curves tone_slopes"
+    call(measure_colour, "design.csv together.csv", colours, evaluations)
+    call(estimate_sweep, "runs covariances design.csv train_sets.json", "sweep")
+    read = "runs covariances design.csv gaps adjusted colour_runs colour_covariances condition_mix"
+    call(judge_claims, read, "claims")
     return {path.stem: path for path in sorted((folder / "tables").iterdir())}

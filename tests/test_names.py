@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paper import mix
+from simulated import covariances_of
 
 from evenhand.data.availability import count_available
 from evenhand.data.duplicate_tables import describe_clusters
@@ -21,12 +22,11 @@ from evenhand.probes.targets import TargetSpec, count_classes, read_target
 from evenhand.splits.design import Design, candidates_from, describe_design, draw_test, draw_train
 from evenhand.splits.groups import TrainSet, groups_from, pairs_of
 from evenhand.splits.manifests import read_draw, write_draw
-from evenhand.stats.bootstrap import draw_images
 from evenhand.stats.models import model_gaps
 from evenhand.stats.prevalence import prevalence_table
 from evenhand.stats.rows import read_evaluation
 from evenhand.stats.strata import adjusted_gaps
-from evenhand.stats.subsets import subset_means, subset_table
+from evenhand.stats.subsets import parts_of, subset_means, subset_table
 from evenhand.stats.summary import (
     RUN_METRICS,
     condition_table,
@@ -37,7 +37,6 @@ from evenhand.stats.summary import (
 )
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows, row_writer
-from evenhand.workflow.seeds import generator
 from evenhand.workflow.tables import read_image_table, read_table, write_csv, write_image_table, write_parquet
 
 NASTY = [
@@ -110,12 +109,14 @@ def tables_of(folder: Path, labels: Sequence[str], sets: Sequence[str]) -> dict[
     found |= {"runs": runs, "headline": headline_table(runs, totals), "conditions": condition_table(totals, pair)}
     found["pooled_conditions"] = pooled_conditions(totals, runs, pair, 0.95)
     of_images, cells = error_totals(models, pair)
-    resamples = draw_images(of_images, pair, 50, generator(0, "test"))
-    found["adjusted"] = adjusted_gaps(of_images, cells, pair, resamples, 2, 0.95, 0.05)
     by_run = [pd.concat(models[run::2], ignore_index=True) for run in range(2)]
+    parts = [parts_of(run, groups) for run in by_run]
+    found["adjusted"] = adjusted_gaps(of_images, by_run, pair, None, 2, 2, 0.05, 0.05)
     found["models"] = model_gaps(of_images, cells, by_run, pair, 0.95)
-    means = pd.concat([subset_means(model, groups, ["mse"]) for model in models])
-    found["subsets"] = subset_table(means, pair, ["mse"], dict.fromkeys(sets, 8.0), 0.05)
+    covariances = {name: covariances_of(pd.concat([part[name] for part in parts]), ["mse"], pair) for name in parts[0]}
+    found["subsets"] = subset_table(
+        pd.concat([subset_means(part, ["mse"]) for part in parts]), covariances, pair, ["mse"], 0.05
+    )
     images_too = {"metadata", "images"}
     for name, table in found.items():
         (write_image_table if name in images_too else write_csv)(table, folder / f"{name}.csv")

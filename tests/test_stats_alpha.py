@@ -13,11 +13,8 @@ from evenhand.stats.prevalence import condition_mix, mix_claim, prevalence_table
 # (lower end, upper end, centre): intervals that are symmetric about their centre and have a t quantile with R - 1
 # degrees of freedom, so that half of the width at 0.1 is known from that at 0.05. `log`: on the logarithm.
 T_INTERVALS = [
-    ("gaps", "ci_low", "ci_high", "linear"),
+    ("gaps", "nb_low", "nb_high", "linear"),
     ("gaps", "naive_low", "naive_high", "linear"),
-    ("gaps", "shared_low", "shared_high", "linear"),
-    ("subsets", "ci_low", "ci_high", "linear"),
-    ("colour", "ci_low", "ci_high", "linear"),
     ("samples", "ci_low", "ci_high", "linear"),
     ("tone_slopes", "ci_low", "ci_high", "log"),
     ("models", "ci_low", "ci_high", "log"),

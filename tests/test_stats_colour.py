@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import wasserstein_distance
-from simulated import PAIR, RATIOS, RULES
+from simulated import PAIR, RATIOS, RULES, covariances_of
 
-from evenhand.stats.gaps import RunTable
+from evenhand.stats.gaps import run_table
 from evenhand.stats.image_claims import colour_claim
 from evenhand.stats.rows import by_model
 from evenhand.stats.tone import (
+    AXES,
+    QUANTITIES,
     colour_run_means,
     colour_table,
     describe_samples,
@@ -69,17 +71,15 @@ def colour_rows(changes: dict[tuple[str, str], float], runs: int = 5) -> pd.Data
                 dl, da, db = rng.normal([change, 0, 0], 0.05)
                 rows.append([train_set, {"A": 0.0, "C": 1.0}[train_set], run, group, f"{group}{image}", dl, da, db])
     table = pd.DataFrame(rows, columns=["train_set", "compared_share", "run", "group", "id", "dl", "da", "db"])
-    return table.assign(ita_in=10.0, ita_out=12.0, ciede2000=table["dl"].abs())
+    return table.assign(ita_in=10.0, ita_out=12.0, ita_shift=2.0, ciede2000=table["dl"].abs())
 
 
 def colour_verdict(changes: dict[tuple[str, str], float]) -> pd.Series:
-    runs = colour_run_means(colour_rows(changes), PAIR)
-    values = {
-        axis: {key: part[axis].to_numpy() for key, part in runs.groupby(["train_set", "group"])}
-        for axis in ("dl", "da", "db")
-    }
-    dark, light = {"A": 0.0, "C": 1.0}, {"A": 1.0, "C": 0.0}
-    table = RunTable(PAIR, tuple(range(5)), dark, light, values, {"A": 10, "C": 10}, {"A": 30.0, "C": 30.0}, {})
+    rows = colour_rows(changes)
+    runs = colour_run_means(rows, PAIR)
+    design = pd.DataFrame({"train_set": ["A", "C"], "reference_share": [1.0, 0.0], "test_size": 10})
+    design = design.assign(distinct=30.0, shared=0.5)
+    table = run_table(runs, covariances_of(rows, AXES), design, PAIR, AXES)
     return verdict_table([colour_claim(table, PAIR, RULES)], 0.05, 3).iloc[0]
 
 
@@ -93,10 +93,10 @@ def test_colour_claim_needs_dark_to_change_and_light_to_stay() -> None:
 
 def test_colour_table_by_hand_and_its_gaps() -> None:
     rows = colour_rows({("A", "light"): 1.0, ("A", "dark"): -2.0})
-    rows.loc[rows["id"] == "dark0", ["ita_in", "ita_out", "dl", "da", "db", "ciede2000"]] = np.nan
+    rows.loc[rows["id"] == "dark0", ["ita_in", "ita_out", "ita_shift", "dl", "da", "db", "ciede2000"]] = np.nan
     runs = colour_run_means(rows, PAIR)
     assert runs.loc[runs["group"] == "dark", "n_no_skin"].tolist() == [1] * 5
-    table = colour_table(runs, PAIR, RATIOS, 0.05).set_index(["group", "quantity"])
+    table = colour_table(runs, covariances_of(rows, QUANTITIES), PAIR, 0.05).set_index(["group", "quantity"])
     assert table.loc[("dark", "dl"), "estimate"] == pytest.approx(-2.0, abs=0.05)
     assert table.loc[("light", "ita_shift"), "estimate"] == pytest.approx(2.0)
     assert math.isnan(table.loc[("light", "ciede2000"), "p"])

@@ -7,18 +7,17 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from simulated import GROUPS, PAIR
+from simulated import GROUPS, PAIR, covariances_of
 
 from evenhand.evaluation.measures import MEASURES, PRINCIPAL
 from evenhand.splits.groups import TrainSet
-from evenhand.stats.bootstrap import add_bootstrap, draw_images
 from evenhand.stats.claims import run_claims
 from evenhand.stats.gaps import gap_table, run_table, size_ratios, sweep_table
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.models import model_gaps
-from evenhand.stats.rows import by_model, by_run, distinct_images
+from evenhand.stats.rows import by_model, by_run
 from evenhand.stats.strata import adjusted_gaps
-from evenhand.stats.subsets import subset_means, subset_table
+from evenhand.stats.subsets import parts_of, subset_means, subset_table
 from evenhand.stats.summary import (
     RUN_METRICS,
     condition_table,
@@ -30,6 +29,7 @@ from evenhand.stats.summary import (
 )
 from evenhand.stats.tone import (
     AXES,
+    QUANTITIES,
     colour_run_means,
     colour_table,
     describe_samples,
@@ -122,8 +122,9 @@ def made_up(study: Study) -> pd.DataFrame:
     elif study.errors == "light zero":
         rows.loc[~dark, list(RUN_METRICS)] = 0.0
     rows["ita_in"], rows["ita_out"] = rows["tone"], rows["tone"] + 0.1 * rng.normal(size=len(rows))
+    rows["ita_shift"] = rows["ita_out"] - rows["ita_in"]
     without = {"none": rows["run"] >= 0, "no dark": dark, "one run": rows["run"] == 0}
-    rows.loc[without.get(study.skin, rows["run"] < 0), ON_SKIN] = np.nan
+    rows.loc[without.get(study.skin, rows["run"] < 0), [*ON_SKIN, "ita_shift"]] = np.nan
     return rows
 
 
@@ -146,13 +147,18 @@ def every_table(study: Study) -> dict[str, pd.DataFrame]:
         "light": {image: "l" for image in rows["id"] if image[0] == "l"},
     }[study.clusters]
     runs, images = summarise(by_model(rows), PAIR)
-    table = run_table(runs, design, PAIR, RUN_METRICS)
+    table = run_table(runs, covariances_of(rows, RUN_METRICS, clusters=clusters), design, PAIR, RUN_METRICS)
     gaps = gap_table(table, RUN_METRICS, PRINCIPAL, alpha, {"latent_std": RULES.latent_std_margin})
-    draws = draw_images(distinct_images(by_model(rows), PAIR), PAIR, 30, rng, clusters)
     totals = error_totals(by_model(rows), PAIR)
     tones, slopes = tone_totals(by_model(rows), PAIR)
     colour_runs = sort_by_design(pd.concat([colour_run_means(model, PAIR) for model in by_model(rows)]), PAIR, ["run"])
-    means = pd.concat([subset_means(model, GROUPS, PRINCIPAL) for model in by_model(rows)])
+    parts = [parts_of(run, GROUPS) for run in by_run(rows)]
+    of_parts = {
+        name: covariances_of(pd.concat([part[name] for part in parts if name in part]), PRINCIPAL, clusters=clusters)
+        for name in {name for part in parts for name in part}
+    }
+    means = pd.concat([subset_means(part, PRINCIPAL) for part in parts])
+    of_colours = covariances_of(rows, QUANTITIES, clusters=clusters)
     samples = rows.assign(sample_of=np.where(rows.index % 2, "prior", "training"), ita=rows["ita_in"])
     first = list(by_model(rows[rows["run"] == 0]))
     scores = {
@@ -166,24 +172,24 @@ def every_table(study: Study) -> dict[str, pd.DataFrame]:
         "headline": headline_table(runs, images),
         "conditions": condition_table(images, PAIR),
         "pooled_conditions": pooled_conditions(images, runs, PAIR, 1 - alpha),
-        "gaps": add_bootstrap(gaps, by_model(rows), PAIR, draws, 1 - alpha),
-        "adjusted": adjusted_gaps(*totals, PAIR, draws, 2, 1 - alpha, RULES.vanishing),
+        "gaps": gaps,
+        "adjusted": adjusted_gaps(totals[0], by_run(rows), PAIR, clusters, study.runs, 2, alpha, RULES.vanishing),
         "models": model_gaps(*totals, by_run(rows), PAIR, 1 - alpha),
         "sweep": pd.concat([sweep_table(table, metric, alpha) for metric in PRINCIPAL]),
         "colour_runs": colour_runs,
-        "colour": colour_table(colour_runs, PAIR, ratios, alpha),
+        "colour": colour_table(colour_runs, of_colours, PAIR, alpha),
         "tone_curves": tone_curves(tones, 1 - alpha),
         "tone_slopes": tone_slopes(tones, slopes, PAIR, ratios, alpha),
         "samples": sample_table(pd.concat([describe_samples(model) for model in by_model(samples)]), ratios, alpha),
-        "subsets": subset_table(means, PAIR, PRINCIPAL, ratios, alpha),
+        "subsets": subset_table(means, of_parts, PAIR, PRINCIPAL, alpha),
         "uncertainty": pd.concat(
             [
-                uncertainty_table(by_model(rows), PAIR, train_sets, SCORES, ratios, alpha),
+                uncertainty_table(by_run(rows), PAIR, train_sets, SCORES, clusters, alpha),
                 ensemble_table(first, scores, PAIR, train_sets, study.runs, 1 - alpha, 30, rng),
             ]
         ),
     }
-    colours = run_table(colour_runs, design, PAIR, AXES, partial=True)
+    colours = run_table(colour_runs, of_colours, design, PAIR, AXES, partial=True)
     cases = [*run_claims(table, found["gaps"], RULES), colour_claim(colours, PAIR, RULES)]
     cases.append(adjusted_claim(table, found["adjusted"], RULES))
     return found | {"claims": verdict_table(cases, alpha, RULES.min_runs)}
@@ -301,11 +307,11 @@ def test_an_error_of_zero_has_no_logarithm_and_is_named() -> None:
 
 def test_claims_on_numbers_that_are_missing_are_not_testable_and_leave_the_others_alone() -> None:
     sound = every_table(Study(**LARGE))["claims"].set_index("claim")
-    lost = every_table(Study(skin="no dark", clusters="one", **LARGE))["claims"].set_index("claim")
+    lost = every_table(Study(skin="no dark", **LARGE))["claims"].set_index("claim")
     assert "no skin was found on any dark test image" in lost.loc["C9", "sentence"]
     none_left = every_table(Study(shares=(0.0, 0.5, 1.0), clusters="one", **LARGE))["claims"].set_index("claim")
     assert none_left.loc["C11", "verdict"] == "not testable"
-    assert "one cluster of duplicates" in none_left.loc["C11", "sentence"]
+    assert "one image or one cluster" in none_left.loc["C11", "sentence"]
     assert lost.loc["C9", "verdict"] == "not testable"
     tested = sound.index[sound["verdict"] != "not testable"].drop("C9", errors="ignore")
     assert len(tested) > 2

@@ -1,14 +1,12 @@
 """n_test / n_train in the variance of a mean over runs: that of one group's test set, and never too small."""
 
-import numpy as np
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated import GROUPS, PAIR
+from simulated import GROUPS, NO_IMAGES, PAIR
 
 from evenhand.splits.design import Design, TrainSet, feasible_train_size
 from evenhand.stats.gaps import run_table
-from evenhand.stats.subsets import subset_table
 
 
 @given(st.integers(1, 500), st.integers(1, 2000), st.integers(1, 9000), st.integers(1, 9000))
@@ -24,31 +22,6 @@ def test_no_training_set_is_larger_than_what_the_test_set_leaves_of_a_group(
         assert factor >= shared / (1 - shared) * (1 - 1e-12)
 
 
-def study(rng: np.random.Generator, runs: int = 6, pool: int = 100, tested: int = 50) -> pd.DataFrame:
-    """Means of one subset, a fifth of each group, of models that are all alike: half of the images are common."""
-    rows = []
-    for group in PAIR:
-        error, inside = rng.normal(10, 1, pool), np.arange(pool) < pool // 5
-        for run in range(runs):
-            chosen = rng.permutation(pool)[:tested]
-            values = error[chosen][inside[chosen]]
-            rows.append({"subset": "source x", "run": run, "group": group, "n": len(values), "mse": values.mean()})
-    table = pd.DataFrame(rows).assign(train_set="B", compared_share=0.5)
-    return pd.concat([table, table.assign(subset="source y")], ignore_index=True)  # of one source nothing is said
-
-
-def test_intervals_of_a_subset_cover() -> None:
-    """The true gap is 0. With the number of images in the subset for n_test the interval is too short."""
-    rng = np.random.default_rng(0)
-    tables = [subset_table(study(rng), PAIR, ["mse"], {"B": 50 / 50}, 0.05) for _ in range(150)]
-    found = pd.concat(tables)
-    found = found[found["subset"] == "source x"]
-    assert ((found["ci_low"] <= 0) & (found["ci_high"] >= 0)).mean() > 0.9
-    half = (found["ci_high"] - found["ci_low"]) / 2
-    of_subset = half * np.sqrt((1 / 6 + 10 / 50) / (1 / 6 + 50 / 50))
-    assert (found["gap"].abs() <= of_subset).mean() < 0.85
-
-
 def test_images_without_skin_do_not_shorten_the_intervals_of_colours() -> None:
     runs = pd.DataFrame(
         [
@@ -58,4 +31,4 @@ def test_images_without_skin_do_not_shorten_the_intervals_of_colours() -> None:
         ]
     )
     design = pd.DataFrame({"train_set": ["B"], "reference_share": [0.5], "distinct": [200.0], "shared": [0.5]})
-    assert run_table(runs, design.assign(test_size=100), PAIR, ["dl"]).test_train_ratio("B") == 0.5
+    assert run_table(runs, NO_IMAGES, design.assign(test_size=100), PAIR, ["dl"]).test_train_ratio("B") == 0.5

@@ -11,14 +11,15 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated import DARK, GROUPS, LIGHT, PAIR, ROOT, RULES
+from simulated import DARK, GROUPS, LIGHT, NO_IMAGES, PAIR, ROOT, RULES, covariances_of
 
 import estimate_sweep
 from evenhand.splits.groups import TrainSet, groups_from
+from evenhand.stats.crossed import crossed
 from evenhand.stats.gaps import RunTable, sweep_table
 from evenhand.stats.image_claims import adjusted_claim
-from evenhand.stats.rows import by_model
-from evenhand.stats.subsets import agreement, columns_for_subsets, subset_means, subset_table
+from evenhand.stats.rows import by_run
+from evenhand.stats.subsets import agreement, columns_for_subsets, parts_of, subset_means, subset_table
 from evenhand.stats.summary import IMAGE_INDEX, pooled_conditions
 from evenhand.stats.verdicts import verdict_table
 from evenhand.workflow.tables import write_csv
@@ -34,9 +35,11 @@ def test_annotator_and_source_subsets_by_hand() -> None:
             "second_skin_type": [1, 2, 5, 3] * 2,
             "source": ["x", "y", "x", "x"] * 2,
         }
-    ).assign(train_set="A", compared_share=0.0)
-    means = pd.concat([subset_means(model, GROUPS, ["mse"]) for model in by_model(rows)])
-    table = subset_table(means, PAIR, ["mse"], {"A": 10.0}, 0.05).set_index("subset")
+    ).assign(train_set="A", compared_share=0.0, id=list("abcd") * 2)
+    parts = [parts_of(run, GROUPS) for run in by_run(rows)]
+    means = pd.concat([subset_means(part, ["mse"]) for part in parts])
+    covariances = {name: covariances_of(pd.concat([part[name] for part in parts]), ["mse"]) for name in parts[0]}
+    table = subset_table(means, covariances, PAIR, ["mse"], 0.05).set_index("subset")
     assert table.loc["all", "gap"] == pytest.approx((5.0 + 6.0) / 2)
     assert table.loc["annotators agree", "gap"] == 3.0
     assert table.loc["annotators agree", ["n_reference", "n_compared"]].tolist() == [2, 1]
@@ -67,7 +70,7 @@ def test_without_a_second_opinion_there_is_no_agreement(where: dict[str, list[ob
     groups = groups_from([LIGHT | {"where": where}, DARK | {"where": where}])
     row = {"group": "light", "run": 0, "train_set": "A", "compared_share": 0.0, "source": "x", "mse": 1.0}
     assert columns_for_subsets(groups) == ["source"]
-    assert set(subset_means(pd.DataFrame([row]), groups, ["mse"])["subset"]) == {"all", "source x"}
+    assert set(parts_of(pd.DataFrame([row]), groups)) == {"all", "source x"}
 
 
 def sweep_runs(gap_at_zero: float, gap_at_one: float, noise: float = 1e-4) -> RunTable:
@@ -80,7 +83,8 @@ def sweep_runs(gap_at_zero: float, gap_at_one: float, noise: float = 1e-4) -> Ru
         values[name, "dark"] = 0.05 + gap + rng.normal(0, noise, 6)
     tests, training = dict.fromkeys(shares, 50), dict.fromkeys(shares, 150.0)
     light = {name: 1 - share for name, share in shares.items()}
-    return RunTable(PAIR, tuple(range(6)), shares, light, {"mse": values}, tests, training, {})
+    of = {"mse": crossed(values, NO_IMAGES, "mse", tuple(shares), PAIR)}
+    return RunTable(PAIR, tuple(range(6)), shares, light, {"mse": values}, of, tests, training, {})
 
 
 def test_crossing_point_of_a_straight_line() -> None:
@@ -109,8 +113,9 @@ def test_a_training_set_with_a_third_group_is_no_point_of_the_sweep() -> None:
     before = sweep_table(table, "mse", 0.05)
     mse = {**table.values["mse"], ("D", "light"): np.arange(6.0), ("D", "dark"): np.ones(6)}
     others = {"shares": table.shares | {"D": 0.5}, "reference_shares": table.reference_shares | {"D": 0.2}}
-    after = sweep_table(replace(table, values={"mse": mse}, **others), "mse", 0.05)
-    assert after.drop(columns="note").equals(before.drop(columns="note"))
+    of = {"mse": crossed(mse, NO_IMAGES, "mse", (*table.shares, "D"), PAIR)}
+    after = sweep_table(replace(table, values={"mse": mse}, crossed=of, **others), "mse", 0.05)
+    assert after["estimate"].tolist() == pytest.approx(before["estimate"].tolist(), nan_ok=True)
     assert after["note"].str.startswith("left out for images of other groups: D").all()
 
 
@@ -131,13 +136,14 @@ def test_the_share_of_a_further_pair_is_that_of_its_own_group(tmp_path: Path) ->
         for run in range(3)
     ]
     write_csv(pd.DataFrame(rows), tmp_path / "runs.csv")
+    write_csv(NO_IMAGES, tmp_path / "covariances.csv")
     design = pd.DataFrame({"train_set": ["A", "M"], "reference_share": [1.0, 0.0], "distinct": 50.0, "shared": 0.5})
     write_csv(design.assign(test_size=10), tmp_path / "design.csv")
     sets = [TrainSet("A", {"light": 1.0}), TrainSet("M", {"medium": 1.0})]
     (tmp_path / "train_sets.json").write_text(json.dumps([train_set._asdict() for train_set in sets]))
     groups = [LIGHT, DARK, {"name": "medium", "title": "medium", "where": {"skin_type": [3]}}]
     config = json.dumps({"stats": {"alpha": 0.05}, "groups": groups})
-    read = [f"{tmp_path}/{name}" for name in ("runs.csv", "design.csv", "train_sets.json")]
+    read = [f"{tmp_path}/{name}" for name in ("runs.csv", "covariances.csv", "design.csv", "train_sets.json")]
     estimate_sweep.main(["--config", config, "--read", *read, "--write", f"{tmp_path}/sweep.csv"])
     sweep = pd.read_csv(tmp_path / "sweep.csv")
     sweep = sweep[sweep["metric"] == "mse"].set_index(["compared", "quantity"])
@@ -204,7 +210,7 @@ def test_pooling_says_why_it_cannot() -> None:
 def adjusted_verdict(**row: float) -> pd.Series:
     values = np.array([0.05, 0.06, 0.07])
     mse = {("B", group): values for group in PAIR}
-    table = RunTable(PAIR, (0, 1, 2), {"B": 0.5}, {"B": 0.5}, {"mse": mse}, {}, {}, {})
+    table = RunTable(PAIR, (0, 1, 2), {"B": 0.5}, {"B": 0.5}, {"mse": mse}, {}, {}, {}, {})
     common = {"train_set": "B", "n_strata": 3, "coverage": 0.8, "crude_gap": 0.02, "n_runs": 3, "p_vanish": 1.0}
     rows = [common | {"adjustment": "none", "gap": 0.03}, common | {"adjustment": "condition"} | row]
     return verdict_table([adjusted_claim(table, pd.DataFrame(rows), RULES)], 0.05, 3).iloc[0]

@@ -9,9 +9,9 @@ import pytest
 from simulated import PAIR, TRAIN_SETS, Truth, simulate_study
 
 from evenhand.stats import summary
-from evenhand.stats.bootstrap import add_bootstrap, draw_images
+from evenhand.stats.crossed import CrossedSums
 from evenhand.stats.models import clustered_ols
-from evenhand.stats.rows import by_model, distinct_images
+from evenhand.stats.rows import by_model
 from evenhand.stats.summary import RUN_METRICS, Totals, error_totals, summarise
 from evenhand.stats.tone import tone_totals
 from evenhand.stats.uncertainty import uncertainty_table
@@ -35,9 +35,11 @@ def models(rows: pd.DataFrame, count: int) -> Iterator[pd.DataFrame]:
         yield model.assign(run=run, **of_run).copy()
 
 
-def bootstrap(given: Iterator[pd.DataFrame], rows: pd.DataFrame) -> object:
-    draws = draw_images(rows, PAIR, 20, np.random.default_rng(0))
-    return add_bootstrap(pd.DataFrame({"train_set": ["A"], "metric": ["mse"], "note": ""}), given, PAIR, draws, 0.95)
+def covariances(given: Iterator[pd.DataFrame], rows: pd.DataFrame) -> object:
+    sums = CrossedSums(PAIR, ["mse", "latent_std"])
+    for run in given:
+        sums.add(run)
+    return sums.table()
 
 
 def regression(given: Iterator[pd.DataFrame], rows: pd.DataFrame) -> object:
@@ -48,9 +50,8 @@ REDUCTIONS: dict[str, Callable[[Iterator[pd.DataFrame], pd.DataFrame], object]] 
     "summarise_runs": lambda given, _: summarise(given, PAIR),
     "adjust_gaps": lambda given, _: error_totals(given, PAIR),
     "adjust_gaps, regressions": regression,
-    "estimate_gaps, images": lambda given, _: distinct_images(given, PAIR),
-    "estimate_gaps": bootstrap,
-    "score_uncertainty": lambda given, _: uncertainty_table(given, PAIR, TRAIN_SETS, ["latent_std"], {"A": 0.3}, 0.05),
+    "summarise_runs, covariances": covariances,
+    "score_uncertainty": lambda given, _: uncertainty_table(given, PAIR, TRAIN_SETS, ["latent_std"], None, 0.05),
     "measure_colour": lambda given, _: tone_totals(given, PAIR),
 }
 

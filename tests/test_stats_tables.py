@@ -115,9 +115,11 @@ def test_one_run_gives_every_table_and_no_verdict_over_runs(tmp_path: Path) -> N
     assert claims.drop("C8")["ci_low"].isna().all()
     assert claims.loc["C2", "sentence"].endswith("at least 3 (stats.min_runs).")
     gaps = pd.read_csv(tables["gaps"])
-    assert gaps[["gap", "boot_low", "boot_high"]].notna().all().all()
-    assert gaps[["ci_low", "p", "p_holm", "se"]].isna().all().all()
-    assert set(gaps["boot_covers"]) == {"images"}
+    assert gaps[["gap", "ci_low", "ci_high"]].notna().all().all()
+    assert gaps[["nb_low", "p_nb", "p_naive", "sd"]].isna().all().all()
+    assert (gaps["se_models"] == 0).all()
+    assert set(gaps["covers"]) == {"images"}
+    assert gaps["note"].str.contains("does not know how models differ").all()
 
 
 def test_groups_without_a_common_condition_have_no_adjusted_gap(tmp_path: Path) -> None:

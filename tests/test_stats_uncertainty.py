@@ -1,6 +1,7 @@
 """Scores of uncertainty against error and group: by hand, against scipy and scikit-learn."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -8,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
-from simulated import PAIR, RATIOS, TRAIN_SETS
+from simulated import PAIR, TRAIN_SETS
 from sklearn.metrics import roc_auc_score
 
 from evenhand.splits.groups import TrainSet
-from evenhand.stats.rows import by_model
+from evenhand.stats.rows import by_run
 from evenhand.stats.uncertainty import auroc, ensemble_table, score_run, spearman, uncertainty_table, worst_decile
 
 A, B, C = TRAIN_SETS
@@ -22,9 +23,9 @@ A, B, C = TRAIN_SETS
 def test_auroc_is_sklearns(pairs: list[tuple[int, bool]]) -> None:
     score, positive = (np.array(column) for column in zip(*pairs, strict=True))
     if positive.all() or not positive.any():
-        assert math.isnan(auroc(score, positive))
+        assert math.isnan(auroc(score, positive)[0])
     else:
-        assert auroc(score, positive) == pytest.approx(roc_auc_score(positive, score))
+        assert auroc(score, positive)[0] == pytest.approx(roc_auc_score(positive, score))
 
 
 def test_worst_decile_is_a_tenth_and_at_least_one() -> None:
@@ -43,16 +44,17 @@ def model_rows(train_set: TrainSet = A) -> pd.DataFrame:
 
 def scored(rows: pd.DataFrame, score: str, train_set: TrainSet) -> dict[tuple[str, str], float]:
     dark = (rows["group"] == "dark").to_numpy()
-    return score_run(rows[score].to_numpy(), rows["mse"].to_numpy(), dark, PAIR, train_set)
+    found = score_run(rows[score].to_numpy(), rows["mse"].to_numpy(), dark, PAIR, train_set)
+    return {key: value for key, (value, _) in found.items()}
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=40))
 def test_rank_correlation_is_scipys(pairs: list[tuple[int, int]]) -> None:
     x, y = (np.array(column) for column in zip(*pairs, strict=True))
     if len(set(x)) == 1 or len(set(y)) == 1:
-        assert math.isnan(spearman(x, y))
+        assert math.isnan(spearman(x, y)[0])
     else:
-        assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)
+        assert spearman(x, y)[0] == pytest.approx(spearmanr(x, y).statistic)
 
 
 def test_scores_by_hand() -> None:
@@ -89,9 +91,24 @@ def test_what_a_training_set_lacks_is_told_by_its_mix() -> None:
     assert len(neither) == len(with_third) - 1
 
 
+@pytest.mark.parametrize("statistic", [auroc, spearman])
+def test_influence_is_what_leaving_an_image_out_changes(statistic: Callable[..., tuple[float, np.ndarray]]) -> None:
+    """To first order: the jackknife's pseudo-values, and the same standard error."""
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=300)
+    other = score + rng.normal(size=300)
+    other = other > 0.5 if statistic is auroc else other
+    value, influence = statistic(score, other)
+    left_out = [statistic(np.delete(score, i), np.delete(other, i))[0] for i in range(300)]
+    pseudo = 299 * (value - np.array(left_out))
+    assert influence.mean() == pytest.approx(0, abs=1e-9)
+    assert np.corrcoef(influence, pseudo)[0, 1] > 0.999
+    assert influence.std() == pytest.approx(pseudo.std(), rel=0.03)
+
+
 def test_uncertainty_over_runs_and_with_a_constant_score() -> None:
     rows = pd.concat([model_rows().assign(run=run) for run in range(3)]).assign(kl=1.0)
-    table = uncertainty_table(by_model(rows), PAIR, TRAIN_SETS, ["latent_std", "kl"], RATIOS, 0.05)
+    table = uncertainty_table(by_run(rows), PAIR, TRAIN_SETS, ["latent_std", "kl"], None, 0.05)
     table = table.set_index(["score", "statistic", "target"])
     assert table.loc[("latent_std", "auroc", "worst decile"), "estimate"] == 1.0
     assert table.loc[("kl", "auroc", "worst decile"), "estimate"] == 0.5

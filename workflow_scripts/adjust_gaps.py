@@ -6,10 +6,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from evenhand.splits.groups import Pair
-from evenhand.stats.bootstrap import draw_images
 from evenhand.stats.models import model_gaps
 from evenhand.stats.rows import (
-    pair_generator,
     parse_tables,
     read_clusters,
     stream,
@@ -24,7 +22,7 @@ from evenhand.workflow.tables import write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = study_parser(__doc__, "seed, stats, groups")
+    parser = study_parser(__doc__, "stats, groups")
     args = parse_tables(parser, argv, reads=[], writes=["adjusted", "models"], optional=["together"])
 
     found = [gaps_of(args, pair) for pair in study_pairs(args)]
@@ -39,9 +37,9 @@ def gaps_of(args: argparse.Namespace, pair: Pair) -> tuple[pd.DataFrame, pd.Data
     stats = args.config["stats"]
     level = 1 - stats["alpha"]
     images, cells = error_totals(stream(args, ["mse"], ["condition", "source"]), pair)
-    rng = pair_generator(args, "bootstrap", pair)
-    draws = draw_images(images, pair, stats["resamples"], rng, read_clusters(args.read.get("together")))
-    adjusted = adjusted_gaps(images, cells, pair, draws, stats["min_images"], level, stats["claims"]["vanishing"])
+    clusters, rules = read_clusters(args.read.get("together")), (stats["min_images"], stats["alpha"])
+    runs = stream_runs(args, ["mse"], ["condition", "source"])
+    adjusted = adjusted_gaps(images, runs, pair, clusters, args.runs, *rules, stats["claims"]["vanishing"])
     return adjusted, model_gaps(images, cells, stream_runs(args, ["mse"], ["condition", "source"]), pair, level)
 
 

@@ -5,22 +5,29 @@ from collections.abc import Sequence
 import pandas as pd
 
 from evenhand.evaluation.measures import PRINCIPAL
-from evenhand.stats.gaps import size_ratios
-from evenhand.stats.rows import groups_of, parse_tables, stream, study_pairs, study_parser
-from evenhand.stats.subsets import columns_for_subsets, subset_means, subset_table
+from evenhand.stats.crossed import CrossedSums
+from evenhand.stats.rows import groups_of, parse_tables, read_clusters, stream_runs, study_pairs, study_parser
+from evenhand.stats.subsets import columns_for_subsets, parts_of, subset_means, subset_table
 from evenhand.workflow.errors import run
-from evenhand.workflow.tables import read_table, write_csv
+from evenhand.workflow.tables import write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = study_parser(__doc__, "stats, groups")
-    args = parse_tables(parser, argv, reads=["design"], writes=["subsets"])
+    args = parse_tables(parser, argv, reads=[], writes=["subsets"], optional=["together"])
 
-    groups, alpha = groups_of(args), args.config["stats"]["alpha"]
-    models = stream(args, PRINCIPAL, columns_for_subsets(groups))
-    means = pd.concat([subset_means(model, groups, PRINCIPAL) for model in models])
-    ratios = size_ratios(read_table(args.read["design"]))
-    tables = [subset_table(means, pair, PRINCIPAL, ratios, alpha) for pair in study_pairs(args)]
+    groups, clusters = groups_of(args), read_clusters(args.read.get("together"))
+    means, sums = [], {}
+    for every in stream_runs(args, PRINCIPAL, columns_for_subsets(groups)):
+        parts = parts_of(every, groups)
+        means.append(subset_means(parts, PRINCIPAL))
+        for name, rows in parts.items():
+            if name not in sums:
+                sums[name] = CrossedSums([group.name for group in groups], PRINCIPAL, clusters)
+            sums[name].add(rows)
+    covariances = {name: of_part.table() for name, of_part in sums.items()}
+    alpha = args.config["stats"]["alpha"]
+    tables = [subset_table(pd.concat(means), covariances, pair, PRINCIPAL, alpha) for pair in study_pairs(args)]
     write_csv(pd.concat(tables), args.write["subsets"])
 
 

@@ -16,13 +16,13 @@ from evenhand.workflow.tables import read_table, write_csv
 def main(argv: Sequence[str] | None = None) -> None:
     parser = table_parser(__doc__, "stats, groups")
     # The tables know of the study's second group alone how large its share is.
-    args = parse_tables(parser, argv, reads=["runs", "design", "train_sets"], writes=["sweep"])
+    args = parse_tables(parser, argv, reads=["runs", "covariances", "design", "train_sets"], writes=["sweep"])
 
-    runs, design = read_table(args.read["runs"]), read_table(args.read["design"])
+    runs, covariances, design = (read_table(args.read[name]) for name in ("runs", "covariances", "design"))
     set_of = {train_set.name: train_set for train_set in read_train_sets(args.read["train_sets"])}
     parts = []
     for pair in pairs_of(groups_from(args.config["groups"])):
-        table = run_table(runs, design, pair, PRINCIPAL)
+        table = run_table(runs, covariances, design, pair, PRINCIPAL)
         table = replace(table, shares={name: set_of[name].share(pair.compared) for name in table.shares})
         parts += [sweep_table(table, metric, args.config["stats"]["alpha"]) for metric in PRINCIPAL]
     sweep = pd.concat(parts)

@@ -22,9 +22,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_tables(
         parser,
         argv,
-        reads=["runs", "design", "gaps", "adjusted", "condition_mix"],
+        reads=["runs", "covariances", "design", "gaps", "adjusted", "condition_mix"],
         writes=["claims"],
-        optional=["colour_runs"],
+        optional=["colour_runs", "colour_covariances"],
     )
 
     stats = args.config["stats"]
@@ -33,9 +33,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     tables = [read_table(args.read[name]) for name in ("gaps", "adjusted", "condition_mix")]
     gaps, adjusted, mix = (table[table["compared"] == pair.compared] for table in tables)
     design = read_table(args.read["design"])
-    table = run_table(read_table(args.read["runs"]), design, pair, PRINCIPAL)
-    tone = args.read.get("colour_runs")  # without it C9 is not testable
-    colours = run_table(read_table(tone), design, pair, AXES, partial=True) if tone else None
+    runs, covariances = (read_table(args.read[name]) for name in ("runs", "covariances"))
+    table = run_table(runs, covariances, design, pair, PRINCIPAL)
+    colours = None  # C9 is then not testable
+    if "colour_runs" in args.read:
+        runs, covariances = (read_table(args.read[name]) for name in ("colour_runs", "colour_covariances"))
+        colours = run_table(runs, covariances, design, pair, AXES, partial=True)
     cases = [
         *run_claims(table, gaps, rules),
         colour_claim(colours, pair, rules),

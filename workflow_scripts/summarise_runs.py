@@ -1,22 +1,42 @@
-"""Means per run, per training set and per condition, from the evaluation tables of all models."""
+"""Means per run, per training set and per condition, and their covariances, from the evaluations of all models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from evenhand.stats.rows import group_names, parse_tables, stream, study_parser
-from evenhand.stats.summary import RUN_METRICS, condition_table, headline_table, pooled_conditions, summarise
+import pandas as pd
+
+from evenhand.stats.crossed import CrossedSums
+from evenhand.stats.rows import by_model, group_names, parse_tables, read_clusters, stream_runs, study_parser
+from evenhand.stats.summary import (
+    GAP_METRICS,
+    RUN_METRICS,
+    condition_table,
+    headline_table,
+    pooled_conditions,
+    summarise,
+)
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = study_parser(__doc__, "stats, groups")
-    args = parse_tables(parser, argv, reads=[], writes=["runs", "headline", "conditions", "pooled_conditions"])
+    writes = ["runs", "covariances", "headline", "conditions", "pooled_conditions"]
+    args = parse_tables(parser, argv, reads=[], writes=writes, optional=["together"])
 
     groups = group_names(args)
-    runs, images = summarise(stream(args, RUN_METRICS, ["condition"]), groups)
+    sums = CrossedSums(groups, GAP_METRICS, read_clusters(args.read.get("together")))
+
+    def models() -> Iterator[pd.DataFrame]:
+        """The evaluations, read once for both: `summarise` takes them, `sums` those of a run together."""
+        for every in stream_runs(args, RUN_METRICS, ["condition"]):
+            sums.add(every)
+            yield from by_model(every)
+
+    runs, images = summarise(models(), groups)
     headline = headline_table(runs, images)
     print(headline.to_string(index=False))
     write_csv(runs, args.write["runs"])
+    write_csv(sums.table(), args.write["covariances"])
     write_csv(headline, args.write["headline"])
     write_csv(condition_table(images, groups), args.write["conditions"])
     pooled = pooled_conditions(images, runs, groups, 1 - args.config["stats"]["alpha"])

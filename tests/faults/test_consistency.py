@@ -25,10 +25,10 @@ def verify(folder: Path) -> tuple[int, str]:
 
 
 def upgrade(folder: Path) -> None:
-    """A new version of the code, whose bootstrap draws other images; its verdicts wait while there is a file `hold`."""
+    """A new version of the code, with other intervals; its verdicts wait while there is a file `hold`."""
     script = folder / "workflow_scripts" / "estimate_gaps.py"
     old = script.read_text()
-    script.write_text(old.replace('"bootstrap",', '"bootstrap of version 2",'))
+    script.write_text(old.replace('stats["alpha"], stats["margins"]', '2 * stats["alpha"], stats["margins"]'))
     assert script.read_text() != old
     script = folder / "workflow_scripts" / "judge_claims.py"
     wait = "import os, time\nwhile os.path.exists('hold'):\n    time.sleep(0.1)\n"

@@ -62,7 +62,7 @@ def gap_data(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_gaps(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
-    """A column per metric, a row per pair: mean gap with its corrected interval, the naive one beside it, no gap.
+    """A column per metric, a row per pair: mean gap with its interval, the naive one beside it, no gap.
 
     The thin line is the interval that allows for the training images that runs share.
     """
@@ -73,7 +73,7 @@ def draw_gaps(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
     legend = figure.add_subplot(layout[0, :])
     legend.set_axis_off()
     handles: list[Artist] = [
-        Line2D([], [], marker="o", color=PURPLE, markeredgecolor=INK, label="gap with corrected interval"),
+        Line2D([], [], marker="o", color=PURPLE, markeredgecolor=INK, label="gap with interval over images and models"),
         Line2D([], [], color=PURPLE, linewidth=0.8, label="all differences from shared images"),
         Line2D([], [], color=FAINT, linewidth=2, label="naive interval"),
     ]
@@ -125,8 +125,8 @@ def gap_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
         "Gap between the groups by training set",
         f"Mean of {joined([group.title for group in others], 'or')} minus mean of {reference.title}, over "
         f"{errors['n_runs'].max()} runs of {errors['n_test'].max():,.0f} test images per group. Coloured bars are "
-        "confidence intervals with the variance corrected for the overlap of runs (Nadeau and Bengio 2003); grey bars "
-        f"take runs for independent and are too short. {overlap if shares else ''}Above 0 {compared_images(groups)} "
+        "confidence intervals over images and models (two-way clustered variance); grey bars take runs for independent "
+        f"and are too short. {overlap if shares else ''}Above 0 {compared_images(groups)} "
         "have the larger value. Where a grey area is drawn, a gap inside it was declared to be no difference. "
         f"{by_pair(found, 'Error gap')}.",
         f"Gap between {joined([group.name for group in [*others, reference]])} test images by training set. "
@@ -203,11 +203,11 @@ def adjusted_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
         "The gap with conditions or sources held fixed" if by_source else "The gap with conditions held fixed",
         f"Mean squared error of {joined([group.title for group in others], 'or')} minus that of {reference.title} when "
         f"the mix of conditions{', of sources, or of both' if by_source else ''} is made the same for the "
-        f"groups, with bootstrap intervals; {data['n_runs'].max()} runs, {joined(images)} test images. "
-        "Where 2 % (SD) of the error depend on which images a model was trained on, simulated intervals of 95 % for "
-        "the paper's A, B and C covered 93, 90 and 80 % of the time (docs/calibration.md). Percentages are the share "
-        "of test images in the compared strata; the hollow marker is the unadjusted gap on those images. A gap that "
-        "came from the mix would bring the filled markers to the dashed line. "
+        f"groups, with intervals over images and models; {data['n_runs'].max()} runs, {joined(images)} test images. "
+        "They are too short where much of the error depends on which images a model was trained on "
+        "(docs/calibration.md). Percentages are the share of test images in the compared strata; the hollow marker is "
+        "the unadjusted gap on those images. A gap that came from the mix would bring the filled markers to the dashed "
+        "line. "
         f"{by_pair(found)}.",
         f"Adjusted and unadjusted error gaps by training set. {by_pair(found)}.",
     )

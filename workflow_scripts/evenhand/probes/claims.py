@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from evenhand.stats.paired import run_test
 from evenhand.stats.verdicts import Case, Step, verdict_table
 
 LARGEST_FRACTION = 0.5  # the poster removes up to half of the features
@@ -50,12 +51,15 @@ def _step(
 ) -> Step:
     parts = (entry["dataset"], entry["model"], entry["train_set"], entry["attribute"])
     where = ", ".join(str(part) for part in parts if part)
-    return Step(f"{what} ({where})", np.asarray(entry["values"]), sign, float(str(entry["ratio"])), null, limits)
+    test = run_test(np.asarray(entry["values"]), float(str(entry["ratio"])))
+    return Step(f"{what} ({where})", test, sign, null, limits)
 
 
 def _case(claim: str, statement: str, steps: Sequence[Step], rule: str, reason: str, equivalence: bool) -> Case:
     # A probe that is right in every fold has no variation to test; where it meets the claim it needs no test.
-    exact = [step for step in steps if step.test.sd == 0 and step.sign * (step.test.mean - step.null) > 0]
+    exact = [
+        step for step in steps if step.test.note and step.test.n > 1 and step.sign * (step.test.mean - step.null) > 0
+    ]
     tested = (
         steps if len(exact) == len(steps) else [step for step in steps if all(step is not other for other in exact)]
     )

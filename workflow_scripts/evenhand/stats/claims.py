@@ -1,4 +1,4 @@
-"""The paper's claims that rest on run means (C1 to C7 and C10), each as the contrasts that must hold.
+"""The paper's claims that rest on means of errors and latents (C1 to C7 and C10), each as the contrasts that must hold.
 
 Training sets are addressed by their share of the compared group: A is 0, B is 0.5, C is 1.
 """
@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from evenhand.evaluation.measures import MEASURES
-from evenhand.stats.gaps import SHARES, RunTable, named_sets, slopes_per_run
-from evenhand.stats.paired import ratio_interval
+from evenhand.stats.crossed import Cell
+from evenhand.stats.gaps import SHARES, RunTable, named_sets, slope_cells
 from evenhand.stats.verdicts import Case, Rules, Step, all_of, number
 
-CORRECTED_T = "paired t over runs, Nadeau-Bengio variance, two-sided"
+CROSSED_T = "t over images and runs, two-way clustered variance, two-sided"
 
 
 def run_claims(table: RunTable, gaps: pd.DataFrame, rules: Rules) -> list[Case]:
@@ -44,7 +44,7 @@ def _c1(table: RunTable, rules: Rules) -> Case:
         claim="C1",
         statement=f"{compared[:1].upper()}{compared[1:]} MSE falls and {reference} MSE rises from A to B to C",
         source="v2 4.1",
-        test=CORRECTED_T + ", all steps",
+        test=CROSSED_T + ", all steps",
         rule=rules.all_steps(4),
         table="runs",
         figure="mse_boxes",
@@ -56,18 +56,17 @@ def _c1(table: RunTable, rules: Rules) -> Case:
             f"{number(step.test.mean)} per unit of {compared} share ({group})"
             for (group, _), step in zip(expected, steps, strict=True)
         )
-        trend_test = "least-squares slope per run, t over runs, Nadeau-Bengio variance, two-sided, both slopes"
+        trend_test = f"least-squares slopes, {CROSSED_T}, both slopes"
         return replace(case, facts=facts + ".", clauses=all_of(*steps), test=trend_test, rule=rules.all_steps(2))
     names, reason = named_sets(table, "A", "B", "C")
     if reason:
         return replace(case, reason=reason)
-    ratio = table.test_train_ratio(*names)
+    of = table.crossed["mse"]
     steps = tuple(
         Step(
             f"{group} MSE under {second} minus under {first}",
-            table.values["mse"][second, group] - table.values["mse"][first, group],
+            of.test({(second, group): 1.0, (first, group): -1.0}),
             sign,
-            ratio,
         )
         for group, sign in expected
         for first, second in pairwise(names)
@@ -85,7 +84,7 @@ def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
         claim="C2",
         statement=f"With equal representation (B) {compared} MSE is higher than {reference} MSE",
         source="v1, v2 4.2",
-        test=CORRECTED_T,
+        test=CROSSED_T,
         rule=rules.one_step(),
         table="gaps",
         figure="mse_boxes",
@@ -99,7 +98,7 @@ def _c2(table: RunTable, rules: Rules, gaps: pd.DataFrame) -> Case:
         case,
         facts=_compared(table, rules, "With equal representation", (b, compared), (b, reference)),
         clauses=all_of(
-            Step(f"MSE gap under {b} ({table.difference})", table.gap("mse", b), +1, table.test_train_ratio(b))
+            Step(f"MSE gap under {b} ({table.difference})", table.crossed["mse"].test(table.gap_cells(b)), +1)
         ),
         rule=case.rule if np.isnan(p_holm) else case.rule + " (p adjusted within the family of the gap table)",
         p_holm=float(p_holm),
@@ -112,7 +111,7 @@ def _c3(table: RunTable, rules: Rules) -> Case:
         claim="C3",
         statement=f"Worst case: {compared} under A has higher MSE than {reference} under C",
         source="v2 4.2",
-        test=CORRECTED_T,
+        test=CROSSED_T,
         rule=rules.one_step(),
         table="runs",
         figure="mse_boxes",
@@ -121,13 +120,8 @@ def _c3(table: RunTable, rules: Rules) -> Case:
     if reason:
         return replace(case, reason=reason)
     a, c = names
-    mse = table.values["mse"]
-    step = Step(
-        f"{compared} MSE under {a} minus {reference} MSE under {c}",
-        mse[a, compared] - mse[c, reference],
-        +1,
-        table.test_train_ratio(*names),
-    )
+    difference = table.crossed["mse"].test({(a, compared): 1.0, (c, reference): -1.0})
+    step = Step(f"{compared} MSE under {a} minus {reference} MSE under {c}", difference, +1)
     facts = _compared(table, rules, "Worst cases", (a, compared), (c, reference))
     return replace(case, facts=facts, clauses=all_of(step))
 
@@ -138,7 +132,7 @@ def _c4(table: RunTable, rules: Rules) -> Case:
         claim="C4",
         statement=f"Best case: {compared} under C has slightly higher MSE than {reference} under A",
         source="v2 4.2",
-        test=CORRECTED_T + ", both steps",
+        test=CROSSED_T + ", both steps",
         rule=f'{rules.all_steps(2)} ("slightly": at most {rules.slight:.0%} higher)',
         table="runs",
         figure="mse_boxes",
@@ -147,16 +141,13 @@ def _c4(table: RunTable, rules: Rules) -> Case:
     if reason:
         return replace(case, reason=reason)
     a, c = names
-    upper, lower = table.values["mse"][c, compared], table.values["mse"][a, reference]
-    ratio = table.test_train_ratio(*names)
-    steps = (
-        Step(f"{compared} MSE under {c} minus {reference} MSE under {a}", upper - lower, +1, ratio),
+    steps = tuple(
         Step(
-            f"{compared} MSE under {c} minus {1 + rules.slight:g} times {reference} MSE under {a}",
-            upper - (1 + rules.slight) * lower,
-            -1,
-            ratio,
-        ),
+            f"{compared} MSE under {c} minus {'' if factor == 1 else f'{factor:g} times '}{reference} MSE under {a}",
+            table.crossed["mse"].test({(c, compared): 1.0, (a, reference): -factor}),
+            sign,
+        )
+        for factor, sign in ((1.0, +1), (1 + rules.slight, -1))
     )
     facts = _compared(table, rules, "Best cases", (c, compared), (a, reference))
     return replace(case, facts=facts, clauses=all_of(*steps))
@@ -167,7 +158,7 @@ def _c5(table: RunTable, rules: Rules) -> Case:
         claim="C5",
         statement="Under C the gap reverses and is smaller in size than under A",
         source="v1",
-        test=CORRECTED_T + ", both steps",
+        test=CROSSED_T + ", both steps",
         rule=rules.all_steps(2),
         table="gaps",
         figure="mse_boxes",
@@ -177,10 +168,11 @@ def _c5(table: RunTable, rules: Rules) -> Case:
         return replace(case, reason=reason)
     a, c = names
     gap_a, gap_c = table.gap("mse", a), table.gap("mse", c)
+    of = table.crossed["mse"]
     steps = (
-        Step(f"MSE gap under {c} ({table.difference})", gap_c, -1, table.test_train_ratio(c)),
+        Step(f"MSE gap under {c} ({table.difference})", of.test(table.gap_cells(c)), -1),
         # With a negative gap under C, a positive sum says that the gap under A is positive and the larger one.
-        Step(f"MSE gap under {a} plus MSE gap under {c}", gap_a + gap_c, +1, table.test_train_ratio(*names)),
+        Step(f"MSE gap under {a} plus MSE gap under {c}", of.test(table.gap_cells(a) | table.gap_cells(c)), +1),
     )
     gaps = f"{number(gap_a.mean())} under {a} and {number(gap_c.mean())} under {c}"
     return replace(case, facts=f"The MSE gap ({table.difference}) is {gaps}.", clauses=all_of(*steps))
@@ -192,7 +184,7 @@ def _c6(table: RunTable, rules: Rules) -> Case:
         claim="C6",
         statement="The latent standard deviation does not differ between the test groups",
         source="v1, v2 4.3",
-        test="two one-sided t over runs in every training set, Nadeau-Bengio variance",
+        test="two one-sided t over images and runs in every training set, two-way clustered variance",
         rule=(
             f"supported: in every training set the gap lies within {rules.latent_std_margin:.0%} of the {reference} "
             f"mean, Holm-adjusted p of the weakest at most {rules.alpha:g}; contradicted: in one it lies outside, "
@@ -210,9 +202,8 @@ def _c6(table: RunTable, rules: Rules) -> Case:
             steps.append(
                 Step(
                     f"latent standard deviation gap under {name} (bound {number(-sign * margin)})",
-                    table.gap("latent_std", name),
+                    table.crossed["latent_std"].test(table.gap_cells(name)),
                     sign,
-                    table.test_train_ratio(name),
                     null=-sign * margin,
                 )
             )
@@ -226,7 +217,7 @@ def _c7(table: RunTable, rules: Rules) -> Case:
         claim="C7",
         statement=f"The latent standard deviation falls as the {table.pair.compared} share of the training set rises",
         source="v2 4.3",
-        test="least-squares slope per run, t over runs, Nadeau-Bengio variance, two-sided",
+        test=f"least-squares slope, {CROSSED_T}",
         rule=rules.one_step(),
         table="runs",
         figure="latent_std_boxes",
@@ -260,25 +251,25 @@ def _c10(table: RunTable, rules: Rules) -> Case:
         clauses=all_of(
             Step(
                 "mean MSE over training sets and test groups",
-                np.mean(np.stack(list(cells.values())), axis=0),
+                table.crossed["mse"].test(dict.fromkeys(cells, 1 / len(cells))),
                 -1,
-                table.test_train_ratio(*table.shares),
                 null=rules.max_mse,
             )
         ),
-        test="t over runs against the bound, Nadeau-Bengio variance, two-sided",
+        test=f"{CROSSED_T}, against the bound",
         rule=rules.one_step(),
         table="headline",
         figure="mse_boxes",
     )
 
 
-def _compared(table: RunTable, rules: Rules, opening: str, first: tuple[str, str], second: tuple[str, str]) -> str:
+def _compared(table: RunTable, rules: Rules, opening: str, first: Cell, second: Cell) -> str:
     """The ratio of two mean MSEs in words, with its interval where there is one."""
     x, y = table.values["mse"][first], table.values["mse"][second]
     if y.mean() == 0:
         return f"{opening}: the mean MSE of {second[1]} images under {second[0]} is 0, which has no ratio."
-    low, high = ratio_interval(x, y, table.test_train_ratio(first[0], second[0]), 1 - rules.alpha)
+    ratio = table.crossed["mse"].test({first: 1.0, second: -1.0}, log=True)
+    low, high = ratio.factor(1 - rules.alpha)
     interval = "" if np.isnan(low) else f" ({100 * (1 - rules.alpha):g} % interval {low:.2f} to {high:.2f})"
     return (
         f"{opening}: the mean MSE of {first[1]} images under {first[0]} is {x.mean() / y.mean():.2f} times{interval} "
@@ -295,4 +286,4 @@ def _trend(table: RunTable, metric: str, groups: tuple[str, ...], sign: int) -> 
     which = " and ".join(groups)
     measure = MEASURES[metric].short or MEASURES[metric].title
     name = f"change of the mean {measure} of {which} images from a {table.pair.compared} share of 0 to 1"
-    return Step(name, slopes_per_run(table, metric, groups), sign, table.test_train_ratio(*table.of_pair_alone()))
+    return Step(name, table.crossed[metric].test(slope_cells(table, groups)), sign)

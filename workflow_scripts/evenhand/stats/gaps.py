@@ -9,18 +9,8 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from evenhand.splits.groups import Pair
-from evenhand.stats.paired import (
-    hedges_dz,
-    joined,
-    over_runs_row,
-    overlap_ratio,
-    ratio_interval,
-    ratio_note,
-    run_p_values,
-    run_test,
-    tost_p,
-    wilcoxon_p,
-)
+from evenhand.stats.crossed import Cell, Crossed, contrast_row, crossed
+from evenhand.stats.paired import hedges_dz, joined, run_test, tost_p, wilcoxon_p
 from evenhand.stats.rows import of_groups
 from evenhand.stats.summary import sort_by_design
 from evenhand.workflow.errors import UserError
@@ -30,9 +20,10 @@ SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # of the compared group in the paper's 
 
 @dataclass(frozen=True)
 class RunTable:
-    """Run means of two groups as arrays, and the sizes that the variance correction needs.
+    """Run means of two groups as arrays, what their variance comes from, and the sizes of the design.
 
-    `values[metric][train_set, group]` has one number per run, in the order of `runs`. `shares` and `reference_shares`
+    `values[metric][train_set, group]` has one number per run, in the order of `runs`; `crossed[metric]` tests any
+    contrast of them (a metric with empty means has none). `shares` and `reference_shares`
     are the fractions of images of the compared group and of the reference in a training set. `test_sizes` are those of
     one group's test set, measured or not: images without skin leave two runs with the same part of the others in
     common. `train_sizes` holds the different images in a training set, `shared` the fraction of them that two runs have
@@ -43,7 +34,8 @@ class RunTable:
     runs: tuple[int, ...]
     shares: dict[str, float]
     reference_shares: dict[str, float]
-    values: dict[str, dict[tuple[str, str], np.ndarray]]
+    values: dict[str, dict[Cell, np.ndarray]]
+    crossed: dict[str, Crossed]
     test_sizes: dict[str, int]
     train_sizes: dict[str, float]
     shared: dict[str, float]
@@ -56,6 +48,10 @@ class RunTable:
         """Compared minus reference, one number per run."""
         values = self.values[metric]
         return values[train_set, self.pair.compared] - values[train_set, self.pair.reference]
+
+    def gap_cells(self, train_set: str, weight: float = 1.0) -> dict[Cell, float]:
+        """The gap as weights of cells."""
+        return {(train_set, self.pair.compared): weight, (train_set, self.pair.reference): -weight}
 
     @property
     def difference(self) -> str:
@@ -73,12 +69,18 @@ class RunTable:
 
 
 def run_table(
-    runs: pd.DataFrame, design: pd.DataFrame, pair: Pair, metrics: Sequence[str], partial: bool = False
+    runs: pd.DataFrame,
+    covariances: pd.DataFrame,
+    design: pd.DataFrame,
+    pair: Pair,
+    metrics: Sequence[str],
+    partial: bool = False,
 ) -> RunTable:
-    """Arrange tables/runs.csv and tables/design.csv for the tests.
+    """Arrange tables/runs.csv, tables/covariances.csv and tables/design.csv for the tests.
 
     Args:
         runs: means per run, training set and group; those of other groups are left out.
+        covariances: of their means (`CrossedSums.table`).
         design: tables/design.csv.
         pair: the two groups.
         metrics: columns of `runs`.
@@ -104,7 +106,7 @@ def run_table(
     if missing:
         raise UserError(f"design table: expected a row for training set {', '.join(missing)}, found none.")
     numbers = tuple(sorted(set(runs["run"])))
-    values: dict[str, dict[tuple[str, str], np.ndarray]] = {metric: {} for metric in metrics}
+    values: dict[str, dict[Cell, np.ndarray]] = {metric: {} for metric in metrics}
     for key, part in runs.groupby(["train_set", "group"], sort=False):
         train_set, group = map(str, key)
         if tuple(part["run"]) != numbers:
@@ -126,6 +128,11 @@ def run_table(
         shares=shares,
         reference_shares={name: reference_shares[name] for name in shares},
         values=values,
+        crossed={
+            metric: crossed(cells, covariances, metric, tuple(shares), pair)
+            for metric, cells in values.items()
+            if all(np.isfinite(of_cell).all() for of_cell in cells.values())
+        },
         test_sizes={name: int(sizes[name]) for name in shares},
         train_sizes={name: distinct[name] for name in shares},
         shared={name: shared[name] for name in shares},
@@ -177,7 +184,6 @@ def gap_table(
         [_gap_row(table, name, metric, alpha, margins.get(metric)) for metric in metrics for name in table.shares]
     )
     in_family = gaps["metric"].isin(family) & gaps["p"].notna()
-    gaps["p_holm"] = np.nan
     if in_family.any():
         gaps.loc[in_family, "p_holm"] = multipletests(gaps.loc[in_family, "p"], method="holm")[1]
     return gaps
@@ -185,19 +191,20 @@ def gap_table(
 
 def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: float | None) -> dict[str, object]:
     reference, compared = (table.values[metric][name, group] for group in table.pair)
-    nb = table.test_train_ratio(name)
-    test = run_test(compared - reference, nb)
+    cells = table.gap_cells(name)
+    test = table.crossed[metric].test(cells)
+    log_ratio = table.crossed[metric].test(cells, log=True)
+    over_runs = run_test(compared - reference, table.test_train_ratio(name))
     low, high = test.interval(1 - alpha)
-    overlap = run_test(compared - reference, overlap_ratio(nb, table.shared[name]))
-    shared_low, shared_high = overlap.interval(1 - alpha)
-    naive_low, naive_high = test.interval(1 - alpha, naive=True)
+    shared_low, shared_high = test.sharing(table.shared[name]).interval(1 - alpha)
+    nb_low, nb_high = over_runs.interval(1 - alpha)
+    naive_low, naive_high = over_runs.naive.interval(1 - alpha)
     equivalence_low, equivalence_high = test.interval(1 - 2 * alpha)
-    ratio_low, ratio_high = ratio_interval(compared, reference, nb, 1 - alpha)
     limit = np.nan if margin is None else margin * abs(reference.mean())
-    notes = [test.note, ratio_note(reference, table.pair.reference, ratio_low)]
-    if test.n == 2 and test.sd > 0:
+    notes = [test.note, over_runs.note, log_ratio.note if not test.note else ""]
+    if over_runs.n == 2 and over_runs.sd > 0:
         notes.append("no effect size: it needs three runs")
-    if test.n > 1 and not np.any(compared - reference):
+    if over_runs.n > 1 and not np.any(compared - reference):
         notes.append("no Wilcoxon test: all differences are 0")
     return {
         "train_set": name,
@@ -210,47 +217,51 @@ def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: floa
         "mean_reference": reference.mean(),
         "mean_compared": compared.mean(),
         "ratio": compared.mean() / reference.mean() if reference.mean() != 0 else np.nan,
-        "ratio_low": ratio_low,
-        "ratio_high": ratio_high,
+        **dict(zip(("ratio_low", "ratio_high"), log_ratio.factor(1 - alpha), strict=True)),
         "gap": test.mean,
-        "sd": test.sd,
         "ci_low": low,
         "ci_high": high,
+        "covers": test.covers,
         "se": test.se,
-        "t": test.t(),
+        "se_images": math.sqrt(test.images),
+        "se_models": math.sqrt(test.models),
+        "pooled": test.pooled,
+        "df": test.df,
         "p": test.p(),
-        "se_naive": test.se_naive,
-        "t_naive": test.t(naive=True),
-        "p_naive": test.p(naive=True),
-        "naive_low": naive_low,
-        "naive_high": naive_high,
+        "p_holm": np.nan,
         "shared": table.shared[name],
         "shared_low": shared_low,
         "shared_high": shared_high,
-        "p_wilcoxon": wilcoxon_p(compared - reference),
-        "p_wilcoxon_min": 2.0 ** (1 - test.n) if test.n > 1 else np.nan,
-        "dz": hedges_dz(test),
         "margin": limit,
         "equivalence_low": equivalence_low,
         "equivalence_high": equivalence_high,
         "p_tost": np.nan if margin is None else tost_p(test, limit),
-        "note": joined(*notes),
+        "sd": over_runs.sd,
+        "nb_low": nb_low,
+        "nb_high": nb_high,
+        "p_nb": over_runs.p(),
+        "naive_low": naive_low,
+        "naive_high": naive_high,
+        "p_naive": over_runs.naive.p(),
+        "p_wilcoxon": wilcoxon_p(compared - reference),
+        "p_wilcoxon_min": 2.0 ** (1 - test.n) if test.n > 1 else np.nan,
+        "dz": hedges_dz(over_runs),
+        "note": joined(*dict.fromkeys(notes)),
     }
 
 
-GRID = 1001
+GRID = 401
 
 
-def slopes_per_run(table: RunTable, metric: str, groups: tuple[str, ...]) -> np.ndarray:
-    """Least-squares slope of the mean over `groups` against the share of the compared group, one per run.
+def slope_cells(table: RunTable, groups: Sequence[str]) -> dict[Cell, float]:
+    """The least-squares slope of the mean over `groups` against the share of the compared group, as weights of cells.
 
     Over the training sets that hold images of the pair alone.
     """
     names = list(table.of_pair_alone())
     shares = np.array([table.shares[name] for name in names])
-    centred = shares - shares.mean()
-    values = np.stack([np.mean([table.values[metric][name, group] for group in groups], axis=0) for name in names])
-    return np.asarray(centred @ values / np.sum(centred**2))
+    weights = (shares - shares.mean()) / np.sum((shares - shares.mean()) ** 2) / len(groups)
+    return {(name, group): float(w) for name, w in zip(names, weights, strict=True) for group in groups}
 
 
 def sweep_table(table: RunTable, metric: str, alpha: float) -> pd.DataFrame:
@@ -259,8 +270,8 @@ def sweep_table(table: RunTable, metric: str, alpha: float) -> pd.DataFrame:
     Training sets with images of further groups are left out, and the note names them.
 
     The crossing is the share of the compared group at which the mean gap, interpolated between the training sets,
-    is 0. Its confidence set holds every share at which the corrected paired t does not reject a gap of 0 (inversion of
-    the test); where it touches the smallest or largest share of the design, it is open on that side.
+    is 0. Its confidence set holds every share at which the test of the gap does not reject 0 (inversion of the
+    test); where it touches the smallest or largest share of the design, it is open on that side.
 
     Returns:
         compared (that group), quantity (`slope of` either group or `gap`: least-squares change per unit of share;
@@ -279,23 +290,22 @@ def sweep_table(table: RunTable, metric: str, alpha: float) -> pd.DataFrame:
         note = f"a sweep needs training sets with at least two different {table.pair.compared} shares"
         crossing = {"quantity": "crossing", "n_runs": len(table.runs), "note": joined(left_out, note)}
         return _frame([common | crossing])
-    ratio = table.test_train_ratio(*names)
-    slopes = {group: slopes_per_run(table, metric, (group,)) for group in table.pair}
-    slopes["gap"] = slopes[table.pair.compared] - slopes[table.pair.reference]
-    for which, values in slopes.items():
-        rows.append({"quantity": f"slope of {which}"} | common | over_runs_row(values, ratio, alpha))
+    of = table.crossed[metric]
+    slopes = {group: slope_cells(table, [group]) for group in table.pair}
+    gap = dict(slopes[table.pair.compared]) | {cell: -w for cell, w in slopes[table.pair.reference].items()}
+    for which, cells in (slopes | {"gap": gap}).items():
+        rows.append({"quantity": f"slope of {which}"} | common | contrast_row(of.test(cells), alpha))
     # Sets of equal share count as one point of the sweep.
     points = np.unique(shares)
-    gaps = np.stack(
-        [np.mean([table.gap(metric, n) for n in names if table.shares[n] == point], axis=0) for point in points]
-    )
-    rows.append({"quantity": "crossing"} | common | _crossing(points, gaps, table.pair, ratio, alpha))
+    sets = [[name for name in names if alone[name] == point] for point in points]
+    rows.append({"quantity": "crossing"} | common | _crossing(table, metric, points, sets, alpha))
     return _frame([row | {"note": joined(left_out, str(row["note"]))} for row in rows])
 
 
-def _crossing(points: np.ndarray, gaps: np.ndarray, pair: Pair, ratio: float, alpha: float) -> dict[str, object]:
-    mean = gaps.mean(axis=1)
-    n_runs = gaps.shape[1]
+def _crossing(
+    table: RunTable, metric: str, points: np.ndarray, sets: Sequence[Sequence[str]], alpha: float
+) -> dict[str, object]:
+    mean = np.array([np.mean([table.gap(metric, name) for name in names]) for names in sets])
     roots = [
         points[i] + (points[i + 1] - points[i]) * mean[i] / (mean[i] - mean[i + 1])
         for i in range(len(points) - 1)
@@ -303,19 +313,29 @@ def _crossing(points: np.ndarray, gaps: np.ndarray, pair: Pair, ratio: float, al
     ] + [point for point, value in zip(points, mean, strict=True) if value == 0]
     # With the crossings, so that none falls between two points of the grid.
     grid = np.union1d(np.linspace(points[0], points[-1], GRID), roots)
-    interpolated = np.stack([np.interp(grid, points, gaps[:, run]) for run in range(n_runs)], axis=1)
-    p = run_p_values(interpolated, ratio) if n_runs > 1 else np.full(len(grid), np.nan)
+    tests = []
+    for share in grid:
+        cells: dict[Cell, float] = {}
+        for i, names in enumerate(sets):
+            weight = float(np.interp(share, points, np.arange(len(points)) == i)) / len(names)
+            for name in names:
+                cells |= table.gap_cells(name, weight) if weight else {}
+        tests.append(table.crossed[metric].test(cells))
+    p = np.array([test.p() for test in tests])
     varies = not np.isnan(p).all()
     kept = grid[~(p < alpha)] if varies else np.array([])
-    row: dict[str, object] = {"n_runs": n_runs, "estimate": float(np.mean(roots)) if len(roots) == 1 else np.nan}
+    row: dict[str, object] = {
+        "n_runs": len(table.runs),
+        "estimate": float(np.mean(roots)) if len(roots) == 1 else np.nan,
+    }
     notes = []
     if not roots:
-        higher = pair.compared if mean[0] > 0 else pair.reference
+        higher = table.pair.compared if mean[0] > 0 else table.pair.reference
         notes.append(f"the mean of {higher} images is higher throughout")
     if len(roots) > 1:
         notes.append("several crossings: " + ", ".join(f"{root:.3f}" for root in sorted(roots)))
     if not varies:
-        notes.append(run_test(gaps[0], ratio).note or "no interval: all runs give the same number")
+        notes.append(tests[0].note)
     if len(kept):
         row |= {"ci_low": kept.min(), "ci_high": kept.max()}
         for end, bound in (("below", kept.min() == grid[0]), ("above", kept.max() == grid[-1])):

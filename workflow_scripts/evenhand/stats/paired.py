@@ -5,55 +5,72 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
-from scipy.special import gammaln
+from scipy import special, stats
+
+ROUNDING = 1e-12  # relative: numbers that differ by no more are the same
 
 
 @dataclass(frozen=True)
-class RunTest:
-    """Mean of one number per run, with the naive and the corrected standard error.
+class MeanTest:
+    """An estimate with its standard error and degrees of freedom, which are NaN where they cannot be had.
 
-    Everything but `mean` and `n` is NaN where it cannot be had: with one run, or when all runs give the
-    same number. `df` is n - 1.
+    `n` is the number of runs. A standard error of 0 says that nothing differs; there is no test then.
     """
 
     n: int
     mean: float
-    sd: float
-    se_naive: float
     se: float
-
-    @property
-    def df(self) -> int:
-        return self.n - 1
+    df: float
 
     @property
     def note(self) -> str:
         """Why there is neither interval nor test, or empty text."""
+        if self.se > 0:
+            return ""
+        if self.n < 2:
+            return "no interval and no test: one run does not tell how models differ, nor do its images differ"
+        return "no interval and no test: all runs give the same number"
+
+    def _t(self, null: float) -> float:
+        return (self.mean - null) / self.se if self.se > 0 else math.nan
+
+    def p(self, null: float = 0.0) -> float:
+        """Two-sided p of the hypothesis that the mean is `null`."""
+        return float(2 * special.stdtr(self.df, -abs(self._t(null))))
+
+    def p_above(self, null: float = 0.0) -> float:
+        """One-sided p of the hypothesis that the mean is at most `null`: small when it lies above."""
+        return float(special.stdtr(self.df, -self._t(null)))
+
+    def p_below(self, null: float = 0.0) -> float:
+        """One-sided p of the hypothesis that the mean is at least `null`: small when it lies below."""
+        return float(special.stdtr(self.df, self._t(null)))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Confidence interval of the mean, `level` such as 0.95."""
+        if not self.se > 0:
+            return math.nan, math.nan
+        half = float(special.stdtrit(self.df, (1 + level) / 2)) * self.se
+        return self.mean - half, self.mean + half
+
+
+@dataclass(frozen=True)
+class RunTest(MeanTest):
+    """Mean of one number per run, with the corrected standard error; `naive` has the other one. `df` is n - 1."""
+
+    sd: float
+    se_naive: float
+
+    @property
+    def note(self) -> str:
         if self.n < 2:
             return "no interval and no test over runs: one run does not tell how models differ"
         return "" if self.sd > 0 else "no interval and no test over runs: all runs give the same number"
 
-    def t(self, null: float = 0.0, naive: bool = False) -> float:
-        """The t statistic of the hypothesis that the mean is `null`."""
-        return (self.mean - null) / (self.se_naive if naive else self.se)
-
-    def p(self, null: float = 0.0, naive: bool = False) -> float:
-        """Two-sided p."""
-        return float(2 * stats.t.sf(abs(self.t(null, naive)), self.df))
-
-    def p_above(self, null: float = 0.0) -> float:
-        """One-sided p of the hypothesis that the mean is at most `null`: small when it lies above."""
-        return float(stats.t.sf(self.t(null), self.df))
-
-    def p_below(self, null: float = 0.0) -> float:
-        """One-sided p of the hypothesis that the mean is at least `null`: small when it lies below."""
-        return float(stats.t.cdf(self.t(null), self.df))
-
-    def interval(self, level: float, naive: bool = False) -> tuple[float, float]:
-        """Confidence interval of the mean, `level` such as 0.95."""
-        half = float(stats.t.ppf((1 + level) / 2, self.df)) * (self.se_naive if naive else self.se)
-        return self.mean - half, self.mean + half
+    @property
+    def naive(self) -> MeanTest:
+        """The same without the correction."""
+        return MeanTest(self.n, self.mean, self.se_naive, self.df)
 
 
 def run_test(values: np.ndarray, test_train_ratio: float) -> RunTest:
@@ -80,35 +97,11 @@ def run_test(values: np.ndarray, test_train_ratio: float) -> RunTest:
     mean = math.fsum(values) / n
     sd = math.sqrt(math.fsum((values - mean) ** 2) / (n - 1)) if n > 1 else math.nan
     # Differences within rounding are no variation: a t statistic from them would be made of noise.
-    if not sd > 1e-12 * max(abs(mean), float(np.max(np.abs(values)))):
+    if not sd > ROUNDING * max(abs(mean), float(np.max(np.abs(values)))):
         sd = math.nan if n < 2 else 0.0
     if not sd > 0:
-        return RunTest(n, mean, sd, math.nan, math.nan)
-    return RunTest(n, mean, sd, sd * math.sqrt(1 / n), sd * math.sqrt(1 / n + test_train_ratio))
-
-
-def overlap_ratio(test_train_ratio: float, shared: float) -> float:
-    """What stands for n_test / n_train in the variance factor when no part of the error is taken to be independent.
-
-    Say the runs differ by a sum of effects, each with some correlation rho_k between runs. The variance of their mean
-    is then at most E[s^2] (1/R + max rho_k / (1 - rho_k)). Effects of the test images are correlated as far as runs
-    share these (n_test / n_train stands for that), effects of the training images as far as runs share those, and the
-    random start of a training not at all.
-
-    Args:
-        test_train_ratio: n_test / n_train.
-        shared: fraction of the training images that two runs have in common, in [0, 1]; NaN for one run.
-    """
-    return max(test_train_ratio, shared / (1 - shared) if shared < 1 else math.inf)
-
-
-def run_p_values(values: np.ndarray, test_train_ratio: float) -> np.ndarray:
-    """The two-sided p of `run_test` against 0 for every row of `values`, shape (n, R), R > 1; NaN without variation."""
-    values = np.sort(values, axis=1)
-    n = values.shape[1]
-    sd = values.std(axis=1, ddof=1)
-    se = np.where(sd > 1e-12 * np.abs(values).max(axis=1), sd * math.sqrt(1 / n + test_train_ratio), np.nan)
-    return np.asarray(2 * stats.t.sf(np.abs(values.mean(axis=1) / se), n - 1))
+        return RunTest(n, mean, math.nan, n - 1, sd, math.nan)
+    return RunTest(n, mean, sd * math.sqrt(1 / n + test_train_ratio), n - 1, sd, sd * math.sqrt(1 / n))
 
 
 def wilcoxon_p(values: np.ndarray) -> float:
@@ -129,35 +122,11 @@ def hedges_dz(test: RunTest) -> float:
     """
     if test.df < 2 or not test.sd > 0:
         return math.nan
-    correction = math.exp(gammaln(test.df / 2) - gammaln((test.df - 1) / 2)) / math.sqrt(test.df / 2)
+    correction = math.exp(special.gammaln(test.df / 2) - special.gammaln((test.df - 1) / 2)) / math.sqrt(test.df / 2)
     return test.mean / test.sd * correction
 
 
-def ratio_interval(
-    compared: np.ndarray, reference: np.ndarray, test_train_ratio: float, level: float
-) -> tuple[float, float]:
-    """Interval of mean(compared) / mean(reference) by Fieller's theorem, with the corrected variance factor.
-
-    The interval holds every ratio rho that the paired test of compared - rho * reference does not reject, so it
-    excludes 1 exactly when the interval of the gap excludes 0. (NaN, NaN) with fewer than two runs, without
-    variation, or when the mean of `reference` is not distinguishable from 0.
-    """
-    n = len(compared)
-    if n < 2:
-        return math.nan, math.nan
-    factor = (1 / n + test_train_ratio) * float(stats.t.ppf((1 + level) / 2, n - 1)) ** 2
-    (var_compared, cov), (_, var_reference) = np.cov(compared, reference)
-    # (mean_c - rho mean_r)^2 <= factor * (var_c - 2 rho cov + rho^2 var_r), a quadratic in rho
-    a = reference.mean() ** 2 - factor * var_reference
-    b = compared.mean() * reference.mean() - factor * cov
-    c = compared.mean() ** 2 - factor * var_compared
-    root = b**2 - a * c
-    if a <= 0 or root <= 0:
-        return math.nan, math.nan
-    return float((b - math.sqrt(root)) / a), float((b + math.sqrt(root)) / a)
-
-
-def tost_p(test: RunTest, margin: float) -> float:
+def tost_p(test: MeanTest, margin: float) -> float:
     """p of two one-sided tests: small when the mean lies within -margin..margin (Schuirmann 1987)."""
     return max(test.p_above(-margin), test.p_below(margin))
 
@@ -165,21 +134,6 @@ def tost_p(test: RunTest, margin: float) -> float:
 def joined(*notes: str) -> str:
     """Why numbers are missing, in one text; empty notes are left out."""
     return "; ".join(note for note in notes if note)
-
-
-def ratio_note(reference: np.ndarray, name: str, low: float) -> str:
-    """Why a ratio of means over several runs, or its interval, is missing; or empty text.
-
-    Args:
-        reference: what stands below, one number per run.
-        name: of that group.
-        low: an end of the interval.
-    """
-    if reference.mean() == 0:
-        return f"no ratio: the {name} mean is 0"
-    if len(reference) < 2 or not math.isnan(low):
-        return ""
-    return f"no interval of the ratio: runs do not vary, or do not tell the {name} mean from 0"
 
 
 def over_runs_row(

@@ -140,16 +140,6 @@ def set_and_share(model: pd.DataFrame) -> tuple[str, float]:
     return str(model["train_set"].iloc[0]), float(model["compared_share"].iloc[0])
 
 
-def distinct_images(models: Iterable[pd.DataFrame], groups: Sequence[str]) -> pd.DataFrame:
-    """Every test image of these groups once: group and id, sorted."""
-    found: dict[str, set[str]] = {group: set() for group in groups}
-    for model in models:
-        for group in groups:
-            found[group].update(model.loc[model["group"] == group, "id"])
-    rows = [(group, image) for group in groups for image in sorted(found[group])]
-    return pd.DataFrame(rows, columns=["group", "id"])
-
-
 def by_train_set(rows: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
     """(training set, its share of the compared group, its rows), in the order of that share."""
     for key, part in rows.groupby(["compared_share", "train_set"], sort=True):
@@ -212,11 +202,13 @@ def stream(
     return read_evaluations(track(paths, len(paths), "reading", "models"), group_names(args), metrics, labels, partial)
 
 
-def stream_runs(args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
+def stream_runs(
+    args: argparse.Namespace, metrics: Sequence[str], labels: Sequence[str] = (), partial: Sequence[str] = ()
+) -> Iterator[pd.DataFrame]:
     """The evaluations of all training sets in one table, one run after the other."""
     paths, groups = paths_of(args), group_names(args)
     for run in track(range(args.runs), args.runs, "reading", "runs"):
-        yield pd.concat(read_evaluations(paths[run :: args.runs], groups, metrics, labels), ignore_index=True)
+        yield pd.concat(read_evaluations(paths[run :: args.runs], groups, metrics, labels, partial), ignore_index=True)
 
 
 def read_clusters(path: Path | None) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from evenhand.data.metadata import SKIN_TYPE_COLUMNS
 from evenhand.splits.groups import Group, Pair, columns_of
-from evenhand.stats.paired import joined, over_runs_row, ratio_interval, ratio_note
+from evenhand.stats.crossed import contrast_row, crossed
 from evenhand.stats.rows import by_train_set, of_groups
 
 AGREE = "annotators agree"
@@ -44,46 +44,56 @@ def agreement(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.Series:
     return agree
 
 
-def subset_means(model: pd.DataFrame, groups: Sequence[Group], metrics: Collection[str]) -> pd.DataFrame:
-    """Means of one model on all images, on those on which the annotators agree, and on those of each source.
+def parts_of(run: pd.DataFrame, groups: Sequence[Group]) -> dict[str, pd.DataFrame]:
+    """All images of a run, those on which the annotators agree, and those of each source.
 
     Args:
-        model: evaluation rows of one model: train_set, compared_share, run, group, `columns_for_subsets` and the
-            metrics.
+        run: evaluation rows with `columns_for_subsets`.
         groups: those of the study.
+    """
+    parts = {"all": run}
+    if second_columns(groups):
+        parts[AGREE] = run[agreement(run, groups)]
+    return parts | {f"source {name}": run[run["source"] == name] for name in sorted(run["source"].unique())}
+
+
+def subset_means(parts_of_run: Mapping[str, pd.DataFrame], metrics: Collection[str]) -> pd.DataFrame:
+    """Means of the models of a run on each part of its images.
+
+    Args:
+        parts_of_run: `parts_of` a run: train_set, compared_share, run, group and the metrics.
         metrics: columns.
 
     Returns:
         subset, train_set, compared_share, run, group, n (images) and the metrics; no row where there is no image.
     """
-    subsets = {"all": pd.Series(True, index=model.index)}
-    if second_columns(groups):
-        subsets[AGREE] = agreement(model, groups)
-    subsets |= {f"source {name}": model["source"] == name for name in sorted(model["source"].unique())}
     parts = []
-    for subset, chosen in subsets.items():
-        by = model[chosen].groupby(["train_set", "compared_share", "run", "group"])
+    for subset, rows in parts_of_run.items():
+        by = rows.groupby(["train_set", "compared_share", "run", "group"])
         means = by[list(metrics)].mean().assign(n=by.size()).reset_index()
         parts.append(means.assign(subset=subset))
     return pd.concat(parts, ignore_index=True)
 
 
 def subset_table(
-    means: pd.DataFrame, pair: Pair, metrics: Collection[str], ratios: Mapping[str, float], alpha: float
+    means: pd.DataFrame,
+    covariances: Mapping[str, pd.DataFrame],
+    pair: Pair,
+    metrics: Collection[str],
+    alpha: float,
 ) -> pd.DataFrame:
-    """Means, gap and ratio per subset and training set, tested over runs as in the gap table.
+    """Means, gap and ratio per subset and training set, tested as in the gap table.
 
     Args:
-        means: `subset_means` of all models.
+        means: `subset_means` of all runs.
+        covariances: of these means by subset (`CrossedSums.table`).
         pair: the two groups.
         metrics: columns.
-        ratios: n_test / n_train per training set. That of the whole test sets: two runs have the same part of a
-            subset's images in common as of all images, however small the subset.
         alpha: level.
 
     Returns:
         subset, train_set, compared_share, compared, metric, n_reference, n_compared (images per run, mean),
-        mean_reference, mean_compared, ratio, ratio_low, ratio_high, gap, ci_low, ci_high, p (Nadeau-Bengio), n_runs,
+        mean_reference, mean_compared, ratio, ratio_low, ratio_high, gap, ci_low, ci_high, p, n_runs, covers,
         note (why a number is missing). A training set in which some run has no image of a group in the subset has no
         estimate.
     """
@@ -94,27 +104,36 @@ def subset_table(
     sources = sources if len(sources) > 1 else []  # of one alone, the subset is all images
     table = []
     for subset in ("all", *agreed, *sources):
-        for name, share, every in by_train_set(means):
-            runs = sorted(every["run"].unique())
-            inside = every[every["subset"] == subset].set_index(["group", "run"])
-            counts = inside["n"].reindex(pd.MultiIndex.from_product([pair, runs]), fill_value=0)
-            for metric in metrics:
+        inside = means[means["subset"] == subset].sort_values("run")
+        runs = sorted(means["run"].unique())
+        cells = {(str(key[0]), str(key[1])): rows for key, rows in inside.groupby(["train_set", "group"])}
+        sets = list(dict.fromkeys(name for name, _, _ in by_train_set(means)))
+        for metric in metrics:
+            whole = all(len(cells.get((name, group), [])) == len(runs) for name in sets for group in pair)
+            values = {cell: rows[metric].to_numpy() for cell, rows in cells.items()}
+            of = crossed(values, covariances[subset], metric, sets, pair) if whole else None
+            for name, share, _ in by_train_set(means):
                 row: dict[str, object] = {"subset": subset, "train_set": name, "compared_share": share}
                 row |= {"compared": pair.compared, "metric": metric, "n_runs": len(runs), "note": ""}
-                row |= {"n_reference": counts[pair.reference].mean(), "n_compared": counts[pair.compared].mean()}
-                if (counts == 0).any():
+                counts = [
+                    float(cells[name, group]["n"].sum() / len(runs)) if (name, group) in cells else 0.0
+                    for group in pair
+                ]
+                row |= dict(zip(("n_reference", "n_compared"), counts, strict=True))
+                if of is None:
                     lack = f"a run has no {pair.reference} or no {pair.compared} image in this subset"
                     table.append(row | {"note": lack})
                     continue
-                reference, compared = (inside.loc[group, metric].sort_index().to_numpy() for group in pair)
-                low, high = ratio_interval(compared, reference, ratios[name], 1 - alpha)
-                row |= {"mean_reference": reference.mean(), "mean_compared": compared.mean()}
-                row |= {"ratio": compared.mean() / reference.mean() if reference.mean() else np.nan}
-                row |= {"ratio_low": low, "ratio_high": high}
-                row |= over_runs_row(compared - reference, ratios[name], alpha)
-                row["note"] = joined(str(row["note"]), ratio_note(reference, pair.reference, low))
+                reference, compared = (values[name, group].mean() for group in pair)
+                contrast = {(name, pair.compared): 1.0, (name, pair.reference): -1.0}
+                ratio = of.test(contrast, log=True)
+                row |= {"mean_reference": reference, "mean_compared": compared}
+                row |= {"ratio": compared / reference if reference else np.nan}
+                row |= dict(zip(("ratio_low", "ratio_high"), ratio.factor(1 - alpha), strict=True))
+                row |= contrast_row(of.test(contrast), alpha)
+                row["note"] = str(row["note"]) or ratio.note
                 table.append(row)
     columns = ["subset", "train_set", "compared_share", "compared", "metric", "n_reference", "n_compared"]
     columns += ["mean_reference", "mean_compared", "ratio", "ratio_low", "ratio_high", "estimate", "ci_low", "ci_high"]
-    columns += ["p", "n_runs", "note"]
+    columns += ["p", "n_runs", "covers", "note"]
     return pd.DataFrame(table, columns=columns).rename(columns={"estimate": "gap"})

@@ -9,6 +9,7 @@ import statsmodels.formula.api as smf
 from scipy.stats import linregress, wasserstein_distance
 
 from evenhand.evaluation.measures import MEASURES
+from evenhand.stats.crossed import contrast_row, crossed
 from evenhand.stats.paired import joined, over_runs_row
 from evenhand.stats.rows import by_train_set, set_and_share
 from evenhand.stats.summary import Totals, log_error, sort_by_design
@@ -166,14 +167,14 @@ def colour_run_means(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
 
     Args:
         rows: evaluation rows: train_set, compared_share, run, group, id, ita_in, ita_out (degrees), dl, da, db
-            (reconstruction minus input, CIELAB units), ciede2000 and further `COLOURS`; NaN where no skin was found.
+            (reconstruction minus input, CIELAB units), ciede2000 and further `COLOURS`, ita_shift (ita_out - ita_in,
+            negative: darker); NaN where no skin was found.
         groups: names of the groups, in their order.
 
     Returns:
         train_set, compared_share, run, group, n_images (measured), n_no_skin, one column per quantity (NaN where no
-        image was measured), and note, which then says so; ita_shift is ita_out - ita_in (negative: darker).
+        image was measured), and note, which then says so.
     """
-    rows = rows.assign(ita_shift=rows["ita_out"] - rows["ita_in"])
     measured = rows[list(QUANTITIES)].notna()
     if (measured.any(axis=1) & ~measured.all(axis=1)).any():
         image = rows.loc[measured.any(axis=1) & ~measured.all(axis=1), "id"].iloc[0]
@@ -188,28 +189,44 @@ def colour_run_means(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
 
 
 def colour_table(
-    run_means: pd.DataFrame, groups: Sequence[str], ratios: Mapping[str, float], alpha: float
+    run_means: pd.DataFrame, covariances: pd.DataFrame, groups: Sequence[str], alpha: float
 ) -> pd.DataFrame:
-    """Mean colour shift per training set and group, over runs.
+    """Mean colour shift per training set and group, over images and runs.
+
+    Args:
+        run_means: `colour_run_means` of all models.
+        covariances: of these means (`CrossedSums.table`).
+        groups: names of the groups, in their order.
+        alpha: level.
 
     Returns:
-        train_set, compared_share, group, quantity, estimate, ci_low, ci_high, p (against 0, corrected t; empty for
-        `DIFFERENCES`), n_runs, n_images (measured, per run, mean), n_no_skin, note (why a number
-        is missing).
+        train_set, compared_share, group, quantity, estimate, ci_low, ci_high, p (against 0; empty for `DIFFERENCES`),
+        n_runs, n_images (measured, per run, mean), n_no_skin, covers, note (why a number is missing).
     """
     table = []
-    for name, share, part in by_train_set(run_means):
-        for group in groups:
-            runs = part[part["group"] == group].sort_values("run")
-            for quantity in QUANTITIES:
-                row = over_runs_row(runs[quantity].to_numpy(), ratios[name], alpha, missing=NO_SKIN)
+    for group in groups:
+        of_group = run_means[run_means["group"] == group].sort_values("run")
+        sets = list(by_train_set(of_group))
+        # Skin is looked for on the input: a run without any has none for any training set.
+        known = {name: part[part["n_images"] > 0] for name, _, part in sets}
+        for quantity in QUANTITIES:
+            runs = {(name, group): part[quantity].to_numpy() for name, part in known.items()}
+            of = crossed(runs, covariances, quantity, list(known), [group])
+            for name, share, part in sets:
+                lost = len(part) - len(known[name])
+                left_out = f"{lost} of {len(part)} runs left out: {NO_SKIN}" if lost else ""
+                row: dict[str, object] = {"n_runs": 0, "note": left_out}
+                if len(known[name]):
+                    row = contrast_row(of.test({(name, group): 1.0}), alpha)
+                    row["note"] = joined(left_out, str(row["note"]))
                 if quantity in DIFFERENCES:
                     row["p"] = np.nan
                 key = {"train_set": name, "compared_share": share, "group": group, "quantity": quantity}
-                counts = {"n_images": runs["n_images"].mean(), "n_no_skin": runs["n_no_skin"].mean()}
+                counts = {"n_images": part["n_images"].mean(), "n_no_skin": part["n_no_skin"].mean()}
                 table.append(key | row | counts)
     columns = ["train_set", "compared_share", "group", "quantity", "estimate", "ci_low", "ci_high", "p", "n_runs"]
-    return pd.DataFrame(table, columns=[*columns, "n_images", "n_no_skin", "note"])
+    found = pd.DataFrame(table, columns=[*columns, "n_images", "n_no_skin", "covers", "note"])
+    return sort_by_design(found, groups, [])
 
 
 def describe_samples(model: pd.DataFrame) -> pd.DataFrame:

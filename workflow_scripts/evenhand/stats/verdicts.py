@@ -3,14 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from evenhand.stats.paired import RunTest, run_test
+from evenhand.stats.paired import MeanTest
 
 COLUMNS = [
     "claim",
@@ -75,19 +73,13 @@ def rules_from(stats: dict[str, Any]) -> Rules:
 
 @dataclass(frozen=True)
 class Step:
-    """One directional statement: the mean of `values` over runs lies above (`sign` +1) or below (-1) `null`."""
+    """One directional statement: the mean lies above (`sign` +1) or below (-1) `null`."""
 
     name: str
-    values: np.ndarray
+    test: MeanTest
     sign: int
-    ratio: float  # n_test / n_train of the variance correction
     null: float = 0.0
     limits: tuple[float, float] = (-math.inf, math.inf)  # of what the mean can be; the interval ends there
-
-    @cached_property
-    def test(self) -> RunTest:
-        """The corrected test of the values against `null`."""
-        return run_test(self.values, self.ratio)
 
     def p_one_sided(self, direction: int) -> float:
         """Small when the mean lies on the claimed side (`direction` +1) or on the other one (-1)."""
@@ -198,9 +190,9 @@ def untestable(case: Case, min_runs: int) -> str:
     if case.n < min_runs:
         runs = "run" if case.n == 1 else "runs"
         return f"{case.n} {runs}, and a test over runs needs at least {min_runs} (stats.min_runs)"
-    constant = [step.name for step in case.steps if not step.test.sd > 0]
-    if constant:
-        return f"all runs give the same number for {constant[0]}, so there is no variation to test against"
+    for step in case.steps:
+        if not step.test.se > 0:
+            return f"{step.name}: {step.test.note}"
     return ""
 
 
