@@ -9,21 +9,16 @@ GIVEN_DUPLICATES = [
 
 SEARCH_SIDE = 160  # pixels: what local features find does not depend on the size that models see
 SEARCHED = "<results>/data/searched" if DUPLICATES["method"] == "features" else "<results>/data"
-
-
-def packing(side, work):
-    """What packing takes of the configuration, for photographs of `side` pixels."""
-    return {
-        "sources": json.dumps(SOURCES),
-        "folders": FOLDERS,
-        "archives": ARCHIVE_CONTENTS,
-        "downloads": f"{DOWNLOADS}/images",
-        "status": f"{DATA}/downloads",
-        "shards": len(SHARDS) if USES_URLS else 0,
-        "side": side,
-        "icc": config["data"]["icc"],
-        "work": work,
-    }
+# What packing at any size takes of the configuration.
+PACKED = {
+    "sources": json.dumps(SOURCES),
+    "folders": FOLDERS,
+    "archives": ARCHIVE_CONTENTS,
+    "downloads": f"{DOWNLOADS}/images",
+    "status": lambda wildcards, input: Path(input.metadata).parent / "downloads",
+    "shards": len(SHARDS) if USES_URLS else 0,
+    "icc": config["data"]["icc"],
+}
 
 
 rule pack_images:
@@ -51,7 +46,9 @@ rule pack_images:
     resources:
         **growing(mem_mb=2000, runtime=120),
     params:
-        **packing(config["data"]["image_size"], PACKING),
+        **PACKED,
+        side=config["data"]["image_size"],
+        work=PACKING,
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
         " --downloads {params.downloads:q} --download-status {params.status:q} --shards {params.shards:q}"
@@ -71,7 +68,9 @@ use rule pack_images as pack_for_search with:
     benchmark:
         "<benchmarks>/pack_for_search.tsv"
     params:
-        **packing(SEARCH_SIDE, f"{DATA}/.packing_for_search"),
+        **PACKED,
+        side=SEARCH_SIDE,
+        work=f"{DATA}/.packing_for_search",
 
 
 # The gate: later stages take this record, so nothing goes on without enough photographs, and nothing is

@@ -56,7 +56,7 @@ def nearest_pairs(
     shown = pd.concat([order[counts].tail(SHOWN), order[~counts].head(SHOWN)])
     if method == "features":
         words = [
-            f"{inliers:.0f} features{', mirrored' * bool(mirrored)}\nscale {scale:.2g}, turn {turn:.0f}°\n"
+            f"{inliers:.0f} features{', mirrored' * bool(mirrored)}\nscale {scale:.2g}, turn {round(turn)}°\n"
             f"spread {spread:.0f} px, likeness {alike:.2f}"
             for inliers, mirrored, scale, turn, spread, alike in shown[
                 ["inliers", "mirrored", "scale", "turn", "spread", "likeness"]

@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
 from evenhand.figures.reconstructions import read_examples
@@ -74,7 +73,7 @@ def draw_duplicates(found: pd.DataFrame, leakage: pd.DataFrame, groups: Sequence
     axes.set_xticks(range(len(sets)), sets)
     axes.set_xlim(-0.6, len(sets) - 0.4)
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.yaxis.set_major_formatter(lambda value, _: percent(round(value, 3)))
     axes.set_xlabel("training set")
     axes.set_ylabel("test images with one in it")
     axes.legend(loc="best")
@@ -112,7 +111,7 @@ def draw_pairs(arrays: Arrays) -> Figure:
     counts = np.asarray(arrays["counts"], bool)
     rows = [np.flatnonzero(counts), np.flatnonzero(~counts)]
     columns = max([3, *(len(row) for row in rows)])
-    figure = new_figure(PAGE_WIDTH, 3.4)
+    figure = new_figure(PAGE_WIDTH, 2.7)
     for panel, (row, heading) in enumerate(zip(rows, ["only just linked", "only just not linked"], strict=True)):
         for place, pair in enumerate(row):
             axes = figure.add_subplot(2, columns, panel * columns + place + 1)
@@ -152,7 +151,7 @@ def _draw_thresholds(axes: Axes, rows: pd.DataFrame, method: str) -> None:
         axes.axvline(threshold, color=INK, linewidth=0.8, linestyle="--")
     if method == "features":
         axes.invert_xaxis()  # stricter on the left, as for bits
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(1, rows["links"].max()))
     axes.set_xlabel(AXES[method])
     axes.set_ylabel("pairs of photographs")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
