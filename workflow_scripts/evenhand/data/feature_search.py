@@ -8,7 +8,7 @@ in one way: keys that more than `MAX_HELD` of them have are not asked for.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from evenhand.data.local_features import (
     APART,
     BLOCKS,
+    FEATURE,
     Features,
     Match,
     Places,
@@ -38,7 +39,7 @@ from evenhand.workflow.files import atomic_path
 from evenhand.workflow.progress import track
 from evenhand.workflow.seeds import generator
 
-Pictures = npt.NDArray[np.uint8]  # (n, side, side, 3), RGB
+Picture = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 Pairs = npt.NDArray[np.int64]  # (n, 3): two pictures, and 1 if one of them is mirrored
 
@@ -60,34 +61,47 @@ LOOKED_AT = 5  # inliers from which on it is measured how alike the pictures are
 
 
 class Stored:
-    """Pictures, with their features on disk in files of `CHUNK` pictures that are named after these.
+    """Pictures, with their features on disk in files of `CHUNK` pictures that are named after what these hold.
 
     A run that was killed finds those that it wrote.
     """
 
     def __init__(self, images: Path, folder: Path, workers: int) -> None:
-        self.images: Pictures = np.load(images, mmap_mode="r")
-        self.chunks: list[Features] = []
+        self._images = np.load(images, mmap_mode="r")
+        self._path = images
+        self.n, self.side = self._images.shape[:2]
+        self._files: list[Path] = []
         counts: list[npt.NDArray[np.int64]] = []
-        first = range(0, len(self.images), CHUNK)
+        first = range(0, self.n, CHUNK)
         with ThreadPoolExecutor(workers) as pool:  # OpenCV lets others run
             for start in track(first, len(first), "finding local features", "thousand photographs"):
-                # Mapped anew, so that what was read counts no longer as memory of this process.
-                chunk = np.array(np.load(images, mmap_mode="r")[start : start + CHUNK])
-                path = folder / f"{hashlib.sha256(chunk.data).hexdigest()[:32]}.npy"
+                chunk = np.stack([self.picture(row) for row in range(start, min(start + CHUNK, self.n))])
+                path = folder / f"{hashlib.sha256(chunk.data).hexdigest()[:32]}.features"
                 if not path.exists():
                     found = list(pool.map(extract_features, chunk))
-                    _save(np.array([len(features) for features in found]), path.with_suffix(".counts.npy"))
+                    _save(np.array([len(features) for features in found]), path.with_suffix(".counts"))
                     _save(np.concatenate(found), path)
-                counts.append(np.load(path.with_suffix(".counts.npy")))
-                self.chunks.append(np.load(path, mmap_mode="r" if counts[-1].any() else None))
+                counts.append(np.fromfile(path.with_suffix(".counts"), np.int64))
+                self._files.append(path)
         self.starts: Rows = np.cumsum(np.concatenate([[0], *counts]))  # of each picture, counting the features of all
+
+    # Read, not mapped: what was read of a mapped file counts as memory of the process.
+    def picture(self, row: int) -> Picture:
+        """One picture (side, side, 3), RGB."""
+        shape = self._images.shape[1:]
+        size = int(np.prod(shape))
+        return np.fromfile(self._path, np.uint8, size, offset=self._images.offset + row * size).reshape(shape)
 
     def of(self, pictures: range) -> Features:
         """The features of consecutive pictures of one chunk."""
         chunk = pictures.start // CHUNK
-        before = self.starts[chunk * CHUNK]
-        return self.chunks[chunk][self.starts[pictures.start] - before : self.starts[pictures.stop] - before]
+        before, first, last = self.starts[[chunk * CHUNK, pictures.start, pictures.stop]]
+        offset = int(first - before) * FEATURE.itemsize
+        return np.fromfile(self._files[chunk], FEATURE, last - first, offset=offset)
+
+    def chunks(self) -> Iterator[Features]:
+        """The features of all pictures, file by file."""
+        return (np.fromfile(path, FEATURE) for path in self._files)
 
 
 class Index(NamedTuple):
@@ -140,7 +154,7 @@ def _find_matches(stored: Stored, rank: Rows, more: Pairs, mirrored: bool, worke
         found = [
             Found(one, two, *match) for (one, two, _), match in zip(pairs.tolist(), compared, strict=True) if match
         ]
-    found = _without_recurring(found, stored.images.shape[2])
+    found = _without_recurring(found, stored.side)
     table = pd.DataFrame([match for _, _, match, _, _ in found], columns=Match._fields)
     table.insert(0, "first", np.array([one.first for one in found], np.int64))
     table.insert(1, "second", np.array([one.second for one in found], np.int64))
@@ -155,7 +169,7 @@ def candidates(stored: Stored, mirrored: bool, workers: int) -> Pairs:
     if not stored.starts[-1]:
         return np.empty((0, 3), np.int64)
     index = _index(stored)
-    n = len(stored.images)
+    n = stored.n
     blocks = [range(start, min(start + ASKING, n)) for start in range(0, n, ASKING)]
     with ThreadPoolExecutor(workers) as pool:  # NumPy lets others run while it sorts and searches
         found = pool.map(lambda asking: _asked(stored, index, asking, mirrored), blocks)
@@ -172,10 +186,10 @@ def match_pair(stored: Stored, pair: tuple[int, int, int]) -> tuple[Match, Place
     """The match of two pictures, the first of them mirrored or not, and where its inliers are; None for too few."""
     first, second, mirrored = pair
     one, two = (stored.of(range(picture, picture + 1)) for picture in (first, second))
-    match, *places = match_pictures(one, two, stored.images.shape[2], bool(mirrored))
+    match, *places = match_pictures(one, two, stored.side, bool(mirrored))
     if match.inliers < LOOKED_AT:
         return None
-    alike = likeness(stored.images[first], stored.images[second], match, (places[0], places[1]))
+    alike = likeness(stored.picture(first), stored.picture(second), match, (places[0], places[1]))
     return match._replace(likeness=alike), places[0], places[1]
 
 
@@ -245,11 +259,12 @@ def _keys(descriptors: npt.NDArray[np.uint8], probed: int) -> npt.NDArray[np.uin
 
 
 def _index(stored: Stored) -> Index:
-    picture = np.repeat(np.arange(len(stored.images), dtype=np.int32), np.diff(stored.starts))
-    place = np.concatenate([chunk["place"] for chunk in stored.chunks])
-    log_size = np.concatenate([_log_size(chunk) for chunk in stored.chunks])
-    blocks = [chunk[start : start + 2**16] for chunk in stored.chunks for start in range(0, len(chunk), 2**16)]
-    keys = np.concatenate([_keys(block["descriptor"], 0)[:, 0] for block in blocks])
+    picture = np.repeat(np.arange(stored.n, dtype=np.int32), np.diff(stored.starts))
+    parts = []
+    for chunk in stored.chunks():
+        blocks = [chunk["descriptor"][start : start + 2**16] for start in range(0, max(len(chunk), 1), 2**16)]
+        parts.append((chunk["place"], _log_size(chunk), np.concatenate([_keys(block, 0)[:, 0] for block in blocks])))
+    place, log_size, keys = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(keys, kind="stable").astype(np.int32)
     keys = keys[order]
     new = np.r_[True, keys[1:] != keys[:-1]]
@@ -265,7 +280,7 @@ def _asked(stored: Stored, index: Index, pictures: range, mirrored: bool) -> Pai
     for mirror in range(1 + mirrored):
         asking = stored.of(pictures)
         if mirror:
-            asking = mirror_features(asking, stored.images.shape[2])
+            asking = mirror_features(asking, stored.side)
         probes = _keys(asking["descriptor"], PROBED_BITS)
         order = np.argsort(probes, axis=None)
         probe = probes.reshape(-1)[order]
@@ -318,4 +333,4 @@ def _log_size(features: Features) -> npt.NDArray[np.complex64]:
 
 def _save(array: npt.NDArray[np.generic], path: Path) -> None:
     with atomic_path(path) as temporary:
-        np.save(temporary, array)
+        array.tofile(temporary)
