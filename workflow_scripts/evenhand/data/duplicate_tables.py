@@ -56,8 +56,8 @@ def nearest_pairs(
     shown = pd.concat([order[counts].tail(SHOWN), order[~counts].head(SHOWN)])
     if method == "features":
         words = [
-            f"{inliers:.0f} features{', mirrored' * bool(mirrored)}\nscale {scale:.2g}, turn {round(turn)}°\n"
-            f"spread {spread:.0f} px, likeness {alike:.2f}"
+            f"{inliers:.0f} features\nscale {scale:.2g}, {round(turn)}°\nspread {spread:.0f} px\nlikeness {alike:.2f}"
+            + "\nmirrored" * bool(mirrored)
             for inliers, mirrored, scale, turn, spread, alike in shown[
                 ["inliers", "mirrored", "scale", "turn", "spread", "likeness"]
             ].itertuples(index=False)

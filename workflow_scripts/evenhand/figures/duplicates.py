@@ -111,7 +111,7 @@ def draw_pairs(arrays: Arrays) -> Figure:
     counts = np.asarray(arrays["counts"], bool)
     rows = [np.flatnonzero(counts), np.flatnonzero(~counts)]
     columns = max([3, *(len(row) for row in rows)])
-    figure = new_figure(PAGE_WIDTH, 2.7)
+    figure = new_figure(PAGE_WIDTH, 3.4)
     for panel, (row, heading) in enumerate(zip(rows, ["only just linked", "only just not linked"], strict=True)):
         for place, pair in enumerate(row):
             axes = figure.add_subplot(2, columns, panel * columns + place + 1)
@@ -119,7 +119,7 @@ def draw_pairs(arrays: Arrays) -> Figure:
             axes.imshow(both.astype(np.uint8), interpolation="nearest")
             axes.set_axis_off()
             axes.text(
-                0.5, -0.06, str(arrays["words"][pair]), ha="center", va="top", fontsize=5, transform=axes.transAxes
+                0.5, -0.06, str(arrays["words"][pair]), ha="center", va="top", fontsize=SMALL, transform=axes.transAxes
             )
             if not place:
                 axes.set_title(heading, loc="left", fontsize=SMALL)
