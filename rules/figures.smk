@@ -8,6 +8,7 @@ from evenhand.splits.groups import groups_from
 OTHER_FILES = {
     "train_sets": "<results>/settings/train_sets.json",
     "examples": "<results>/examples.npz",
+    "duplicate_pairs": "<results>/data/duplicate_pairs.npz",
     "histories": of_models("history.csv"),
 }
 DECLARED = declared_figures(groups_from(config["splits"]["groups"]))

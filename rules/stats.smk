@@ -127,6 +127,31 @@ for name, summary in SUMMARIES.items():
             " --config {params.config:q} --write {output:q} > {log:q} 2>&1"
 
 
+# What the splits cost in leakage: nothing where splits.leakage keeps near-duplicates on one side.
+rule count_leakage:
+    input:
+        **code("count_leakage.py"),
+        manifests=manifests(),
+        tests=expand("<results>/splits/run{run}/test.{kind}", run=RUNS, kind=["csv", "sha256"]),
+        duplicates="<results>/data/duplicates.csv",
+    output:
+        table("leakage"),
+    log:
+        "<logs>/count_leakage.log",
+    benchmark:
+        "<benchmarks>/count_leakage.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    params:
+        splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
+        runs=len(RUNS),
+        train_sets=TRAIN_SETS,
+    shell:
+        "python -u {input.script:q} --splits {params.splits:q} --runs {params.runs} --train-sets {params.train_sets:q}"
+        " --duplicates {input.duplicates:q} --output {output:q} > {log:q} 2>&1"
+
+
 rule summarise_ruler:
     input:
         **code("summarise_ruler.py"),
@@ -167,5 +192,6 @@ rule stats:
             for name in summary.writes
             if is_made(name)
         ],
+        rules.count_leakage.output,
         rules.summarise_ruler.output if is_made("ruler") else [],
     localrule: True
