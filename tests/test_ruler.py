@@ -57,11 +57,12 @@ def test_every_measure_finds_more_damage_worse() -> None:
 def test_damages_by_hand() -> None:
     grey = np.zeros((2, 8, 8, 3), np.float32)  # 127.5 of 255
     noise = np.random.default_rng(0).standard_normal(grey.shape).astype(np.float32)
-    spoiled = damaged(grey, noise)
+    steps = [(name, step) for name, damage in DAMAGES.items() for step in damage.steps]
+    spoiled = dict(zip(steps, damaged(grey, noise), strict=True))
     assert not spoiled["blur", 4].any()
     np.testing.assert_allclose(spoiled["noise", 10], noise * 20 / 255, atol=1e-7)
     np.testing.assert_allclose(spoiled["tint", 0.1][0, 0, 0], [0.1, 0, -0.1], atol=1e-7)
-    white = damaged(grey + 1, noise)
+    white = dict(zip(steps, damaged(grey + 1, noise), strict=True))
     assert all(np.abs(found).max() <= 1 for found in white.values())
     assert white["JPEG", 90].min() > 0.98
 

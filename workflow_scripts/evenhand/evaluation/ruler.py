@@ -109,48 +109,53 @@ def measure_ruler(
     Returns:
         id, damage, step, and a column for each measure of `RULED`, but for those of skin where there is none.
     """
-    names = [name for name, measure in RULED.items() if skin or measure.needs != "skin"]
-    parts = []
+    steps = [(name, step) for name, damage in DAMAGES.items() for step in damage.steps]
+    # Whole at once: a little that stays with each batch would keep the memory of the batches from being given back.
+    costs = {
+        name: np.full((len(steps), len(rows)), np.nan)
+        for name, measure in RULED.items()
+        if skin or measure.needs != "skin"
+    }
     starts = range(0, len(rows), AT_A_TIME)
     with ThreadPoolExecutor(workers) as pool:
         for first in track(starts, len(starts), "damaging", "batches"):
             batch = slice(first, first + AT_A_TIME)
             pixels, chosen = images[rows[batch]], slow[batch]
+            where = first + np.flatnonzero(chosen)
             whole = pixels.astype(np.float32) / 127.5 - 1
             noise = [generator(seed, "ruler", name).standard_normal(whole.shape[1:], np.float32) for name in ids[batch]]
             target = _tensor(whole)
             best = measured({"images": (target, target)}, pool)
-            spoiled = {key: _tensor(found) for key, found in damaged(whole, np.stack(noise)).items()}
-            distances = feature_costs(perceptual, [found[chosen] for found in spoiled.values()], target[chosen])
-            for (damage, step), found in spoiled.items():
-                costs = pd.DataFrame({"id": ids[batch], "damage": damage, "step": step}).reindex(
-                    columns=["id", "damage", "step", *names]
-                )
+            spoiled = [_tensor(found) for found in damaged(whole, np.stack(noise))]
+            distances = feature_costs(perceptual, [found[chosen] for found in spoiled], target[chosen])
+            for place, found in enumerate(spoiled):
                 for name, values in measured({"images": (target, found)}, pool).items():
-                    if name in RULED:
-                        costs[name] = values if RULED[name].better == "lower" else best[name] - values
-                costs.loc[chosen, "perceptual"] = next(distances)
-                if skin and chosen.any():
+                    if name in costs:
+                        worse = values if RULED[name].better == "lower" else best[name] - values
+                        costs[name][place, batch] = worse
+                costs["perceptual"][place, where] = distances[place]
+                if skin and len(where):
                     on_skin = measured_skin(pixels[chosen], to_pixels(found[chosen]), workers)
-                    for name in on_skin.keys() & RULED.keys():
-                        costs.loc[chosen, name] = on_skin[name]
-                parts.append(costs)
-    return pd.concat(parts, ignore_index=True)
+                    for name in on_skin.keys() & costs.keys():
+                        costs[name][place, where] = on_skin[name]
+    table = pd.DataFrame(steps, columns=["damage", "step"]).loc[np.repeat(range(len(steps)), len(rows))]
+    table.insert(0, "id", np.tile(np.asarray(ids, dtype=object), len(steps)))
+    return table.assign(**{name: values.reshape(-1) for name, values in costs.items()}).reset_index(drop=True)
 
 
-def damaged(images: Images, noise: Images) -> dict[tuple[str, float], Images]:
-    """The images under each damage at each step."""
-    return {(name, step): damage.of(images, step, noise) for name, damage in DAMAGES.items() for step in damage.steps}
+def damaged(images: Images, noise: Images) -> Iterator[Images]:
+    """The images under each damage at each step, in the order of `DAMAGES`."""
+    return (damage.of(images, step, noise) for damage in DAMAGES.values() for step in damage.steps)
 
 
 @torch.no_grad()
-def feature_costs(perceptual: PerceptualLoss, spoiled: Sequence[Tensor], target: Tensor) -> Iterator[Floats]:
-    """For each of `spoiled` (B, 3, S, S) the distances of its images to `target`, (B,); image by image inside."""
+def feature_costs(perceptual: PerceptualLoss, spoiled: Sequence[Tensor], target: Tensor) -> Floats:
+    """For each of `spoiled` (B, 3, S, S) the distances of its images to `target`, (steps, B); image by image inside."""
     of_images = [
         perceptual.distances(torch.stack([found[row] for found in spoiled]), target[row : row + 1])
         for row in range(len(target))
     ]
-    return iter(torch.stack(of_images, dim=1).numpy() if of_images else np.empty((len(spoiled), 0)))
+    return torch.stack(of_images, dim=1).double().numpy() if of_images else np.empty((len(spoiled), 0))
 
 
 def choose_slow(ids: Sequence[str], group: Sequence[str], per_group: int, seed: int) -> npt.NDArray[np.bool_]:
