@@ -1,17 +1,27 @@
 """What known damages cost: exact anchors, and a ruler that is known to be crooked."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
+from paper import LIGHT_DARK
+from safetensors.torch import save_file
 from scipy import stats
+from workflow import ROOT
 
+import measure_ruler as measure_ruler_script
+import summarise_ruler
 from evenhand.evaluation.measures import MEASURES
-from evenhand.evaluation.ruler import DAMAGES, RULED, blurred, choose_slow, damaged, measure_ruler, thirds
+from evenhand.evaluation.ruler import DAMAGES, RULED, THIRDS, blurred, choose_slow, damaged, measure_ruler, thirds
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.groups import Pair
 from evenhand.stats.ruler import bias_table, cluster_mean, ratio_over_clusters, ruler_table, treatment
+from evenhand.workflow.tables import read_table, write_csv, write_image_table
 
 PAIR = Pair("light", "dark")
 SIDE = 32
@@ -84,6 +94,45 @@ def test_the_slow_ones_do_not_depend_on_the_order() -> None:
     backwards = choose_slow(ids[::-1], groups[::-1], 7, 3)
     assert chosen.tolist() == backwards[::-1].tolist()
     assert pd.Series(chosen).groupby(groups).sum().to_dict() == {"dark": 5, "light": 7}
+
+
+def test_the_scripts_measure_and_summarise_the_images_of_the_groups(tmp_path: Path) -> None:
+    n = 12
+    images = pictures(n)
+    np.save(tmp_path / "images.npy", images)
+    index = pd.DataFrame({"row": range(n), "id": [f"i{k}" for k in range(n)], "skin_type": [1, 5, 3] * 4})
+    index["second_skin_type"] = -1
+    for column in ("condition", "condition_2", "condition_3", "source"):
+        index[column] = "a"
+    write_image_table(index, tmp_path / "images.csv")
+    write_image_table(index[["id"]].assign(tone_class=["dark", "", "light"] * 4), tmp_path / "tone.csv")
+    write_csv(pd.DataFrame({"id": ["i0", "i3"], "cluster": "i0", "size": 2}), tmp_path / "together.csv")
+    save_file(random_weights(0), tmp_path / "features.safetensors")
+    settings = {"groups": LIGHT_DARK, "seed": 1, "slow_images": 2, "perceptual_normalize": False}
+    options = {"images": "images.npy", "index": "images.csv", "tone": "tone.csv", "features": "features.safetensors"}
+    named = [text for name, file in options.items() for text in (f"--{name}", str(tmp_path / file))]
+    measure_ruler_script.main([*named, "--config", json.dumps(settings), "--output", str(tmp_path / "ruler.parquet")])
+    costs = pd.read_parquet(tmp_path / "ruler.parquet")
+    steps = sum(len(damage.steps) for damage in DAMAGES.values())
+    assert len(costs) == steps * 8  # skin type 3 is in no group
+    assert costs.groupby("group")["perceptual"].count().to_dict() == {"dark": 2 * steps, "light": 2 * steps}
+    summarise_ruler.main(
+        [
+            *("--costs", str(tmp_path / "ruler.parquet"), "--clusters", str(tmp_path / "together.csv")),
+            *("--config", json.dumps({"groups": LIGHT_DARK, "alpha": 0.05, "margin": 0.1})),
+            *("--ruler", str(tmp_path / "ruler.csv"), "--bias", str(tmp_path / "bias.csv")),
+        ]
+    )
+    table, bias = read_table(tmp_path / "ruler.csv"), read_table(tmp_path / "bias.csv")
+    described = yaml.safe_load((ROOT / "schemas" / "tables.yaml").read_text())
+    for name, found in (("ruler", table), ("ruler_bias", bias)):
+        assert found.columns.tolist() == [column for column in described[name] if not column.startswith("$")]
+    assert table.groupby("by")["value"].unique().map(sorted).to_dict() == {
+        "group": ["dark", "light"],
+        "luminance": sorted(THIRDS),
+        "tone_class": ["dark"],  # the rest of the images of the groups have none
+    }
+    assert len(bias) == steps * len(RULED)
 
 
 def planted(factor: float, n: int) -> tuple[pd.DataFrame, pd.Series, pd.Series]:

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = np.flatnonzero(index["group"] != "")
     shown = index.loc[rows, ["id", "group"]].assign(luminance=thirds(mean_luma(images, rows)))
     if args.tone:
-        tone = read_image_table(args.tone, ["id", "tone_class"]).rename(columns={"tone_class": "tone"})
+        tone = read_image_table(args.tone, ["id", "tone_class"])
         shown = shown.merge(tone, on="id", how="left", validate="one_to_one")
     ids = shown["id"].tolist()
     slow = choose_slow(ids, shown["group"].tolist(), args.config["slow_images"], seed)

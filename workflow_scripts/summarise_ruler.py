@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     costs, level = read_parquet(args.costs), 1 - args.config["alpha"]
     named = read_clusters(args.clusters) or {}
     clusters = costs["id"].map(lambda name: named.get(name, name))
-    parts = costs[[column for column in ("group", "luminance", "tone") if column in costs]]
+    parts = costs[[column for column in ("group", "luminance", "tone_class") if column in costs]]
     write_csv(ruler_table(costs, parts, clusters, level), args.ruler)
     pairs = pairs_of(groups_from(args.config["groups"]))
     bias = bias_table(costs, costs["group"], clusters, pairs, level, args.config["margin"])

@@ -80,7 +80,9 @@ def treatment(low: float, high: float, margin: float) -> str:
 
 
 def cluster_mean(values: Floats, clusters: pd.Series) -> tuple[float, float, int]:
-    """Mean, its standard error over clusters, and degrees of freedom: clusters less one."""
+    """Mean, its standard error over clusters, and degrees of freedom: clusters less one; NaN where there is none."""
+    if not len(values):
+        return np.nan, np.nan, 0
     sums = pd.Series(values - values.mean()).groupby(clusters.to_numpy()).sum()
     n = len(sums)
     return float(values.mean()), _root(sums, n) / len(values), n - 1

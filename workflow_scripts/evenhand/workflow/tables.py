@@ -27,7 +27,7 @@ TEXT = frozenset(
         # results
         *("adjustment", "boot_covers", "compared", "covers", "group", "groups", "metric", "mix", "model"),
         *("note", "quantity", "score", "statistic", "subset", "target", "train_set", "warnings"),
-        *("damage", "measure", "treatment"),
+        *("damage", "luminance", "measure", "treatment"),
         *("by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "table", "test", "verdict"),
         # probes
