@@ -1,38 +1,200 @@
-"""Time of the search for near-duplicates, and how it grows with the number of images.
+"""What the search for near-duplicates finds and costs.
 
-    python benchmarks/duplicates.py
+    python benchmarks/duplicates.py hashes
+    python benchmarks/duplicates.py damage --images results/pilot/data/searched/images.npy --n 200
+    python benchmarks/duplicates.py size --images results/pilot/data/searched/images.npy --sizes 4087 16577
 
-Every size has the same share of planted copies (5 %, up to 4 of 64 bits changed, every fifth one mirrored), and all of
-them have to be found. The exponent is that of seconds against n; comparing all pairs would give 2.
+hashes: time of the search by hash and how it grows. Every size has the same share of planted copies (5 %, up to 4 of 64
+bits changed, every fifth one mirrored), and all of them have to be found. The exponent is that of seconds against n;
+comparing all pairs would give 2.
+
+damage: of photographs damaged in known ways, the share that is linked to the photograph it was made from, and links
+between photographs that have nothing in common but what was done to both, by kind of damage (docs/duplicates.md).
+
+size: processor time of each part of the search by local features. Where a size is larger than the file, further
+photographs are made from those in it, twice as long in one of four directions, which similarity transforms do not undo.
 """
 
 import argparse
+import io
 import math
+import resource
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
 from evenhand.data.duplicates import clusters, hash_links, perceptual_hashes
+from evenhand.data.feature_search import Stored, candidates, find_matches, match_pair, trusted
 
+Picture = npt.NDArray[np.uint8]
 RADIUS = 10  # the largest threshold of tables/duplicates_by_threshold.csv
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["hashes", "damage", "size"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[4_087, 16_577, 100_000])
-    parser.add_argument("--hashed", type=int, default=2_000, help="images to hash for the speed of that part")
+    parser.add_argument("--images", type=Path, help=".npy of photographs of 160 px")
+    parser.add_argument("--n", type=int, default=200, help="photographs to damage")
+    parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    images = np.random.default_rng(0).integers(0, 256, (args.hashed, 128, 128, 3), np.uint8)
+    if args.what == "hashes":
+        time_hashes(args.sizes)
+    elif args.what == "damage":
+        photographs = np.load(args.images, mmap_mode="r")
+        chosen = np.sort(np.random.default_rng(0).choice(len(photographs), args.n, replace=False))
+        print(damage_table(photographs[chosen], args.workers).to_string(index=False))
+    else:
+        for n in args.sizes:
+            time_features(args.images, n, args.workers)
+
+
+def moved(image: Picture, scale: float, degrees: float) -> Picture:
+    """Closer (scale above 1) or farther, turned about the centre; what was outside mirrors what is inside."""
+    side = len(image)
+    matrix = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), degrees, scale)
+    result = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(result, np.uint8)
+
+
+def cropped(image: Picture, rng: np.random.Generator) -> Picture:
+    """A square of half the side, anywhere, at full size again: a crop of which the rest is gone."""
+    side = len(image)
+    top, left = rng.integers(0, side // 2, 2)
+    return np.asarray(Image.fromarray(image[top : top + side // 2, left : left + side // 2]).resize((side, side)))
+
+
+def exposed(image: Picture, factor: float) -> Picture:
+    """Linear light times `factor`, as by another exposure: clipped where it is too bright."""
+    return np.asarray(np.clip(255 * ((image / 255) ** 2.2 * factor) ** (1 / 2.2), 0, 255), np.uint8)
+
+
+def saved(image: Picture, quality: int) -> Picture:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
+
+
+def marked(image: Picture) -> Picture:
+    """A watermark of an atlas: an address in two corners, a logo, a ruler along one side."""
+    result = image.copy()
+    cv2.putText(result, "www.atlas-of-skin.org", (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1)
+    cv2.putText(result, "ATLAS OF SKIN", (50, 152), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1)
+    cv2.circle(result, (140, 24), 12, (255, 255, 255), 2)
+    for tick in range(20, 140, 6):
+        cv2.line(result, (0, tick), (4 + 4 * (tick % 4 == 0), tick), (0, 0, 0), 1)
+    return result
+
+
+DAMAGE: dict[str, Callable[[Picture, np.random.Generator], Picture]] = {
+    "crop to half the side": cropped,
+    "crop to 0.7 of the side": lambda image, rng: moved(image, 1 / 0.7, 0),
+    "turned by 5 to 45 degrees": lambda image, rng: moved(image, 1.0, rng.uniform(5, 45)),
+    "scale 0.5": lambda image, rng: moved(image, 0.5, 0),
+    "scale 2": lambda image, rng: moved(image, 2.0, 0),
+    "exposure x 0.4": lambda image, rng: exposed(image, 0.4),
+    "exposure x 2.5": lambda image, rng: exposed(image, 2.5),
+    "blur, 1.5 px": lambda image, rng: np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(1.5))),
+    "JPEG at quality 20": lambda image, rng: saved(image, 20),
+    "mirrored": lambda image, rng: np.ascontiguousarray(image[:, ::-1]),
+    "watermark": lambda image, rng: marked(image),
+    "mirrored, 0.7, turned, JPEG 50": lambda image, rng: saved(
+        moved(image[:, ::-1].copy(), 0.7, rng.uniform(-30, 30)), 50
+    ),
+}
+
+
+def damage_table(photographs: Picture, workers: int) -> pd.DataFrame:
+    """For each kind of damage: photographs, found (linked to their original), share, false links among the damaged.
+
+    A link between two photographs counts as false unless the photographs as they are are linked as well.
+    """
+    rng = np.random.default_rng(1)
+    n = len(photographs)
+    damaged = [[harm(image, rng) for image in photographs] for harm in DAMAGE.values()]
+    known = linked(photographs, workers)
+    rows = []
+    for kind, images in zip(DAMAGE, damaged, strict=True):
+        pairs = linked(np.concatenate([photographs, np.stack(images)]), workers)
+        found = sum((image, image + n) in pairs for image in range(n))
+        strangers = {tuple(sorted((one % n, two % n))) for one, two in pairs if one % n != two % n} - known
+        rows.append(
+            {"damage": kind, "photographs": n, "found": found, "share": found / n, "false_links": len(strangers)}
+        )
+    return pd.DataFrame(rows)
+
+
+def linked(images: Picture, workers: int) -> set[tuple[int, int]]:
+    """The pairs that local features link at the default threshold."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "images.npy", images)
+        none = np.empty((0, 3), np.int64)
+        matches = find_matches(
+            Path(folder) / "images.npy", np.arange(len(images)), none, True, Path(folder) / "features", workers
+        )
+    good = matches[trusted(matches) & (matches["inliers"] >= 10)]
+    return set(zip(good["first"].tolist(), good["second"].tolist(), strict=True))
+
+
+def time_features(path: Path, n: int, workers: int) -> None:
+    """Processor time of each part of the search, memory, and the comparisons of a sample of the candidates."""
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "images.npy"
+        _stretch(np.load(path, mmap_mode="r"), n, images)
+        start = time.process_time()
+        stored = Stored(images, Path(folder) / "features", workers)
+        extracted = time.process_time()
+        pairs = candidates(stored, True, workers)
+        searched = time.process_time()
+        sample = pairs[:: max(1, len(pairs) // 5_000)]
+        for pair in sample.tolist():
+            match_pair(stored, pair)
+        each = (time.process_time() - searched) / len(sample)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        total = searched - start + each * len(pairs)
+        print(
+            f"{n} photographs, {stored.starts[-1] / n:.0f} features each: features {extracted - start:.0f} s, "
+            f"pairs {searched - extracted:.0f} s, {len(pairs)} compared in {1e3 * each:.2f} ms each (a sample of "
+            f"{len(sample)}): {total:.0f} s of processor time, {memory:.0f} MB",
+            flush=True,
+        )
+
+
+def _stretch(photographs: Picture, n: int, path: Path) -> None:
+    """Write `n` photographs: those given, then stretched ones."""
+    side = photographs.shape[1]
+    made = np.lib.format.open_memmap(path, "w+", np.uint8, (n, side, side, 3))
+    centre = np.full(2, (side - 1) / 2)
+    for row in range(n):
+        version, original = divmod(row, len(photographs))
+        turn = cv2.getRotationMatrix2D(tuple(centre), 180 / max(1, n // len(photographs)) * version, 1)[:, :2]
+        matrix = turn.T @ np.diag([2, 1]) @ turn if version else np.eye(2)
+        shift = centre - matrix @ centre
+        made[row] = cv2.warpAffine(
+            photographs[original], np.column_stack([matrix, shift]), (side, side), borderMode=cv2.BORDER_REFLECT
+        )
+    made.flush()
+
+
+def time_hashes(sizes: list[int]) -> None:
+    """Time of the search by hash."""
+    images = np.random.default_rng(0).integers(0, 256, (2_000, 128, 128, 3), np.uint8)
     start = time.perf_counter()
     perceptual_hashes(images, mirrored=True)
-    per_image = (time.perf_counter() - start) / args.hashed
+    per_image = (time.perf_counter() - start) / len(images)
     print(f"hashing: {1 / per_image:.0f} images/s, with their mirror images, on one core")
     before: tuple[int, float] | None = None
-    for n in args.sizes:
+    for n in sizes:
         codes, copies = planted(n)
         start = time.perf_counter()
         cluster = clusters(n, [hash_links(codes, RADIUS)])

@@ -30,7 +30,9 @@ from published_recipe import PublishedRecipe, best_mode
 from stage_inputs import evaluation_options, script_command, training_options, write_inputs
 from train_step import DTYPES, Ours, profiled, random_images, useful_work, write_photographs
 
+from evenhand.evaluation.reconstructions import decode
 from evenhand.models.fast import plain_norm_elu_convolution
+from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import Architecture
 from evenhand.models.vgg19 import random_weights
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
@@ -90,7 +92,8 @@ class Candidate:
 
 CANDIDATES = (
     Candidate("as is, bf16"),
-    Candidate("one graph", instead={"evenhand.models.fast.GRAPHS": True}),
+    Candidate("kernel by kernel, no graph", instead={"evenhand.models.fast.GRAPHS": False}),
+    Candidate("images of three channels", instead={"evenhand.models.fast.CHANNELS": 3}),
     Candidate("upsampling before convolution", instead={"evenhand.models.fast.merging_pays": lambda x: False}),
     Candidate("biases, norms, ELU one by one",
               instead={"evenhand.models.vae.norm_elu_convolution": plain_norm_elu_convolution}),
@@ -159,6 +162,7 @@ def profile(check: Check) -> Lines:
         trainer.step()
     wall, groups, longest = profiled(trainer.step, check.device)
     (check.out / "profile.txt").write_text(longest)
+    yield from decoded(check, trainer)
     yield {"what": f"a step, {check.precision}, profiled", "ms": 1e3 * wall}
     for group, spent in groups.items():
         yield {"what": group, "ms": 1e3 * spent, "% of the step": 100 * spent / wall}
@@ -168,6 +172,22 @@ def profile(check: Check) -> Lines:
         for padded in (False, True):
             read, given = (8 if padded and channels == 3 else channels for channels in (inputs, outputs))
             yield {"what": f"{name}, {read} to {given} channels", **convolution(check, read, given, kernel)}
+
+
+def decoded(check: Check, trainer: Ours) -> Lines:
+    """A batch of an evaluation, of the model of `trainer`: the first, one more, and its longest kernels."""
+    images, size = trainer.images.cpu().numpy(), check.config["evaluate"]["batch_size"]
+    perceptual = place(PerceptualLoss(random_weights(0), False), check.device)
+
+    def batch() -> None:
+        decode(trainer.model.eval(), images[:size], [str(row) for row in range(len(images[:size]))], perceptual,
+               samples=check.config["evaluate"]["samples"], seed=0, batch_size=size, device=check.device,
+               workers=check.config["train"]["threads"])  # fmt: skip
+
+    first, again = seconds(batch, check.device), seconds(batch, check.device)
+    yield {"what": f"an evaluated batch of {size}, fp32", "first s": first, "again s": again}
+    with open(check.out / "profile.txt", "a") as file:
+        file.write(profiled(batch, check.device)[2])
 
 
 def convolution(check: Check, inputs: int, outputs: int, kernel: int) -> dict[str, float]:
@@ -219,24 +239,29 @@ def whole_job(check: Check, output: Path) -> dict[str, float]:
     folder, threads = inputs(check), check.config["train"]["threads"]
     output.mkdir()
     begun = time.perf_counter()
-    options = training_options(folder, output, check.config, threads)
-    process = subprocess.Popen(script_command("train_vae.py", options), stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    epochs = []
-    for line in process.stdout:
-        print(output.name, line, end="")
-        if line.startswith("epoch"):
-            epochs.append(time.perf_counter())
-    if process.wait():
-        raise SystemExit(f"train_vae.py ended with {process.returncode}")
+    training = list(timed_lines("train_vae.py", training_options(folder, output, check.config, threads), output.name))
     trained = time.perf_counter()
+    epochs = [at for at, line in training if line.startswith("epoch")]
     inside = json.loads((output / "run.json").read_text())["seconds"]
     options = evaluation_options(folder, output, check.config, threads)
-    subprocess.run(script_command("evaluate_vae.py", options), check=True)
+    evaluating = list(timed_lines("evaluate_vae.py", options, output.name))
     evaluated = time.perf_counter()
+    held = [line.split()[-2] for _, line in training + evaluating if " held cuda" in line]
     return {"until the first step s": epochs[-1] - begun - inside, "training s": inside,
             "first epoch s": epochs[0] - (epochs[-1] - inside), "saving s": trained - epochs[-1],
-            "evaluation s": evaluated - trained, "all s": evaluated - begun}  # fmt: skip
+            "evaluation s": evaluated - trained, "all s": evaluated - begun,
+            "held the device s": sum(map(float, held))}  # fmt: skip
+
+
+def timed_lines(script: str, options: list[str], name: str) -> Iterator[tuple[float, str]]:
+    """What a script prints, each line with the time at which it came; also to this process's output, after `name`."""
+    process = subprocess.Popen(script_command(script, options), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(name, line, end="")
+        yield time.perf_counter(), line
+    if process.wait():
+        raise SystemExit(f"{script} ended with {process.returncode}")
 
 
 def job(check: Check) -> Lines:
@@ -259,7 +284,7 @@ def planned(check: Check, jobs: int, a_model: float) -> dict[str, Any]:
 def overlapping(check: Check) -> Lines:
     """Several models at a time, of which one holds the device while the others start, read, measure and write."""
     inputs(check)
-    outputs = [check.work / f"model {number}" for number in range(AT_A_TIME + 1)]
+    outputs = [check.work / f"model {number}" for number in range(AT_A_TIME + 2)]
     begun = time.perf_counter()
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         phases = list(pool.map(lambda output: whole_job(check, output), outputs))

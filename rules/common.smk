@@ -95,9 +95,13 @@ def table(name):
     )
 
 
+# What tables and figures may need: photographs of skin, and that the ruler is asked for.
+THERE_IS = {"skin": config["data"]["skin"], "ruler": config["report"]["ruler"]}
+
+
 def is_made(name):
-    """Whether the study has the table: those on skin are left out where the images show something else."""
-    return config["data"]["skin"] or "skin" not in TABLES[name].get("$needs", ())
+    """Whether the study has what the table needs."""
+    return all(THERE_IS[need] for need in TABLES[name].get("$needs", ()))
 
 
 def growing(mem_mb, runtime):

@@ -112,6 +112,40 @@ rule measure_ensemble:
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --output {output:q} > {log:q} 2>&1"
 
 
+# What known damages cost by each measure: no model is needed.
+rule measure_ruler:
+    input:
+        **code("measure_ruler.py"),
+        **IMAGES,
+        **by_sum(features="<results>/perceptual/vgg19.safetensors"),
+        tone="<results>/data/tone.csv" if config["data"]["skin"] else [],
+    output:
+        "<results>/data/ruler.parquet",
+    log:
+        "<logs>/measure_ruler.log",
+    benchmark:
+        "<benchmarks>/measure_ruler.tsv"
+    conda:
+        environment("torch")
+    threads: 16  # or all there are
+    resources:
+        **growing(mem_mb=1500, runtime=60),
+    params:
+        config=as_json(
+            {
+                "seed": config["seed"],
+                "groups": GROUPS,
+                "slow_images": config["ruler"]["slow_images"],
+                "perceptual_normalize": config["loss"]["perceptual_normalize"],
+            }
+        ),
+        tone_option=lambda wildcards, input: "--tone" if input.tone else "",
+    shell:
+        "python -u {input.script:q} --images {input.images:q} --index {input.index:q} {params.tone_option}"
+        " {input.tone:q} --features {input.features:q} --config {params.config:q} --threads {threads}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
 rule evaluate:
     input:
         of_models("evaluation.parquet"),

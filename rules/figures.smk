@@ -8,14 +8,15 @@ from evenhand.splits.groups import groups_from
 OTHER_FILES = {
     "train_sets": "<results>/settings/train_sets.json",
     "examples": "<results>/examples.npz",
+    "duplicate_pairs": "<results>/data/duplicate_pairs.npz",
     "histories": of_models("history.csv"),
 }
 DECLARED = declared_figures(groups_from(config["splits"]["groups"]))
-# What only photographs of skin can show is left out where the images are of something else.
+# What needs something that the study does not have is left out.
 FIGURES = [
     figure
     for figure in DECLARED
-    if ("skin" not in figure.needs or config["data"]["skin"])
+    if all(THERE_IS[need] for need in figure.needs)
     and (figure.section != "Probes" or config["report"]["probes"])
     and (figure.section != "Pictures" or config["report"]["patient_images"])
 ]

@@ -2,7 +2,23 @@
 # record, and what is known of them: near-duplicates, apparent tone, the data set in numbers.
 
 DUPLICATES = config["data"]["duplicates"]
-GIVEN_DUPLICATES = [ancient(DUPLICATES[key]) for key in ("embeddings", "list") if DUPLICATES[key]]
+GIVEN_DUPLICATES = [
+    ancient(DUPLICATES[key]) for key in ("embeddings", "list", "not_same") if DUPLICATES[key]
+]
+
+
+SEARCH_SIDE = 160  # pixels: what local features find does not depend on the size that models see
+SEARCHED = "<results>/data/searched" if DUPLICATES["method"] == "features" else "<results>/data"
+# What packing at any size takes of the configuration.
+PACKED = {
+    "sources": json.dumps(SOURCES),
+    "folders": FOLDERS,
+    "archives": ARCHIVE_CONTENTS,
+    "downloads": f"{DOWNLOADS}/images",
+    "status": lambda wildcards, input: Path(input.metadata).parent / "downloads",
+    "shards": len(SHARDS) if USES_URLS else 0,
+    "icc": config["data"]["icc"],
+}
 
 
 rule pack_images:
@@ -30,14 +46,8 @@ rule pack_images:
     resources:
         **growing(mem_mb=2000, runtime=120),
     params:
-        sources=json.dumps(SOURCES),
-        folders=FOLDERS,
-        archives=ARCHIVE_CONTENTS,
-        downloads=f"{DOWNLOADS}/images",
-        status=lambda wildcards, output: Path(output.images).parent / "downloads",
-        shards=len(SHARDS) if USES_URLS else 0,
+        **PACKED,
         side=config["data"]["image_size"],
-        icc=config["data"]["icc"],
         work=PACKING,
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
@@ -45,6 +55,22 @@ rule pack_images:
         " --side {params.side:q} --icc {params.icc:q} --workers {threads} --work {params.work:q}"
         " --images {output.images:q} --index {output.index:q} --availability {output.availability:q}"
         " --sums {output.sums:q} > {log:q} 2>&1"
+
+
+use rule pack_images as pack_for_search with:
+    output:
+        images="<results>/data/searched/images.npy",
+        index="<results>/data/searched/images.csv",
+        availability="<results>/data/searched/availability.csv",
+        sums="<results>/data/searched/packed.sha256",
+    log:
+        "<logs>/pack_for_search.log",
+    benchmark:
+        "<benchmarks>/pack_for_search.tsv"
+    params:
+        **PACKED,
+        side=SEARCH_SIDE,
+        work=f"{DATA}/.packing_for_search",
 
 
 # The gate: later stages take this record, so nothing goes on without enough photographs, and nothing is
@@ -81,10 +107,17 @@ rule check_images:
 rule find_duplicates:
     input:
         **code("find_duplicates.py"),
-        **IMAGES,
+        record="<results>/data/images.json",
+        index=ancient("<results>/data/images.csv"),
+        images=ancient(f"{SEARCHED}/images.npy"),
+        packed=ancient(f"{SEARCHED}/images.csv"),
+        sums=f"{SEARCHED}/packed.sha256" if DUPLICATES["method"] == "features" else [],
         given=GIVEN_DUPLICATES,
     output:
         duplicates="<results>/data/duplicates.csv",
+        listed="<results>/data/near_duplicates.csv",
+        links="<results>/data/duplicate_links.csv",
+        pairs="<results>/data/duplicate_pairs.npz",
         clusters=table("duplicate_clusters"),
         thresholds=table("duplicates_by_threshold"),
         summary="<results>/tables/duplicates.csv",
@@ -94,15 +127,19 @@ rule find_duplicates:
         "<benchmarks>/find_duplicates.tsv"
     conda:
         environment("base")
+    threads: 16  # or all there are
     resources:
-        **growing(mem_mb=2000, runtime=30),
+        **growing(mem_mb=2000, runtime=60),
     params:
         config=as_json({"duplicates": DUPLICATES, "groups": GROUPS}),
         given=content_of(GIVEN_DUPLICATES),
+        work=f"{DATA}/.features",
     shell:
-        "python -u {input.script:q} --images {input.images:q} --index {input.index:q}"
-        " --config {params.config:q} --duplicates {output.duplicates:q} --clusters {output.clusters:q}"
-        " --thresholds {output.thresholds:q} --summary {output.summary:q} > {log:q} 2>&1"
+        "python -u {input.script:q} --images {input.images:q} --packed {input.packed:q} --index {input.index:q}"
+        " --config {params.config:q} --work {params.work:q} --workers {threads}"
+        " --duplicates {output.duplicates:q} --list {output.listed:q} --links {output.links:q}"
+        " --pairs {output.pairs:q} --clusters {output.clusters:q} --thresholds {output.thresholds:q}"
+        " --summary {output.summary:q} > {log:q} 2>&1"
 
 
 rule measure_tone:
@@ -180,6 +217,13 @@ rule keep_together:
     shell:
         "python -u {input.script:q} --images {input.images:q} {params.duplicates_option} {input.duplicates:q}"
         " --patients {params.patients:q} --output {output.clusters:q} --sums {output.sums:q} > {log:q} 2>&1"
+
+
+# The clusters in the form of published lists: identifiers alone.
+rule duplicates:
+    input:
+        "<results>/data/near_duplicates.csv",
+    localrule: True
 
 
 rule data:

@@ -126,6 +126,63 @@ for name, summary in SUMMARIES.items():
             " --config {params.config:q} --write {output:q} > {log:q} 2>&1"
 
 
+# What the splits cost in leakage: nothing where splits.leakage keeps near-duplicates on one side.
+rule count_leakage:
+    input:
+        **code("count_leakage.py"),
+        manifests=manifests(),
+        tests=expand("<results>/splits/run{run}/test.{kind}", run=RUNS, kind=["csv", "sha256"]),
+        duplicates="<results>/data/duplicates.csv",
+    output:
+        table("leakage"),
+    log:
+        "<logs>/count_leakage.log",
+    benchmark:
+        "<benchmarks>/count_leakage.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    params:
+        splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],
+        runs=len(RUNS),
+        train_sets=TRAIN_SETS,
+    shell:
+        "python -u {input.script:q} --splits {params.splits:q} --runs {params.runs} --train-sets {params.train_sets:q}"
+        " --duplicates {input.duplicates:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule summarise_ruler:
+    input:
+        **code("summarise_ruler.py"),
+        **by_sum(clusters="<results>/data/together.csv"),
+        costs="<results>/data/ruler.parquet",
+    output:
+        ruler=table("ruler"),
+        bias=table("ruler_bias"),
+    log:
+        "<logs>/summarise_ruler.log",
+    benchmark:
+        "<benchmarks>/summarise_ruler.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    params:
+        config=as_json(
+            {"groups": GROUPS, "alpha": STATS["alpha"], "margin": config["ruler"]["margin"]}
+        ),
+    shell:
+        "python -u {input.script:q} --costs {input.costs:q} --clusters {input.clusters:q} --config {params.config:q}"
+        " --ruler {output.ruler:q} --bias {output.bias:q} > {log:q} 2>&1"
+
+
+# Before any model is trained: does each measure charge the groups alike for the same damage?
+rule ruler:
+    input:
+        rules.summarise_ruler.output,
+        "<results>/figures/ruler.svg",
+    localrule: True
+
+
 rule stats:
     input:
         [
@@ -134,4 +191,6 @@ rule stats:
             for name in summary.writes
             if is_made(name)
         ],
+        rules.count_leakage.output,
+        rules.summarise_ruler.output if is_made("ruler") else [],
     localrule: True

@@ -30,7 +30,8 @@ GROUPS = groups_from(PAPER)
 FROM_TABLES = {
     figure.name: figure
     for figure in declared_figures(GROUPS)
-    if not {"examples", "histories", "availability", "tone_by_type", "probe_curves"} & {*figure.files}
+    if not {"examples", "histories", "availability", "tone_by_type", "probe_curves", "duplicate_pairs"}
+    & {*figure.files}
 }
 
 
@@ -102,6 +103,9 @@ def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = P
             for run in range(runs):
                 means = {"mse": 0.05 + 0.01 * rng.random(), "latent_std": 0.8 + 0.01 * rng.random()}
                 lists["runs"].append(key | {"run": run, "group": group, "n_images": 20} | means)
+                lists["leakage"].append(
+                    key | {"run": run, "group": group, "n": 20, "with_copy": run, "share": run / 20}
+                )
             for label, n in (("acne <i>", 30), ("psoriasis", 12), ("vitiligo", 2)):
                 row = {"condition": label, "group": group, "n_images": n, "raw": 0.05 + 0.02 * rng.random()}
                 lists["pooled_conditions"].append(key | row | estimate(0.06 + 0.01 * rng.random()))
@@ -113,7 +117,8 @@ def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = P
         for group in pair:
             lists["sweep"].append(of_pair | {"quantity": f"slope of {group}", "note": ""} | estimate(0.01))
         lists["sweep"].append(of_pair | {"quantity": "crossing", "note": "none"} | estimate(np.nan))
-    for name, rows in (lists | metadata_tables([pair.compared for pair in pairs])).items():
+    compared = [pair.compared for pair in pairs]
+    for name, rows in (lists | metadata_tables(compared) | {"ruler_bias": ruler_rows(compared)}).items():
         pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
 
 
@@ -125,7 +130,27 @@ def metadata_tables(compared: Sequence[str]) -> dict[str, list[dict[str, object]
             row = {"compared": group, "level": level, "condition": f"condition {i}", "n_reference": 10, "n_compared": i}
             row |= {"share_reference": 1 / conditions, "share_compared": 2 * i / (conditions * (conditions - 1))}
             shares.append(row)
-    return {"fst_counts": counts, "prevalence": shares}
+    links = [
+        {"method": method, "threshold": threshold, "links": n, "new_links": 3, "estimated_true": 0.9, "chosen": chosen}
+        | {"new_estimated_true": np.nan}
+        for method, threshold, n, chosen in [("features", 20, 40, 0), ("features", 10, 52, 1), ("hash", 6, 9, 0)]
+    ]
+    return {"fst_counts": counts, "prevalence": shares, "duplicates_by_threshold": links}
+
+
+def ruler_rows(compared: Sequence[str]) -> list[dict[str, object]]:
+    found = {
+        "n_reference": 20,
+        "n_compared": 18,
+        "ratio": 1.1,
+        "ci_low": 1.0,
+        "ci_high": 1.21,
+        "treatment": "undecided",
+    }
+    return [
+        {"compared": name, "measure": measure, "damage": damage, "step": step, **found}
+        for name, measure, damage, step in product(compared, ("mse", "ssim"), ("blur", "JPEG"), (1.0, 2.0))
+    ]
 
 
 def examples(sets: int, k: int = 2, entries: Sequence[dict] = PAPER) -> dict[str, np.ndarray]:

@@ -28,7 +28,7 @@ FILE_SOURCE = {
 }
 # The tiny study with probes, on local files as with real photographs, so that every key has a meaning.
 LOCAL: Config = yaml.safe_load(TINY.read_text()) | {
-    "report": {"probes": True},
+    "report": {"ruler": True, "probes": True},
     "probe": {
         "folds": 3,
         "allow_fewer_folds": True,
@@ -44,7 +44,7 @@ LOCAL["data"] |= {
     "metadata": "metadata.csv",
     "sources": [{"archive": "images.zip"}, {"urls": True}],
     "download": {"shards": 2},
-    "duplicates": {"embeddings": "embeddings.npz"},
+    "duplicates": {"method": "hash", "embeddings": "embeddings.npz"},
 }
 
 SETS = [{"name": name, "mix": mix(share)} for name, share in [("A", 0.0), ("B", 0.5), ("C", 1.0), ("D", 0.25)]]
@@ -79,11 +79,14 @@ VALUES: dict[str, Any] = {
     "data.image_size": 32,
     "data.icc": "ignore",
     "data.min_available": 0.4,
+    "data.duplicates.method": "features",
+    "data.duplicates.inliers": 12,
     "data.duplicates.threshold": 4,
     "data.duplicates.mirrored": False,
     "data.duplicates.embeddings": "others.npz",
     "data.duplicates.similarity": 0.9,
     "data.duplicates.list": "pairs.txt",
+    "data.duplicates.not_same": "pairs.txt",
     "data.synthetic.n": 250,
     "data.synthetic.size": 40,
     "data.synthetic.dark_difficulty": 0.1,
@@ -119,6 +122,8 @@ VALUES: dict[str, Any] = {
     "evaluate.prior_samples": 9,
     "evaluate.device": "auto",
     "evaluate.examples": 3,
+    "ruler.slow_images": 20,
+    "ruler.margin": 0.2,
     "gpu.slots_per_device": 2,
     "plan.pilot": "results/pilot",
     "plan.image": 0.5,
@@ -142,6 +147,7 @@ VALUES: dict[str, Any] = {
     "figures.rare_below": 5,
     "figures.label_conditions": 1,
     "report.patient_images": False,
+    "report.ruler": False,
     "report.probes": False,
     "probe.folds": 4,
     "probe.allow_fewer_folds": False,
@@ -178,6 +184,7 @@ COLUMNS = {"id": "md5hash", "conditions": ["label"]}
 BESIDE: dict[str, Config] = {
     "data.dataset": {"data.columns": COLUMNS},
     "data.join": {"data.dataset": None, "data.columns": COLUMNS, "data.metadata": ["metadata.csv", "copy.csv"]},
+    "data.duplicates.inliers": {"data.duplicates.method": "features"},
     "data.columns.file": {"data.sources": [{"archive": "images.zip"}]},  # downloads are called like their ids
 }
 

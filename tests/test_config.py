@@ -205,9 +205,16 @@ def test_keys_without_effect_are_refused(changes: dict[str, object], message: st
         check_config(changed("probe.sources", [source(**changes)]), SCHEMA)
 
 
-def test_a_similarity_without_embeddings_is_refused() -> None:
-    with pytest.raises(UserError, match=r"data\.duplicates\.similarity: has no effect without"):
-        check_config(changed("data.duplicates", {**CONFIG["data"]["duplicates"], "similarity": 0.9}), SCHEMA)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"similarity": 0.9}, r"data\.duplicates\.similarity: has no effect without"),
+        ({"method": "hash", "inliers": 12}, r"data\.duplicates\.inliers: has no effect with"),
+    ],
+)
+def test_thresholds_of_what_is_not_looked_for_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_config(changed("data.duplicates", CONFIG["data"]["duplicates"] | changes), SCHEMA)
 
 
 def test_names_of_sources_and_controls_are_one_thing_each() -> None:

@@ -51,6 +51,7 @@ def configure(folder: Path, **changes: object) -> None:
     config = yaml.safe_load(TINY.read_text())
     download = {"shards": 2, "connections": 1, "interval": 0, "timeout": 60, "attempts": 2}
     config["data"] = {
+        "duplicates": {"method": "hash"},
         "metadata": "metadata.csv",
         "metadata_sha256": None,
         "sources": [{"folder": "photographs"}, {"urls": True}],

@@ -15,10 +15,20 @@ from evenhand.data.duplicate_tables import (
     cluster_table,
     compare_thresholds,
     describe_clusters,
-    read_duplicate_list,
+    gather_links,
+    links_along,
+    read_image_lists,
     summarise_clusters,
 )
-from evenhand.data.duplicates import Links, clusters, cosine_links, hash_links, perceptual_hashes, read_embeddings
+from evenhand.data.duplicates import (
+    Links,
+    clusters,
+    cosine_links,
+    hash_links,
+    join,
+    perceptual_hashes,
+    read_embeddings,
+)
 from evenhand.workflow.errors import UserError
 
 
@@ -138,8 +148,8 @@ HASHES = [f"{i:08x}" + "0" * 24 for i in range(1, 7)]
 def listed(tmp_path: Path, text: str) -> tuple[list[int], int]:
     path = tmp_path / "list.txt"
     path.write_text(text)
-    links, absent = read_duplicate_list(path, HASHES)
-    return clusters(len(HASHES), [links]).tolist(), absent
+    lines, absent = read_image_lists(path, HASHES, "data.duplicates.list")
+    return clusters(len(HASHES), [links_along(lines)]).tolist(), absent
 
 
 @pytest.mark.parametrize(
@@ -150,8 +160,9 @@ def listed(tmp_path: Path, text: str) -> tuple[list[int], int]:
         "first,second,third\n00000001,00000003,00000005\n00000002,00000004,\n",
         "['na-co_f2_39_00000001', 'x_f0_1_00000003', 'a_b_00000005']\n['y_00000004', 'z_00000002']\n",
         "00000001.jpg 00000003.JPG 00000005.jpeg\n00000002 00000004 99999999\n",
+        "cluster,md5hash\n0,00000001\n0,00000003\n1,00000002\n0,00000005\n1,00000004\n",
     ],
-    ids=["full", "prefixes", "header", "python", "files"],
+    ids=["full", "prefixes", "header", "python", "files", "a row an image"],
 )
 def test_lists_of_pairs_and_clusters_are_merged(tmp_path: Path, text: str) -> None:
     found, absent = listed(tmp_path, text)
@@ -163,10 +174,10 @@ def test_a_list_with_anything_else_in_it_is_refused_by_line(tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"list\.txt, line 2: .*found 'Different'"):
         listed(tmp_path, "00000001 00000002\n00000003,00000004,Different\n")
     with pytest.raises(UserError, match="cannot be read"):
-        read_duplicate_list(tmp_path / "none.txt", HASHES)
+        read_image_lists(tmp_path / "none.txt", HASHES, "data.duplicates.list")
     (tmp_path / "list.txt").write_text("00000001 00000002\n")
     with pytest.raises(UserError, match="begins the hashes of 2 images"):
-        read_duplicate_list(tmp_path / "list.txt", [*HASHES, "00000001" + "f" * 24])
+        read_image_lists(tmp_path / "list.txt", [*HASHES, "00000001" + "f" * 24], "data.duplicates.list")
 
 
 def test_embeddings_are_put_in_the_order_of_the_images(tmp_path: Path) -> None:
@@ -231,3 +242,57 @@ def test_estimated_truth_is_the_excess_of_equal_labels_over_chance() -> None:
     assert table.loc[2, "estimated_true"] == 1
     assert np.isnan(table.loc[0, "estimated_true"])
     assert table["chosen"].tolist() == [False, False, True]
+
+
+def joined(links: list[tuple[int, int, float]], apart: list[list[int]] | None = None) -> tuple[list[int], list[str]]:
+    cluster, fates = join(8, pd.DataFrame(links, columns=["first", "second", "looseness"]), apart or [])
+    return cluster.tolist(), fates
+
+
+def test_close_links_join_whatever_the_chain() -> None:
+    assert joined([(i, i + 1, 0.4) for i in range(7)]) == ([0] * 8, ["joined"] * 7)
+
+
+def test_a_cluster_does_not_grow_through_lone_weak_links_alone() -> None:
+    chain = [(0, 1, 0.6), (1, 2, 0.7), (2, 3, 0.8)]
+    assert joined(chain) == ([0, 0, 1, 1, 2, 3, 4, 5], ["joined", "weak chain", "joined"])
+    # A second link between the two halves, although it is found later, makes both count.
+    assert joined([*chain, (0, 3, 0.9)]) == ([0, 0, 0, 0, 1, 2, 3, 4], ["joined"] * 4)
+    # A weak link to a series that hangs together closely is believed once.
+    series = [(0, 1, 0.1), (1, 2, 0.2), (4, 5, 0.1)]
+    assert joined([*series, (2, 3, 0.9)])[1][-1] == "joined"
+    assert joined([*series, (2, 3, 0.8), (3, 4, 0.9)])[1] == ["joined"] * 4 + ["weak chain"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_what_is_kept_apart_is_apart_and_the_order_of_links_means_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pairs = [(i, j) for i in range(8) for j in range(i + 1, 8)]
+    chosen = [pairs[k] for k in rng.choice(len(pairs), 12, replace=False)]
+    links = [(*pair, float(loose)) for pair, loose in zip(chosen, rng.permutation(12) / 11, strict=True)]
+    cluster, fates = joined(links, [[0, 1, 2], [6, 7]])
+    assert len({cluster[0], cluster[1], cluster[2]}) == 3
+    assert cluster[6] != cluster[7]
+    assert all(
+        cluster[one] == cluster[two] for (one, two, _), fate in zip(links, fates, strict=True) if fate == "joined"
+    )
+    assert all(
+        cluster[one] != cluster[two] for (one, two, _), fate in zip(links, fates, strict=True) if fate != "joined"
+    )
+    order = rng.permutation(12)
+    again, others = joined([links[k] for k in order], [[7, 6], [2, 0, 1]])
+    assert again == cluster
+    assert others == [fates[k] for k in order]
+
+
+def test_a_pair_is_one_row_with_everything_that_found_it() -> None:
+    rank = np.array([2, 0, 1])  # of the ids: the order of the rows means nothing
+    by_hash = pd.DataFrame({"first": [0, 0], "second": [1, 2], "looseness": [0.5, 1.5], "hash_bits": [3.0, 9.0]})
+    features = pd.DataFrame({"first": [1], "second": [0], "looseness": [0.2], "inliers": [50], "mirrored": [True]})
+    table = gather_links({"features": features, "hash": by_hash}, rank)
+    assert table[["first", "second", "found_by", "fate"]].to_numpy().tolist() == [
+        [1, 0, "features, hash", "joined"],
+        [2, 0, "", "too loose"],
+    ]
+    assert table.loc[0, ["looseness", "hash_bits", "inliers", "mirrored"]].tolist() == [0.2, 3.0, 50, True]

@@ -21,6 +21,7 @@ IMPORTED = {
     "pyyaml": "yaml",
     "pytorch": "torch",
     "open-clip-torch": "open_clip",
+    "opencv-python-headless": "cv2",
 }
 SCRIPTS = ROOT / "workflow_scripts"
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
@@ -47,12 +48,18 @@ def test_every_package_but_pytorch_has_hashes() -> None:
     }
 
 
+def versions_in(path: Path) -> dict[str, str]:
+    """Each package of an environment and its version, those that pip installs among them."""
+    entries = yaml.safe_load(path.read_text())["dependencies"]
+    flat = [name for entry in entries for name in (entry["pip"] if isinstance(entry, dict) else [entry])]
+    found = [re.fullmatch(r"([\w-]+)[=<>]*(.*)", entry) for entry in flat if entry != "pip"]
+    return {match[1]: match[2] for match in found if match}
+
+
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
 def test_versions_are_those_of_the_lock(path: Path) -> None:
-    environment = yaml.safe_load(path.read_text())
     pins = locked()
-    for entry in environment["dependencies"]:
-        name, _, version = entry.partition("=")
+    for name, version in versions_in(path).items():
         # Python is not in the lock; an optional stage may need what the lock does not have.
         if PYPI.get(name, name) in pins:
             assert version == pins[PYPI.get(name, name)], name
@@ -106,8 +113,7 @@ def test_each_stage_has_what_its_script_imports() -> None:
             scripts = [f"{called or listed}.py" for called, listed in named_scripts]
             named = re.findall(r'environment\("(\w+)"\)', rule)
             if scripts and named:
-                environment = yaml.safe_load((ROOT / "envs" / f"{named[0]}.yaml").read_text())
-                packages = [re.split("[=<>]", entry)[0] for entry in environment["dependencies"]]
+                packages = versions_in(ROOT / "envs" / f"{named[0]}.yaml")
                 installed = {IMPORTED.get(package, package) for package in packages}
                 for script in scripts:
                     assert packages_of(SCRIPTS / script, set()) <= installed, script

@@ -156,6 +156,19 @@ def test_reconstructions_draw(sets: int, tmp_path: Path) -> None:
     assert "photographs of patients" not in draw("reconstructions_mixed", tmp_path, *files, synthetic=True)["caption"]
 
 
+@pytest.mark.parametrize(("linked", "others"), [(0, 0), (6, 6), (1, 0)])
+def test_pairs_near_the_threshold_draw(linked: int, others: int, tmp_path: Path) -> None:
+    n = linked + others
+    pictures = np.full((n, 16, 16, 3), 90, np.uint8)
+    words = np.array(["38 features\nscale 0.96, -120°\nspread 32 px\nlikeness 0.80\nmirrored"] * n, str)
+    arrays = {"first": pictures, "second": pictures, "counts": np.arange(n) < linked, "words": words}
+    np.savez(tmp_path / "duplicate_pairs.npz", **arrays)
+    text = draw("duplicate_pairs", tmp_path, tmp_path / "duplicate_pairs.npz")
+    assert text["pictures"] is True
+    assert f"{linked} that are linked and {others} that are not" in text["caption"]
+    assert min(letters_in_points(tmp_path / "duplicate_pairs.svg")) >= SMALL - 1e-6
+
+
 def test_training_curves_draw(tmp_path: Path) -> None:
     files = train_sets(tmp_path, [("A", 0.5)])
     for epochs, verdict in ((3, "Too few epochs to tell"), (4, "fell by 25.0 % an epoch on average (0.0 to 50.0 %")):

@@ -21,9 +21,10 @@ from evenhand.workflow.tables import write_csv
 
 SCRIPTS = Path(evenhand.__file__).parents[1]
 N = 600
-DUPLICATES = {"threshold": 6, "mirrored": True, "embeddings": None, "similarity": None, "list": None}
+DUPLICATES = dict.fromkeys(["inliers", "embeddings", "similarity", "list", "not_same"])
+DUPLICATES |= {"method": "hash", "threshold": 6, "mirrored": True}
 STAGES = {
-    "find_duplicates": ["duplicates", "clusters", "thresholds", "summary"],
+    "find_duplicates": ["duplicates", "list", "links", "clusters", "thresholds", "summary"],
     "measure_tone": ["tone", "by-type", "by-source"],
 }
 
@@ -44,6 +45,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(stage: str, packed: Path, output: Path) -> list[str]:
     options = ["--images", str(packed / "images.npy"), "--index", str(packed / "images.csv")]
     options += ["--config", json.dumps({"duplicates": DUPLICATES, "groups": LIGHT_DARK})]
+    if stage == "find_duplicates":
+        options += ["--packed", str(packed / "images.csv"), "--work", str(output / "work")]
+        options += ["--pairs", str(output / "pairs.npz")]
     outputs = [text for name in STAGES[stage] for text in (f"--{name}", str(output / f"{name}.csv"))]
     # Says when the imports are done, so that the kill meets the work.
     code = f"import sys, {stage}; print('ready', flush=True); {stage}.main(sys.argv[1:])"

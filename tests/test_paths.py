@@ -23,7 +23,7 @@ def config_with(path: str) -> dict[str, Any]:
     """The paper's configuration with `path` wherever there may be one."""
     config = copy.deepcopy(CONFIG)
     config["data"] |= {"metadata": path, "sources": [{"folder": path}, {"urls": True}, {"archive": path}]}
-    config["data"]["duplicates"] |= {"embeddings": path, "list": path}
+    config["data"]["duplicates"] |= {"embeddings": path, "list": path, "not_same": path}
     config["loss"]["perceptual_weights"] = path
     named = {"dataset": "$D", "model": "~", "id": "$id", "group": "~"}
     config["probe"]["sources"] = [

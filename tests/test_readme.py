@@ -37,6 +37,7 @@ RULES: dict[str, tuple[str, str]] = {
     " --config 'data={sources: [{folder: PATH, verify: false}]}'": (DRY, "the line as before, at a larger size"),
     "snakemake metadata": (RUN, ""),
     "snakemake plan_power": (RUN, ""),
+    "snakemake ruler": (DRY, "made for the report, too"),
     "make show STUDY=paper": (RUN, ""),
     "snakemake --report report.zip": (RUN, ""),
     **{

@@ -26,6 +26,9 @@ from evenhand.workflow.progress import track
 
 Codes = npt.NDArray[np.uint64]
 BITS = 64
+WEAK = 0.5  # looseness above which a link is weak
+# What becomes of a link.
+JOINED, KEPT_APART, CHAIN, TOO_LOOSE = "joined", "not the same", "weak chain", "too loose"
 
 
 class Links(NamedTuple):
@@ -154,6 +157,61 @@ def clusters(n: int, links: Sequence[Links]) -> npt.NDArray[np.int64]:
     graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(n, n))
     labels = connected_components(graph, directed=False)[1]
     return pd.factorize(labels)[0].astype(np.int64)
+
+
+def join(n: int, links: pd.DataFrame, apart: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Clusters of `n` images by their links, the closest first, guarded against chains of weak ones.
+
+    A link is weak in the outer half of what counts. A lone weak link, with no second link between the same two
+    clusters, adds to a cluster once: two clusters of which one has grown that way are joined by two links or more.
+
+    Args:
+        links: first, second (images) and looseness (0 to 1); equally close ones in an order that means nothing.
+        apart: images of one entry are never in one cluster.
+
+    Returns:
+        The cluster of each image, numbered by first appearance, and what became of each link: `JOINED`, `KEPT_APART` or
+        `CHAIN`.
+    """
+    first, second = links["first"].tolist(), links["second"].tolist()
+    looseness = links["looseness"].to_numpy(np.float64)
+    cluster = list(range(n))
+    members = {image: [image] for image in range(n)}
+    grown: set[int] = set()  # clusters with a lone weak link in them
+    strangers: dict[int, set[int]] = {}  # of a cluster: images that may not be in it
+    for entry in apart:
+        for image in entry:
+            strangers.setdefault(image, set()).update(set(entry) - {image})
+    partners: dict[int, list[int]] = {}
+    for one, two in zip(first, second, strict=True):
+        partners.setdefault(one, []).append(two)
+        partners.setdefault(two, []).append(one)
+    fates = [CHAIN] * len(first)
+    left, before = np.argsort(looseness, kind="stable").tolist(), -1
+    while len(left) != before:  # what a later link joins may be a second link to an earlier one
+        before = len(left)
+        for link in left:
+            one, two = sorted((cluster[first[link]], cluster[second[link]]), key=lambda c: (len(members[c]), c))
+            if one == two:
+                fates[link] = JOINED
+                continue
+            if not strangers.get(two, set()).isdisjoint(members[one]):
+                fates[link] = KEPT_APART
+                continue
+            lone = sum(cluster[other] == two for image in members[one] for other in partners[image]) < 2
+            weak = looseness[link] > WEAK and lone
+            if weak and (one in grown or two in grown):
+                continue
+            fates[link] = JOINED
+            for image in members[one]:
+                cluster[image] = two
+            members[two] += members.pop(one)
+            if one in strangers:
+                strangers.setdefault(two, set()).update(strangers.pop(one))
+            if weak or one in grown:
+                grown.add(two)
+        left = [link for link in left if fates[link] == CHAIN]
+    return pd.factorize(np.array(cluster, np.int64))[0].astype(np.int64), fates
 
 
 def _code(image: Image.Image) -> int:

@@ -8,7 +8,7 @@ A declaration, by name of the figure:
 place     rank in the report
 label     what the figure shows; {reference} and {compared} stand for the names of these groups
 section   of the report: Results, Pictures, Data, Training or Probes
-files     what it is drawn from: tables by name, `examples`, `train_sets`, `histories`
+files     what it is drawn from: tables by name, `examples`, `duplicate_pairs`, `train_sets`, `histories`
 settings  keys of `figures` in the configuration that it takes, and `runs`, their number (left out: none)
 paper     number of the figure in the paper that it stands for (left out: none)
 needs     what there must be to draw it (left out: nothing more): `skin`, photographs of it, whose tone and types can be

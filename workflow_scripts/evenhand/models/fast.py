@@ -19,9 +19,12 @@ SPREAD = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 MERGED_PIXELS = 2048
 # Of 4, 8 and 16 images on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (128 px, bf16).
 IMAGES_AT_A_TIME = 8
-# One CUDA graph for a step; `benchmarks/gpu_check.py` measures it, tests/test_cuda.py holds it to the plain steps.
-GRAPHS = False
+# On CUDA, each measured by `benchmarks/gpu_check.py`: one graph for a step, which tests/test_cuda.py holds to the plain
+# steps, and channels padded to a multiple of what tensor cores read. (cuDNN's batch norms are not to be had: in bf16
+# PyTorch asks them for weights in bf16 as well.)
+GRAPHS = True
 PLAIN_STEPS = 3  # before the recording: they choose algorithms
+CHANNELS = 8
 
 
 def norm_elu_convolution(
@@ -72,6 +75,14 @@ def plain_norm_elu_convolution(
     """
     h = F.elu(norm(x + bias.to(x.dtype)[:, None, None]))
     return _convolution(h, weight, stride, upsample, merged=False)
+
+
+def few_channels_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.conv2d(x, weight, bias, padding=1)` of images (B, 3, s, s), with channels of zeros besides on CUDA."""
+    if x.device.type == "cuda":
+        padding = (0, 0, 0, 0, 0, -x.shape[1] % CHANNELS)
+        x, weight = F.pad(x.to(weight.dtype), padding), F.pad(weight, padding)
+    return F.conv2d(x, weight, bias, padding=1)
 
 
 def _convolution(h: Tensor, weight: Tensor, stride: int, upsample: bool, merged: bool) -> Tensor:
@@ -165,7 +176,8 @@ class _MeanSquare(torch.autograd.Function):
     def forward(ctx: FunctionCtx, found: Tensor, wanted: Tensor) -> Tensor:
         difference = found - wanted
         ctx.save_for_backward(difference)
-        return torch.linalg.vector_norm(difference, dtype=torch.float32).square() / difference.numel()
+        dtype = torch.promote_types(found.dtype, torch.float32)
+        return torch.linalg.vector_norm(difference, dtype=dtype).square() / difference.numel()
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
@@ -254,10 +266,7 @@ class Adam:
 
 
 class Steps:
-    """`step` of a target and its noise, on CUDA as one graph, which starts its kernels, some 1,200, at once.
-
-    The numbers are those of the plain steps. Not measured on a GPU yet, hence off: `GRAPHS`.
-    """
+    """`step` of a target and its noise, on CUDA as one graph, which starts its kernels, some 1,200, at once."""
 
     def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.step = step

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evenhand.models.fast import norm_elu_convolution, split_channels
+from evenhand.models.fast import few_channels_convolution, norm_elu_convolution, split_channels
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import write_bytes
 
@@ -119,7 +119,7 @@ class Encoder(nn.Module):
         self.logvar = nn.Conv2d(widths[-1], architecture.latent_channels, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        h, bias = F.conv2d(x, self.conv_in.weight, padding=1), bias_of(self.conv_in)
+        h, bias = few_channels_convolution(x, self.conv_in.weight), bias_of(self.conv_in)
         for block in (*self.stages, self.bottleneck):
             h, bias = block(h, bias)
         h = F.elu(h + bias.to(h.dtype)[:, None, None], inplace=True)

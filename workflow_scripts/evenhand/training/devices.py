@@ -27,7 +27,7 @@ def peak_resident_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-SECONDS_BETWEEN_TRIES = 0.5
+SECONDS_BETWEEN_TRIES = 0.1
 
 
 def visible_devices(count: int) -> list[str]:
@@ -120,9 +120,11 @@ def leased_device(wanted: str, slots_per_device: int, work: str = "working", gpu
         return
     with lease(names, slots_per_device, lock_folder()) as position:
         print(f"{work} on cuda:{position} ({names[position]}, one of {len(names)})", flush=True)
+        begun = time.monotonic()
         torch.cuda.set_device(position)
         yield torch.device("cuda", position)
         torch.cuda.empty_cache()  # the next job needs the memory, too
+        print(f"{work} held cuda:{position} for {time.monotonic() - begun:.1f} s", flush=True)
 
 
 def device_reason(wanted: str, device: torch.device) -> str:

@@ -197,6 +197,8 @@ def _data_contradictions(data: dict[str, Any]) -> Iterator[str]:
     duplicates = data["duplicates"]
     if duplicates["similarity"] is not None and duplicates["embeddings"] is None:
         yield "data.duplicates.similarity: has no effect without data.duplicates.embeddings; expected null"
+    if duplicates["inliers"] is not None and duplicates["method"] == "hash":
+        yield "data.duplicates.inliers: has no effect with data.duplicates.method: hash; expected null"
     if "file" in data["columns"] and any("urls" in source for source in data["sources"]):
         yield (
             "data.columns.file, data.sources: files are looked up by that column, downloads are called like their ids; "

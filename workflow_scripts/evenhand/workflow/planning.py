@@ -204,7 +204,7 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:
     for number, source in enumerate(data["sources"]):
         for key in source.keys() & {"folder", "archive"}:
             yield source, key, f"data.sources.{number}.{key}"
-    for key in ("embeddings", "list"):
+    for key in ("embeddings", "list", "not_same"):
         yield data["duplicates"], key, f"data.duplicates.{key}"
     if config["loss"]["perceptual_weights"] not in ("imagenet", "random"):
         yield config["loss"], "perceptual_weights", "loss.perceptual_weights"

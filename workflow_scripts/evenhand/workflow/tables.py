@@ -23,9 +23,11 @@ TEXT = frozenset(
         *("id", "patient", "condition", "condition_2", "condition_3", "source", "url", "checksum"),
         *("cluster", "detail", "file", "found_in", "role", "sample_of", "status", "tone_class"),
         *("conflict", "duplicate_of", "variant"),  # of generated photographs
+        *("fate", "first", "found_by", "md5hash", "method", "second"),  # of near-duplicates
         # results
         *("adjustment", "claims", "compared", "covers", "design", "group", "groups", "metric", "mix", "model"),
         *("note", "quantity", "score", "statistic", "subset", "target", "train_set", "warnings"),
+        *("damage", "luminance", "measure", "treatment"),
         *("by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "table", "test", "verdict"),
         # probes

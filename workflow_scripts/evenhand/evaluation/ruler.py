@@ -1,0 +1,184 @@
+"""The ruler: what known damages to the test images cost by each measure, whichever group they show (study, section 12).
+
+A measure may charge less for the same damage in one group than in another: mean squared error charges a picture of 35 %
+of the contrast an eighth for the same blur. Then a gap in it is in part one of the ruler.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from evenhand.evaluation.measures import MEASURES
+from evenhand.evaluation.reconstructions import measured, measured_skin, to_pixels
+from evenhand.models.perceptual import PerceptualLoss
+from evenhand.workflow.progress import track
+from evenhand.workflow.seeds import generator
+
+Images = npt.NDArray[np.float32]  # (n, S, S, 3) in [-1, 1]
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
+THIRDS = ("darkest third", "middle third", "lightest third")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A way to spoil images, and by how much: `of` takes images, a step and, for each image, noise of variance 1."""
+
+    unit: str
+    steps: tuple[float, ...]
+    of: Callable[[Images, float, Images], Images]
+
+
+def blurred(images: Images, radius: float, noise: Images) -> Images:
+    """Gaussian blur of a standard deviation in pixels."""
+    found: Images = gaussian_filter(images, (0, radius, radius, 0), mode="reflect")
+    return found
+
+
+def noisy(images: Images, levels: float, noise: Images) -> Images:
+    """Noise of a standard deviation in levels of 255, cut to what a picture can show."""
+    return np.clip(images + np.float32(levels * 2 / 255) * noise, -1, 1)
+
+
+def tinted(images: Images, strength: float, noise: Images) -> Images:
+    """A warm cast: red times 1 + strength, blue times 1 - strength."""
+    factors = np.array([1 + strength, 1, 1 - strength], np.float32)
+    return np.clip((images + 1) * factors - 1, -1, 1)
+
+
+def compressed(images: Images, quality: float, noise: Images) -> Images:
+    """Saved as JPEG of that quality."""
+    found = []
+    for pixels in np.round((images + 1) * 127.5).astype(np.uint8):
+        with io.BytesIO() as file:
+            Image.fromarray(pixels).save(file, "JPEG", quality=int(quality))
+            found.append(np.asarray(Image.open(file)))
+    return np.stack(found).astype(np.float32) / 127.5 - 1
+
+
+# From hardly seen to plain; the order of the tables.
+DAMAGES = {
+    "blur": Damage("pixels", (0.5, 1, 2, 4), blurred),
+    "noise": Damage("levels of 255", (2, 5, 10, 20), noisy),
+    "tint": Damage("of red and blue", (0.02, 0.05, 0.1, 0.2), tinted),
+    "JPEG": Damage("quality", (90, 70, 40, 10), compressed),
+}
+# Not what says what mse says: mse_unit is a quarter of it, PSNR its logarithm, of which a ratio means nothing.
+RULED = {
+    name: measure
+    for name, measure in MEASURES.items()
+    if measure.better and measure.needs in ("images", "features", "skin") and name not in ("mse_unit", "psnr")
+}
+AT_A_TIME = 32  # images, each in as many versions as there are steps
+
+
+def measure_ruler(
+    images: Pixels,
+    rows: npt.NDArray[np.int64],
+    ids: Sequence[str],
+    slow: npt.NDArray[np.bool_],
+    perceptual: PerceptualLoss,
+    *,
+    skin: bool,
+    seed: int,
+    workers: int,
+) -> pd.DataFrame:
+    """What each damage of each image costs: how much worse than the image itself each measure finds it.
+
+    Args:
+        images: (n, S, S, 3), may be memory-mapped.
+        rows: of the images to damage, (m,).
+        ids: their names, which seed the noise: no other image changes a number.
+        slow: (m,), of which of them features and skin are measured, which takes long; NaN for the others.
+        perceptual: for the distance of features.
+        skin: whether the images show skin.
+        seed: of the study.
+        workers: threads; the result does not depend on it.
+
+    Returns:
+        id, damage, step, and a column for each measure of `RULED`, but for those of skin where there is none.
+    """
+    steps = [(name, step) for name, damage in DAMAGES.items() for step in damage.steps]
+    # Whole at once: a little that stays with each batch would keep the memory of the batches from being given back.
+    costs = {
+        name: np.full((len(steps), len(rows)), np.nan)
+        for name, measure in RULED.items()
+        if skin or measure.needs != "skin"
+    }
+    starts = range(0, len(rows), AT_A_TIME)
+    with ThreadPoolExecutor(workers) as pool:
+        for first in track(starts, len(starts), "damaging", "batches"):
+            batch = slice(first, first + AT_A_TIME)
+            pixels, chosen = images[rows[batch]], slow[batch]
+            where = first + np.flatnonzero(chosen)
+            whole = pixels.astype(np.float32) / 127.5 - 1
+            noise = [generator(seed, "ruler", name).standard_normal(whole.shape[1:], np.float32) for name in ids[batch]]
+            target = _tensor(whole)
+            best = measured({"images": (target, target)}, pool)
+            spoiled = [_tensor(found) for found in damaged(whole, np.stack(noise))]
+            distances = feature_costs(perceptual, [found[chosen] for found in spoiled], target[chosen])
+            for place, found in enumerate(spoiled):
+                for name, values in measured({"images": (target, found)}, pool).items():
+                    if name in costs:
+                        worse = values if RULED[name].better == "lower" else best[name] - values
+                        costs[name][place, batch] = worse
+                costs["perceptual"][place, where] = distances[place]
+                if skin and len(where):
+                    on_skin = measured_skin(pixels[chosen], to_pixels(found[chosen]), workers)
+                    for name in on_skin.keys() & costs.keys():
+                        costs[name][place, where] = on_skin[name]
+    table = pd.DataFrame(steps, columns=["damage", "step"]).loc[np.repeat(range(len(steps)), len(rows))]
+    table.insert(0, "id", np.tile(np.asarray(ids, dtype=object), len(steps)))
+    return table.assign(**{name: values.reshape(-1) for name, values in costs.items()}).reset_index(drop=True)
+
+
+def damaged(images: Images, noise: Images) -> Iterator[Images]:
+    """The images under each damage at each step, in the order of `DAMAGES`."""
+    return (damage.of(images, step, noise) for damage in DAMAGES.values() for step in damage.steps)
+
+
+@torch.no_grad()
+def feature_costs(perceptual: PerceptualLoss, spoiled: Sequence[Tensor], target: Tensor) -> Floats:
+    """For each of `spoiled` (B, 3, S, S) the distances of its images to `target`, (steps, B); image by image inside."""
+    of_images = [
+        perceptual.distances(torch.stack([found[row] for found in spoiled]), target[row : row + 1])
+        for row in range(len(target))
+    ]
+    return torch.stack(of_images, dim=1).double().numpy() if of_images else np.empty((len(spoiled), 0))
+
+
+def choose_slow(ids: Sequence[str], group: Sequence[str], per_group: int, seed: int) -> npt.NDArray[np.bool_]:
+    """Which images what takes long is measured on: of each group so many, drawn once; all where it has no more."""
+    table = pd.DataFrame({"id": ids, "group": group, "chosen": False})
+    for name, members in table.groupby("group"):
+        order = generator(seed, "ruler", "slow", str(name)).permutation(len(members))
+        # By name first, so that the draw does not depend on the order of the table.
+        table.loc[members.sort_values("id").index[order[:per_group]], "chosen"] = True
+    return table["chosen"].to_numpy(dtype=bool, copy=True)
+
+
+def mean_luma(images: Pixels, rows: npt.NDArray[np.int64]) -> Floats:
+    """Of each of these rows of `images` (n, S, S, 3): mean luma of Rec. 709, from sRGB values, 0 to 1."""
+    means = np.stack([images[row].mean(axis=(0, 1)) for row in rows])
+    return np.asarray(means @ LUMA / 255)
+
+
+def thirds(values: Floats) -> npt.NDArray[np.str_]:
+    """The third of the values that each is in, by rank."""
+    edges = np.quantile(values, [1 / 3, 2 / 3])
+    return np.array(THIRDS)[np.searchsorted(edges, values, side="left")]
+
+
+def _tensor(images: Images) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
