@@ -11,11 +11,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def read_study(path: str | None) -> dict[str, Any]:
-    """config.yaml with the overlay at `path`, block by block."""
+    """config.yaml with the overlay at `path`."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
-    for block, values in (yaml.safe_load(Path(path).read_text()) if path else {}).items():
-        config[block] = config[block] | values if isinstance(values, dict) else values
-    return config
+    return overlaid(config, yaml.safe_load(Path(path).read_text())) if path else config
+
+
+def overlaid(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the keys of `changes`, block by block."""
+    inside = {key: overlaid(config[key] or {}, value) for key, value in changes.items() if isinstance(value, dict)}
+    return config | changes | inside
 
 
 def study_parser(text: str | None) -> argparse.ArgumentParser:

@@ -147,7 +147,7 @@ rule count_leakage:
         runs=len(RUNS),
         train_sets=TRAIN_SETS,
     shell:
-        "python -u {input.script:q} --splits {params.splits:q} --runs {params.runs} --train-sets {params.train_sets:q}"
+        "python -u {input.script:q} --splits {params.splits:q} --runs {params.runs:q} --train-sets {params.train_sets:q}"
         " --duplicates {input.duplicates:q} --output {output:q} > {log:q} 2>&1"
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import yaml
+from snakemake.utils import update_config
 from workflow import ROOT, TINY, planned, snakemake
 
 IMPORTER = """
@@ -39,8 +40,7 @@ rule summary:
 def importer(folder: Path) -> Path:
     """A workflow in a folder of its own that uses evenhand's rules on the tiny study."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    for block, values in yaml.safe_load(TINY.read_text()).items():
-        config[block] = {**config[block], **values} if isinstance(values, dict) else values
+    update_config(config, yaml.safe_load(TINY.read_text()))
     (folder / "evenhand.yaml").write_text(yaml.safe_dump(config))
     snakefile = IMPORTER.format(config="evenhand.yaml", snakefile=str(ROOT / "Snakefile"))
     (folder / "Snakefile").write_text(snakefile)
