@@ -415,7 +415,8 @@ def tiny_study(study: str, folder: Path) -> list[str]:
     tiny = yaml.safe_load(TINY.read_text())
     config = {block: tiny[block] for block in ("model", "loss", "train", "evaluate")}
     config["train"]["epochs"] = 1
-    config["data"] = {"image_size": 16}
+    config["data"] = {"image_size": 16, "duplicates": {"method": "hash"}}
+    config["report"] = {"ruler": False}
     config["splits"] = SMALL
     config["probe"] = {"folds": 3, "fractions": [0, 0.5], "random_draws": 1, "mlp": {"max_epochs": 2}}
     (folder / "small.yaml").write_text(yaml.safe_dump(config))

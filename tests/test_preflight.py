@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from paper import LIGHT_DARK
+from snakemake.utils import update_config
 from workflow import ROOT, TINY
 
 from check_run import main as check_run
@@ -24,13 +25,11 @@ CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 def study(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
     """The tiny study with probes and local photographs, with other blocks."""
     config = copy.deepcopy(CONFIG)
-    for block, values in yaml.safe_load(TINY.read_text()).items():
-        config[block] = {**config[block], **values} if isinstance(values, dict) else values
+    update_config(config, yaml.safe_load(TINY.read_text()))
     config["data"] |= {"synthetic": None, "metadata": "mine.csv", "sources": [{"folder": ".", "verify": False}]}
     config["report"] = {"patient_images": True, "probes": True}
     config["probe"] = config["probe"] | {"folds": 3}
-    for block, values in changes.items():
-        config[block] = {**config[block], **values}
+    update_config(config, changes)
     return config
 
 

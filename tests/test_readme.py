@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import snakemake.exceptions
 import yaml
+from snakemake.utils import update_config
 from workflow import ROOT, TINY, copy_workflow, environment
 
 README = (ROOT / "README.md").read_text()
@@ -101,8 +102,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     tiny["data"] |= {"metadata": "metadata.csv", "sources": [{"folder": "photographs"}]}
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    for key, value in tiny.items():
-        config[key] = config[key] | value if isinstance(value, dict) else value
+    update_config(config, tiny)
     (folder / "config.yaml").write_text(yaml.safe_dump(config | {"study": "paper"}))
     demo = yaml.safe_load(TINY.read_text()) | {"study": "demo"}
     (folder / "studies" / "demo.yaml").write_text(yaml.safe_dump(demo))
