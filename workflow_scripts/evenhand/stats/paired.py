@@ -49,8 +49,9 @@ class MeanTest:
         return float(1 - special.nctdtr(self.df, min(abs(distance) / self.se, 50.0), quantile))
 
     def detectable(self, alpha: float, sides: int) -> float:
-        """The smallest distance from the null that is found with 80 % power, about."""
-        return float(special.stdtrit(self.df, 1 - alpha / sides) + special.stdtrit(self.df, POWER)) * self.se
+        """The smallest distance from the null that is found with the power `POWER`, if the variance is as estimated."""
+        quantile = special.stdtrit(self.df, 1 - alpha / sides)
+        return float(special.nctdtrinc(self.df, 1 - POWER, quantile)) * self.se
 
     def _t(self, null: float) -> float:
         return (self.mean - null) / self.se if self.se > 0 else math.nan
