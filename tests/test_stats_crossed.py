@@ -12,7 +12,7 @@ from scipy import stats
 from simulated import NO_IMAGES, PAIR, Truth, covariances_of, simulate_study
 from simulated_studies import simulate_table
 
-from evenhand.stats.crossed import Crossed, crossed
+from evenhand.stats.crossed import Crossed, CrossedSums, crossed
 from evenhand.stats.plan import Components, Size, pilot_components, plan_table, planned
 from evenhand.stats.rows import by_model, by_run
 from evenhand.stats.strata import adjusted_gaps, standard_means
@@ -143,6 +143,18 @@ def test_models_that_do_not_differ_add_nothing_and_clusters_count_as_one(rows: p
     alone = crossed_of(part, {image: part["group"].iloc[0] for image in ids if image.startswith("d")}).test(GAP)
     assert alone.reason == "no interval and no test: the dark test images are one image or one cluster"
     assert math.isnan(alone.p())
+
+
+def test_a_run_without_images_counts_nothing(rows: pd.DataFrame) -> None:
+    sums, without = CrossedSums(PAIR, ["mse"]), CrossedSums(PAIR, ["mse"])
+    for _, run in rows.groupby("run"):
+        sums.add(run)
+        without.add(run)
+        without.add(run.head(0))
+    pd.testing.assert_frame_equal(sums.table(), without.table())
+    empty = CrossedSums(PAIR, ["mse"])
+    empty.add(rows.head(0))
+    assert empty.table().empty
 
 
 def test_order_of_rows_and_runs_changes_no_bit(rows: pd.DataFrame) -> None:

@@ -50,11 +50,13 @@ class CrossedSums:
     def add(self, run: pd.DataFrame) -> None:
         """Count a run: its evaluations by all training sets, of the same test images; NaN where one has no number.
 
+        A run without rows counts nothing: a subset may have no image in it.
+
         Raises:
             UserError: the training sets were not evaluated on the same images.
         """
         sets = sorted(run["train_set"].unique())
-        for group in self._groups:
+        for group in self._groups if sets else ():
             rows = run[run["group"] == group]
             parts = [rows[rows["train_set"] == name].sort_values("id") for name in sets]
             ids = parts[0]["id"].to_numpy()
