@@ -80,7 +80,7 @@ RULED = {
     for name, measure in MEASURES.items()
     if measure.better and measure.needs in ("images", "features", "skin") and name not in ("mse_unit", "psnr")
 }
-AT_A_TIME = 32  # images, each in as many versions as there are steps
+AT_A_TIME = 16  # images, each in as many versions as there are steps
 
 
 def measure_ruler(

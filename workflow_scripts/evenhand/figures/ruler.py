@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import NullLocator
 
 from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
@@ -27,6 +27,8 @@ COLUMNS = (
     *("n_reference", "n_compared", "ratio", "ci_low", "ci_high", "treatment"),
 )
 
+TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)  # of ratios
+
 
 def drawing(given: Given) -> Drawing:
     """The figure from its files."""
@@ -41,6 +43,8 @@ def draw_ruler(table: pd.DataFrame, groups: Sequence[Group]) -> Figure:
     pairs = pairs_of(groups)
     figure, panels, legend = panel_grid(len(measures), 2.5, columns=2, share=False)
     rows = table.merge(steps, on=["damage", "step"], validate="many_to_one").rename(columns={"ratio": "estimate"})
+    # One scale for all measures; an interval beyond it ends at its edge.
+    limits = max(rows["ci_low"].min() / 1.05, TICKS[0]), min(rows["ci_high"].max() * 1.05, TICKS[-1])
     for axes, measure in zip(panels, measures, strict=True):
         axes.axhline(1, color=MUTED, linewidth=0.8, linestyle="--")
         for pair, colour, shift, marker in zip(
@@ -49,11 +53,12 @@ def draw_ruler(table: pd.DataFrame, groups: Sequence[Group]) -> Figure:
             mine = rows[(rows["measure"] == measure) & (rows["compared"] == pair.compared)]
             draw_intervals(axes, mine["place"] + shift, mine, colour, marker, f"{pair.compared} over {pair.reference}")
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_xticks(steps["place"], [f"{step:g}" for step in steps["step"]])
+        axes.set_ylim(*limits)
+        axes.set_xticks(steps["place"], [f"{step:g}" for step in steps["step"]], rotation=90)
         for damage, places in steps.groupby("damage", sort=False)["place"]:
-            axes.annotate(str(damage), (places.mean(), 0), (0, -22), xycoords=("data", "axes fraction"),
+            axes.annotate(str(damage), (places.mean(), 0), (0, -30), xycoords=("data", "axes fraction"),
                           textcoords="offset points", ha="center", va="top", annotation_clip=False)  # fmt: skip
         axes.set_title(MEASURES[measure].title)
         axes.set_ylabel("ratio of costs")
