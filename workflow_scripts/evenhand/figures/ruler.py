@@ -58,7 +58,7 @@ def draw_ruler(table: pd.DataFrame, groups: Sequence[Group]) -> Figure:
         axes.set_ylim(*limits)
         axes.set_xticks(steps["place"], [f"{step:g}" for step in steps["step"]], rotation=90)
         for damage, places in steps.groupby("damage", sort=False)["place"]:
-            axes.annotate(str(damage), (places.mean(), 0), (0, -30), xycoords=("data", "axes fraction"),
+            axes.annotate(str(damage), (places.mean(), 0), (0, -36), xycoords=("data", "axes fraction"),
                           textcoords="offset points", ha="center", va="top", annotation_clip=False)  # fmt: skip
         axes.set_title(MEASURES[measure].title)
         axes.set_ylabel("ratio of costs")
