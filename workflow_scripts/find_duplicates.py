@@ -129,7 +129,8 @@ def _found_in_pictures(
     """Pairs by hash and, where asked for, by local features, for `gather_links`; and what other thresholds find."""
     threshold = settings["threshold"]
     all_bits = sorted({*BITS, threshold})
-    by_hash = hash_links(perceptual_hashes(np.load(args.images, mmap_mode="r"), settings["mirrored"]), all_bits[-1])
+    pictures = np.load(args.images, mmap_mode="r")
+    by_hash = hash_links(perceptual_hashes(pictures, settings["mirrored"]), all_bits[-1])
     hashes = _frame(by_hash, threshold).assign(hash_bits=by_hash.distance)
     compared = [compare_thresholds(index, by_hash, all_bits, threshold).assign(method="hash")]
     if settings["method"] == "hash":
@@ -143,7 +144,6 @@ def _found_in_pictures(
     good = trusted(matches)
     features = matches.assign(looseness=(least / matches["inliers"]).where(good, np.inf))
     # A hash by itself is not believed: the pictures have to be alike as they are.
-    pictures = np.load(args.images, mmap_mode="r")
     close = hashes["looseness"] <= 1
     alike = [
         max(copy_likeness(pictures[one], pictures[two], mirror) for mirror in mirrored)

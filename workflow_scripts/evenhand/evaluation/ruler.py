@@ -35,7 +35,6 @@ THIRDS = ("darkest third", "middle third", "lightest third")
 class Damage:
     """A way to spoil images, and by how much: `of` takes images, a step and, for each image, noise of variance 1."""
 
-    unit: str
     steps: tuple[float, ...]
     of: Callable[[Images, float, Images], Images]
 
@@ -60,7 +59,7 @@ def tinted(images: Images, strength: float, noise: Images) -> Images:
 def compressed(images: Images, quality: float, noise: Images) -> Images:
     """Saved as JPEG of that quality."""
     found = []
-    for pixels in np.round((images + 1) * 127.5).astype(np.uint8):
+    for pixels in to_pixels(_tensor(images)):
         with io.BytesIO() as file:
             Image.fromarray(pixels).save(file, "JPEG", quality=int(quality))
             found.append(np.asarray(Image.open(file)))
@@ -69,10 +68,10 @@ def compressed(images: Images, quality: float, noise: Images) -> Images:
 
 # From hardly seen to plain; the order of the tables.
 DAMAGES = {
-    "blur": Damage("pixels", (0.5, 1, 2, 4), blurred),
-    "noise": Damage("levels of 255", (2, 5, 10, 20), noisy),
-    "tint": Damage("of red and blue", (0.02, 0.05, 0.1, 0.2), tinted),
-    "JPEG": Damage("quality", (90, 70, 40, 10), compressed),
+    "blur": Damage((0.5, 1, 2, 4), blurred),
+    "noise": Damage((2, 5, 10, 20), noisy),
+    "tint": Damage((0.02, 0.05, 0.1, 0.2), tinted),
+    "JPEG": Damage((90, 70, 40, 10), compressed),
 }
 # Not what says what mse says: mse_unit is a quarter of it, PSNR its logarithm, of which a ratio means nothing.
 RULED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -171,21 +172,16 @@ def what_decides(test: MeanTest, distance: float, alpha: float, sides: int) -> d
 
     def first(values: Sequence[float], projected: Callable[[float], MeanTest]) -> float:
         """The first value with enough power, which grows along them; NaN where the last has too little."""
-        low, high = 0, len(values) - 1
-        if not projected(values[high]).power(distance, alpha, sides) >= POWER:
-            return math.nan
-        while low < high:
-            middle = (low + high) // 2
-            if projected(values[middle]).power(distance, alpha, sides) >= POWER:
-                high = middle
-            else:
-                low = middle + 1
-        return float(values[low])
+
+        def power(value: float) -> float:
+            return projected(value).power(distance, alpha, sides)
+
+        return float(values[bisect_left(values, POWER, key=power)]) if power(values[-1]) >= POWER else math.nan
 
     factors = [1.1**k for k in range(round(math.log(MOST_IMAGES, 1.1)) + 1)]
     return {
         "detectable": test.detectable(alpha, sides),
-        "runs_needed": first(range(test.n, MOST_RUNS + 1), lambda runs: test.projected(int(runs), 1.0)),
+        "runs_needed": first(range(test.n, max(MOST_RUNS, test.n) + 1), lambda runs: test.projected(int(runs), 1.0)),
         "images_needed": first(factors, lambda factor: test.projected(test.n, factor)),
     }
 
