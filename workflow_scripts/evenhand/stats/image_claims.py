@@ -82,6 +82,7 @@ def _test_of(row: Mapping[Hashable, Any]) -> CrossedTest:
     """The test of a row of tables/adjusted.csv, to know what more runs or images would do."""
     se = math.hypot(row["se_images"], row["se_models"])
     parts = {"images": row["se_images"] ** 2, "models": row["se_models"] ** 2, "within": row["se_within"] ** 2}
+    parts |= {key: row[key] for key in ("df_images", "df_pooled")}
     return CrossedTest(int(row["n_runs"]), float(row["gap"]), se, float(row["df"]), **parts)
 
 
