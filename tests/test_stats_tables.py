@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from simulated import DARK, LIGHT, PAIR, ROOT, TRAIN_SETS, run_stages, write_study
 
-from evenhand.report.page import VERDICTS, read_dictionary
+from evenhand.report.claims import VERDICTS
+from evenhand.report.page import read_dictionary
 from evenhand.splits.groups import TrainSet
 from evenhand.stats.rows import of_groups
 from evenhand.workflow.tables import read_parquet, write_parquet
