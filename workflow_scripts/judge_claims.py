@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evenhand.evaluation.measures import PRINCIPAL
+from evenhand.evaluation.measures import PRINCIPAL, RULED
 from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.claims import run_claims
+from evenhand.stats.further_claims import ruler_claim
 from evenhand.stats.gaps import run_table
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.prevalence import mix_claim
@@ -18,13 +19,13 @@ from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = table_parser(__doc__, "stats, groups")
+    parser = table_parser(__doc__, "stats, groups, margin (of the ruler)")
     args = parse_tables(
         parser,
         argv,
         reads=["runs", "covariances", "design", "adjusted", "condition_mix"],
         writes=["claims"],
-        optional=["colour_runs", "colour_covariances"],
+        optional=["colour_runs", "colour_covariances", "ruler"],
     )
 
     stats = args.config["stats"]
@@ -35,19 +36,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     design = read_table(args.read["design"])
     runs, covariances = (read_table(args.read[name]) for name in ("runs", "covariances"))
     table = run_table(runs, covariances, design, pair, PRINCIPAL)
+    ruled = [run_table(runs, covariances, design, pair, [name for name in RULED if name in runs])]
     colours = None  # C9 is then not testable
     if "colour_runs" in args.read:
         runs, covariances = (read_table(args.read[name]) for name in ("colour_runs", "colour_covariances"))
         colours = run_table(runs, covariances, design, pair, AXES, partial=True)
+        of_ruler = [name for name in RULED if name in runs]
+        ruled.append(run_table(runs, covariances, design, pair, of_ruler, partial=True))
+    ruler = read_table(args.read["ruler"]) if "ruler" in args.read else None  # R1 is then not testable
     cases = [
         *run_claims(table, rules),
         colour_claim(colours, pair, rules),
         adjusted_claim(table, adjusted, rules),
+        ruler_claim(ruled, ruler, pair, rules, args.config["margin"]),
     ]
     claims = verdict_table(cases, rules.alpha, rules.min_runs)
     of_mix = mix_claim(mix, pair, rules.alpha, stats["mix"]["little"], stats["mix"]["much"])
     claims = pd.concat([claims, pd.DataFrame([of_mix], columns=COLUMNS)], ignore_index=True)
-    claims = claims.sort_values("claim", key=lambda column: column.str[1:].astype(int), ignore_index=True)
+    in_order = claims["claim"].map(lambda name: (name[0], int(name[1:]))).sort_values()
+    claims = claims.loc[in_order.index].reset_index(drop=True)
     for row in claims.itertuples():
         print(f"{row.claim}: {row.verdict}. {row.sentence}")
     write_csv(claims, args.write["claims"])

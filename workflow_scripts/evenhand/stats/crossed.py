@@ -119,14 +119,16 @@ class CrossedSums:
 class CrossedTest(MeanTest):
     """A contrast of means over images and runs.
 
-    `images` and `models` are the parts of the variance `se` ** 2, `within` is that of one run's mean from its images;
-    `df_images`: degrees of freedom of the first; `df_pooled`: of the runs of all training sets together, 0 where these
-    tell no more than the contrast's own; `pooled`: whether the models' part is theirs; `reason`: why there is no test.
+    `images` and `models` are the parts of the variance `se` ** 2, with `fixed`, which neither runs nor test images make
+    smaller (that of the ruler); `within` is that of one run's mean from its images; `df_images`: degrees of freedom of
+    the first; `df_pooled`: of the runs of all training sets together, 0 where these tell no more than the contrast's
+    own; `pooled`: whether the models' part is theirs; `reason`: why there is no test.
     """
 
     images: float = math.nan
     models: float = math.nan
     within: float = math.nan
+    fixed: float = 0.0
     df_images: float = math.nan
     df_pooled: float = 0.0
     pooled: bool = False
@@ -145,6 +147,7 @@ class CrossedTest(MeanTest):
         too, whatever the test sets, and few runs hardly tell it from what different images do: for larger test sets its
         estimate is the median-unbiased one, which is seldom 0. Degrees of freedom grow with runs and images.
         """
+<<<<<<< HEAD
         common = max((self.n * self.images - self.within) / (self.n - 1), 0.0)
         models = self.models * self.n
         if images > 1:
@@ -152,7 +155,7 @@ class CrossedTest(MeanTest):
             models = max((models + noise) * df / float(special.chdtri(df, 0.5)) - noise, 0.0)
         return Planned(
             runs,
-            images=(self.within / images + (runs - 1) * common) / runs,
+            images=(self.within / images + (runs - 1) * common) / runs + self.fixed,
             models=models / runs,
             noise=max(self.within / images - common, 0.0),
             df_images=self.df_images * images,
@@ -175,7 +178,7 @@ class CrossedTest(MeanTest):
         part.
         """
         factor = 1 + self.n * shared / (1 - shared) if shared < 1 else math.inf
-        return replace(self, se=math.sqrt(self.images + factor * self.models)) if self.models > 0 else self
+        return replace(self, se=math.sqrt(self.images + factor * self.models + self.fixed)) if self.models > 0 else self
 
     @property
     def covers(self) -> str:

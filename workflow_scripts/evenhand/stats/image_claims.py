@@ -128,6 +128,7 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
         p_against=min(1.0, 2 * min(opposite, float(row["p_vanish"]))),
         n=int(row["n_runs"]),
         test=_test_of(row),
+        margin=abs(rules.vanishing * gap / float(row["relative"])) if gap else math.nan,
     )
     facts = (
         f"With equal representation the MSE gap is {number(crude['gap'])}; with the mix of the {row['n_strata']} "
