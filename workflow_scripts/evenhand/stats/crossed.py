@@ -147,7 +147,6 @@ class CrossedTest(MeanTest):
         too, whatever the test sets, and few runs hardly tell it from what different images do: for larger test sets its
         estimate is the median-unbiased one, which is seldom 0. Degrees of freedom grow with runs and images.
         """
-<<<<<<< HEAD
         common = max((self.n * self.images - self.within) / (self.n - 1), 0.0)
         models = self.models * self.n
         if images > 1:
