@@ -44,6 +44,7 @@ SUMMARIES = {
         ["gaps"], {"stats": STATS}, ["runs", "covariances", "design"], models=False, minutes=5
     ),
     "adjust_gaps": Summary(["adjusted", "models"], {"stats": STATS}, data=["together"], minutes=60),
+    "compare_codec": Summary(["codec_runs", "codec"], {"stats": STATS}, data=["together"]),
     "score_uncertainty": Summary(
         ["uncertainty"],
         SEEDED,
@@ -75,6 +76,7 @@ SUMMARIES = {
             "covariances",
             "design",
             "adjusted",
+            "codec",
             "colour_runs",
             "colour_covariances",
             "condition_mix",
