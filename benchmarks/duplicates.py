@@ -2,7 +2,8 @@
 
     python benchmarks/duplicates.py hashes
     python benchmarks/duplicates.py damage --images results/pilot/data/searched/images.npy --n 200
-    python benchmarks/duplicates.py size --images results/pilot/data/searched/images.npy --sizes 4087 16577
+    python benchmarks/duplicates.py size --images results/pilot/data/searched/images.npy --sizes 16577 100000
+    python benchmarks/duplicates.py whole --images results/pilot/data/searched/images.npy --sizes 4087 16577
 
 hashes: time of the search by hash and how it grows. Every size has the same share of planted copies (5 %, up to 4 of 64
 bits changed, every fifth one mirrored), and all of them have to be found. The exponent is that of seconds against n;
@@ -13,16 +14,20 @@ between photographs that have nothing in common but what was done to both, by ki
 
 size: processor time of each part of the search by local features. Where a size is larger than the file, further
 photographs are made from those in it, twice as long in one of four directions, which similarity transforms do not undo.
+
+whole: time and memory of the whole search by local features at those sizes, each in a process of its own.
 """
 
 import argparse
 import io
 import math
+import multiprocessing
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -42,7 +47,7 @@ RADIUS = 10  # the largest threshold of tables/duplicates_by_threshold.csv
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["hashes", "damage", "size"])
+    parser.add_argument("what", choices=["hashes", "damage", "size", "whole"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[4_087, 16_577, 100_000])
     parser.add_argument("--images", type=Path, help=".npy of photographs of 160 px")
     parser.add_argument("--n", type=int, default=200, help="photographs to damage")
@@ -55,8 +60,10 @@ def main() -> None:
         chosen = np.sort(np.random.default_rng(0).choice(len(photographs), args.n, replace=False))
         print(damage_table(photographs[chosen], args.workers).to_string(index=False))
     else:
+        timed = time_features if args.what == "size" else time_whole
         for n in args.sizes:
-            time_features(args.images, n, args.workers)
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:  # its memory is its own
+                print(process.submit(timed, args.images, n, args.workers).result(), flush=True)
 
 
 def moved(image: Picture, scale: float, degrees: float) -> Picture:
@@ -146,7 +153,27 @@ def linked(images: Picture, workers: int) -> set[tuple[int, int]]:
     return set(zip(good["first"].tolist(), good["second"].tolist(), strict=True))
 
 
-def time_features(path: Path, n: int, workers: int) -> None:
+def time_whole(path: Path, n: int, workers: int) -> str:
+    """Time and memory of the search, from the packed photographs to the matches."""
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "images.npy"
+        _stretch(np.load(path, mmap_mode="r"), n, images)
+        wall, processor = time.perf_counter(), time.process_time()
+        matches = find_matches(
+            images, np.arange(n), np.empty((0, 3), np.int64), True, Path(folder) / "features", workers
+        )
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    return (
+        f"{n} photographs, {trusted(matches).sum()} matches: {wall:.0f} s with {workers} threads, {processor:.0f} s of "
+        f"processor time, {_peak_mb():.0f} MB"
+    )
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def time_features(path: Path, n: int, workers: int) -> str:
     """Processor time of each part of the search, memory, and the comparisons of a sample of the candidates."""
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
@@ -160,13 +187,11 @@ def time_features(path: Path, n: int, workers: int) -> None:
         for pair in sample.tolist():
             match_pair(stored, pair)
         each = (time.process_time() - searched) / len(sample)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         total = searched - start + each * len(pairs)
-        print(
+        return (
             f"{n} photographs, {stored.starts[-1] / n:.0f} features each: features {extracted - start:.0f} s, "
             f"pairs {searched - extracted:.0f} s, {len(pairs)} compared in {1e3 * each:.2f} ms each (a sample of "
-            f"{len(sample)}): {total:.0f} s of processor time, {memory:.0f} MB",
-            flush=True,
+            f"{len(sample)}): {total:.0f} s of processor time, {_peak_mb():.0f} MB"
         )
 
 

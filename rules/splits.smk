@@ -159,8 +159,9 @@ rule plan_power:
         ),
     output:
         table="<results>/tables/power.csv",
-        figure="<results>/figures/power.svg",
-        picture="<results>/figures/power.png",
+        svg="<results>/figures/power.svg",
+        png="<results>/figures/power.png",
+        text="<results>/figures/power.json",
     log:
         "<logs>/plan_power.log",
     benchmark:
@@ -170,11 +171,13 @@ rule plan_power:
         environment("base")
     params:
         config=as_json(
-            {key: config[key] for key in ("splits", "plan")} | {"alpha": config["stats"]["alpha"]}
+            {key: config[key] for key in ("splits", "plan")}
+            | {"alpha": config["stats"]["alpha"], "synthetic": bool(SYNTHETIC)}
+            | {"dpi": config["figures"]["dpi"]}
         ),
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --config {params.config:q}"
-        " --table {output.table:q} --figure {output.figure:q} 2>&1 | tee {log:q}"
+        " --table {output.table:q} --svg {output.svg:q} --png {output.png:q} --text {output.text:q} 2>&1 | tee {log:q}"
 
 
 rule splits:

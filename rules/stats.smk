@@ -26,6 +26,8 @@ class Summary(NamedTuple):
     minutes: int = 30
 
 
+RULER = ["ruler_bias"]  # beside each measure its own bias, where the ruler is measured
+OF_EQUIVALENTS = ["ruler", "colour_runs", "colour_covariances"]
 SEEDED = {"seed": config["seed"], "stats": STATS}
 SUMMARIES = {
     "summarise_metadata": Summary(
@@ -41,9 +43,15 @@ SUMMARIES = {
         data=["together"],
     ),
     "estimate_gaps": Summary(
-        ["gaps"], {"stats": STATS}, ["runs", "covariances", "design"], models=False, minutes=5
+        ["gaps", "equivalents"],
+        {"stats": STATS},
+        ["runs", "covariances", "design", *RULER, *(OF_EQUIVALENTS if is_made("ruler") else [])],
+        models=False,
+        minutes=5,
     ),
-    "adjust_gaps": Summary(["adjusted", "models"], {"stats": STATS}, data=["together"], minutes=60),
+    "adjust_gaps": Summary(
+        ["adjusted", "models"], {"stats": STATS}, RULER, data=["together"], minutes=60
+    ),
     "compare_codec": Summary(["codec_runs", "codec"], {"stats": STATS}, data=["together"]),
     "score_uncertainty": Summary(
         ["uncertainty"],
@@ -51,7 +59,7 @@ SUMMARIES = {
         data=["together"],
         others=expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
     ),
-    "compare_subsets": Summary(["subsets"], {"stats": STATS}, data=["together"]),
+    "compare_subsets": Summary(["subsets"], {"stats": STATS}, RULER, data=["together"]),
     "measure_colour": Summary(
         ["colour_runs", "colour_covariances", "colour", "tone_curves", "tone_slopes"],
         {"stats": STATS},
@@ -64,13 +72,13 @@ SUMMARIES = {
     "estimate_sweep": Summary(
         ["sweep"],
         {"stats": STATS},
-        ["runs", "covariances", "design", "train_sets"],
+        ["runs", "covariances", "design", "train_sets", *RULER],
         models=False,
         minutes=5,
     ),
     "judge_claims": Summary(
         ["claims"],
-        {"stats": STATS},
+        {"stats": STATS, "margin": config["ruler"]["margin"]},
         [
             "runs",
             "covariances",
@@ -80,6 +88,7 @@ SUMMARIES = {
             "colour_runs",
             "colour_covariances",
             "condition_mix",
+            "ruler",
         ],
         models=False,
         minutes=5,

@@ -56,7 +56,7 @@ def rows_of_pair(key: dict[str, object], half: float, runs: int) -> dict[str, li
     for metric in PRINCIPAL:
         naive = {"naive_low": half, "naive_high": half, "margin": 0.05 if metric != "mse" else np.nan}
         shared = {"shared": 0.77 if runs > 1 else np.nan, "shared_low": 2 * half, "shared_high": 2 * half}
-        row = key | {"metric": metric, "n_test": 20, "ratio": 1.2}
+        row = key | {"metric": metric, "n_test": 20, "ratio": 1.2, "mean_reference": 0.1, "mean_compared": 0.12}
         lists["gaps"].append(row | gap(0.02 - 0.01 * float(str(key["compared_share"]))) | naive | shared)
     for adjustment in ("none", "condition"):
         row = key | {"adjustment": adjustment, "n_strata": int(adjustment == "none"), "coverage": 0.5}

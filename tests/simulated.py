@@ -22,10 +22,11 @@ import measure_colour
 import score_uncertainty
 import summarise_metadata
 import summarise_runs
-from evenhand.evaluation.measures import MEASURES
-from evenhand.splits.groups import TrainSet, groups_from
+from evenhand.evaluation.measures import MEASURES, RULED
+from evenhand.splits.groups import Pair, TrainSet, groups_from
 from evenhand.stats.crossed import CrossedSums
 from evenhand.stats.rows import by_run
+from evenhand.stats.ruler import bias_table, ruler_table
 from evenhand.stats.verdicts import rules_from
 from evenhand.workflow.tables import write_csv, write_parquet
 
@@ -57,6 +58,22 @@ def covariances_of(
     for run in by_run(rows):
         sums.add(run)
     return sums.table()
+
+
+def write_ruler(folder: Path, groups: Sequence[str], factor: float, alpha: float, n: int = 40) -> None:
+    """A ruler of power laws, the same in every measure; all groups but the first are charged `factor` times as much."""
+    rng, parts = np.random.default_rng(8), []
+    steps = [(name, first * 2**k) for name, first in (("blur", 0.25), ("tint", 0.01)) for k in range(6)]
+    for group in groups:
+        images = pd.DataFrame({"id": [f"{group} {k}" for k in range(n)], "group": group})
+        hard = (1.0 if group == groups[0] else factor) * rng.lognormal(0, 0.1, n)
+        for damage, step in steps:
+            cost = hard * (0.01 * step**3 if damage == "blur" else 1000 * step**2)
+            parts.append(images.assign(damage=damage, step=step, **dict.fromkeys(RULED, cost)))
+    costs = pd.concat(parts, ignore_index=True)
+    write_csv(ruler_table(costs, costs[["group"]], costs["id"], 1 - alpha), folder / "ruler.csv")
+    pairs = [Pair(groups[0], other) for other in groups[1:]]
+    write_csv(bias_table(costs, costs["group"], costs["id"], pairs, 1 - alpha, 0.1), folder / "ruler_bias.csv")
 
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -99,6 +116,9 @@ def write_study(folder: Path, shuffle: int | None = None, change: Change = lambd
     write_csv(metadata if shuffle is None else metadata.iloc[::-1], folder / "metadata.csv")
 
 
+GIVEN = ("design.csv", "together.csv", "metadata.csv", "train_sets.json", "ruler.csv", "ruler_bias.csv")
+
+
 def run_stages(
     folder: Path,
     train_sets: Sequence[TrainSet] = TRAIN_SETS,
@@ -108,11 +128,12 @@ def run_stages(
 ) -> dict[str, Path]:
     """Every statistics script, as the rules call them; the tables they wrote, by name."""
     stats = CONFIG | {"alpha": alpha}
+    write_ruler(folder, [str(group["name"]) for group in groups], 1.3, alpha)
     (folder / "train_sets.json").write_text(json.dumps([train_set._asdict() for train_set in train_sets]))
     evaluations = ["--evaluations", f"{folder}/runs", "--train-sets", f"{folder}/train_sets.json", "--runs", str(runs)]
-    config = json.dumps({"seed": 1, "stats": stats, "groups": groups})
+    config = json.dumps({"seed": 1, "stats": stats, "groups": groups, "margin": 0.1})
     of_metadata = json.dumps({"seed": 1, "resamples": stats["resamples"], "alpha": alpha, "groups": groups})
-    given = {name: f"{folder}/{name}" for name in ("design.csv", "together.csv", "metadata.csv", "train_sets.json")}
+    given = {name: f"{folder}/{name}" for name in GIVEN}
 
     def call(script: ModuleType, reads: str, writes: str, options: Sequence[str] = (), config: str = config) -> None:
         read, written = (
@@ -122,15 +143,16 @@ def run_stages(
 
     call(summarise_metadata, "metadata.csv", "fst_counts prevalence condition_mix", config=of_metadata)
     call(summarise_runs, "together.csv", "runs covariances headline conditions pooled_conditions", evaluations)
-    call(estimate_gaps, "runs covariances design.csv", "gaps")
-    call(adjust_gaps, "together.csv", "adjusted models", evaluations)
+    call(adjust_gaps, "together.csv ruler_bias.csv", "adjusted models", evaluations)
     call(compare_codec, "together.csv", "codec_runs codec", evaluations)
     call(compare_samples, "design.csv", "samples", evaluations)
     call(score_uncertainty, "together.csv", "uncertainty", evaluations)
-    call(compare_subsets, "together.csv", "subsets", evaluations)
+    call(compare_subsets, "together.csv ruler_bias.csv", "subsets", evaluations)
     colours = "colour_runs colour_covariances colour tone_curves tone_slopes"
     call(measure_colour, "design.csv together.csv", colours, evaluations)
-    call(estimate_sweep, "runs covariances design.csv train_sets.json", "sweep")
-    read = "runs covariances design.csv adjusted codec colour_runs colour_covariances condition_mix"
+    of_ruler = "ruler_bias.csv ruler.csv colour_runs colour_covariances"
+    call(estimate_gaps, f"runs covariances design.csv {of_ruler}", "gaps equivalents")
+    call(estimate_sweep, "runs covariances design.csv train_sets.json ruler_bias.csv", "sweep")
+    read = "runs covariances design.csv adjusted codec colour_runs colour_covariances condition_mix ruler.csv"
     call(judge_claims, read, "claims")
     return {path.stem: path for path in sorted((folder / "tables").iterdir())}

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from evenhand.report.page import MAX_ROWS, number
+from evenhand.report.claims import number
+from evenhand.report.page import MAX_ROWS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -100,19 +101,26 @@ def test_the_page_may_not_load_anything(reader: Reader) -> None:
     assert reader.page.evaluate("document.images[document.images.length - 1].naturalWidth") == 0
 
 
-def test_the_claims_are_the_first_thing_seen(reader: Reader) -> None:
+def test_answer_and_claims_are_the_first_thing_seen(reader: Reader) -> None:
     first = reader.page.locator("h2").first
     assert first.inner_text() == "Claims"
-    for part in (first, reader.page.locator(".counts"), reader.page.locator("tbody .verdict").first):
+    for part in (
+        *(first, reader.page.locator(".answer"), reader.page.locator(".counts")),
+        reader.page.locator(".claims .verdict").first,
+    ):
         box = part.bounding_box()
         assert box["y"] >= 0
         assert box["y"] + box["height"] <= DESKTOP["height"]
 
 
 @pytest.mark.parametrize("reader", [PHONE], ids=["phone"], indirect=True)
-def test_verdicts_are_on_the_first_screen_of_a_phone(reader: Reader) -> None:
-    box = reader.page.locator(".counts").bounding_box()
-    assert box["y"] + box["height"] <= PHONE["height"]
+def test_answer_and_verdicts_are_on_the_first_screen_of_a_phone(reader: Reader) -> None:
+    for part in (".answer", ".counts"):
+        box = reader.page.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= PHONE["height"]
+    # The letters of the one picture are at least as large as drawn: 8 pt.
+    shrunk = "(image) => image.getBoundingClientRect().width / image.naturalWidth"
+    assert reader.page.locator("#figure-overview img").evaluate(shrunk) > 0.8
 
 
 @both_sizes
@@ -222,6 +230,7 @@ def test_a_click_downloads_the_file(reader: Reader, results: Path, name: str) ->
 
 def test_a_claim_leads_to_its_table(reader: Reader) -> None:
     link = reader.page.locator("#claim-C2 a[href='#table-gaps']")
+    reader.page.locator("#claim-C2 > summary").click()
     table = reader.page.locator("#table-gaps")
     table.evaluate("(part) => { part.open = false; }")
     link.click()
@@ -251,11 +260,22 @@ def test_a_phone_scrolls_down_only(reader: Reader) -> None:
     reader.unfold()
     assert reader.page.evaluate(width) <= PHONE["width"]
     # No claim is cut off: each block of text ends within the screen.
-    parts = reader.page.locator(".claims tbody :is(td, th):visible").all()
+    parts = reader.page.locator(".claim :is(summary > *, p, dl):visible").all()
     assert len(parts) > 30
     for box in (part.bounding_box() for part in parts):
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= PHONE["width"]
+
+
+def test_no_table_is_cut_on_paper(reader: Reader) -> None:
+    paper = {"width": 700, "height": 1000}  # CSS pixels: A4 less its margins is 718 wide
+    reader.page.set_viewport_size(paper)
+    reader.page.emulate_media(media="print")
+    reader.unfold()
+    tables = reader.page.locator("table").all()
+    assert len(tables) > 15
+    for box in (table.bounding_box() for table in tables):
+        assert box["x"] + box["width"] <= paper["width"]
 
 
 @pytest.fixture(scope="module")

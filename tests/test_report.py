@@ -14,15 +14,10 @@ import yaml
 from drawing import PAPER, THREE
 
 import make_report
+from evenhand.report.claims import PLOT_WIDTH, answer, interval_plot, number, p_value
 from evenhand.report.conditions import Availability
-from evenhand.report.page import (
-    FigureItem,
-    build_report,
-    describe_table,
-    display_width,
-    number,
-    p_value,
-)
+from evenhand.report.page import FigureItem, build_report, describe_table, display_width
+from evenhand.splits.groups import Pair
 from evenhand.workflow.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +62,8 @@ def claims() -> pd.DataFrame:
         "ci_low": 0.01,
         "ci_high": 0.02,
         "level": 0.9,
+        "null_value": 0.0,
+        "margin": 0.005,
         "test": "paired t",
         "p": 1e-9,
         "p_holm": 0.04,
@@ -77,12 +74,14 @@ def claims() -> pd.DataFrame:
         "images_needed": float("nan"),
         "sentence": "A sentence.",
         "rule": "supported: p small",
-        "table": "gaps",
+        "table": "conditions",
         "figure": "mse_boxes",
         "statement": "Dark is worse",
         "source": "v2 4.1",
     }
-    empty = dict.fromkeys(("estimate", "ci_low", "ci_high", "level", "p", "p_holm"), float("nan"))
+    empty = dict.fromkeys(
+        ("estimate", "ci_low", "ci_high", "null_value", "margin", "level", "p", "p_holm"), float("nan")
+    )
     return pd.DataFrame(
         [
             base | {"claim": "C1", "verdict": "supported"},
@@ -116,10 +115,10 @@ def design(drawn: int = 1668) -> pd.DataFrame:
 def tables(rows: int = 2) -> list:
     frame = pd.DataFrame({"condition": [EVIL] * rows, "mse": [0.05] * rows})
     dictionary = {
-        "gaps": {"$about": "About gaps.", "condition": None, "mse": "Error."},
+        "conditions": {"$about": "About conditions.", "condition": None, "mse": "Error."},
         "$common": {"condition": "Condition."},
     }
-    return [describe_table("gaps", frame.to_csv(index=False).encode(), frame, dictionary)]
+    return [describe_table("conditions", frame.to_csv(index=False).encode(), frame, dictionary)]
 
 
 def data_tables() -> list:
@@ -161,7 +160,16 @@ def test_everything_is_there() -> None:
             "0.01235",
             "0.01 to 0.02 (90 %)",
         ),
-        *("< 0.0001", "0.04", "A caption with n = 10.", "About gaps.", "Condition.", "Error.", "7,755", "missing: 755"),
+        *(
+            "< 0.0001",
+            "0.04",
+            "A caption with n = 10.",
+            "About conditions.",
+            "Condition.",
+            "Error.",
+            "7,755",
+            "missing: 755",
+        ),
         *("x86_64 (cpu)", "torch 2.13", "kl_scale: 1.0", "figure 3", "CC BY-NC-SA"),
         *("photographs found", "4321", "1668 of the reference", "Share of dark"),
     ):
@@ -171,8 +179,65 @@ def test_everything_is_there() -> None:
     assert len(ids) == len(set(ids))
     internal = [link[1:] for link in read.attribute("href") if link.startswith("#")]
     assert set(internal) <= set(ids)
-    assert {"figure-mse_boxes", "table-gaps"} <= set(internal)  # the claim points at its evidence
+    assert {"figure-mse_boxes", "table-conditions"} <= set(internal)  # the claim points at its evidence
     assert "Synthetic" not in text
+
+
+def test_the_picture_of_an_interval_is_to_scale() -> None:
+    row = claims().to_dict("records")[0] | {"estimate": 2.0, "ci_low": 1.0, "ci_high": 3.0, "margin": 1.0}
+    plot = interval_plot(row)
+    assert plot is not None
+    unit = plot["high"] - plot["estimate"]
+    assert plot["estimate"] - plot["low"] == plot["low"] - plot["null"] == pytest.approx(unit, abs=0.11)
+    left, width = plot["margin"]
+    assert (left, left + width) == pytest.approx((plot["null"] - unit, plot["null"] + unit), abs=0.3)
+    assert min(left, *(plot[key] for key in ("low", "null"))) >= 0
+    assert plot["high"] <= PLOT_WIDTH
+    assert plot["words"] == "2, 90 % interval 1 to 3; tested against 0; no relevant difference within 1 of 0"
+    assert interval_plot(claims().to_dict("records")[1]) is None
+    alike = interval_plot(row | dict.fromkeys(("estimate", "ci_low", "ci_high"), 0.0) | {"margin": float("nan")})
+    assert alike is not None
+    assert alike["low"] == alike["high"] == alike["null"]
+
+
+def gap_rows(ratios: Sequence[float], half: float = 0.1, p_tost: float = 0.9) -> pd.DataFrame:
+    rows = pd.DataFrame({"train_set": list("ABC"), "compared_share": [0, 0.5, 1], "ratio": ratios})
+    rows = rows.assign(ratio_low=rows["ratio"] - half, ratio_high=rows["ratio"] + half)
+    return rows.assign(metric="mse", compared="dark", n_runs=10, n_test=500, p_tost=p_tost)
+
+
+def test_the_answer_is_made_from_the_numbers() -> None:
+    pair = Pair("light", "dark")
+    text = answer(claims(), gap_rows([13.9, 1.5, 0.8]), pair, 0.05)
+    assert text == (
+        "Trained on equal shares of both groups (B), models reconstruct dark images with 1.50 times the error of light "
+        "ones (95 % interval 1.40 to 1.60; 10 runs of 500 test images a group): a higher error. The ratio is 13.9 "
+        "(13.8 to 14) under A (0 % dark) and 0.80 (0.70 to 0.90) under C (100 % dark); of 2 claims, 1 supported and 1 "
+        "not testable."
+    )
+    assert "): a lower error." in answer(claims(), gap_rows([1, 0.8, 1]), pair, 0.05)
+    assert "): a difference is not established." in answer(claims(), gap_rows([1, 1.05, 1]), pair, 0.05)
+    assert "): no relevant difference." in answer(claims(), gap_rows([1, 1.05, 1], p_tost=0.01), pair, 0.05)
+    # An established difference is said even where it is small enough to be called irrelevant.
+    assert "): a higher error." in answer(claims(), gap_rows([1, 1.05, 1], 0.01, 0.01), pair, 0.05)
+    unbalanced = answer(claims(), gap_rows([1.2, 1.1, 1]).iloc[[0, 2]], pair, 0.05)
+    assert unbalanced.startswith("Trained on A (0 % dark), models")
+    assert "The ratio is 1.00 (0.90 to 1.10) under C (100 % dark);" in unbalanced
+    of_one_run = answer(claims(), gap_rows([1.2, 1.1, 1], float("nan")), pair, 0.05)
+    assert "light ones (10 runs of 500 test images a group): a difference is not established." in of_one_run
+    assert answer(claims(), None, pair, 0.05) == (
+        "Dark is worse: supported (0.01235, 0.01 to 0.02). Of 2 claims, 1 supported and 1 not testable."
+    )
+
+
+def test_an_inconclusive_claim_shows_what_would_decide_it() -> None:
+    changes = {"verdict": "inconclusive", "survives": False, "runs_needed": 14.0, "images_needed": 2.5}
+    page = build_report(
+        *(TEMPLATE, config(), False, claims().assign(**changes).head(1), [], tables(), [], design(), [], []),
+        *([record()], {}),
+    )
+    summary = page[page.index("<summary>", page.index('id="claim-C1"')) : page.index("</summary>")]
+    assert "To decide it would take 14 runs or test sets 2.5 times as large" in summary
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
@@ -249,10 +314,10 @@ def test_contrast() -> None:
 def test_the_download_is_the_file_and_long_tables_are_cut() -> None:
     read = Page(report(rows=450))
     links = [attributes for tag, attributes in read.tags if tag == "a" and "download" in attributes]
-    assert [link["download"] for link in links] == ["gaps.csv", "dataset_card.csv"]
+    assert [link["download"] for link in links] == ["conditions.csv", "dataset_card.csv"]
     content = base64.b64decode(str(links[0]["href"]).split(",", 1)[1]).decode()
     assert content.count("\n") == 451
-    assert sum(text == EVIL for text in read.text) == 200
+    assert sum(text == EVIL for text in read.text) == 200 + 1  # one is what a claim says
     assert "450 rows, the first 200 shown" in " ".join(read.text)
 
 
@@ -260,7 +325,8 @@ def test_no_word_about_skin_where_there_is_none() -> None:
     """Texts of the page itself; claims, figures and tables bring their own."""
     for synthetic in (False, True):
         page = build_report(
-            *(TEMPLATE, config(False, THREE, False), synthetic, claims().head(0), [], [], [], design(), [], []),
+            *(TEMPLATE, config(False, THREE, False), synthetic, claims().head(1).assign(statement="Men are worse")),
+            *([], [], [], design(), [], []),
             *([record()], {}),
         )
         # The configuration is printed as it is, with the keys it has.

@@ -1,6 +1,7 @@
 """What known damages cost: exact anchors, and a ruler that is known to be crooked."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,32 @@ import yaml
 from paper import LIGHT_DARK
 from safetensors.torch import save_file
 from scipy import stats
+from simulated import RULES
 from workflow import ROOT
 
 import measure_ruler as measure_ruler_script
 import summarise_ruler
-from evenhand.evaluation.measures import MEASURES
-from evenhand.evaluation.ruler import DAMAGES, RULED, THIRDS, blurred, choose_slow, damaged, measure_ruler, thirds
+from evenhand.evaluation.measures import MEASURES, RULED
+from evenhand.evaluation.ruler import DAMAGES, THIRDS, blurred, choose_slow, damaged, measure_ruler, thirds
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.groups import Pair
-from evenhand.stats.ruler import bias_table, cluster_mean, ratio_over_clusters, ruler_table, treatment
+from evenhand.stats.crossed import CrossedSums
+from evenhand.stats.further_claims import ruler_claim
+from evenhand.stats.gaps import RunTable, run_table
+from evenhand.stats.ruler import (
+    BIAS,
+    bias_table,
+    cluster_mean,
+    equivalent_table,
+    equivalent_test,
+    ratio_over_clusters,
+    readings,
+    ruler_table,
+    treatment,
+    with_bias,
+)
+from evenhand.stats.verdicts import verdict_table
 from evenhand.workflow.tables import read_table, write_csv, write_image_table
 
 PAIR = Pair("light", "dark")
@@ -85,7 +102,7 @@ def test_no_image_changes_the_numbers_of_another() -> None:
     of_35 = whole[whole["id"] == "image 35"].reset_index(drop=True)
     pd.testing.assert_frame_equal(of_35, alone, rtol=1e-4)
     assert whole[whole["id"] != "image 35"]["perceptual"].isna().all()
-    assert whole[[name for name in RULED if RULED[name].needs == "images"]].notna().all().all()
+    assert whole[[name for name in RULED if MEASURES[name].needs == "images"]].notna().all().all()
 
 
 def test_the_slow_ones_do_not_depend_on_the_order() -> None:
@@ -166,8 +183,9 @@ def test_standard_errors_are_those_of_the_mean_and_clusters_count_once() -> None
     once = cluster_mean(values, pd.Series(names))
     assert once[0] == 4
     assert once[1] == pytest.approx(stats.sem(values))
-    assert once[2] == 3
+    assert 0 < once[2] <= 3
     assert cluster_mean(np.repeat(values, 2), pd.Series(np.repeat(names, 2))) == pytest.approx(once)
+    assert np.isnan(cluster_mean(values, pd.Series(["a"] * 4))[1:]).all()
 
 
 def test_intervals_of_ratios_hold_the_ratio() -> None:
@@ -202,3 +220,114 @@ def test_the_table_leaves_out_what_is_in_no_part_and_what_was_not_measured() -> 
 def test_thirds_are_of_equal_size() -> None:
     found = pd.Series(thirds(np.random.default_rng(0).random(99))).value_counts()
     assert found.to_dict() == {"darkest third": 33, "middle third": 33, "lightest third": 33}
+
+
+STEPS = np.array([0.5, 1.0, 2.0, 4.0, 8.0])
+DESIGN = pd.DataFrame({"train_set": ["B"], "compared_share": 0.5, "reference_share": 0.5})
+DESIGN = DESIGN.assign(distinct=900.0, test_size=200, shared=0.5)
+
+
+def ladder_of(hard: dict[str, np.ndarray], measure: str = "mse") -> pd.DataFrame:
+    """tables/ruler.csv of blurs that cost an image `hard` times the step to the 1.7."""
+    parts = []
+    for group, factors in hard.items():
+        for step in STEPS:
+            part = pd.DataFrame({"id": [f"{group}{k}" for k in range(len(factors))], "group": group, "step": step})
+            parts.append(part.assign(damage="blur", **{measure: 0.01 * factors * step**1.7}))
+    costs = pd.concat(parts, ignore_index=True)
+    return ruler_table(costs, costs[["group"]], costs["id"], 0.95)
+
+
+def study_of(errors: dict[str, np.ndarray], metric: str = "mse") -> RunTable:
+    """Run means of models of one training set B, from errors (runs, images) of each group, the same images in all."""
+    runs, sums = [], CrossedSums(list(errors), [metric])
+    for group, values in errors.items():
+        for run, of_run in enumerate(values):
+            row = {"train_set": "B", "compared_share": 0.5, "run": run, "group": group, metric: of_run.mean()}
+            runs.append(row | {"n_images": len(of_run)})
+            sums.add_values(group, range(len(of_run)), ["B"], of_run[:, None, None])
+    return run_table(pd.DataFrame(runs), sums.table(), DESIGN, PAIR, [metric])
+
+
+def planted_study(
+    blur: dict[str, float], charge: float, seed: int = 0, metric: str = "mse"
+) -> tuple[RunTable, pd.DataFrame]:
+    """Models that err as a blur of so many px, and a measure that charges the dark group `charge` times as much."""
+    random = np.random.default_rng(seed)
+    hard = {name: random.lognormal(0, 0.5, 200) * (charge if name == "dark" else 1) for name in PAIR}
+    wobble = random.normal(1, 0.02, 4)
+    errors = {name: 0.01 * np.outer(wobble, hard[name]) * blur[name] ** 1.7 for name in PAIR}
+    return study_of(errors, metric), ladder_of(hard, metric)
+
+
+def test_calibration_undoes_what_a_measure_charges_a_group_more(tmp_path: Path) -> None:
+    """The same blur of both groups: the gap of the measure is all ruler, and the ruler says so."""
+    table, ruler = planted_study({"light": 3.0, "dark": 3.0}, charge=1.6)
+    plain, straight = planted_study({"light": 3.0, "dark": 3.0}, charge=1.0)
+    found, other = (equivalent_table(*of, 0.05).iloc[0] for of in ((table, ruler), (plain, straight)))
+    assert table.gap("mse", "B").mean() > 0.3 * table.values["mse"]["B", "light"].mean()
+    np.testing.assert_allclose(found[["reference", "equivalent", "ratio"]].astype(float), [3, 3, 1], rtol=0.01)
+    # Not approximately: whatever the images, the factor is in errors and ladder alike.
+    for column in ("reference", "equivalent", "gap", "ci_low", "ci_high", "ratio", "ratio_low", "ratio_high"):
+        assert found[column] == pytest.approx(other[column], rel=1e-9), column
+    costs, group, clusters = planted(1.6, 400)
+    write_csv(bias_table(costs, group, clusters, [PAIR], 0.95, 0.1), tmp_path / "ruler_bias.csv")
+    gaps = pd.DataFrame({"compared": "dark", "metric": ["mse", "kl"]})
+    beside = with_bias(gaps, tmp_path / "ruler_bias.csv")
+    assert beside["bias_low"][0] < 1.6 < beside["bias_high"][0]
+    assert beside.loc[1, BIAS].isna().all()
+    assert with_bias(gaps, None)[BIAS].isna().all().all()
+
+
+def test_equivalents_hold_the_truth_with_the_uncertainty_of_errors_and_ladder() -> None:
+    """Ladder and errors of different images, which is what the interval is made for."""
+    random, held, without = np.random.default_rng(4), 0, 0
+    for _ in range(100):
+        hard = {name: random.lognormal(0, 0.5, 30) for name in PAIR}
+        steps = [(name, step, 0.01 * of.mean() * step**1.7, 0.01 * stats.sem(of) * step**1.7)
+                 for name, of in hard.items() for step in STEPS]  # fmt: skip
+        ruler = pd.DataFrame(steps, columns=["value", "step", "cost", "se"])
+        ruler = ruler.assign(measure="mse", damage="blur", by="group", df=29.0)
+        errors = {
+            name: 0.01 * blur**1.7 * np.outer(random.normal(1, 0.05, 5), random.lognormal(0, 0.5, 60))
+            for name, blur in (("light", 2.5), ("dark", 3.5))
+        }
+        table = study_of(errors)
+        found = equivalent_test(table, readings(table, ruler, "mse", "B"), "mse", "B", log=True)
+        low, high = found.interval(0.95)
+        held += low < np.log(3.5 / 2.5) < high
+        narrow = found.fixed / found.se**2
+        without += abs(found.mean - np.log(1.4)) < 1.96 * found.se * np.sqrt(1 - narrow)
+    assert held >= 91
+    assert without < 85
+
+
+def test_similarity_is_read_by_what_it_lacks() -> None:
+    table, ruler = planted_study({"light": 2.0, "dark": 3.0}, charge=1.3, metric="ssim")
+    flipped = replace(table, values={"ssim": {cell: 1 - values for cell, values in table.values["ssim"].items()}})
+    flipped = replace(flipped, crossed={"ssim": replace(table.crossed["ssim"], runs=1 - table.crossed["ssim"].runs)})
+    row = equivalent_table(flipped, ruler, 0.05).iloc[0]
+    np.testing.assert_allclose(row[["reference", "equivalent"]].astype(float), [2, 3], rtol=0.02)
+    assert row["ci_low"] < 1.0 < row["ci_high"]
+
+
+def verdict_of(studies: list[tuple[RunTable, pd.DataFrame]]) -> pd.Series:
+    tables, rulers = zip(*studies, strict=True)
+    case = ruler_claim(tables, pd.concat(rulers), PAIR, RULES, 0.1)
+    return verdict_table([case], 0.05, 3).iloc[0]
+
+
+def test_the_claim_of_the_ruler() -> None:
+    """Worse on every measure; on one not; beyond what the ladder costs; without a ruler."""
+    worse, better = {"light": 2.0, "dark": 3.0}, {"light": 3.0, "dark": 2.6}
+    mse, crooked = planted_study(worse, 0.3), planted_study(better, 1.6, metric="perceptual")
+    assert verdict_of([mse, planted_study(worse, 1.6, metric="perceptual")])["verdict"] == "supported"
+    found = verdict_of([mse, crooked])
+    assert found["verdict"] == "contradicted"
+    assert "perceptual distance" in found["sentence"]
+    beyond = verdict_of([planted_study({"light": 2.0, "dark": 9.0}, 1.0)])
+    assert beyond["verdict"] == "not testable"
+    assert "dark: an error of" in beyond["sentence"]
+    assert "lies beyond the ladder" in beyond["sentence"]
+    none = verdict_table([ruler_claim([mse[0]], None, PAIR, RULES, 0.1)], 0.05, 3).iloc[0]
+    assert none["sentence"] == "Not tested: the ruler was not measured (report.ruler)."

@@ -10,7 +10,7 @@ import pytest
 from test_report import claims
 
 import show_claims
-from evenhand.report.page import claims_text
+from evenhand.report.claims import claims_text
 from evenhand.workflow.errors import UserError
 
 

@@ -113,6 +113,14 @@ def test_no_relevant_difference_is_a_verdict_where_a_margin_is_declared() -> Non
     assert noisy.loc["C2", "verdict"] == "inconclusive"
 
 
+def test_what_an_estimate_is_held_against_stands_beside_it() -> None:
+    claims, _ = judged(paper_runs())
+    assert claims.loc["C2", ["null_value", "margin"]].tolist() == pytest.approx([0, 0.05 * 0.045], rel=1e-3)
+    assert claims.loc["C10", "null_value"] == 0.07
+    assert abs(claims.loc["C6", "null_value"]) == claims.loc["C6", "margin"] > 0
+    assert claims.loc[["C1", "C7", "C10"], "margin"].isna().all()
+
+
 def test_an_inconclusive_claim_says_what_would_decide_it() -> None:
     claims, _ = judged(paper_runs(jitter=12.0))
     row = claims[claims["verdict"] == "inconclusive"].iloc[0]

@@ -53,6 +53,8 @@ STATED = {
     ("colour", "p"): "quantity == 'ciede2000'",
     ("uncertainty", "p"): "score == 'ensemble_var'",
     ("sweep", "p"): "quantity == 'crossing'",
+    ("claims", "null_value"): "verdict == 'not testable'",
+    ("claims", "margin"): "verdict == verdict",  # not declared
     ("claims", "p_holm"): "verdict == 'not testable'",
     ("claims", "detectable"): "verdict == 'not testable'",
     # Empty where the verdict needs nothing, or more than is looked at.

@@ -15,7 +15,8 @@ import yaml
 from paper import mix
 from workflow import described_columns, overlay, planned, snakemake
 
-from evenhand.report.page import VERDICTS, read_dictionary
+from evenhand.report.claims import VERDICTS
+from evenhand.report.page import read_dictionary
 
 
 def test_the_papers_study_has_thirty_trainings(repository: Path) -> None:

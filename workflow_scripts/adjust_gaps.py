@@ -15,6 +15,7 @@ from evenhand.stats.rows import (
     study_pairs,
     study_parser,
 )
+from evenhand.stats.ruler import with_bias
 from evenhand.stats.strata import adjusted_gaps
 from evenhand.stats.summary import error_totals
 from evenhand.workflow.errors import run
@@ -23,10 +24,12 @@ from evenhand.workflow.tables import write_csv
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = study_parser(__doc__, "stats, groups")
-    args = parse_tables(parser, argv, reads=[], writes=["adjusted", "models"], optional=["together"])
+    args = parse_tables(parser, argv, reads=[], writes=["adjusted", "models"], optional=["together", "ruler_bias"])
 
     found = [gaps_of(args, pair) for pair in study_pairs(args)]
     adjusted, models = (pd.concat(tables) for tables in zip(*found, strict=True))
+    # Both are of the MSE.
+    adjusted, models = (with_bias(table, args.read.get("ruler_bias"), "mse") for table in (adjusted, models))
     print(adjusted.to_string(index=False), models.to_string(index=False), sep="\n\n")
     write_csv(adjusted, args.write["adjusted"])
     write_csv(models, args.write["models"])

@@ -7,6 +7,7 @@ import pandas as pd
 from evenhand.evaluation.measures import PRINCIPAL
 from evenhand.stats.crossed import CrossedSums
 from evenhand.stats.rows import groups_of, parse_tables, read_clusters, stream_runs, study_pairs, study_parser
+from evenhand.stats.ruler import with_bias
 from evenhand.stats.subsets import columns_for_subsets, parts_of, subset_means, subset_table
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import write_csv
@@ -14,7 +15,7 @@ from evenhand.workflow.tables import write_csv
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = study_parser(__doc__, "stats, groups")
-    args = parse_tables(parser, argv, reads=[], writes=["subsets"], optional=["together"])
+    args = parse_tables(parser, argv, reads=[], writes=["subsets"], optional=["together", "ruler_bias"])
 
     groups, clusters = groups_of(args), read_clusters(args.read.get("together"))
     means, sums = [], {}
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     covariances = {name: of_part.table() for name, of_part in sums.items()}
     alpha = args.config["stats"]["alpha"]
     tables = [subset_table(pd.concat(means), covariances, pair, PRINCIPAL, alpha) for pair in study_pairs(args)]
-    write_csv(pd.concat(tables), args.write["subsets"])
+    write_csv(with_bias(pd.concat(tables), args.read.get("ruler_bias")), args.write["subsets"])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""The gap between the test groups per training set and metric, with its tests."""
+"""The gap between the test groups per training set and metric, with its tests, and in equivalents of known damages."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
+from evenhand.evaluation.measures import RULED
 from evenhand.stats.gaps import gap_table, run_table
 from evenhand.stats.rows import parse_tables, study_pairs, table_parser
+from evenhand.stats.ruler import equivalent_table, with_bias
 from evenhand.stats.summary import GAP_METRICS
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
@@ -13,7 +15,13 @@ from evenhand.workflow.tables import read_table, write_csv
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = table_parser(__doc__, "stats, groups")
-    args = parse_tables(parser, argv, reads=["runs", "covariances", "design"], writes=["gaps"])
+    args = parse_tables(
+        parser,
+        argv,
+        reads=["runs", "covariances", "design"],
+        writes=["gaps"],
+        optional=["ruler", "ruler_bias", "colour_runs", "colour_covariances", "equivalents"],
+    )
 
     stats = args.config["stats"]
     runs, covariances, design = (read_table(args.read[name]) for name in ("runs", "covariances", "design"))
@@ -21,9 +29,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     for pair in study_pairs(args):
         table = run_table(runs, covariances, design, pair, GAP_METRICS)
         parts.append(gap_table(table, GAP_METRICS, stats["family"], stats["alpha"], stats["margins"]))
-    gaps = pd.concat(parts)
+    gaps = with_bias(pd.concat(parts), args.read.get("ruler_bias"))
     print(gaps.to_string(index=False))
     write_csv(gaps, args.write["gaps"])
+    if "equivalents" not in args.write:
+        return
+    ruler, means = read_table(args.read["ruler"]), [(runs, covariances, False)]
+    if "colour_runs" in args.read:
+        means.append((read_table(args.read["colour_runs"]), read_table(args.read["colour_covariances"]), True))
+    parts = []
+    for pair in study_pairs(args):
+        for of_runs, of_covariances, partial in means:
+            measures = [name for name in RULED if name in of_runs]
+            table = run_table(of_runs, of_covariances, design, pair, measures, partial)
+            parts.append(equivalent_table(table, ruler, stats["alpha"]))
+    write_csv(with_bias(pd.concat(parts), args.read["ruler_bias"]), args.write["equivalents"])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from evenhand.evaluation.measures import PRINCIPAL
 from evenhand.splits.groups import groups_from, pairs_of, read_train_sets
 from evenhand.stats.gaps import run_table, sweep_table
 from evenhand.stats.rows import parse_tables, table_parser
+from evenhand.stats.ruler import with_bias
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 
@@ -16,7 +17,8 @@ from evenhand.workflow.tables import read_table, write_csv
 def main(argv: Sequence[str] | None = None) -> None:
     parser = table_parser(__doc__, "stats, groups")
     # The tables know of the study's second group alone how large its share is.
-    args = parse_tables(parser, argv, reads=["runs", "covariances", "design", "train_sets"], writes=["sweep"])
+    reads = ["runs", "covariances", "design", "train_sets"]
+    args = parse_tables(parser, argv, reads=reads, writes=["sweep"], optional=["ruler_bias"])
 
     runs, covariances, design = (read_table(args.read[name]) for name in ("runs", "covariances", "design"))
     set_of = {train_set.name: train_set for train_set in read_train_sets(args.read["train_sets"])}
@@ -25,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         table = run_table(runs, covariances, design, pair, PRINCIPAL)
         table = replace(table, shares={name: set_of[name].share(pair.compared) for name in table.shares})
         parts += [sweep_table(table, metric, args.config["stats"]["alpha"]) for metric in PRINCIPAL]
-    sweep = pd.concat(parts)
+    sweep = with_bias(pd.concat(parts), args.read.get("ruler_bias"))
     print(sweep.to_string(index=False))
     write_csv(sweep, args.write["sweep"])
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evenhand.evaluation.measures import PRINCIPAL
+from evenhand.evaluation.measures import PRINCIPAL, RULED
 from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.claims import run_claims
+from evenhand.stats.further_claims import codec_claim, ruler_claim
 from evenhand.stats.gaps import run_table
-from evenhand.stats.image_claims import adjusted_claim, codec_claim, colour_claim
+from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.prevalence import mix_claim
 from evenhand.stats.rows import parse_tables, table_parser
 from evenhand.stats.tone import AXES
@@ -18,13 +19,13 @@ from evenhand.workflow.tables import read_table, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = table_parser(__doc__, "stats, groups")
+    parser = table_parser(__doc__, "stats, groups, margin (of the ruler)")
     args = parse_tables(
         parser,
         argv,
         reads=["runs", "covariances", "design", "adjusted", "codec", "condition_mix"],
         writes=["claims"],
-        optional=["colour_runs", "colour_covariances"],
+        optional=["colour_runs", "colour_covariances", "ruler"],
     )
 
     stats = args.config["stats"]
@@ -35,15 +36,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     design = read_table(args.read["design"])
     runs, covariances = (read_table(args.read[name]) for name in ("runs", "covariances"))
     table = run_table(runs, covariances, design, pair, PRINCIPAL)
+    ruled = [run_table(runs, covariances, design, pair, [name for name in RULED if name in runs])]
     colours = None  # C9 is then not testable
     if "colour_runs" in args.read:
         runs, covariances = (read_table(args.read[name]) for name in ("colour_runs", "colour_covariances"))
         colours = run_table(runs, covariances, design, pair, AXES, partial=True)
+        of_ruler = [name for name in RULED if name in runs]
+        ruled.append(run_table(runs, covariances, design, pair, of_ruler, partial=True))
+    ruler = read_table(args.read["ruler"]) if "ruler" in args.read else None  # R1 is then not testable
     cases = [
         *run_claims(table, rules),
         colour_claim(colours, pair, rules),
         adjusted_claim(table, adjusted, rules),
         codec_claim(table, codec, rules),
+        ruler_claim(ruled, ruler, pair, rules, args.config["margin"]),
     ]
     claims = verdict_table(cases, rules.alpha, rules.min_runs)
     of_mix = mix_claim(mix, pair, rules.alpha, stats["mix"]["little"], stats["mix"]["much"])

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from evenhand.figures.style import PAGE_WIDTH, new_figure, save_figure
+from evenhand.figures.common import Drawing, FigureText, write_figure
+from evenhand.figures.style import PAGE_WIDTH, new_figure
 from evenhand.splits.design import available, candidates_from
 from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.gaps import run_table
@@ -22,9 +24,11 @@ RUNS = (2, 3, 4, 5, 7, 10, 14, 20, 30)
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metadata", required=True, help="data/metadata.csv: every image of the data set")
-    parser.add_argument("--config", required=True, type=json.loads, help="JSON: splits, plan, alpha")
+    parser.add_argument("--config", required=True, type=json.loads, help="JSON: splits, plan, alpha, synthetic, dpi")
     parser.add_argument("--table", required=True, help="CSV: one row per design and contrast")
-    parser.add_argument("--figure", required=True, type=Path, help="SVG; the PNG beside it")
+    parser.add_argument("--svg", required=True, type=Path, help="vector output of the figure")
+    parser.add_argument("--png", required=True, type=Path, help="bitmap output of the figure")
+    parser.add_argument("--text", required=True, type=Path, help="title, caption and alternative text, as JSON")
     args = parser.parse_args(argv)
 
     splits, plan, alpha = (args.config[key] for key in ("splits", "plan", "alpha"))
@@ -47,10 +51,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(words)
     print(found.to_string(index=False))
     write_csv(found, args.table)
-    draw(size, of, alpha, words, args.figure)
+    text = FigureText("What the design can find", words, f"Line chart of the table. {words}")
+    drawing = Drawing(text, lambda: draw(size, of, alpha, words))
+    write_figure(drawing, args.config["synthetic"], args.svg, args.png, args.text, args.config["dpi"])
 
 
-def draw(size: Size, of: Components, alpha: float, words: str, path: Path) -> None:
+def draw(size: Size, of: Components, alpha: float, words: str) -> Figure:
     """The smallest ratio against the number of runs, a line per contrast; a mark at the configured design."""
     figure = new_figure(PAGE_WIDTH, 4.0)
     axes = figure.add_subplot()
@@ -69,7 +75,7 @@ def draw(size: Size, of: Components, alpha: float, words: str, path: Path) -> No
     axes.set_ylabel(f"smallest ratio found with 80 % power, level {100 * alpha:g} %")
     axes.legend()
     axes.set_title(words, fontsize="small", wrap=True)
-    save_figure(figure, path, path.with_suffix(".png"), 150)
+    return figure
 
 
 if __name__ == "__main__":

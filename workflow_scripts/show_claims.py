@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from evenhand.report.page import claims_text
+from evenhand.report.claims import claims_text
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.tables import read_table
 

@@ -47,7 +47,8 @@ LOCAL = {
 }
 LOCAL_TARGETS = [
     *("results/local/data/downloads/shard0.csv", "results/local/lookalike/mimic.csv"),
-    "results/local/checks/sources.txt",
+    *("results/local/checks/sources.txt", "results/local/data/searched/packed.sha256"),
+    "results/local/tables/power.csv",
 ]
 # How long a training took is in its record, and the sum of that in the study's.
 MEASURED = {"seconds", "images_per_second", "peak_memory_mb"}

@@ -33,6 +33,8 @@ TARGETS = {
     "report",
     "provenance",
     "metadata",
+    "duplicates",
+    "ruler",
 }
 
 

@@ -56,6 +56,8 @@ class Measure:
         each: `of` takes one image, its tensors as arrays, and gives one number; otherwise a batch, and it gives (B,).
         better: which values are the better ones; None where that cannot be said. Lower ones are better only of what
             cannot be negative.
+        best: of a reconstruction without error, where the distance from it is a cost whose ratios mean something (of
+            PSNR, a logarithm, they do not); the ruler measures these. None: not measured, or by another entry.
         summarised: its means over the images of a model are a column of `runs` and rows of `headline`, and its gap
             between the groups is tested in `gaps`; if it needs skin, the means are in `colour_runs` and `colour`.
         gap: whether `gaps` has it.
@@ -71,6 +73,7 @@ class Measure:
     about: str
     each: bool = False
     better: Literal["lower", "higher"] | None = None
+    best: float | None = None
     summarised: bool = True
     gap: bool = True
     principal: bool = False
@@ -176,6 +179,7 @@ MEASURES: dict[str, Measure] = {
         about="Mean squared error, pixels in [-1, 1].",
         short="MSE",
         better="lower",
+        best=0.0,
         principal=True,
     ),
     "mse_unit": Measure(
@@ -219,6 +223,7 @@ MEASURES: dict[str, Measure] = {
         label="structural similarity (1: equal)",
         about="Structural similarity (Wang et al. 2004), 1 for equal images.",
         better="higher",
+        best=1.0,
     ),
     "mse_over_var": Measure(
         mse_over_var,
@@ -227,6 +232,7 @@ MEASURES: dict[str, Measure] = {
         label="mean squared error over the variance of the image",
         about="MSE over the variance of the image around its mean colour: 1 for a constant image of that colour.",
         better="lower",
+        best=0.0,
     ),
     "perceptual": Measure(
         lambda distances: distances,
@@ -235,6 +241,7 @@ MEASURES: dict[str, Measure] = {
         label="distance of VGG19 features",
         about="Distance of VGG19 features: mean squared difference, mean over its 16 convolutions.",
         better="lower",
+        best=0.0,
     ),
     "mse_sampled": Measure(
         mse_sampled,
@@ -313,6 +320,9 @@ MEASURES: dict[str, Measure] = {
         about="Mean colour difference CIEDE2000.",
         each=True,
         better="lower",
+        best=0.0,
     ),
 }
+# What the ruler measures and a gap in equivalents is given of: not what says what another says, or a logarithm.
+RULED = {name: measure.best for name, measure in MEASURES.items() if measure.best is not None}
 PRINCIPAL = tuple(name for name, measure in MEASURES.items() if measure.principal)

@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from evenhand.evaluation.measures import MEASURES
+from evenhand.evaluation.measures import MEASURES, RULED
 from evenhand.evaluation.reconstructions import measured, measured_skin, to_pixels
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.workflow.progress import track
@@ -68,16 +68,10 @@ def compressed(images: Images, quality: float, noise: Images) -> Images:
 
 # From hardly seen to plain; the order of the tables.
 DAMAGES = {
-    "blur": Damage((0.5, 1, 2, 4), blurred),
+    "blur": Damage((0.5, 1, 2, 4, 8), blurred),
     "noise": Damage((2, 5, 10, 20), noisy),
     "tint": Damage((0.02, 0.05, 0.1, 0.2), tinted),
     "JPEG": Damage((90, 70, 40, 10), compressed),
-}
-# Not what says what mse says: mse_unit is a quarter of it, PSNR its logarithm, of which a ratio means nothing.
-RULED = {
-    name: measure
-    for name, measure in MEASURES.items()
-    if measure.better and measure.needs in ("images", "features", "skin") and name not in ("mse_unit", "psnr")
 }
 AT_A_TIME = 16  # images, each in as many versions as there are steps
 
@@ -110,11 +104,7 @@ def measure_ruler(
     """
     steps = [(name, step) for name, damage in DAMAGES.items() for step in damage.steps]
     # Whole at once: a little that stays with each batch would keep the memory of the batches from being given back.
-    costs = {
-        name: np.full((len(steps), len(rows)), np.nan)
-        for name, measure in RULED.items()
-        if skin or measure.needs != "skin"
-    }
+    costs = {name: np.full((len(steps), len(rows)), np.nan) for name in RULED if skin or MEASURES[name].needs != "skin"}
     starts = range(0, len(rows), AT_A_TIME)
     with ThreadPoolExecutor(workers) as pool:
         for first in track(starts, len(starts), "damaging", "batches"):
@@ -124,14 +114,12 @@ def measure_ruler(
             whole = pixels.astype(np.float32) / 127.5 - 1
             noise = [generator(seed, "ruler", name).standard_normal(whole.shape[1:], np.float32) for name in ids[batch]]
             target = _tensor(whole)
-            best = measured({"images": (target, target)}, pool)
             spoiled = [_tensor(found) for found in damaged(whole, np.stack(noise))]
             distances = feature_costs(perceptual, [found[chosen] for found in spoiled], target[chosen])
             for place, found in enumerate(spoiled):
                 for name, values in measured({"images": (target, found)}, pool).items():
                     if name in costs:
-                        worse = values if RULED[name].better == "lower" else best[name] - values
-                        costs[name][place, batch] = worse
+                        costs[name][place, batch] = np.abs(values - RULED[name])
                 costs["perceptual"][place, where] = distances[place]
                 if skin and len(where):
                     on_skin = measured_skin(pixels[chosen], to_pixels(found[chosen]), workers)

@@ -11,11 +11,32 @@ from matplotlib.patches import Patch
 
 from evenhand.evaluation.measures import MEASURES, PRINCIPAL
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, by_pair, compared_images
-from evenhand.figures.panels import draw_intervals, label_edges, ordered_sets, panel_grid, set_axis, set_names
-from evenhand.figures.style import FAINT, INK, MUTED, PAGE_WIDTH, PURPLE, SMALL, joined, new_figure, percent, span
+from evenhand.figures.panels import (
+    draw_intervals,
+    label_edges,
+    ordered_sets,
+    panel_grid,
+    set_axis,
+    set_names,
+    side_by_side,
+)
+from evenhand.figures.style import (
+    FAINT,
+    INK,
+    MUTED,
+    PAGE_WIDTH,
+    PURPLE,
+    SMALL,
+    group_styles,
+    joined,
+    new_figure,
+    percent,
+    span,
+)
 from evenhand.splits.groups import Group, pairs_of
 
 FIGURES: Declared = {
+    "overview": {"place": 5, "label": "error and gap at a glance", "section": "Results", "files": ["gaps"]},
     "gaps": {"place": 20, "label": "gap between the groups", "section": "Results", "files": ["gaps"]},
     "adjusted_gaps": {
         "place": 40,
@@ -25,11 +46,13 @@ FIGURES: Declared = {
     },
 }
 
+OVERVIEW_WIDTH = 4.2  # inches: letters stay readable on a phone
 KEYS = ("train_set", "compared_share", "compared")
 COLUMNS = (
     *(*KEYS, "metric", "n_runs", "n_test", "ratio", "gap", "ci_low", "ci_high"),
     *("naive_low", "naive_high", "margin", "shared", "shared_low", "shared_high"),
 )
+OVERVIEW_COLUMNS = (*COLUMNS, "mean_reference", "mean_compared")
 ADJUSTED_COLUMNS = (
     *(*KEYS, "adjustment", "n_strata", "coverage", "gap", "ci_low", "ci_high", "crude_gap"),
     *("n_runs", "n_reference", "n_compared"),
@@ -39,6 +62,10 @@ ADJUSTED_COLUMNS = (
 def drawing(given: Given) -> Drawing:
     """The figure from its files."""
     groups = given.groups
+    if given.name == "overview":
+        data = gap_data(given.table("gaps", OVERVIEW_COLUMNS))
+        errors = data[data["metric"] == "mse"]
+        return Drawing(overview_text(errors, groups), lambda: draw_overview(errors, groups))
     if given.name == "gaps":
         data = gap_data(given.table("gaps", COLUMNS))
         return Drawing(gap_text(data, groups), lambda: draw_gaps(data, groups))
@@ -59,6 +86,75 @@ def gap_data(table: pd.DataFrame) -> pd.DataFrame:
     rows = rows.merge(ordered_sets(rows), on=["train_set", "compared_share"], validate="many_to_one")
     order = rows["metric"].map({metric: rank for rank, metric in enumerate(PRINCIPAL)})
     return rows.assign(order=order).sort_values(["order", "position"], ignore_index=True).drop(columns="order")
+
+
+def draw_overview(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
+    """Mean error by training set and group, and under it the gaps with their intervals; as narrow as a phone."""
+    names = [group.name for group in groups]
+    styles, sets = group_styles(names), ordered_sets(data)
+    figure = new_figure(OVERVIEW_WIDTH, 3.9)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.25, 1])
+    pairs = pairs_of(groups)
+    of_reference = data[data["compared"] == pairs[0].compared]
+    series = [(groups[0], of_reference, "mean_reference")]
+    series += [(group, data[data["compared"] == group.name], "mean_compared") for group in groups[1:]]
+    for group, rows, column in series:
+        style = styles[group.name]
+        above.plot(
+            rows["position"],
+            rows[column],
+            style.marker,
+            color=style.colour,
+            linestyle=":",
+            linewidth=1,
+            markersize=7,
+            markeredgecolor=INK,
+            markeredgewidth=0.6,
+            label=group.title,
+        )
+    above.margins(y=0.12)
+    above.set_ylim(bottom=0)
+    above.set_ylabel("mean squared error")
+    above.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2 if len(groups) == 2 else 1)
+    below.axhline(0, color=MUTED, linewidth=0.8, linestyle="--")
+    for pair, shift in zip(pairs, side_by_side(len(pairs), 0.5), strict=True):
+        rows = data[data["compared"] == pair.compared]
+        colour, marker = (PURPLE, "o") if len(pairs) == 1 else styles[pair.compared][:2]
+        for position, half in rows.loc[rows["margin"].notna(), ["position", "margin"]].to_numpy():
+            below.fill_between([position - 0.4, position + 0.4], -half, half, color=FAINT, alpha=0.35, linewidth=0)
+        draw_intervals(below, rows["position"] + shift, rows, colour, marker)
+    set_axis(below, sets, groups[1].name)
+    of_gap = f"{groups[1].name} − {groups[0].name}" if len(pairs) == 1 else f"less {groups[0].name}"  # noqa: RUF001
+    below.set_ylabel(f"gap, {of_gap}")
+    for axes in (above, below):
+        axes.grid(axis="y")
+    figure.align_ylabels()
+    return figure
+
+
+def overview_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
+    """Title, caption and alternative text; the latter gives every mean and gap."""
+    reference, *others = groups
+    found = {}
+    for group in others:
+        rows = data[data["compared"] == group.name]
+        found[group.name] = "; ".join(
+            f"{name} {group.name} {compared:.4g}, {reference.name} {mean:.4g}, gap {gap:+.3g}"
+            + ("" if pd.isna(low) else f" ({low:.3g} to {high:.3g})")
+            for name, compared, mean, gap, low, high in zip(
+                set_names(rows, groups[1].name),
+                *(rows[key] for key in ("mean_compared", "mean_reference", "estimate", "ci_low", "ci_high")),
+                strict=True,
+            )
+        )
+    area = " Inside the grey area a gap was declared to be no difference." if data["margin"].notna().any() else ""
+    return FigureText(
+        "Error by training set and group, and the gap between them",
+        f"Above: mean error; below: the gap with its interval over images and models, {data['n_runs'].max()} "
+        f"run{'s' if data['n_runs'].max() > 1 else ''} of {data['n_test'].max():,.0f} test images per group. Above 0 "
+        f"{compared_images(groups)} have the larger error.{area}",
+        f"Mean squared error and its gap by training set. {by_pair(found)}.",
+    )
 
 
 def draw_gaps(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:

@@ -1,10 +1,8 @@
 """The report: one HTML page that holds claims, figures, tables, design and conditions, and loads nothing."""
 
 import base64
-import math
 import re
-import textwrap
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,11 @@ import yaml
 from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.registry import declared_figures
 from evenhand.figures.style import joined
+from evenhand.report.claims import DASH, PLOT_WIDTH, answer, claim_rows, expected_false, number, verdict_counts
 from evenhand.report.conditions import Availability, design_warnings, run_rows, training_warnings, versions_used
-from evenhand.splits.groups import groups_from
+from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.workflow.errors import UserError
 
-VERDICTS = ("supported", "contradicted", "no relevant difference", "inconclusive", "not testable")
-DASH = "–"  # noqa: RUF001 - an empty cell
 MAX_ROWS = 200  # of a table on the page; the download has all
 
 
@@ -92,26 +89,6 @@ def describe_table(
     return TableItem(name, csv, frame, entry["$about"], columns)
 
 
-def number(value: object) -> str:
-    """A table cell as text: four significant digits, thousands with a comma, an en dash for nothing."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        return DASH
-    if isinstance(value, bool | str):
-        return str(value)
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:.4g}"
-    if isinstance(value, int | float) and not math.isinf(value):
-        return f"{int(value):,}"
-    return str(value)
-
-
-def p_value(value: float) -> str:
-    """A p value with two significant digits, "< 0.0001" below that, an en dash where there is none."""
-    if math.isnan(value):
-        return DASH
-    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
-
-
 def data_uri(kind: str, content: bytes) -> str:
     """Content as a URI that needs no request."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
@@ -133,41 +110,6 @@ def table_warnings(tables: Sequence[TableItem]) -> list[str]:
             texts = table.frame["warnings"].drop_duplicates()
             found += [f"{table.title}: {text}" for text in texts if text.strip()]
     return found
-
-
-def claim_rows(claims: pd.DataFrame) -> list[dict[Hashable, Any]]:
-    """Claims as the template shows them: numbers as text, the verdict's CSS class, the level of the interval."""
-    rows = []
-    for row in claims.to_dict("records"):
-        interval = DASH
-        if not (math.isnan(row["ci_low"]) or math.isnan(row["ci_high"])):
-            interval = f"{number(row['ci_low'])} to {number(row['ci_high'])} ({100 * row['level']:.3g} %)"
-        rows.append(
-            row
-            | {
-                "verdict_class": row["verdict"].replace(" ", "-"),
-                "estimate": number(row["estimate"]),
-                "interval": interval,
-                "p": p_value(row["p"]),
-                "p_holm": p_value(row["p_holm"]),
-                "survives": row["verdict"] in VERDICTS[:3] and bool(row["survives"]),
-                "n": number(row["n"]),
-                "test": number(row["test"]),
-            }
-        )
-    return rows
-
-
-def expected_false(claims: pd.DataFrame, alpha: float) -> str:
-    """How many of the verdicts are false by chance, and how many survive Holm's method, in a sentence."""
-    tested = claims[claims["p_holm"].notna()]
-    found = tested["verdict"].isin(VERDICTS[:3])
-    return (
-        f"Each claim is judged at its own level of {100 * alpha:g} %: of {len(tested)} tested claims, at most "
-        f"{alpha * len(tested):.2g} false verdicts are to be expected. {int((found & tested['survives']).sum())} of "
-        f"{int(found.sum())} verdicts (marked) survive Holm's method over all claims of their table: that one or more "
-        f"of these is false has a chance of at most {100 * alpha:g} % a table."
-    )
 
 
 def build_report(
@@ -214,7 +156,7 @@ def build_report(
     groups = groups_from(config["splits"]["groups"])
     declared = declared_figures(groups)
     paper = {figure.name: figure.paper for figure in declared}
-    verdicts = {name: int((claims["verdict"] == name).sum()) for name in VERDICTS}
+    gaps = next((table.frame for table in tables if table.name == "gaps"), None)
     return environment.get_template(template.name).render(
         study=config["study"],
         synthetic=synthetic,
@@ -224,8 +166,10 @@ def build_report(
         groups=joined([group.title for group in groups]),
         patient_images=config["report"]["patient_images"],
         pictures_of_paper=joined([str(one.paper) for one in declared if one.section == "Pictures" and one.paper]),
+        answer=answer(claims, gaps, pairs_of(groups)[0], config["stats"]["alpha"]),
         claims=claim_rows(claims),
-        verdicts=verdicts,
+        verdicts=verdict_counts(claims),
+        plot_width=PLOT_WIDTH,
         expected_false=expected_false(claims, config["stats"]["alpha"]),
         figures=[
             {
@@ -275,47 +219,3 @@ def _shown(table: TableItem) -> dict[str, Any]:
         "total": len(table.frame),
         "uri": data_uri("text/csv", table.csv),
     }
-
-
-NARROW = 40  # characters; below that, lines are as long as they need to be
-
-
-def claims_text(study: str, synthetic: bool, claims: pd.DataFrame, width: int, long: bool = False) -> str:
-    """One line per claim: number, verdict, claim; or one block each with what was found and the numbers behind it.
-
-    Args:
-        study: its name.
-        synthetic: whether the images come from the generator; the first line then says so.
-        claims: tables/claims.csv.
-        width: characters a line, at most, unless one word is longer.
-        long: blocks instead of lines.
-    """
-    width = max(width, NARROW)
-
-    def wrap(text: str, indent: int) -> str:
-        margin = " " * indent
-        return textwrap.fill(text, width, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
-
-    counts = claims["verdict"].value_counts()
-    lines = [wrap(f"Study {study}: {len(claims)} claims, {', '.join(f'{n} {name}' for name, n in counts.items())}.", 0)]
-    if synthetic:
-        lines.append(wrap("SYNTHETIC DATA: nothing below says anything about patients.", 0))
-    rows = claim_rows(claims)
-    for row in rows:
-        if not long:
-            mark = "*" if row["survives"] else " "
-            line = f"{row['claim']:3} {row['verdict'] + mark:23} {row['statement']}"
-            lines.append(line if len(line) <= width else line[: width - 4] + " ...")
-            continue
-        numbers = [("estimate", "estimate"), ("interval", "interval"), ("p", "p"), ("Holm p", "p_holm"), ("n", "n")]
-        shown = [f"{name} {row[key]}" for name, key in numbers if row[key] != DASH]
-        shown += [row["test"]] if row["test"] != DASH else []
-        lines += [
-            "",
-            wrap(f"{row['claim']}  {row['verdict'].upper()}  {row['statement']} ({row['source']})", 0),
-            wrap(row["sentence"], 4),
-            wrap("; ".join(shown), 4),
-        ]
-    if not long:
-        lines.append(wrap("* also after Holm's method over all claims. In full: make show OPTIONS=--long", 0))
-    return "\n".join(lines)

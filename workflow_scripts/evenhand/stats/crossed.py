@@ -122,14 +122,15 @@ class CrossedSums:
 class CrossedTest(MeanTest):
     """A contrast of means over images and runs.
 
-    `images` and `models` are the parts of the variance `se` ** 2, `within` is that of one run's mean from its images;
-    `pooled`: whether the models' part is that of all
-    training sets; `reason`: why there is no test.
+    `images` and `models` are the parts of the variance `se` ** 2, with `fixed`, which neither runs nor test images make
+    smaller (that of the ruler); `within` is that of one run's mean from its images; `pooled`: whether the models' part
+    is that of all training sets; `reason`: why there is no test.
     """
 
     images: float = math.nan
     models: float = math.nan
     within: float = math.nan
+    fixed: float = 0.0
     pooled: bool = False
     reason: str = ""
 
@@ -147,7 +148,7 @@ class CrossedTest(MeanTest):
         """
         common = (self.n * self.images - self.within) / (self.n - 1)
         part = (self.within / images + (runs - 1) * common) / runs
-        variance = max(part, 0.0) + self.models * self.n / runs
+        variance = max(part, 0.0) + self.models * self.n / runs + self.fixed
         return MeanTest(runs, self.mean, math.sqrt(variance), self.df * (runs - 1) / (self.n - 1))
 
     def factor(self, level: float) -> tuple[float, float]:
@@ -165,7 +166,7 @@ class CrossedTest(MeanTest):
         part.
         """
         factor = 1 + self.n * shared / (1 - shared) if shared < 1 else math.inf
-        return replace(self, se=math.sqrt(self.images + factor * self.models)) if self.models > 0 else self
+        return replace(self, se=math.sqrt(self.images + factor * self.models + self.fixed)) if self.models > 0 else self
 
     @property
     def covers(self) -> str:
@@ -178,6 +179,13 @@ def contrast_row(test: CrossedTest, alpha: float, null: float = 0.0) -> dict[str
     low, high = test.interval(1 - alpha)
     row = {"estimate": test.mean, "ci_low": low, "ci_high": high, "p": test.p(null), "n_runs": test.n}
     return row | {"covers": test.covers, "note": test.note}
+
+
+def row_test(row: Mapping[Hashable, Any], estimate: str) -> CrossedTest:
+    """The test of a row of tables/adjusted.csv or tables/codec.csv, to know what more runs or images would do."""
+    se = math.hypot(row["se_images"], row["se_models"])
+    parts = {"images": row["se_images"] ** 2, "models": row["se_models"] ** 2, "within": row["se_within"] ** 2}
+    return CrossedTest(int(row["n_runs"]), float(row[estimate]), se, float(row["df"]), **parts)
 
 
 @dataclass(frozen=True)

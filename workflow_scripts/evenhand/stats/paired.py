@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,6 +184,16 @@ def what_decides(test: MeanTest, distance: float, alpha: float, sides: int) -> d
         "runs_needed": first(range(test.n, max(MOST_RUNS, test.n) + 1), lambda runs: test.projected(int(runs), 1.0)),
         "images_needed": first(factors, lambda factor: test.projected(test.n, factor)),
     }
+
+
+def ways_to_decide(needed: Mapping[Any, Any]) -> str:
+    """The runs or test images that would decide a claim, in words; from its `runs_needed` and `images_needed`."""
+    ways = []
+    if not math.isnan(needed["runs_needed"]):
+        ways.append(f"{needed['runs_needed']:.0f} runs")
+    if not math.isnan(needed["images_needed"]):
+        ways.append(f"test sets {needed['images_needed']:.1f} times as large")
+    return " or ".join(ways) or f"more than {MOST_RUNS} runs, and larger test sets alone do not do it"
 
 
 def joined(*notes: str) -> str:

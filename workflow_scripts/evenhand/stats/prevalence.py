@@ -180,6 +180,7 @@ def mix_claim(mix: pd.DataFrame, pair: Pair, alpha: float, little: float, much: 
         "estimate": fine["total_variation"],
         "ci_low": fine["tv_low"],
         "ci_high": fine["tv_high"],
+        "null_value": much,
         "p": fine["p_permutation"],
         "p_holm": np.nan,
         "survives": False,

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from evenhand.stats.paired import MOST_RUNS, MeanTest, tost_p, what_decides
+from evenhand.stats.paired import MeanTest, tost_p, ways_to_decide, what_decides
 
 COLUMNS = [
     "claim",
@@ -16,6 +16,8 @@ COLUMNS = [
     "estimate",
     "ci_low",
     "ci_high",
+    "null_value",
+    "margin",
     "test",
     "p",
     "p_holm",
@@ -106,7 +108,8 @@ Clause = tuple[Step, ...]
 class Evidence:
     """What a verdict rests on: p of the claim and of its opposite, and the number that decides, with its interval.
 
-    `test` and `null` are those of the number; `p_none`: p of no relevant difference, where a margin was declared.
+    `test` and `null` are those of the number; `margin`: the largest size of the number that is not relevant, NaN where
+    none was declared; `p_none`: p of no relevant difference, where it was tested.
     """
 
     name: str
@@ -119,6 +122,7 @@ class Evidence:
     n: int
     test: MeanTest | None = None
     null: float = 0.0
+    margin: float = math.nan
     p_none: float = 1.0
 
     @property
@@ -191,7 +195,9 @@ def judge(case: Case, alpha: float) -> Evidence:
     low, high = (min(max(end, step.limits[0]), step.limits[1]) for end in step.test.interval(level))
     none = tost_p(step.test, case.margin) if case.margin else 1.0
     found = (step.name, step.test.mean, low, high, level, p_for, p_against, step.test.n)
-    return Evidence(*found, test=step.test, null=step.null, p_none=none)
+    bounded = any(other.null == -step.null != 0 for other in case.steps)  # on both sides of 0
+    margin = case.margin or (abs(step.null) if bounded else math.nan)
+    return Evidence(*found, test=step.test, null=step.null, margin=margin, p_none=none)
 
 
 def _largest(p: Sequence[float]) -> tuple[float, int]:
@@ -222,7 +228,8 @@ def verdict_table(cases: Sequence[Case], alpha: float, min_runs: int) -> pd.Data
 
     Returns:
         One row per claim, columns as in `COLUMNS`; estimate and interval are those of the deciding step, empty
-        where there is none; `level` is the level of the interval; `detectable` is the smallest effect found with 80 %
+        where there is none; `level` is the level of the interval; `null_value` is what the estimate is tested against,
+        `margin` the largest size that is not relevant; `detectable` is the smallest effect found with 80 %
         power, runs_needed and images_needed (a factor) say what an inconclusive claim would need.
     """
     reasons = {case.claim: untestable(case, min_runs) for case in cases}
@@ -273,20 +280,15 @@ def _judged_row(case: Case, evidence: Evidence, p_holm: float, alpha: float) -> 
         else:
             needed |= {"runs_needed": math.nan, "images_needed": math.nan}
     numbers = {"estimate": evidence.estimate, "ci_low": evidence.low, "ci_high": evidence.high, "p": evidence.p}
+    numbers |= {"null_value": evidence.null, "margin": evidence.margin}
     numbers |= {"p_holm": p_holm, "n": evidence.n, "level": evidence.level} | needed
     return _row(case, verdict, sentence) | numbers | {"test": case.test, "survives": survives}
 
 
 def needed_text(needed: dict[str, float], evidence: Evidence) -> str:
     """What would decide an inconclusive claim, in words."""
-    ways = []
-    if not math.isnan(needed["runs_needed"]):
-        ways.append(f"{needed['runs_needed']:.0f} runs")
-    if not math.isnan(needed["images_needed"]):
-        ways.append(f"test sets {needed['images_needed']:.1f} times as large")
-    wanted = " or ".join(ways) or f"more than {MOST_RUNS} runs, and larger test sets alone do not do it"
     return (
-        f"If the estimate were true, 80 % power would take {wanted}. The smallest distance from "
+        f"If the estimate were true, 80 % power would take {ways_to_decide(needed)}. The smallest distance from "
         f"{number(evidence.null)} that a study of this size finds with 80 % power is {number(needed['detectable'])}."
     )
 
