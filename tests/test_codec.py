@@ -13,8 +13,8 @@ from evenhand.figures.group_boxes import group_box_data, group_box_text, with_co
 from evenhand.models.codec import LOWEST_QUALITY, equal_error, ladder, recode, squared_error
 from evenhand.splits.groups import Group
 from evenhand.stats.codec import codec_tables, with_excess
+from evenhand.stats.further_claims import codec_claim
 from evenhand.stats.gaps import run_table
-from evenhand.stats.image_claims import codec_claim
 from evenhand.stats.verdicts import verdict_table
 
 SIDE = 32

@@ -7,9 +7,9 @@ import pandas as pd
 from evenhand.evaluation.measures import PRINCIPAL, RULED
 from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.claims import run_claims
-from evenhand.stats.further_claims import ruler_claim
+from evenhand.stats.further_claims import codec_claim, ruler_claim
 from evenhand.stats.gaps import run_table
-from evenhand.stats.image_claims import adjusted_claim, codec_claim, colour_claim
+from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.prevalence import mix_claim
 from evenhand.stats.rows import parse_tables, table_parser
 from evenhand.stats.tone import AXES

@@ -1,15 +1,13 @@
-"""The claims that rest on colours (C9), on the gap at equal condition mix (C11) and on codecs of equal error (K1)."""
+"""The claims that rest on colours (C9) and on the gap at equal condition mix (C11)."""
 
 import math
-from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from evenhand.splits.groups import Pair
-from evenhand.stats.crossed import CrossedTest
+from evenhand.stats.crossed import row_test
 from evenhand.stats.gaps import RunTable, named_sets
 from evenhand.stats.tone import AXES
 from evenhand.stats.verdicts import Case, Evidence, Rules, Step, all_of, number
@@ -78,13 +76,6 @@ def colour_claim(table: RunTable | None, pair: Pair, rules: Rules) -> Case:
     return replace(case, facts=f"{facts}{changes[reference]} ({reference}).", clauses=(changing, *staying))
 
 
-def _test_of(row: Mapping[Hashable, Any], estimate: str) -> CrossedTest:
-    """The test of a row of tables/adjusted.csv or tables/codec.csv, to know what more runs or images would do."""
-    se = math.hypot(row["se_images"], row["se_models"])
-    parts = {"images": row["se_images"] ** 2, "models": row["se_models"] ** 2, "within": row["se_within"] ** 2}
-    return CrossedTest(int(row["n_runs"]), float(row[estimate]), se, float(row["df"]), **parts)
-
-
 def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Case:
     """C11: with equal representation (B) the compared MSE stays higher when the condition mix is held fixed.
 
@@ -126,7 +117,7 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
         p_for=p if gap > 0 else 1.0,
         p_against=min(1.0, 2 * min(opposite, float(row["p_vanish"]))),
         n=int(row["n_runs"]),
-        test=_test_of(row, "gap"),
+        test=row_test(row, "gap"),
         margin=abs(rules.vanishing * gap / float(row["relative"])) if gap else math.nan,
     )
     facts = (
@@ -135,44 +126,3 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
         f"unadjusted on the same images {number(row['crude_gap'])})."
     )
     return replace(case, facts=facts, evidence=evidence)
-
-
-def codec_claim(table: RunTable, codec: pd.DataFrame, rules: Rules) -> Case:
-    """K1: with equal representation (B) the ratio of the model is larger than that of a codec of equal error.
-
-    Args:
-        table: run means, for the training sets of the design.
-        codec: tables/codec.csv, the rows of the pair.
-        rules: the declared rules.
-    """
-    reference, compared = table.pair
-    case = Case(
-        claim="K1",
-        statement=(
-            f"With equal representation (B) the ratio of {compared} to {reference} MSE is larger than that of a codec "
-            f"of equal {reference} MSE, which has learned nothing"
-        ),
-        source="control of C2, not a claim of the paper",
-        test=(
-            "t over images and runs of the logarithm of the model's ratio over the codec's, paired by image, two-way "
-            "clustered variance, two-sided"
-        ),
-        rule=rules.one_step(),
-        table="codec",
-        figure="mse_boxes",
-    )
-    names, reason = named_sets(table, "B")
-    if reason:
-        return replace(case, reason=reason)
-    row = codec.set_index("train_set").to_dict("index")[names[0]]
-    if not row["covers"]:
-        return replace(case, reason=str(row["note"]))
-    facts = (
-        f"With equal representation the mean MSE of {compared} images is {row['ratio']:.2f} times that of {reference} "
-        f"images; with JPEG of the same MSE on {reference} images ({number(row['mean_reference'])}: on average quality "
-        f"{row['quality']:.0f} at {row['side']:.0f} px a side) it is {row['codec_ratio']:.2f} times. The model's ratio "
-        f"is {row['excess']:.2f} times the codec's ({100 * (1 - rules.alpha):g} % interval {row['excess_low']:.2f} to "
-        f"{row['excess_high']:.2f})."
-    )
-    step = Step("logarithm of the model's ratio over the codec's", _test_of(row, "log_excess"), +1)
-    return replace(case, facts=facts, clauses=all_of(step))
