@@ -23,8 +23,8 @@ from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.groups import Pair
 from evenhand.stats.crossed import CrossedSums
+from evenhand.stats.further_claims import ruler_claim
 from evenhand.stats.gaps import RunTable, run_table
-from evenhand.stats.image_claims import ruler_claim
 from evenhand.stats.ruler import (
     BIAS,
     bias_table,

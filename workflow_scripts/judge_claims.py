@@ -7,8 +7,9 @@ import pandas as pd
 from evenhand.evaluation.measures import PRINCIPAL, RULED
 from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.claims import run_claims
+from evenhand.stats.further_claims import ruler_claim
 from evenhand.stats.gaps import run_table
-from evenhand.stats.image_claims import adjusted_claim, colour_claim, ruler_claim
+from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.prevalence import mix_claim
 from evenhand.stats.rows import parse_tables, table_parser
 from evenhand.stats.tone import AXES
@@ -52,9 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     claims = verdict_table(cases, rules.alpha, rules.min_runs)
     of_mix = mix_claim(mix, pair, rules.alpha, stats["mix"]["little"], stats["mix"]["much"])
     claims = pd.concat([claims, pd.DataFrame([of_mix], columns=COLUMNS)], ignore_index=True)
-    # By letter, then by number: C1 to C11, R1.
-    order = claims["claim"].str.extract(r"(?P<letter>\D+)(?P<number>\d+)").astype({"number": int})
-    claims = claims.loc[order.sort_values(["letter", "number"]).index]
+    in_order = claims["claim"].map(lambda name: (name[0], int(name[1:]))).sort_values()
+    claims = claims.loc[in_order.index].reset_index(drop=True)
     for row in claims.itertuples():
         print(f"{row.claim}: {row.verdict}. {row.sentence}")
     write_csv(claims, args.write["claims"])

@@ -1,18 +1,16 @@
-"""The claims that rest on colours (C9), on the gap at equal condition mix (C11) and on the calibrated ruler (R1)."""
+"""The claims that rest on colours (C9) and on the gap at equal condition mix (C11)."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from evenhand.evaluation.measures import MEASURES
 from evenhand.splits.groups import Pair
 from evenhand.stats.crossed import CrossedTest
 from evenhand.stats.gaps import RunTable, named_sets
-from evenhand.stats.ruler import damage_of, equivalent_test, readings, unreadable
 from evenhand.stats.tone import AXES
 from evenhand.stats.verdicts import Case, Evidence, Rules, Step, all_of, number
 
@@ -137,56 +135,3 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
         f"unadjusted on the same images {number(row['crude_gap'])})."
     )
     return replace(case, facts=facts, evidence=evidence)
-
-
-def ruler_claim(
-    tables: Sequence[RunTable], ruler: pd.DataFrame | None, pair: Pair, rules: Rules, margin: float
-) -> Case:
-    """R1: with equal representation (B) the compared images are worse on every measure once the ruler is calibrated.
-
-    "Worse" on a measure: the error of the compared group reads as more than 1 + margin times the damage that the error
-    of the reference does, each on the ladder of its own group. The direction is that of C2, declared and not that of
-    the data.
-
-    Args:
-        tables: run means of the measures of the ruler, for the training sets of the design; one table or two (colours).
-        ruler: tables/ruler.csv, or None where it was not measured.
-        pair: the two groups.
-        rules: the declared rules.
-        margin: of `ruler.margin`, within which a measure counts as charging the groups alike.
-    """
-    reference, compared = pair
-    metrics = [(table, metric) for table in tables for metric in table.values]
-    case = Case(
-        claim="R1",
-        statement=f"With equal representation (B) {compared} images are worse on every measure once calibrated",
-        source="asked beside C2: no claim of the paper",
-        test="t over images and runs, two-way clustered variance, and the ruler, all measures",
-        rule=(
-            f"{rules.all_steps(len(metrics))}; a step: the error of {compared} images reads as more than "
-            f"{1 + margin:g} times the damage that that of {reference} images does (a blur, of skin's colour a tint)"
-        ),
-        table="equivalents",
-        figure="ruler",
-    )
-    if ruler is None:
-        return replace(case, reason="the ruler was not measured (report.ruler)")
-    names, reason = named_sets(tables[0], "B")
-    if reason:
-        return replace(case, reason=reason)
-    (b,) = names
-    steps, facts = [], []
-    for table, metric in metrics:
-        found = readings(table, ruler, metric, b)
-        title = MEASURES[metric].short or MEASURES[metric].title
-        reason = unreadable(table, found, metric)
-        if reason:
-            return replace(case, reason=f"{title}: {reason}")
-        ratio = found[compared].step / found[reference].step
-        facts.append(f"{ratio:.2f} ({title})")
-        name = f"{damage_of(metric)} of {compared} images minus {1 + margin:g} times that of {reference} ones, {title}"
-        steps.append(Step(name, equivalent_test(table, found, metric, b, 1 + margin), +1))
-    text = (
-        f"Read off the ruler of each group, the error of {compared} images is that of a damage so many times as large: "
-    )
-    return replace(case, facts=f"{text}{', '.join(facts)}.", clauses=all_of(*steps))
