@@ -29,11 +29,14 @@ COUNT = r"n = [\d,]*\d|\d (?:(?:\w+|and [\d,]+) ){0,3}(?:test )?(?:images|models
 def test_every_figure_draws(name: str, sets: int, runs: int, tmp_path: Path) -> None:
     write_tables(tmp_path, sets, runs)
     text = draw(name, tmp_path, *(tmp_path / f"{table}.csv" for table in FROM_TABLES[name].files), synthetic=True)
-    assert set(text) == {"title", "caption", "alt", "pictures"}
+    assert set(text) == {"title", "caption", "alt", "pictures", "marks"}
+    shown = text["caption"].partition("\n\n")[0]
+    assert len(shown) <= 270  # three lines on the page
+    assert all(0 <= x <= 1 and 0 <= y <= 1 and words for x, y, words in text["marks"])
     assert text["pictures"] is False
     assert text["caption"].startswith("Synthetic data.")
     assert "nan" not in f"{text['caption']} {text['alt']}".lower().split()
-    assert re.search(COUNT, text["caption"])
+    assert re.search(COUNT, shown)
     assert "<image" not in (tmp_path / f"{name}.svg").read_text()  # no photograph can hide in it
     sizes = letters_in_points(tmp_path / f"{name}.svg")
     assert sizes

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
-from evenhand.figures.panels import legend_columns, ordered_sets, set_axis, set_names, side_by_side
+from evenhand.figures.panels import legend_columns, mark_values, ordered_sets, set_axis, set_names, side_by_side
 from evenhand.figures.style import INK, PAGE_WIDTH, SMALL, capital, group_styles, joined, new_figure, span
 from evenhand.splits.groups import Group
 
@@ -124,6 +124,12 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -
                 markeredgecolor=INK,
                 markeredgewidth=0.6 if few else 0,
             )
+            of_runs = rows.loc[values.index, ["run", "n_images"]].itertuples(index=False)
+            texts = [
+                f"{group.name}, run {run}: {value:.4g}; {n:,} images"
+                for value, (run, n) in zip(values, of_runs, strict=True)
+            ]
+            mark_values(axes, centre + offsets, values, texts)
     set_axis(axes, sets, groups[1].name)
     if codec:
         axes.axvline(len(sets) - 0.5, color=INK, linewidth=0.6)
@@ -180,7 +186,8 @@ def group_box_text(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -> 
         f"{title} by training set and test group",
         f"{title} of the test images, {label}, by training set. Each point is one of {runs:,} "
         f"run{'s' if runs > 1 else ''}, the mean over {span(data['n_images'].tolist())} images of "
-        f"{joined([group.title for group in groups], 'or')}; {boxes}. {' '.join(ratios)}{of_codec}",
+        f"{joined([group.name for group in groups], 'or')}.\n\nGroups: "
+        f"{joined([group.title for group in groups])}; {boxes}. {' '.join(ratios)}{of_codec}",
         f"Plot of {label} for {joined([group.name for group in groups])} test images by training set. Means: "
         f"{'; '.join(levels)}.",
     )
