@@ -118,13 +118,15 @@ def uncertainty_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
         best[pair.compared] = f"best for {'; '.join(found)}"
     return FigureText(
         "Does a model's own uncertainty raise the flag?",
-        "Area under the ROC curve with which each measure of uncertainty finds the tenth of the test images with the "
+        "How well each measure of uncertainty finds the worst images (left) and the group that training left out "
+        f"(right): AUROC, {data['n_runs'].max()} runs, {span(data['n_images'].tolist())} different test images. At the "
+        "dashed line it says nothing.\n\n"
+        "Area under the ROC curve with which each measure finds the tenth of the test images with the "
         "highest error (left) and the images of the group missing from the training set (right; * the "
-        f"{compared} group where both are in it){', a row per pair of groups' if several else ''}; means over "
-        f"{data['n_runs'].max()} runs with intervals over runs, which end at 0 and 1 "
-        f"({span(data['n_images'].tolist())} different test images). The variance across models needs all runs, is "
-        "scored on the test images of the first, and its interval covers the choice of images alone. At the dashed "
-        f"line a measure says nothing, below it {compared} or badly reconstructed images look more certain. "
+        f"{compared} group where both are in it){', a row per pair of groups' if several else ''}; means over runs "
+        "with intervals over runs, which end at 0 and 1. The variance across models needs all runs, is "
+        "scored on the test images of the first, and its interval covers the choice of images alone. Below the "
+        f"dashed line {compared} or badly reconstructed images look more certain. "
         f"{capital(by_pair(best))}.",
         f"AUROC of uncertainty measures by training set. {capital(by_pair(best))}.",
     )
