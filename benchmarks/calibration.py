@@ -178,7 +178,7 @@ dark images, were not simulated; the first column has all (fewer than 1,000).
 {promises}
 
 A smallest distance is on the careful side with few runs, most where models hardly differ. Larger test sets help where
-images are what is not known; few runs hardly tell, and at two there is no number.
+images are what is not known; few runs hardly tell, and at two there is hardly ever a number.
 
 ## What training images do to all models alike
 

@@ -96,9 +96,9 @@ def _rows(of_runs: pd.DataFrame, covariances: pd.DataFrame, pair: Pair, alpha: f
             low, high = test.factor(1 - alpha)
             row |= {column: math.exp(test.mean), f"{column}_low": low, f"{column}_high": high}
         excess = tests["excess"]
-        row |= {"log_excess": excess.mean, "p": excess.p(), "covers": excess.covers}
-        row |= {key: getattr(excess, key) for key in ("df", "df_images", "df_pooled")}
+        row |= {"log_excess": excess.mean, "df": excess.df, "p": excess.p(), "covers": excess.covers}
         row |= {f"se_{source}": math.sqrt(getattr(excess, source)) for source in ("images", "models", "within")}
+        row |= {"df_images": excess.df_images, "df_pooled": excess.df_pooled}
         rows.append(row | {"note": excess.note})
     return rows
 
