@@ -57,7 +57,7 @@ def main() -> None:
     def test() -> None:
         decoded = decode(
             trainer.model.eval(), pixels, [str(i) for i in range(n)], perceptual,
-            of_training(trainer.model.eval(), pixels[:known], n, device), seed=0,
+            of_training(trainer.model.eval(), pixels[:known], n, seed=0, batch_size=n, device=device), seed=0,
             samples=config["evaluate"]["samples"], batch_size=n, device=device, workers=args.threads,
         )  # fmt: skip
         measured_skin(pixels, decoded.reconstructions, args.threads)

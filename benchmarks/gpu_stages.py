@@ -181,7 +181,8 @@ def decoded(check: Check, trainer: Ours) -> Lines:
 
     def batch() -> None:
         decode(trainer.model.eval(), images[:size], [str(row) for row in range(len(images[:size]))], perceptual,
-               of_training(trainer.model.eval(), images[: size // 4], size, check.device),
+               of_training(trainer.model.eval(), images[: size // 4], len(images), seed=0, batch_size=size,
+                           device=check.device),
                samples=check.config["evaluate"]["samples"], seed=0, batch_size=size, device=check.device,
                workers=check.config["train"]["threads"])  # fmt: skip
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.covariance import LedoitWolf
+from torch.func import functional_call, jacrev
 
 from evenhand.evaluation.measures import EVALUATED, MEASURES, Measure, decoding_var, mse_over_var, mse_sampled, ssim
 from evenhand.evaluation.reconstructions import (
@@ -54,7 +55,7 @@ def photographs(n: int) -> np.ndarray:
 
 
 def known(model: VAE) -> Training:
-    return of_training(model, photographs(9)[3:], 4, CPU)
+    return of_training(model, photographs(9)[3:], 12, seed=1, batch_size=4, device=CPU)
 
 
 def measure(model: VAE, images: np.ndarray, batch_size: int = 4) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
@@ -139,6 +140,33 @@ def test_measures_of_one_image_by_hand(model: VAE) -> None:
         assert table["kl"][row] == pytest.approx(np.sum((mu**2 + np.exp(logvar) - 1 - logvar) / 2), rel=1e-4)
         assert means[row] == pytest.approx(mu, rel=1e-4, abs=1e-6)
         np.testing.assert_allclose(reconstructions[row], (y.transpose(1, 2, 0) + 1) * 127.5, atol=0.51)
+
+
+def test_laplace_of_the_last_layer_is_that_of_automatic_differentiation(model: VAE) -> None:
+    """The Jacobian of the sampled values with respect to all weights of the last layer, colours together."""
+    layer = known(model).last_layer
+    rows, columns = layer.places
+    weights = {name: value.double() for name, value in model.decoder.conv_out.named_parameters()}
+
+    def jacobian(images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.no_grad():
+            features = model.decoder.features(model.encoder(x)[0]).double()
+
+        def values(of: dict[str, torch.Tensor]) -> torch.Tensor:
+            return torch.tanh(functional_call(model.decoder.conv_out, of, (features,)))[:, :, rows, columns].flatten()
+
+        parts = jacrev(values)(weights)
+        matrix = torch.cat([parts[name].flatten(1) for name in weights], dim=1)
+        return matrix, torch.tanh(functional_call(model.decoder.conv_out, weights, (features,))), x
+
+    trained, reconstruction, x = jacobian(photographs(9)[3:])
+    variance = (reconstruction - x).square().mean()
+    scale = 12 * 32**2 / (6 * len(rows))  # the sampled pixels stand for all of twelve images
+    precision = torch.eye(trained.shape[1]).double() + scale / variance * trained.T @ trained
+    tested, _, _ = jacobian(photographs(2))
+    expected = (tested @ torch.linalg.inv(precision) * tested).sum(dim=1).reshape(2, -1).mean(dim=1)
+    np.testing.assert_allclose(measure(model, photographs(2))[0]["laplace_var"], expected.detach(), rtol=1e-3)
 
 
 def test_distance_to_the_training_latents_is_mahalanobis(model: VAE) -> None:

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     torch.set_num_threads(args.threads)
     make_deterministic()
-    config = args.config["evaluate"]
+    config, seed = args.config["evaluate"], args.config["seed"]
     model, architecture = load_weights(args.model)
     drawn = read_draw(args.test, args.run, None)
     test = ids_of(drawn)
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     perceptual = PerceptualLoss(load_features(args.features), args.config["loss"]["perceptual_normalize"])
     # What a score holds test images against; a part of the training images, drawn once, is enough.
     known = sorted(trained_on)
-    order = generator(args.config["seed"], "known", args.train_set, args.run).permutation(len(known))
+    order = generator(seed, "known", args.train_set, args.run).permutation(len(known))
     chosen = read_images(args.images, rows_of([known[place] for place in order[:KNOWN]], index["id"]))
     # A GPU is held for as long as the network works, not while the colours of skin are measured.
     with leased_device(config["device"], args.gpu_slots, "evaluating", args.gpus) as device:
@@ -62,16 +62,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             images,
             test,
             place(perceptual, device),
-            of_training(model, chosen, config["batch_size"], device),
+            of_training(model, chosen, len(trained_on), seed=seed, batch_size=config["batch_size"], device=device),
             samples=config["samples"],
-            seed=args.config["seed"],
+            seed=seed,
             batch_size=config["batch_size"],
             device=device,
             workers=args.threads,
         )
         side = images.shape[1]
         latent_shape = architecture.latent_shape(side)
-        prior = sample_prior(model, latent_shape, side, config["prior_samples"], args.config["seed"], device)
+        prior = sample_prior(model, latent_shape, side, config["prior_samples"], seed, device)
     on_skin = measured_skin(images, decoded.reconstructions, args.threads) if args.config["skin"] else {}
     measured = pd.DataFrame(decoded.columns | on_skin)
 

@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Need = Literal[
-    "pixels", "images", "features", "latents", "bound", "samples", "again", "training", "sets", "models", "skin"
+    "pixels",
+    "images",
+    "features",
+    "latents",
+    "bound",
+    "samples",
+    "again",
+    "training",
+    "last layer",
+    "sets",
+    "models",
+    "skin",
 ]
 
 
@@ -40,7 +51,8 @@ class Measure:
             latent to the prior, (B, C, s, s). samples: target, and the decodings of n sampled latents,
             (n, B, 3, S, S). pixels: the image as it is, uint8 (S, S, 3). bound: target, reconstruction and the KL
             divergence. again: mu of the image and of its reconstruction. training: mu, the `bound` of each, (B,), and
-            what the model makes of its training images, `scores.Training`. sets: the `bound` under this model and its
+            what the model makes of its training images, `scores.Training`. last layer: the decoder's last
+            convolution, what it takes, the reconstruction and a `Training`. sets: the `bound` under this model and its
             mean under those of the other training sets of the run, made with the tables. models: of the models of all
             runs, the variance of the reconstructions, mean and variance of the `bound`, made by `measure_ensemble`.
             skin: a `Skin`; the number is NaN where there is none. A study without skin has no measure that needs it.

@@ -262,7 +262,7 @@ EVALUATED = tuple(name for name, measure in MEASURES.items() if measure.needs no
 SCORES_OF = {
     kind: tuple(name for name, measure in MEASURES.items() if measure.uncertainty and measure.needs in needs)
     for kind, needs in (
-        ("evaluation", ("latents", "samples", "training", "again")),
+        ("evaluation", ("latents", "samples", "training", "again", "last layer")),
         ("sets", ("sets",)),
         ("models", ("models",)),
     )

@@ -13,6 +13,7 @@ from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
 from evenhand.data.tone import MIN_SKIN, skin_mask, skin_tone, to_lab
+from evenhand.evaluation.laplace import Curvature, places_of
 from evenhand.evaluation.measure import Need, Skin
 from evenhand.evaluation.measures import MEASURES
 from evenhand.evaluation.scores import Training, bound
@@ -83,7 +84,8 @@ def decode(
             batch = slice(first, first + batch_size)
             target = to_unit_range(torch.from_numpy(images[batch]).to(device))
             mu, logvar = model.encoder(target)
-            reconstruction = model.decoder(mu)
+            features = model.decoder.features(mu)
+            reconstruction = model.decoder.conv_out(features).tanh()
             divergence = kl_divergence(mu, logvar)
             noise = latent_noise(ids[batch], samples, mu.shape[1:], seed).to(device)
             given: dict[Need, tuple[Any, ...]] = {
@@ -93,6 +95,7 @@ def decode(
                 "latents": (mu, logvar, divergence),
                 "bound": (target, reconstruction, divergence),
                 "training": (mu, bound(target, reconstruction, divergence), training),
+                "last layer": (model.decoder.conv_out, features, reconstruction, training),
                 "again": (mu, model.encoder(reconstruction)[0]),
                 "samples": (target, sampled_decodings(model, mu, logvar, noise)),
             }
@@ -104,25 +107,28 @@ def decode(
 
 
 @torch.no_grad()
-def of_training(model: VAE, images: Pixels, batch_size: int, device: torch.device) -> Training:
-    """What a model makes of `images` (n, S, S, 3) that it was trained on, at least two; covariance by Ledoit-Wolf."""
-    bounds, pooled = [], []
-    size = images_at_a_time(batch_size, images.shape[1])
+def of_training(
+    model: VAE, images: Pixels, n_training: int, *, seed: int, batch_size: int, device: torch.device
+) -> Training:
+    """What a model makes of `images` (n, S, S, 3), n at least 2, of the `n_training` that it was trained on.
+
+    The covariance of the latents is that of Ledoit and Wolf (2004); `seed` is the study's.
+    """
+    bounds, pooled, side = [], [], images.shape[1]
+    curvature, size = Curvature(places_of(side, seed)), images_at_a_time(batch_size, side)
     for first in range(0, len(images), size):
-        mu, _, of_batch = bounds_of(model, to_unit_range(torch.from_numpy(images[first : first + size]).to(device)))
-        bounds.append(of_batch.cpu().double())
+        target = to_unit_range(torch.from_numpy(images[first : first + size]).to(device))
+        mu, logvar = model.encoder(target)
+        features = model.decoder.features(mu)
+        reconstruction = model.decoder.conv_out(features).tanh()
+        curvature.add(model.decoder.conv_out, features, reconstruction, target)
+        bounds.append(bound(target, reconstruction, kl_divergence(mu, logvar)).cpu().double())
         pooled.append(mu.mean(dim=(2, 3)).cpu().double())
     latents = torch.cat(pooled)
     fit = LedoitWolf().fit(latents.numpy())
     precision = torch.from_numpy(fit.precision_)
-    return Training(float(torch.cat(bounds).mean()), latents.mean(dim=0), precision)
-
-
-def bounds_of(model: VAE, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Latent means (B, C, s, s), reconstructions and `bound` (B,) of images (B, 3, S, S)."""
-    mu, logvar = model.encoder(target)
-    reconstruction = model.decoder(mu)
-    return mu, reconstruction, bound(target, reconstruction, kl_divergence(mu, logvar))
+    last_layer = curvature.last_layer(n_training, side)
+    return Training(float(torch.cat(bounds).mean()), latents.mean(dim=0), precision, last_layer)
 
 
 def measured(given: Mapping[Need, tuple[Any, ...]], pool: Executor) -> Columns:
@@ -203,8 +209,10 @@ def to_pixels(images: Tensor) -> Pixels:
 @torch.no_grad()
 def reconstruct(model: VAE, images: Pixels, device: torch.device) -> tuple[Pixels, NDArray[np.float64]]:
     """Of `images` (n, S, S, 3) the reconstructions from their mean latents, rounded to uint8, and the `bound` (n,)."""
-    _, reconstruction, bounds = bounds_of(model, to_unit_range(torch.from_numpy(images).to(device)))
-    return to_pixels(reconstruction), bounds.cpu().double().numpy()
+    target = to_unit_range(torch.from_numpy(images).to(device))
+    mu, logvar = model.encoder(target)
+    reconstruction = model.decoder(mu)
+    return to_pixels(reconstruction), bound(target, reconstruction, kl_divergence(mu, logvar)).cpu().double().numpy()
 
 
 def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:

@@ -17,6 +17,8 @@ from evenhand.evaluation.measure import Measure
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from evenhand.evaluation.laplace import LastLayer
+
 LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
 
 
@@ -25,12 +27,13 @@ class Training:
     """What a model makes of images that it was trained on.
 
     bound: mean negative evidence lower bound, nats; mean, precision: of their latent means, pooled over space, (C,) and
-    (C, C).
+    (C, C); last_layer: posterior of the decoder's.
     """
 
     bound: float
     mean: Tensor
     precision: Tensor
+    last_layer: LastLayer
 
     def distance(self, mu: Tensor) -> Tensor:
         """Mahalanobis distance of latent means (B, C, s, s), pooled over space, (B,) (Lee et al. 2018)."""
@@ -119,6 +122,18 @@ SCORES = {
         title="error of re-encoding",
         label="mean squared change of the latent means",
         about="Mean squared difference between the latent means of the image and those of its reconstruction.",
+        summarised=False,
+        uncertainty=True,
+    ),
+    "laplace_var": Measure(
+        lambda convolution, features, reconstruction, training: training.last_layer.variance(
+            convolution, features, reconstruction
+        ),
+        "last layer",
+        title="Laplace variance of the last layer",
+        label="variance of pixels from the decoder's last layer",
+        about="Variance of pixels, in [-1, 1], by the Laplace approximation of the decoder's last layer; mean over "
+        "sampled pixels.",
         summarised=False,
         uncertainty=True,
     ),
