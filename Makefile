@@ -3,16 +3,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: demo show verify test test-slow lint setup lock
+.PHONY: demo show compare verify test test-slow lint setup lock
 
 demo: setup
 	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml --quiet rules host
 	@echo "report: $(CURDIR)/results/demo/report.html"
 
-# The verdicts in the terminal: make show STUDY=demo, in full with OPTIONS=--long
+# The verdicts in the terminal: make show STUDY=demo, in full with OPTIONS=--long. A table for a paper: TABLE=headline
+# FORMAT=latex (or markdown); all tables in one workbook: FORMAT=xlsx
 STUDY ?= demo
 show: setup
-	@$(BIN)/python workflow_scripts/show_claims.py results/$(STUDY) $(OPTIONS)
+	@$(BIN)/python workflow_scripts/show_claims.py results/$(STUDY) $(TABLE:%=--table %) $(FORMAT:%=--format %) $(OPTIONS)
+
+# Finished studies side by side, as results/comparison.html and .csv: make compare STUDIES="paper isolated"
+compare: setup
+	@$(BIN)/python workflow_scripts/compare_studies.py $(STUDIES:%=results/%) --output results/comparison.html
 
 # Compare a finished study with the record of what it was made from: make verify STUDY=paper
 verify: setup

@@ -21,6 +21,7 @@ IMAGES = {
     "images": ancient("<results>/data/images.npy"),
     "index": ancient("<results>/data/images.csv"),
 }
+FORMATS = config["figures"]["formats"]
 ON_GPU = {"gpu": 1, "gpu_slots": config["gpu"]["slots_per_device"]}
 
 

@@ -1,5 +1,5 @@
-# Figures. Needs the tables, and for some of them the histories of trainings or photographs; makes for each an SVG, a
-# PNG and its words (title, caption and alternative text) as JSON.
+# Figures. Needs the tables, and for some of them the histories of trainings or photographs; makes for each an SVG,
+# the other formats and its words (title, caption and alternative text) as JSON.
 # Each module of evenhand/figures declares its own. One rule per figure: a change redraws what it touches, nothing else.
 from evenhand.figures.registry import declared_figures, figure_settings
 from evenhand.splits.groups import groups_from
@@ -43,7 +43,7 @@ for figure in DECLARED:
                 subcategory=figure.section,
                 labels={"figure": f"{figure.paper or ''} {figure.label}".strip()},
             ),
-            png=f"<results>/figures/{figure.name}.png",
+            others=[f"<results>/figures/{figure.name}.{kind}" for kind in FORMATS if kind != "svg"],
             text=f"<results>/figures/{figure.name}.json",
         log:
             f"<logs>/plot_{figure.name}.log",
@@ -58,13 +58,11 @@ for figure in DECLARED:
             config=as_json(figure_settings(config, figure)),
         shell:
             "python -u {input.script:q} --figure {params.figure:q} --files {input.files:q} --models {params.models:q}"
-            " --config {params.config:q} --svg {output.svg:q} --png {output.png:q} --text {output.text:q}"
+            " --config {params.config:q} --outputs {output.svg:q} {output.others:q} --text {output.text:q}"
             " > {log:q} 2>&1"
 
 
 rule figures:
     input:
-        expand(
-            "<results>/figures/{figure.name}.{kind}", figure=FIGURES, kind=["svg", "png", "json"]
-        ),
+        expand("<results>/figures/{figure.name}.{kind}", figure=FIGURES, kind=[*FORMATS, "json"]),
     localrule: True

@@ -13,6 +13,11 @@ if config["report"]["probes"]:
     REPORT_TABLES += PAGES["probes"]
     CLAIMS.append("probe_claims")
 
+TEMPLATES = {
+    "template": source("workflow_scripts/evenhand/report/templates/report.html.j2"),
+    "parts": source("workflow_scripts/evenhand/report/templates/parts.html.j2"),
+}
+
 
 # Takes what the tables take, and every script: the record names the code that all products are up to date with.
 rule record_provenance:
@@ -62,7 +67,7 @@ rule provenance:
 rule report_page:
     input:
         **code("make_report.py"),
-        template=source("workflow_scripts/evenhand/report/templates/report.html.j2"),
+        **TEMPLATES,
         dictionary=source("schemas/tables.yaml"),
         record="<results>/data/images.json",
         provenance="<results>/provenance.json",
@@ -73,6 +78,9 @@ rule report_page:
         design="<results>/tables/design.csv",
         figures=expand("<results>/figures/{figure.name}.svg", figure=FIGURES),
         words=expand("<results>/figures/{figure.name}.json", figure=FIGURES),
+        printed=expand(
+            "<results>/figures/{figure.name}.{kind}", figure=FIGURES, kind={*FORMATS} & {"pdf"}
+        ),
         tables=expand("<results>/tables/{table}.csv", table=REPORT_TABLES),
         data_tables=expand("<results>/tables/{table}.csv", table=PAGES["data"]),
         runs=of_models("run.json"),
@@ -99,12 +107,13 @@ rule report_page:
 rule probe_page:
     input:
         **code("make_report.py"),
-        template=source("workflow_scripts/evenhand/report/templates/report.html.j2"),
+        **TEMPLATES,
         dictionary=source("schemas/tables.yaml"),
         settings="<results>/settings/study.json",
         claims="<results>/tables/probe_claims.csv",
         figures="<results>/figures/probe_curves.svg",
         words="<results>/figures/probe_curves.json",
+        printed=expand("<results>/figures/probe_curves.{kind}", kind={*FORMATS} & {"pdf"}),
         tables=expand("<results>/tables/{table}.csv", table=PAGES["probes"]),
     output:
         "<results>/probes.html",

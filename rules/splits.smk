@@ -159,8 +159,7 @@ rule plan_power:
         ),
     output:
         table="<results>/tables/power.csv",
-        svg="<results>/figures/power.svg",
-        png="<results>/figures/power.png",
+        figure=expand("<results>/figures/power.{kind}", kind=FORMATS),
         text="<results>/figures/power.json",
     log:
         "<logs>/plan_power.log",
@@ -173,11 +172,11 @@ rule plan_power:
         config=as_json(
             {key: config[key] for key in ("splits", "plan")}
             | {"alpha": config["stats"]["alpha"], "synthetic": bool(SYNTHETIC)}
-            | {"dpi": config["figures"]["dpi"]}
+            | {key: config["figures"][key] for key in ("dpi", "text")}
         ),
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --config {params.config:q}"
-        " --table {output.table:q} --svg {output.svg:q} --png {output.png:q} --text {output.text:q} 2>&1 | tee {log:q}"
+        " --table {output.table:q} --outputs {output.figure:q} --text {output.text:q} 2>&1 | tee {log:q}"
 
 
 rule splits:

@@ -106,7 +106,9 @@ def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = P
         for group in [group.name for group in groups]:
             for run in range(runs):
                 means = {"mse": 0.05 + 0.01 * rng.random(), "latent_std": 0.8 + 0.01 * rng.random()}
-                lists["runs"].append(key | {"run": run, "group": group, "n_images": 20} | means)
+                of_run = key | {"run": run, "group": group, "n_images": 20}
+                lists["runs"].append(of_run | means)
+                lists["codec_runs"].append(of_run | {"codec_mse": means["mse"] + 0.001})
                 lists["leakage"].append(
                     key | {"run": run, "group": group, "n": 20, "with_copy": run, "share": run / 20}
                 )
@@ -178,16 +180,10 @@ def draw(
     figure: str, folder: Path, *files: Path, synthetic: bool = False, runs: int = 1, groups: Sequence[dict] = PAPER
 ) -> dict[str, object]:
     """Draw a figure into `folder`, where its histories are, too; its words."""
-    outputs = [
-        "--svg",
-        folder / f"{figure}.svg",
-        "--png",
-        folder / f"{figure}.png",
-        "--text",
-        folder / f"{figure}.json",
-    ]
+    outputs = ["--outputs", *(folder / f"{figure}.{kind}" for kind in ("svg", "png", "pdf"))]
+    outputs += ["--text", folder / f"{figure}.json"]
     settings = {"rare_below": 10, "label_conditions": 3, "runs": runs}
-    config = {"groups": groups, "synthetic": synthetic, "dpi": 60, "settings": settings}
+    config = {"groups": groups, "synthetic": synthetic, "dpi": 60, "text": "outline", "settings": settings}
     options = ["--files", *files, "--models", folder, "--config", json.dumps(config), *outputs]
     draw_figure.main(["--figure", figure, *map(str, options)])
     return json.loads((folder / f"{figure}.json").read_text())

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import compare_studies
 from evenhand.report.claims import number
 from evenhand.report.page import MAX_ROWS
 
@@ -210,12 +211,56 @@ def test_tables_sort_by_keyboard(reader: Reader, results: Path) -> None:
 
 def test_downloads_are_the_files(reader: Reader, results: Path) -> None:
     links = reader.page.locator("a[download]").all()
-    assert len(links) >= 15
+    assert len(links) >= 30
+    folders = {"data:text/csv;base64": "tables", "data:application/pdf;base64": "figures"}
     for link in links:
         kind, content = link.get_attribute("href").split(",", 1)
-        assert kind == "data:text/csv;base64"
         name = link.get_attribute("download")
-        assert base64.b64decode(content) == (results / "tables" / name).read_bytes(), name
+        assert base64.b64decode(content) == (results / folders[kind] / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_a_button_saves_the_figure(reader: Reader, results: Path, kind: str, tmp_path: Path) -> None:
+    with reader.page.expect_download() as started:
+        reader.page.locator(f"#figure-gaps button[data-save='{kind}']").click()
+    assert started.value.suggested_filename == f"gaps.{kind}"
+    started.value.save_as(tmp_path / "saved")
+    if kind == "svg":
+        assert (tmp_path / "saved").read_bytes() == (results / "figures" / "gaps.svg").read_bytes()
+    else:  # drawn by the browser, as large as by matplotlib
+        with Image.open(tmp_path / "saved") as saved, Image.open(results / "figures" / "gaps.png") as drawn:
+            assert saved.size == pytest.approx(drawn.size, abs=3)
+            assert len(saved.convert("RGB").getcolors(1 << 24)) > 10
+
+
+@both_sizes
+def test_a_mark_shows_its_value_to_pointer_and_keyboard(reader: Reader, results: Path) -> None:
+    runs = pd.read_csv(results / "tables" / "runs.csv")
+    row = runs[(runs["train_set"] == "B") & (runs["group"] == "dark") & (runs["run"] == 1)].iloc[0]
+    words = f"dark, run 1: {row['mse']:.4g}; {row['n_images']:,} images"
+    canvas = reader.page.locator("#figure-mse_boxes .canvas")
+    marks = json.loads(canvas.get_attribute("data-marks"))
+    assert len(marks) == len(runs)
+    x, y, _ = next(mark for mark in marks if mark[2] == words)
+    canvas.scroll_into_view_if_needed()
+    size = canvas.locator("img").bounding_box()
+    value = canvas.locator(".value")
+    assert value.inner_text() == ""
+    canvas.hover(position={"x": x * size["width"], "y": y * size["height"]})
+    assert value.inner_text() == words
+    # What stands there is drawn there: the square of the dark group is blue.
+    reader.page.mouse.move(0, 0)
+    assert value.inner_text() == ""
+    with Image.open(results / "figures" / "mse_boxes.png").convert("RGB") as drawn:
+        red, _, blue = drawn.getpixel((round(x * drawn.width), round(y * drawn.height)))
+        assert blue > red + 50
+    region = reader.page.locator("#figure-mse_boxes .scroll")
+    region.focus()
+    for step in (0, 1):
+        reader.page.keyboard.press("ArrowRight")
+        assert value.inner_text() == marks[step][2]
+    reader.page.keyboard.press("Escape")
+    assert value.inner_text() == ""
 
 
 @pytest.mark.parametrize("name", ["runs.csv", "pooled_conditions.csv"])
@@ -311,6 +356,24 @@ def test_no_serious_finding_of_accessibility(reader: Reader, axe: str) -> None:
     assert len(found["passes"]) > 20
     serious = [entry for entry in found["violations"] if entry["impact"] in ("serious", "critical")]
     assert serious == [], json.dumps(serious, indent=1)[:3000]
+
+
+def test_studies_side_by_side(chromium: "Browser", results: Path, tmp_path: Path, axe: str) -> None:
+    other = shutil.copytree(results, tmp_path / "other", ignore=shutil.ignore_patterns("runs", "data", "logs"))
+    shutil.copytree(results / "data", other / "data", ignore=shutil.ignore_patterns("*.npy", "*.zip"))
+    compare_studies.main([str(results), str(other), "--output", str(tmp_path / "comparison.html")])
+    for size in (DESKTOP, PHONE):
+        context = chromium.new_context(viewport=size, offline=True)
+        page, requests = context.new_page(), []
+        page.on("request", lambda request, asked=requests: asked.append(request.url))
+        page.goto((tmp_path / "comparison.html").as_uri())
+        assert len(requests) == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        assert page.locator(".compared .verdict").count() == 2 * len(pd.read_csv(results / "tables" / "claims.csv"))
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")["violations"]
+        assert [entry["id"] for entry in found if entry["impact"] in ("serious", "critical")] == []
+        context.close()
 
 
 def test_the_check_finds_what_is_wrong(reader: Reader, axe: str) -> None:

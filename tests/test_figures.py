@@ -29,11 +29,14 @@ COUNT = r"n = [\d,]*\d|\d (?:(?:\w+|and [\d,]+) ){0,3}(?:test )?(?:images|models
 def test_every_figure_draws(name: str, sets: int, runs: int, tmp_path: Path) -> None:
     write_tables(tmp_path, sets, runs)
     text = draw(name, tmp_path, *(tmp_path / f"{table}.csv" for table in FROM_TABLES[name].files), synthetic=True)
-    assert set(text) == {"title", "caption", "alt", "pictures"}
+    assert set(text) == {"title", "caption", "alt", "pictures", "marks"}
+    shown = text["caption"].partition("\n\n")[0]
+    assert len(shown) <= 270  # three lines on the page
+    assert all(0 <= x <= 1 and 0 <= y <= 1 and words for x, y, words in text["marks"])
     assert text["pictures"] is False
     assert text["caption"].startswith("Synthetic data.")
     assert "nan" not in f"{text['caption']} {text['alt']}".lower().split()
-    assert re.search(COUNT, text["caption"])
+    assert re.search(COUNT, shown)
     assert "<image" not in (tmp_path / f"{name}.svg").read_text()  # no photograph can hide in it
     sizes = letters_in_points(tmp_path / f"{name}.svg")
     assert sizes
@@ -132,14 +135,14 @@ def test_groups_differ_in_every_way_they_are_drawn() -> None:
 
 @pytest.mark.parametrize("name", ["mse_boxes", "condition_mse", "prevalence"])
 def test_equal_figures_are_equal_bytes(name: str, tmp_path: Path) -> None:
-    table = f"{FROM_TABLES[name].files[0]}.csv"
+    files = [f"{table}.csv" for table in FROM_TABLES[name].files]
     for folder in (tmp_path / "first", tmp_path / "second"):
         folder.mkdir()
         write_tables(folder, 3, 6)
         if folder.name == "second":  # the order of rows means nothing
-            shuffled = pd.read_csv(folder / table).sample(frac=1, random_state=1)
-            shuffled.to_csv(folder / table, index=False)
-        draw(name, folder, folder / table)
+            for table in files:
+                pd.read_csv(folder / table).sample(frac=1, random_state=1).to_csv(folder / table, index=False)
+        draw(name, folder, *(folder / table for table in files))
     for kind in ("svg", "png", "json"):
         assert (tmp_path / f"first/{name}.{kind}").read_bytes() == (tmp_path / f"second/{name}.{kind}").read_bytes()
 

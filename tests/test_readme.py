@@ -40,6 +40,9 @@ RULES: dict[str, tuple[str, str]] = {
     "snakemake plan_power": (RUN, ""),
     "snakemake ruler": (DRY, "made for the report, too"),
     "make show STUDY=paper": (RUN, ""),
+    "make show STUDY=paper TABLE=headline FORMAT=latex": (RUN, ""),
+    "make show STUDY=paper FORMAT=xlsx": (RUN, ""),
+    'make compare STUDIES="paper isolated"': (DRY, "tests/test_comparison.py compares studies"),
     "snakemake --report report.zip": (RUN, ""),
     **{
         f"snakemake {stage}": (RUN, "")

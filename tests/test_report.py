@@ -300,7 +300,7 @@ def contrast(colour: str, background: str) -> float:
 
 
 def test_contrast() -> None:
-    style = TEMPLATE.read_text()
+    style = TEMPLATE.with_name("parts.html.j2").read_text()
     for name in ("ink", "soft", "link"):
         colour = re.search(rf"--{name}: (#[0-9a-f]{{6}})", style)
         assert colour is not None

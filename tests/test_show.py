@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openpyxl
 import pandas as pd
 import pytest
 from test_report import claims
 
 import show_claims
 from evenhand.report.claims import claims_text
+from evenhand.report.page import read_dictionary
 from evenhand.workflow.errors import UserError
 
 
@@ -82,6 +84,53 @@ def test_a_study_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
     study(tmp_path / "demo")
     with pytest.raises(UserError, match=r"claims\.csv of a finished study, found none.* there: demo\."):
         show_claims.main([str(tmp_path / "papper")])
+
+
+def gaps(folder: Path) -> Path:
+    """A study with a table of gaps, in which a name is a formula and has signs of LaTeX and Markdown."""
+    study(folder)
+    dictionary = read_dictionary(show_claims.DICTIONARY)
+    numbers = {name: [0.0123456, -1668.0, float("nan")] for name in dictionary["gaps"] if not name.startswith("$")}
+    names = {"train_set": ["=1+1", "a_b & 5 % <|>", "C"], "compared": "dark", "metric": "mse", "note": ""}
+    pd.DataFrame(numbers | names).to_csv(folder / "tables" / "gaps.csv", index=False)
+    return folder
+
+
+def test_a_table_for_a_paper(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = gaps(tmp_path / "demo")
+    show_claims.main([str(folder), "--table", "gaps", "--format", "latex"])
+    latex = capsys.readouterr().out
+    assert r"=1+1 & 0.0123 & dark & mse & 0.0123 & 0.0123 & 0.0123 & 0.0123 to 0.0123 & 0.0123" in latex
+    assert r"a\_b \& 5 \% $<$|$>$ & $-$1,668 & dark" in latex
+    assert latex.splitlines()[4].startswith(r"\begin{tabular}{lrllrrrr")
+    assert "C & -- & dark & mse & --" in latex
+    assert "SYNTHETIC DATA" in latex
+    assert "ci low" not in latex
+    show_claims.main([str(folder), "--table", "gaps"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("| ratio | ratio interval | gap | interval | p | n runs | n test |")
+    assert r"| a\_b & 5 % \<\|\> | −1,668 | dark | mse |" in lines[3]  # noqa: RUF001
+    show_claims.main([str(folder), "--format", "markdown"])
+    assert "| C1 | Dark is worse | supported | 0.0123 | 0.01 to 0.02 |" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"tables/gap\.csv of a finished study, found none.* claims, gaps\."):
+        show_claims.main([str(folder), "--table", "gap"])
+
+
+def test_all_tables_in_one_workbook(tmp_path: Path) -> None:
+    folder = gaps(tmp_path / "demo")
+    written = []
+    for _ in range(2):
+        show_claims.main([str(folder), "--format", "xlsx"])
+        written.append((folder / "tables.xlsx").read_bytes())
+    assert written[0] == written[1]
+    book = openpyxl.load_workbook(folder / "tables.xlsx")
+    assert book.sheetnames == ["contents", "claims", "gaps"]
+    frame = pd.read_csv(folder / "tables" / "gaps.csv")
+    found = pd.read_excel(folder / "tables.xlsx", sheet_name="gaps")
+    pd.testing.assert_frame_equal(found, frame, check_dtype=False)  # in full precision
+    assert book["gaps"]["A2"].data_type == "s"  # "=1+1" is a name
+    meanings = {(row[0], row[1]): row[2] for row in book["contents"].iter_rows(values_only=True)}
+    assert meanings["gaps", "ratio"] == "mean_compared / mean_reference."
 
 
 def test_the_reader_may_stop_early(tmp_path: Path) -> None:

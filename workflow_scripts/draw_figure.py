@@ -1,4 +1,4 @@
-"""Draw one of the declared figures: as SVG and as PNG, with its title, caption and alternative text as JSON."""
+"""Draw one of the declared figures in the formats asked for, with its title, caption and alternative text as JSON."""
 
 import argparse
 import importlib
@@ -21,11 +21,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--config",
         required=True,
         type=json.loads,
-        help="JSON: groups (as in the configuration), synthetic, dpi, and the settings that it declares",
+        help="JSON: groups (as in the configuration), synthetic, dpi, text, and the settings that it declares",
     )
-    parser.add_argument("--svg", required=True, type=Path, help="vector output")
-    parser.add_argument("--png", required=True, type=Path, help="bitmap output")
-    parser.add_argument("--text", required=True, type=Path, help="title, caption and alternative text, as JSON")
+    parser.add_argument("--outputs", required=True, nargs="+", type=Path, help="the figure: .svg, .png, .pdf")
+    parser.add_argument("--text", required=True, type=Path, help="title, caption, alternative text and values, as JSON")
     args = parser.parse_args(argv)
     config = args.config
     groups = groups_from(config["groups"])
@@ -42,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     # Only the module that declares it: the job depends on that one and not on the others.
     module = importlib.import_module(f"evenhand.figures.{figures[args.figure].module}")
-    write_figure(module.drawing(given), given.synthetic, args.svg, args.png, args.text, config["dpi"])
+    write_figure(module.drawing(given), given.synthetic, args.outputs, args.text, config["dpi"], config["text"])
 
 
 if __name__ == "__main__":

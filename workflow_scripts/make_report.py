@@ -17,8 +17,9 @@ from evenhand.workflow.tables import read_image_table, read_table
 
 
 def read_figure(svg: Path) -> FigureItem:
-    """A figure from its SVG and the JSON beside it."""
-    return FigureItem(name=svg.stem, svg=svg.read_bytes(), **json.loads(svg.with_suffix(".json").read_text("utf-8")))
+    """A figure from its SVG and what is beside it: the JSON of its words and, maybe, a PDF."""
+    pdf, words = svg.with_suffix(".pdf"), json.loads(svg.with_suffix(".json").read_text("utf-8"))
+    return FigureItem(name=svg.stem, svg=svg.read_bytes(), pdf=pdf.read_bytes() if pdf.is_file() else b"", **words)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -24,10 +24,11 @@ RUNS = (2, 3, 4, 5, 7, 10, 14, 20, 30)
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metadata", required=True, help="data/metadata.csv: every image of the data set")
-    parser.add_argument("--config", required=True, type=json.loads, help="JSON: splits, plan, alpha, synthetic, dpi")
+    parser.add_argument(
+        "--config", required=True, type=json.loads, help="JSON: splits, plan, alpha, synthetic, dpi, text"
+    )
     parser.add_argument("--table", required=True, help="CSV: one row per design and contrast")
-    parser.add_argument("--svg", required=True, type=Path, help="vector output of the figure")
-    parser.add_argument("--png", required=True, type=Path, help="bitmap output of the figure")
+    parser.add_argument("--outputs", required=True, nargs="+", type=Path, help="the figure: .svg, .png, .pdf")
     parser.add_argument("--text", required=True, type=Path, help="title, caption and alternative text, as JSON")
     args = parser.parse_args(argv)
 
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(found, args.table)
     text = FigureText("What the design can find", words, f"Line chart of the table. {words}")
     drawing = Drawing(text, lambda: draw(size, of, alpha, words))
-    write_figure(drawing, args.config["synthetic"], args.svg, args.png, args.text, args.config["dpi"])
+    write_figure(drawing, args.config["synthetic"], args.outputs, args.text, args.config["dpi"], args.config["text"])
 
 
 def draw(size: Size, of: Components, alpha: float, words: str) -> Figure:

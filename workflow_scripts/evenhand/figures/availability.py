@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
+from evenhand.figures.panels import mark_values
 from evenhand.figures.style import (
     BLUE,
     FAINT,
@@ -131,6 +132,8 @@ def _draw_bars(axes: Axes, bars: pd.DataFrame, groups: Sequence[Group]) -> None:
 def _draw_conditions(axes: Axes, conditions: pd.DataFrame) -> None:
     axes.plot(conditions["n"], conditions["share_ok"], "o", color=BLUE, alpha=0.6, markersize=4, markeredgewidth=0)
     axes.set_xscale("log")
+    texts = [f"{row.value}: {row.share_ok:.0%} of {row.n:,} photographs" for row in conditions.itertuples()]
+    mark_values(axes, conditions["n"], conditions["share_ok"], texts)
     low, high = conditions["n"].min(), conditions["n"].max()
     ticks = [digit * 10**power for power in range(5) for digit in (1, 2, 5) if low <= digit * 10**power <= high]
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])

@@ -113,7 +113,7 @@ def colour_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
         "Colour shift of the reconstructions",
         "Colour of the reconstruction minus colour of the input on skin pixels, CIELAB units and degrees of ITA, mean "
         f"over {data['n_runs'].max()} runs with intervals; on average {n:.0f} test images per run and group, "
-        f"{lost:.0f} without detectable skin left out. A model that keeps colour lies on the dashed line. Shift of "
+        f"{lost:.0f} without detectable skin left out.\n\nA model that keeps colour lies on the dashed line. Shift of "
         f"lightness: {'; '.join(found)}.",
         f"Colour shift by training set and group. Shift of lightness: {'; '.join(found)}.",
     )
@@ -176,8 +176,9 @@ def sample_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
     return FigureText(
         "What skin tone do the models generate?",
         "Apparent tone (individual typology angle) of images decoded from the prior, beside that of the training "
-        f"images, per training set; means over {data['n_runs'].max()} runs with intervals, per run on average {sizes} "
-        "with detectable skin. A fair generator reproduces the tones it was trained on: the first two markers coincide "
+        f"images; means over {data['n_runs'].max()} runs with intervals, per run on average {sizes}.\n\n"
+        "Of these, those with detectable skin. A fair generator reproduces the tones it was trained on: the "
+        "first two markers coincide "
         "and the distance is small. Reconstructions show what tones the decoder can make when it is given an image. "
         f"Mean ITA in degrees, {found}.",
         f"Apparent tone of generated and of training images by training set. Mean ITA in degrees, {found}.",

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from evenhand.figures.panels import marked_values
 from evenhand.figures.style import (
     HOUSE_FONT,
     SYNTHETIC,
@@ -34,6 +35,7 @@ Declared = dict[str, dict[str, Any]]
 class FigureText(NamedTuple):
     """The words that go with a figure: a title, a caption with n and what to see, a text for who cannot see.
 
+    Of the caption the page shows the first paragraph, three lines at most, and folds what comes after an empty line.
     `pictures` is true where photographs are shown, which a report may have to leave out.
     """
 
@@ -108,8 +110,10 @@ def compared_images(groups: Sequence[Group]) -> str:
     return f"{groups[1].name} images" if len(groups) == 2 else "images of the compared group"
 
 
-def write_figure(drawing: Drawing, synthetic: bool, svg: Path, png: Path, words: Path, dpi: int) -> None:
-    """Draw in the house style and write the SVG, the PNG and the text that go with it.
+def write_figure(
+    drawing: Drawing, synthetic: bool, outputs: Sequence[Path], words: Path, dpi: int, letters: str
+) -> None:
+    """Draw in the house style and write the figure (`save_figure`), its text and the values of its marks.
 
     Where names need other fonts, the caption says which were taken; figure and caption say which characters none has.
     """
@@ -121,14 +125,14 @@ def write_figure(drawing: Drawing, synthetic: bool, svg: Path, png: Path, words:
     with house_style(fonts.families):
         if marks:
             mark(figure, *marks)
-        save_figure(figure, svg, png, dpi)
+        save_figure(figure, outputs, dpi, letters)
     if synthetic:
         text = text._replace(caption=f"Synthetic data. {text.caption}", alt=f"Synthetic data. {text.alt}")
     remarks = describe_fonts(fonts)
     if remarks:
-        print(f"{svg}: {remarks}")
+        print(f"{words.stem}: {remarks}")
         text = text._replace(caption=f"{text.caption} {remarks}")
-    write_json(text._asdict(), words)
+    write_json(text._asdict() | {"marks": marked_values(figure)}, words)
 
 
 def _draw_with_fonts(draw: Callable[[], Figure]) -> tuple[Figure, Fonts]:
@@ -138,7 +142,7 @@ def _draw_with_fonts(draw: Callable[[], Figure]) -> tuple[Figure, Fonts]:
     while True:
         with house_style(fonts.families):
             figure = draw()
-        words |= {str(artist.get_text()) for artist in figure.findobj(Text)}
+        words |= {str(artist.get_text()) for artist in figure.findobj(Text) if artist.get_visible()}
         wanted = choose_fonts(words)
         if wanted.families == fonts.families:
             return figure, wanted

@@ -18,7 +18,7 @@ from evenhand.figures.common import (
     compared_images,
     counts_by_pair,
 )
-from evenhand.figures.panels import label_edges, label_points, ordered_sets, panel_grid, set_names
+from evenhand.figures.panels import label_edges, label_points, mark_values, ordered_sets, panel_grid, set_names
 from evenhand.figures.style import BLUE, FAINT, MUTED, SKY, joined, percent
 from evenhand.splits.groups import Group, Pair, pairs_of
 
@@ -164,11 +164,12 @@ def condition_mse_text(
     alone = counts_by_pair({name: str(count) for name, count in one_group_only.items()})
     return FigureText(
         "Reconstruction error per condition",
-        f"Mean squared error (pixels in [−1, 1]) of {', or '.join(images.values())} test images with "  # noqa: RUF001
-        f"{counts_by_pair(conditions)} conditions, {reference.title} (x) against "
+        f"Mean squared error of {counts_by_pair(conditions)} conditions, {', or '.join(images.values())} test images. "
+        f"Above the dashed line {compared_images(groups)} have the larger error.\n\n"
+        f"Pixels in [−1, 1]; {reference.title} (x) against "  # noqa: RUF001
         f"{joined([group.title for group in others], 'or')} (y) on logarithmic scales, one panel per training "
-        f"set{' and compared group' if len(others) > 1 else ''}. Above the dashed line {compared_images(groups)} have "
-        "the larger error. Estimates are partially pooled: rare conditions are drawn towards the mean of all, with "
+        f"set{' and compared group' if len(others) > 1 else ''}. Estimates are partially pooled: rare "
+        f"conditions are drawn towards the mean of all, with "
         "confidence intervals; small grey points are the raw means. Marker area grows with the number of distinct test "
         f"images of the smaller group; {counts_by_pair(rare)} conditions with fewer than {rare_below} images in a "
         f"group are pale and say little each. {alone} conditions occur in the test sets of one group only and cannot "
@@ -205,6 +206,12 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame, ends: tuple[float, float]) -> N
             linewidth=0.4,
             zorder=2 + (not rare),
         )
+    texts = [
+        f"{row.condition}: {row.estimate_reference:.3g} (x), {row.estimate_compared:.3g} (y); "
+        f"{row.n_images_reference:,.0f} and {row.n_images_compared:,.0f} images"
+        for row in panel.itertuples()
+    ]
+    mark_values(axes, panel["estimate_reference"], panel["estimate_compared"], texts)
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
     axes.set_box_aspect(1)
     for axis in (axes.xaxis, axes.yaxis):

@@ -97,11 +97,12 @@ def duplicates_text(found: pd.DataFrame, leakage: pd.DataFrame) -> FigureText:
     ]
     return FigureText(
         "Near-duplicates by threshold, and in training",
-        "Links between photographs at each threshold; green, the part of them that joins copies or pictures of one "
-        f"series, as estimated from how many have the same label; dashed, the threshold in use: {links}. Right: share "
-        "of the test images of a run that have a near-duplicate in the training set of the same run, a point for each "
-        f"of {leakage['run'].nunique()} runs ({leakage['n'].max():,} test images of a group), a line for the mean: "
-        f"{'; '.join(shares)}. Where splits.leakage keeps near-duplicates on one side it is none.",
+        f"Links between photographs at each threshold (left), and the share of the {leakage['n'].max():,} test images "
+        "of a group with a near-duplicate in the training set of their run (right).\n\n"
+        "Green, the part of the links that joins copies or pictures of one "
+        f"series, as estimated from how many have the same label; dashed, the threshold in use: {links}. Right: a "
+        f"point for each of {leakage['run'].nunique()} runs, a line for the mean: {'; '.join(shares)}. Where "
+        f"splits.leakage keeps near-duplicates on one side it is none.",
         f"Links found by threshold, {links}. Test images with a near-duplicate in training: {'; '.join(shares)}.",
     )
 

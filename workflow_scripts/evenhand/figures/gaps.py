@@ -12,8 +12,10 @@ from matplotlib.patches import Patch
 from evenhand.evaluation.measures import MEASURES, PRINCIPAL
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, by_pair, compared_images
 from evenhand.figures.panels import (
+    counted,
     draw_intervals,
     label_edges,
+    mark_values,
     ordered_sets,
     panel_grid,
     set_axis,
@@ -112,6 +114,8 @@ def draw_overview(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
             markeredgewidth=0.6,
             label=group.title,
         )
+        texts = [f"{group.name}: {row[column]:.4g}; {counted(row)}" for row in rows.to_dict("records")]
+        mark_values(above, rows["position"], rows[column], texts)
     above.margins(y=0.12)
     above.set_ylim(bottom=0)
     above.set_ylabel("mean squared error")
@@ -219,11 +223,12 @@ def gap_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
     )
     return FigureText(
         "Gap between the groups by training set",
-        f"Mean of {joined([group.title for group in others], 'or')} minus mean of {reference.title}, over "
-        f"{errors['n_runs'].max()} runs of {errors['n_test'].max():,.0f} test images per group. Coloured bars are "
-        "confidence intervals over images and models (two-way clustered variance); grey bars take runs for independent "
-        f"and are too short. {overlap if shares else ''}Above 0 {compared_images(groups)} "
-        "have the larger value. Where a grey area is drawn, a gap inside it was declared to be no difference. "
+        f"Mean of {joined([group.name for group in others], 'or')} minus mean of {reference.name} images, over "
+        f"{errors['n_runs'].max()} runs of {errors['n_test'].max():,.0f} test images per group. Above 0 "
+        f"{compared_images(groups)} have the larger value.\n\nCompared: {joined([group.title for group in groups])}. "
+        "Coloured bars are confidence intervals over images and models (two-way clustered variance); grey bars take "
+        f"runs for independent and are too short. {overlap if shares else ''}"
+        "Where a grey area is drawn, a gap inside it was declared to be no difference. "
         f"{by_pair(found, 'Error gap')}.",
         f"Gap between {joined([group.name for group in [*others, reference]])} test images by training set. "
         f"{by_pair(found, 'Error gap')}.",
@@ -297,13 +302,14 @@ def adjusted_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
         found[group.name] = ". ".join(sentences)
     return FigureText(
         "The gap with conditions or sources held fixed" if by_source else "The gap with conditions held fixed",
-        f"Mean squared error of {joined([group.title for group in others], 'or')} minus that of {reference.title} when "
-        f"the mix of conditions{', of sources, or of both' if by_source else ''} is made the same for the "
-        f"groups, with intervals over images and models; {data['n_runs'].max()} runs, {joined(images)} test images. "
-        "They are too short where much of the error depends on which images a model was trained on "
+        f"Error gap when the groups have the same mix of conditions{', sources, or both' if by_source else ''}; "
+        f"{data['n_runs'].max()} runs, {joined(images)} test images. A gap that came from the mix would bring the "
+        "filled markers to the dashed line.\n\n"
+        f"Mean squared error of {joined([group.title for group in others], 'or')} minus that of {reference.title}, "
+        "with intervals over images and models. They are too short where much of the error depends on which "
+        "images a model was trained on "
         "(docs/calibration.md). Percentages are the share of test images in the compared strata; the hollow marker is "
-        "the unadjusted gap on those images. A gap that came from the mix would bring the filled markers to the dashed "
-        "line. "
+        "the unadjusted gap on those images. "
         f"{by_pair(found)}.",
         f"Adjusted and unadjusted error gaps by training set. {by_pair(found)}.",
     )

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, counts_by_pair
-from evenhand.figures.panels import label_points, legend_columns
+from evenhand.figures.panels import label_points, legend_columns, mark_values
 from evenhand.figures.style import BLUE, FAINT, INK, MUTED, PAGE_WIDTH, SMALL, group_styles, joined, new_figure
 from evenhand.splits.groups import Group
 
@@ -188,6 +188,12 @@ def draw_prevalence(data: pd.DataFrame, groups: Sequence[Group], label_count: in
             edgecolor="white",
             linewidth=0.4,
         )
+        texts = [
+            f"{row.condition}: {row.share_reference:.2%} (x), {row.share_compared:.2%} (y); "
+            f"{row.n_reference:,} and {row.n_compared:,} images"
+            for row in rows.itertuples()
+        ]
+        mark_values(axes, 100 * rows["share_reference"], 100 * rows["share_compared"], texts)
         axes.set_xlim(-0.02 * limit, limit)
         axes.set_ylim(-0.02 * limit, limit)
         axes.set_box_aspect(1)
@@ -222,8 +228,9 @@ def prevalence_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
     several = len(others) > 1
     return FigureText(
         f"Condition prevalence in the {'two ' if not several else ''}groups",
-        f"Share of each condition among images of {joined(among)}, one panel per level of the label hierarchy"
-        f"{' and compared group' if several else ''}. On the dashed line a condition is equally common in both. Total "
+        f"Share of each condition among images of {joined(among)}. On the dashed line a condition is equally common in "
+        "both.\n\n"
+        f"One panel per level of the label hierarchy{' and compared group' if several else ''}. Total "
         "variation, the share of images that would have to change condition for the mixes to agree: "
         f"{counts_by_pair(variation)}. Largest difference at the finest level: {'; '.join(largest)}.",
         f"Scatter plots of condition prevalence, {reference.name} against {joined([group.name for group in others])} "

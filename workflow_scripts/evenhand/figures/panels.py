@@ -1,7 +1,8 @@
 """Panels side by side under a strip for the legend; in them estimates with intervals, and training sets on an axis."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -187,6 +188,46 @@ def set_names(sets: pd.DataFrame, compared: str) -> list[str]:
     return [f"{n} ({percent(s)} {compared})" for n, s in zip(sets["train_set"], sets["compared_share"], strict=True)]
 
 
+MARK = "mark"  # what unseen texts are called that carry the value of a mark
+COUNTS = {
+    "n_runs": "{:,.0f} runs",
+    "n_test": "{:,.0f} test images a group",
+    "n_images": "{:,.0f} images",
+    "n_reference": "{:,.0f} images of the reference",
+    "n_compared": "{:,.0f} compared",
+}
+
+
+def mark_values(axes: Axes, x: Iterable[float], y: Iterable[float], texts: Iterable[str]) -> None:
+    """Keep what stands at points of the axes (data coordinates): the page shows it where the pointer is."""
+    for at_x, at_y, words in zip(x, y, texts, strict=True):
+        if np.isfinite([at_x, at_y]).all():
+            axes.text(at_x, at_y, words, visible=False, gid=MARK).set_in_layout(False)
+
+
+def marked_values(figure: Figure) -> list[tuple[float, float, str]]:
+    """The values of `mark_values` that lie in view, in the order of drawing.
+
+    Returns:
+        x and y from the upper left corner as fractions of the width and height of the figure, and the words.
+    """
+    figure.draw_without_rendering()
+    found = []
+    for text in figure.findobj(Text):
+        if text.get_gid() == MARK and isinstance(text, Text) and text.axes is not None:
+            place = text.axes.transData.transform(text.get_position())
+            x, y = figure.transFigure.inverted().transform(place)
+            frame = text.axes.get_window_extent().padded(1)
+            if frame.contains(*place):
+                found.append((round(float(x), 4), round(1 - float(y), 4), text.get_text()))
+    return found
+
+
+def counted(row: Mapping[Hashable, Any]) -> str:
+    """What a row of a table says of its size, such as "10 runs, 500 test images a group"."""
+    return ", ".join(words.format(row[key]) for key, words in COUNTS.items() if key in row and pd.notna(row[key]))
+
+
 def draw_intervals(
     axes: Axes,
     places: Sequence[float] | pd.Series,
@@ -213,3 +254,17 @@ def draw_intervals(
     bars(at, low, high, color=colour, linewidth=2, zorder=2)
     x, y = (estimate, at) if horizontal else (at, estimate)
     axes.plot(x, y, marker, color=colour, markersize=6, markeredgecolor=INK, markeredgewidth=0.6, label=label, zorder=3)
+    texts = [
+        "; ".join(
+            filter(
+                None,
+                [
+                    ": ".join(filter(None, [label, f"{row['estimate']:.3g}"]))
+                    + ("" if pd.isna(row["ci_low"]) else f" ({row['ci_low']:.3g} to {row['ci_high']:.3g})"),
+                    counted(row),
+                ],
+            )
+        )
+        for row in rows.to_dict("records")
+    ]
+    mark_values(axes, x, y, texts)

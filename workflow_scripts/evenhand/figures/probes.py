@@ -101,9 +101,9 @@ def probe_text(data: pd.DataFrame) -> FigureText:
     images = f"{scored[0]:,}" + (f" to {scored[-1]:,}" if len(scored) > 1 else "")
     return FigureText(
         TITLE,
-        f"{CAVEAT} AUC of probes trained afresh on the features left; error bars are intervals over {units}, "
-        f"{images} images of each embedding are scored, the band is the range of the random draws, the grey line is "
-        f"chance.{numbers}",
+        f"AUC of probes trained afresh on the features left; {images} images of each embedding are scored. {CAVEAT}\n\n"
+        f"Error bars are intervals over {units}, the band is the range of the random draws, the grey line is chance."
+        f"{numbers}",
         f"Line plots of AUC against the share of features removed. {'; '.join(found)}. {CAVEAT}",
     )
 

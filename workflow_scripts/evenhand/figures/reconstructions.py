@@ -161,10 +161,10 @@ def reconstruction_text(panel: Panel, groups: Sequence[Group], synthetic: bool) 
     models = "training sets " + "; ".join(sets) if len(sets) > 1 else f"training set {sets[0]}"
     return FigureText(
         f"Reconstructions of {who}",
-        f"Test images ({what}) of run 0 and their reconstructions by the models of {models}: {counts} images. "
+        f"Test images ({what}) of run 0 and their reconstructions by the models of {models}: {counts} images; "
+        "compare sharpness and colour with the input above.\n\n"
         "Chosen by rule, not by hand: the images of each group whose error, averaged over the training sets, has the "
-        "rank above the column (50 % is the median), from easy (left) to hard (right). Compare sharpness and colour "
-        "with the input above.",
+        "rank above the column (50 % is the median), from easy (left) to hard (right).",
         f"Grid of test images of {who} with, below each input, its reconstruction by the models of {models}.",
         pictures=True,
     )

@@ -78,9 +78,10 @@ def ruler_text(table: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
     n = span([*table["n_reference"], *table["n_compared"]])
     return FigureText(
         "Does each measure charge the groups alike for the same damage?",
-        f"How many times as much the same damage costs in one group as in the other{several}, by measure, damage and "
-        "step (blur in pixels, noise in levels of 255, tint as a fraction, JPEG by its quality); intervals over "
-        f"images, near-duplicates as one ({n} images of a group). No model is in this: where a measure is away from 1, "
-        f"a gap in it is in part one of the ruler. Damages by whether the groups are charged alike: {verdicts}.",
+        "How many times as much the same damage costs in one group as in the other, by measure; no model is in this "
+        f"({n} images of a group). Where a measure is away from 1, a gap in it is in part one of the ruler.\n\n"
+        f"A place for each damage and step{several} (blur in pixels, noise in levels of 255, tint as a fraction, JPEG "
+        "by its quality); intervals over images, near-duplicates as one. Damages by whether the groups are charged "
+        f"alike: {verdicts}.",
         f"Ratios of the costs of known damages between the groups, by measure. {verdicts}.",
     )

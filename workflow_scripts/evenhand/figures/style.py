@@ -67,7 +67,9 @@ def describe_fonts(fonts: Fonts) -> str:
 
 
 def uncovered_words(characters: Collection[str], shapes: bool) -> str:
-    """Such as "No installed font has 银 (U+94F6): boxes stand in its place."; of many characters the first are named.
+    """Such as "No installed font has 银 (U+94F6): boxes stand in its place. Missing: CJK letters."
+
+    Of many characters the first are named; the scripts are called by the first word of the names in Unicode.
 
     Args:
         characters: at least one.
@@ -76,7 +78,13 @@ def uncovered_words(characters: Collection[str], shapes: bool) -> str:
     names = [f"{name} (U+{ord(name):04X})" if shapes else f"U+{ord(name):04X}" for name in sorted(characters)]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     place = "their" if len(names) > 1 else "its"
-    return f"No installed font has {', '.join(names[:MOST_NAMED])}{more}: boxes stand in {place} place."
+    scripts = sorted({unicodedata.name(name, " ").split(" ")[0].capitalize() for name in characters} - {""})
+    missing = f" Install a font for {' and '.join(map(_script, scripts))}." if scripts else ""
+    return f"No installed font has {', '.join(names[:MOST_NAMED])}{more}: boxes stand in {place} place.{missing}"
+
+
+def _script(name: str) -> str:
+    return "Chinese and Japanese (CJK)" if name == "Cjk" else name
 
 
 def _is_drawn(character: str) -> bool:
@@ -159,7 +167,6 @@ RC = {
     "grid.linewidth": 0.6,
     "hatch.linewidth": 0.6,
     "legend.frameon": False,
-    "svg.fonttype": "path",  # letters as shapes: the reader need not have the font
     "svg.hashsalt": "evenhand",  # element ids from the drawing, not from a random number
     "path.simplify": False,
     "savefig.facecolor": "white",
@@ -206,12 +213,29 @@ def mark(figure: Figure, *sentences: str) -> None:
     figure.text(0.5, top, words, ha="center", va="top", fontsize=SMALL, fontweight="bold", color=colour)
 
 
-def save_figure(figure: Figure, svg: str | Path, png: str | Path, dpi: int) -> None:
-    """Write the figure as SVG and PNG, without date or software version: equal figures give equal bytes."""
-    with atomic_path(svg) as temporary:
-        figure.savefig(temporary, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
-    with atomic_path(png) as temporary:
-        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+# Without date or software version: equal figures give equal bytes.
+METADATA: dict[str, dict[str, None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def save_figure(figure: Figure, outputs: Sequence[Path], dpi: int, text: str) -> None:
+    """Write the figure into files whose endings tell the format.
+
+    Args:
+        figure: as drawn in the house style.
+        outputs: .svg, .png or .pdf.
+        dpi: of bitmaps.
+        text: `outline`, or `editable`: letters stay text in SVG, and in PDF a font that programs can edit.
+    """
+    editable = text == "editable"
+    with mpl.rc_context({"svg.fonttype": "none" if editable else "path", "pdf.fonttype": 42 if editable else 3}):
+        for output in outputs:
+            kind = output.suffix[1:]
+            with atomic_path(output) as temporary:
+                figure.savefig(temporary, format=kind, dpi=dpi, metadata=METADATA[kind])
 
 
 def group_styles(names: Sequence[str]) -> dict[str, GroupStyle]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, by_pair
+from evenhand.figures.panels import counted, mark_values
 from evenhand.figures.style import (
     FAINT,
     INK,
@@ -96,7 +97,7 @@ def sweep_text(data: pd.DataFrame, trends: pd.DataFrame, groups: Sequence[Group]
         f"Reconstruction error against the {share} of the training set",
         f"Mean squared error (pixels in [−1, 1]) of the test images; lines are means over "  # noqa: RUF001
         f"{data['n_runs'].max()} runs of {span(data['n_images'].tolist())} test images per group, faint points the "
-        f"runs. {changes}{where}.",
+        f"runs.\n\n{changes}{where}.",
         f"Line plot of the error of {'both' if len(groups) == 2 else 'all'} groups against the {share}. {where}.",
     )
 
@@ -137,3 +138,5 @@ def _draw_group(axes: Axes, points: pd.DataFrame, line: pd.DataFrame, style: Gro
         linewidth=2,
         label=group.title,
     )
+    texts = [f"{group.name}: {row['mean']:.4g}; {counted(row)}" for row in line.to_dict("records")]
+    mark_values(axes, 100 * line["compared_share"], line["mean"], texts)

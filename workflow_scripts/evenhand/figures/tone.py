@@ -91,8 +91,8 @@ def tone_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
         title,
         "Mean squared error (pixels in [−1, 1], geometric mean) against the individual typology angle of the "  # noqa: RUF001
         f"input, with confidence bands over images; {data['n_images'].max():,} test images, "
-        f"{data['n_no_skin'].max():,} without detectable skin left out. ITA is apparent tone: lighting enters. A flat "
-        f"curve would mean that tone does not matter. Error at the dark end relative to the light end: {ends}.",
+        f"{data['n_no_skin'].max():,} without detectable skin left out.\n\nITA is apparent tone: lighting enters. A "
+        f"flat curve would mean that tone does not matter. Error at the dark end relative to the light end: {ends}.",
         f"Curves of error against apparent skin tone. Dark end relative to light end: {ends}.",
     )
 
@@ -175,7 +175,7 @@ def tone_by_type_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText
     return FigureText(
         "Apparent tone by skin type",
         f"Individual typology angle (ITA, larger is lighter) of the skin pixels of {measured:,} photographs, by "
-        f"Fitzpatrick skin type; {few:,} photographs with less than 5 % skin pixels are left out. Boxes: quartiles; "
+        f"Fitzpatrick skin type; {few:,} photographs with less than 5 % skin pixels are left out.\n\nBoxes: quartiles; "
         f"whiskers: 5 % to 95 %{coloured}. Lighting and camera enter this measure. The names at the right "
         "are the classes of Del Bino and Bernerd (2013).",
         f"Box plots of ITA by skin type. Medians in degrees: {medians or 'none'}.",

@@ -1,8 +1,10 @@
 """The claims of a study as they are read: in words, as pictures of their intervals, on the page and in a terminal."""
 
+import json
 import math
 import textwrap
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,6 +12,8 @@ import pandas as pd
 from evenhand.figures.style import joined, percent
 from evenhand.splits.groups import Pair
 from evenhand.stats.paired import ways_to_decide
+from evenhand.workflow.errors import UserError
+from evenhand.workflow.tables import read_table
 
 VERDICTS = ("supported", "contradicted", "no relevant difference", "inconclusive", "not testable")
 DASH = "–"  # noqa: RUF001 - an empty cell
@@ -34,6 +38,38 @@ def p_value(value: float) -> str:
     if math.isnan(value):
         return DASH
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def is_synthetic(results: Path) -> bool:
+    """Whether a study's data are generated: from the record of its images, or of its probes where it has no images."""
+    record = results / "data" / "images.json"
+    if record.is_file():
+        return bool(json.loads(record.read_text("utf-8"))["synthetic"])
+    words = json.loads((results / "figures" / "probe_curves.json").read_text("utf-8"))
+    return bool(words["alt"].startswith("Synthetic data"))
+
+
+def read_claims(results: Path) -> pd.DataFrame:
+    """The claims of a finished study, those on probes after the others.
+
+    Args:
+        results: folder results/<study>.
+
+    Raises:
+        UserError: there are none.
+    """
+    tables = [results / "tables" / f"{name}.csv" for name in ("claims", "probe_claims")]
+    claims = [read_table(path) for path in tables if path.is_file()]
+    if not claims:
+        found = [
+            *results.parent.glob("*/tables/claims.csv"),
+            *results.parent.glob("*/tables/probe_claims.csv"),
+        ]
+        raise UserError(
+            f"expected {tables[0]} of a finished study, found none. Run the study first, or name one that is there: "
+            f"{', '.join(sorted({path.parts[-3] for path in found})) or 'none is'}."
+        )
+    return pd.concat(claims, ignore_index=True)
 
 
 def interval_plot(row: Mapping[Hashable, Any]) -> dict[str, Any] | None:

@@ -12,9 +12,17 @@ import pandas as pd
 import yaml
 
 from evenhand.evaluation.measures import MEASURES
-from evenhand.figures.registry import declared_figures
+from evenhand.figures.registry import Declaration, declared_figures
 from evenhand.figures.style import joined
-from evenhand.report.claims import DASH, PLOT_WIDTH, answer, claim_rows, expected_false, number, verdict_counts
+from evenhand.report.claims import (
+    DASH,
+    PLOT_WIDTH,
+    answer,
+    claim_rows,
+    expected_false,
+    number,
+    verdict_counts,
+)
 from evenhand.report.conditions import Availability, design_warnings, run_rows, training_warnings, versions_used
 from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.workflow.errors import UserError
@@ -24,7 +32,11 @@ MAX_ROWS = 200  # of a table on the page; the download has all
 
 @dataclass(frozen=True)
 class FigureItem:
-    """A figure as it is embedded: the bytes of its SVG and its words; `pictures` where it shows photographs."""
+    """A figure as it is embedded: the bytes of its SVG, its words and the values of its marks.
+
+    `pictures` where it shows photographs; `marks` as of `evenhand.figures.panels.marked_values`; `pdf`: empty where
+    figures.formats lacks it.
+    """
 
     name: str
     svg: bytes
@@ -32,6 +44,8 @@ class FigureItem:
     caption: str
     alt: str
     pictures: bool
+    marks: Sequence[Sequence[float | str]] = ()
+    pdf: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,19 @@ def table_warnings(tables: Sequence[TableItem]) -> list[str]:
     return found
 
 
+def page_template(path: Path) -> jinja2.Template:
+    """The template at `path`, which may include others beside it; everything that it prints is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(path.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number}
+    return environment.get_template(path.name)
+
+
 def build_report(
     template: Path,
     config: Mapping[str, Any],
@@ -144,20 +171,12 @@ def build_report(
         origin: from `evenhand.workflow.provenance`; empty without a record.
         remarks: further warnings, such as those about names.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number}
     shown = [figure for figure in figures if config["report"]["patient_images"] or not figure.pictures]
     groups = groups_from(config["splits"]["groups"])
     declared = declared_figures(groups)
-    paper = {figure.name: figure.paper for figure in declared}
+    by_name = {figure.name: figure for figure in declared}
     gaps = next((table.frame for table in tables if table.name == "gaps"), None)
-    return environment.get_template(template.name).render(
+    return page_template(template).render(
         study=config["study"],
         synthetic=synthetic,
         dataset=config["data"].get("dataset"),
@@ -171,18 +190,7 @@ def build_report(
         verdicts=verdict_counts(claims),
         plot_width=PLOT_WIDTH,
         expected_false=expected_false(claims, config["stats"]["alpha"]),
-        figures=[
-            {
-                "name": figure.name,
-                "title": figure.title,
-                "paper": paper.get(figure.name),
-                "caption": figure.caption,
-                "alt": figure.alt,
-                "uri": data_uri("image/svg+xml", figure.svg),
-                "width": display_width(figure.svg),
-            }
-            for figure in shown
-        ],
+        figures=[_shown_figure(figure, by_name.get(figure.name), config["figures"]["dpi"]) for figure in shown],
         figure_names={figure.name for figure in shown},
         tables=[_shown(table) for table in tables],
         data_tables=[_shown(table) for table in data_tables],
@@ -203,6 +211,25 @@ def build_report(
         ],
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
     )
+
+
+def _shown_figure(figure: FigureItem, declared: Declaration | None, dpi: int) -> dict[str, Any]:
+    """What the template shows of a figure; of its caption the first paragraph, and the others on demand."""
+    caption, _, details = figure.caption.partition("\n\n")
+    return {
+        "name": figure.name,
+        "title": figure.title,
+        "paper": declared.paper if declared else None,
+        "table": declared.files[0] if declared else "",
+        "caption": caption,
+        "details": details,
+        "alt": figure.alt,
+        "marks": figure.marks,
+        "uri": data_uri("image/svg+xml", figure.svg),
+        "pdf": data_uri("application/pdf", figure.pdf) if figure.pdf else "",
+        "width": display_width(figure.svg),
+        "scale": dpi / 96,  # CSS pixels are 1/96 inch
+    }
 
 
 def _shown(table: TableItem) -> dict[str, Any]:
