@@ -145,17 +145,16 @@ def uncertainty_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
         best[pair.compared] = f"best for {'; '.join(found)}"
     return FigureText(
         "Would a warning have rung?",
-        f"How well scores of uncertainty find the worst images and the group that training left out, by AUROC, alone "
-        f"and with what knows no model held fixed, and as an alarm; {data['n_runs'].max()} runs, "
-        f"{span(data['n_images'].tolist())} different test images. At the dashed line a score says nothing; the dotted "
-        "one, the better control, is the bar to clear.\n\n"
+        "How well scores of uncertainty find the worst images and the group that training left out, also with controls "
+        f"held fixed: AUROC, {data['n_runs'].max()} runs, {span(data['n_images'].tolist())} different test images. "
+        "Dashed: chance; dotted: the better control.\n\n"
         "Scores of uncertainty, and two controls that know no model (top rows): the area under the ROC curve with "
         f"which each finds the tenth of the {compared} test images of highest error, and the images of the group "
         f"missing from the training set (* the {compared} group where both are in it), alone and with both controls "
         "held fixed; and the share of that group that it catches where 5 % of the other group raise a false alarm"
         f"{', a block per pair of groups' if several else ''}. Means over runs with intervals over images and runs, "
-        "which end at 0 and 1. Scores across models need all runs, are held "
-        "against the test images of the first, and their intervals cover the choice of images alone; those with the "
-        f"error in them are not held against it. {capital(by_pair(best))}.",
+        "which end at 0 and 1. Dotted is the bar to clear. Scores across models need all runs, are held against the "
+        "test images of the first, and their intervals cover the choice of images alone; those with the error in them "
+        f"are not held against it. {capital(by_pair(best))}.",
         f"Scores of uncertainty as warnings, by training set. {capital(by_pair(best))}.",
     )
