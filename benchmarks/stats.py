@@ -115,6 +115,10 @@ def completed(model: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         ita_in=ita,
         ita_out=ita + 2 * change,
         ciede2000=np.abs(change) + 1,
+        codec_mse=mse * rng.lognormal(0, 0.3, len(mse)),
+        codec_bits=1.0,
+        codec_quality=10.0,
+        codec_side=30.0,
     )
 
 

@@ -52,6 +52,7 @@ SUMMARIES = {
     "adjust_gaps": Summary(
         ["adjusted", "models"], {"stats": STATS}, RULER, data=["together"], minutes=60
     ),
+    "compare_codec": Summary(["codec_runs", "codec"], {"stats": STATS}, data=["together"]),
     "score_uncertainty": Summary(
         ["uncertainty"],
         SEEDED,
@@ -83,6 +84,7 @@ SUMMARIES = {
             "covariances",
             "design",
             "adjusted",
+            "codec",
             "colour_runs",
             "colour_covariances",
             "condition_mix",

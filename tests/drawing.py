@@ -102,7 +102,9 @@ def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = P
         for group in [group.name for group in groups]:
             for run in range(runs):
                 means = {"mse": 0.05 + 0.01 * rng.random(), "latent_std": 0.8 + 0.01 * rng.random()}
-                lists["runs"].append(key | {"run": run, "group": group, "n_images": 20} | means)
+                of_run = key | {"run": run, "group": group, "n_images": 20}
+                lists["runs"].append(of_run | means)
+                lists["codec_runs"].append(of_run | {"codec_mse": means["mse"] + 0.001})
                 lists["leakage"].append(
                     key | {"run": run, "group": group, "n": 20, "with_copy": run, "share": run / 20}
                 )

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 import adjust_gaps
+import compare_codec
 import compare_samples
 import compare_subsets
 import estimate_gaps
@@ -93,7 +94,12 @@ def write_study(folder: Path, shuffle: int | None = None, change: Change = lambd
     rows["ciede2000"] = rows["dl"].abs()
     for measure in [name for name in MEASURES if name not in rows]:
         rows[measure] = rows["mse"] * rng.uniform(0.9, 1.1, len(rows))
-    rows = change(rows)
+    # Of each model a codec of equal error on light images, whose errors are less alike.
+    rows["codec_mse"] = rows["mse"] * rng.lognormal(0, 0.1, len(rows))
+    light = rows[~dark].groupby(["train_set", "run"])[["mse", "codec_mse"]].mean()
+    scale = (light["mse"] / light["codec_mse"]).rename("scale")
+    rows["codec_mse"] *= rows[["train_set", "run"]].join(scale, on=["train_set", "run"])["scale"]
+    rows = change(rows.assign(codec_bits=1.5, codec_quality=10.0, codec_side=20.5))
     images = rows[["id", "group"]].drop_duplicates()
     write_csv(images.iloc[:20].assign(cluster=(np.arange(20) // 2).astype(str), size=2), folder / "together.csv")
     for train_set, part in rows[rows["run"] == 0].groupby("train_set"):
@@ -138,6 +144,7 @@ def run_stages(
     call(summarise_metadata, "metadata.csv", "fst_counts prevalence condition_mix", config=of_metadata)
     call(summarise_runs, "together.csv", "runs covariances headline conditions pooled_conditions", evaluations)
     call(adjust_gaps, "together.csv ruler_bias.csv", "adjusted models", evaluations)
+    call(compare_codec, "together.csv", "codec_runs codec", evaluations)
     call(compare_samples, "design.csv", "samples", evaluations)
     call(score_uncertainty, "together.csv", "uncertainty", evaluations)
     call(compare_subsets, "together.csv ruler_bias.csv", "subsets", evaluations)
@@ -146,6 +153,6 @@ def run_stages(
     of_ruler = "ruler_bias.csv ruler.csv colour_runs colour_covariances"
     call(estimate_gaps, f"runs covariances design.csv {of_ruler}", "gaps equivalents")
     call(estimate_sweep, "runs covariances design.csv train_sets.json ruler_bias.csv", "sweep")
-    read = "runs covariances design.csv adjusted colour_runs colour_covariances condition_mix ruler.csv"
+    read = "runs covariances design.csv adjusted codec colour_runs colour_covariances condition_mix ruler.csv"
     call(judge_claims, read, "claims")
     return {path.stem: path for path in sorted((folder / "tables").iterdir())}

@@ -11,6 +11,7 @@ import torch
 
 from evenhand.data.tone import measure_tone
 from evenhand.evaluation.reconstructions import decode, measured_skin, sample_prior
+from evenhand.models.codec import equal_error
 from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = rows_of(test, index["id"])
     images = read_images(args.images, rows)
     perceptual = PerceptualLoss(load_features(args.features), args.config["loss"]["perceptual_normalize"])
-    # A GPU is held for as long as the network works, not while the colours of skin are measured.
+    # A GPU is held for as long as the network works, not for what comes after it.
     with leased_device(config["device"], args.gpu_slots, "evaluating", args.gpus) as device:
         decoded = decode(
             place(model, device),
@@ -66,12 +67,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         prior = sample_prior(model, latent_shape, side, config["prior_samples"], args.config["seed"], device)
     on_skin = measured_skin(images, decoded.reconstructions, args.threads) if args.config["skin"] else {}
     measured = pd.DataFrame(decoded.columns | on_skin)
+    group = np.array([name for name, names in drawn.items() for _ in names])
+    reference = group == args.config["reference"]
+    codec = equal_error(images, reference, measured.loc[reference, "mse"].mean(), args.threads)
+    measured = measured.assign(
+        codec_mse=codec.errors, codec_bits=codec.bits, codec_quality=codec.quality, codec_side=codec.side
+    )
 
     table = index.loc[rows, OF_IMAGE].reset_index(drop=True)
     table.insert(0, "train_set", args.train_set)
     table.insert(1, "compared_share", args.config["compared_share"])
     table.insert(2, "run", args.run)
-    table.insert(3, "group", [group for group, names in drawn.items() for _ in names])
+    table.insert(3, "group", group)
     write_parquet(table.join(measured), args.evaluation)
     embeddings = {
         "id": id_array(table["id"]),
@@ -112,7 +119,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--config",
         required=True,
         type=json.loads,
-        help="JSON: seed, loss, evaluate, compared_share, skin",
+        help="JSON: seed, loss, evaluate, reference, compared_share, skin",
     )
     parser.add_argument("--threads", type=int, default=1)
     add_gpu_options(parser)

@@ -170,7 +170,7 @@ def ciede2000(skin: Skin) -> float:
 
 
 # In the order of the tables; that of the test images has first what needs images alone, then the rest as in `Need`.
-MEASURES = {
+MEASURES: dict[str, Measure] = {
     "mse": Measure(
         mse,
         "images",

@@ -17,7 +17,7 @@ FIGURES: Declared = {
         "place": 10,
         "label": "reconstruction error",
         "section": "Results",
-        "files": ["runs"],
+        "files": ["runs", "codec_runs"],
         "paper": 3,
         "metric": "mse",
     },
@@ -38,6 +38,8 @@ def drawing(given: Given) -> Drawing:
     """The figure from its files."""
     metric = FIGURES[given.name]["metric"]
     data = group_box_data(given.table("runs", [*COLUMNS, metric]), metric)
+    if "codec_runs" in FIGURES[given.name]["files"]:
+        data = with_codec(data, given.table("codec_runs", [*COLUMNS, "codec_mse"]))
     return Drawing(group_box_text(data, metric, given.groups), lambda: draw_group_boxes(data, metric, given.groups))
 
 
@@ -57,14 +59,34 @@ def group_box_data(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return data[["train_set", "compared_share", "position", "group", "run", "n_images", "value"]]
 
 
+def with_codec(data: pd.DataFrame, codec_runs: pd.DataFrame) -> pd.DataFrame:
+    """The data with one more column: the codecs whose error on the reference group is that of the balanced models.
+
+    Their rows have the name of that training set and, as they have learned from none, no `compared_share`. Nothing is
+    added where none or several are balanced, or where no codec has the error.
+    """
+    balanced = codec_runs[codec_runs["compared_share"] == 0.5]
+    if balanced["train_set"].nunique() != 1 or balanced["codec_mse"].isna().any():
+        return data
+    codec = balanced.rename(columns={"codec_mse": "value"}).sort_values(["group", "run"])
+    codec = codec.assign(compared_share=np.nan, position=data["position"].max() + 1)
+    return pd.concat([data, codec[data.columns]], ignore_index=True)
+
+
+def codec_name(data: pd.DataFrame) -> str:
+    """What the further column of `with_codec` is called, empty where there is none."""
+    names = data.loc[data["compared_share"].isna(), "train_set"].unique()
+    return f"JPEG for {names[0]}" if len(names) else ""
+
+
 def draw_group_boxes(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -> Figure:
     """A box per training set and group (quartiles, whiskers to 1.5 times their distance), every run as a point on top.
 
     With fewer than five runs a box would dress up two or three numbers as a distribution, so only points and their
     mean are drawn.
     """
-    sets = ordered_sets(data)
-    figure = new_figure(PAGE_WIDTH if len(sets) > 3 else PAGE_WIDTH * 0.8, 3.5)
+    sets, codec = ordered_sets(data.dropna(subset=["compared_share"])), codec_name(data)
+    figure = new_figure(PAGE_WIDTH if len(sets) > 3 or codec else PAGE_WIDTH * 0.8, 3.5)
     axes = figure.add_subplot()
     titles = [group.title for group in groups]
     styles = group_styles([group.name for group in groups])
@@ -104,11 +126,16 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -
             )
             of_runs = rows.loc[values.index, ["run", "n_images"]].itertuples(index=False)
             texts = [
-                f"{group.name}, run {run}: {value:.4g}; {n:,} images"
+                f"{group.name}, run {run:.0f}: {value:.4g}; {n:,.0f} images"
                 for value, (run, n) in zip(values, of_runs, strict=True)
             ]
             mark_values(axes, centre + offsets, values, texts)
     set_axis(axes, sets, groups[1].name)
+    if codec:
+        axes.axvline(len(sets) - 0.5, color=INK, linewidth=0.6)
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        axes.set_xticks([*axes.get_xticks(), len(sets)], [*labels, codec.replace(" ", "\n", 1)])
+        axes.set_xlim(-0.6, len(sets) + 0.6)
     axes.set_ylabel(MEASURES[metric].label)
     axes.grid(axis="y")
     runs = data["run"].nunique()
@@ -127,9 +154,9 @@ def group_box_text(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -> 
     """Title, caption and alternative text; the caption gives the ratios of the means by training set."""
     title, label = capital(MEASURES[metric].title), MEASURES[metric].label
     means = data.groupby(["position", "group"])["value"].mean().unstack("group")
-    sets = ordered_sets(data)
+    sets, codec = ordered_sets(data.dropna(subset=["compared_share"])), codec_name(data)
     runs = data["run"].nunique()
-    named = list(enumerate(set_names(sets, groups[1].name)))
+    named = list(enumerate([*set_names(sets, groups[1].name), *([codec] if codec else [])]))
     levels = [
         f"{name}: " + ", ".join(f"{group.name} {means[group.name].get(position, np.nan):.4g}" for group in groups)
         for position, name in named
@@ -149,12 +176,18 @@ def group_box_text(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -> 
         if runs >= 5
         else "bars are means; with fewer than five runs no box is drawn"
     )
+    of_codec = (
+        f" {codec}: no model, but in each run the JPEG, of lower quality or of smaller pictures, whose mean on "
+        f"{reference.name} images is that of the model; what it makes of the groups the pictures alone decide."
+        if codec
+        else ""
+    )
     return FigureText(
         f"{title} by training set and test group",
         f"{title} of the test images, {label}, by training set. Each point is one of {runs:,} "
         f"run{'s' if runs > 1 else ''}, the mean over {span(data['n_images'].tolist())} images of "
         f"{joined([group.name for group in groups], 'or')}.\n\nGroups: "
-        f"{joined([group.title for group in groups])}; {boxes}. {' '.join(ratios)}",
+        f"{joined([group.title for group in groups])}; {boxes}. {' '.join(ratios)}{of_codec}",
         f"Plot of {label} for {joined([group.name for group in groups])} test images by training set. Means: "
         f"{'; '.join(levels)}.",
     )

@@ -181,6 +181,13 @@ def contrast_row(test: CrossedTest, alpha: float, null: float = 0.0) -> dict[str
     return row | {"covers": test.covers, "note": test.note}
 
 
+def row_test(row: Mapping[Hashable, Any], estimate: str) -> CrossedTest:
+    """The test of a row of tables/adjusted.csv or tables/codec.csv, to know what more runs or images would do."""
+    se = math.hypot(row["se_images"], row["se_models"])
+    parts = {"images": row["se_images"] ** 2, "models": row["se_models"] ** 2, "within": row["se_within"] ** 2}
+    return CrossedTest(int(row["n_runs"]), float(row[estimate]), se, float(row["df"]), **parts)
+
+
 @dataclass(frozen=True)
 class Crossed:
     """Means of one metric, and what their covariances come from.

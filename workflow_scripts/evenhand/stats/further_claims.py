@@ -1,4 +1,4 @@
-"""Questions beside the claims of the paper: the gap on a calibrated ruler (R1)."""
+"""Questions beside the claims of the paper: the gap on a calibrated ruler (R1), and beside that of a codec (K1)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,9 +7,10 @@ import pandas as pd
 
 from evenhand.evaluation.measures import MEASURES
 from evenhand.splits.groups import Pair
+from evenhand.stats.crossed import row_test
 from evenhand.stats.gaps import RunTable, named_sets
 from evenhand.stats.ruler import damage_of, equivalent_test, readings, unreadable
-from evenhand.stats.verdicts import Case, Rules, Step, all_of
+from evenhand.stats.verdicts import Case, Rules, Step, all_of, number
 
 
 def ruler_claim(
@@ -63,3 +64,44 @@ def ruler_claim(
         f"Read off the ruler of each group, the error of {compared} images is that of a damage so many times as large: "
     )
     return replace(case, facts=f"{text}{', '.join(facts)}.", clauses=all_of(*steps))
+
+
+def codec_claim(table: RunTable, codec: pd.DataFrame, rules: Rules) -> Case:
+    """K1: with equal representation (B) the ratio of the model is larger than that of a codec of equal error.
+
+    Args:
+        table: run means, for the training sets of the design.
+        codec: tables/codec.csv, the rows of the pair.
+        rules: the declared rules.
+    """
+    reference, compared = table.pair
+    case = Case(
+        claim="K1",
+        statement=(
+            f"With equal representation (B) the ratio of {compared} to {reference} MSE is larger than that of a codec "
+            f"of equal {reference} MSE, which has learned nothing"
+        ),
+        source="control of C2: no claim of the paper",
+        test=(
+            "t over images and runs of the logarithm of the model's ratio over the codec's, paired by image, two-way "
+            "clustered variance, two-sided"
+        ),
+        rule=rules.one_step(),
+        table="codec",
+        figure="mse_boxes",
+    )
+    names, reason = named_sets(table, "B")
+    if reason:
+        return replace(case, reason=reason)
+    row = codec.set_index("train_set").to_dict("index")[names[0]]
+    if not row["covers"]:
+        return replace(case, reason=str(row["note"]))
+    facts = (
+        f"With equal representation the mean MSE of {compared} images is {row['ratio']:.2f} times that of {reference} "
+        f"images; with JPEG of the same MSE on {reference} images ({number(row['mean_reference'])}: on average quality "
+        f"{row['quality']:.0f} at {row['side']:.0f} px a side) it is {row['codec_ratio']:.2f} times. The model's ratio "
+        f"is {row['excess']:.2f} times the codec's ({100 * (1 - rules.alpha):g} % interval {row['excess_low']:.2f} to "
+        f"{row['excess_high']:.2f})."
+    )
+    step = Step("logarithm of the model's ratio over the codec's", row_test(row, "log_excess"), +1)
+    return replace(case, facts=facts, clauses=all_of(step))

@@ -1,15 +1,13 @@
 """The claims that rest on colours (C9) and on the gap at equal condition mix (C11)."""
 
 import math
-from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from evenhand.splits.groups import Pair
-from evenhand.stats.crossed import CrossedTest
+from evenhand.stats.crossed import row_test
 from evenhand.stats.gaps import RunTable, named_sets
 from evenhand.stats.tone import AXES
 from evenhand.stats.verdicts import Case, Evidence, Rules, Step, all_of, number
@@ -78,13 +76,6 @@ def colour_claim(table: RunTable | None, pair: Pair, rules: Rules) -> Case:
     return replace(case, facts=f"{facts}{changes[reference]} ({reference}).", clauses=(changing, *staying))
 
 
-def _test_of(row: Mapping[Hashable, Any]) -> CrossedTest:
-    """The test of a row of tables/adjusted.csv, to know what more runs or images would do."""
-    se = math.hypot(row["se_images"], row["se_models"])
-    parts = {"images": row["se_images"] ** 2, "models": row["se_models"] ** 2, "within": row["se_within"] ** 2}
-    return CrossedTest(int(row["n_runs"]), float(row["gap"]), se, float(row["df"]), **parts)
-
-
 def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Case:
     """C11: with equal representation (B) the compared MSE stays higher when the condition mix is held fixed.
 
@@ -126,7 +117,7 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
         p_for=p if gap > 0 else 1.0,
         p_against=min(1.0, 2 * min(opposite, float(row["p_vanish"]))),
         n=int(row["n_runs"]),
-        test=_test_of(row),
+        test=row_test(row, "gap"),
         margin=abs(rules.vanishing * gap / float(row["relative"])) if gap else math.nan,
     )
     facts = (

@@ -77,6 +77,7 @@ def evaluation_settings(config: Mapping[str, Any], train_set: str) -> dict[str, 
         "seed": config["seed"],
         "loss": {"perceptual_normalize": config["loss"]["perceptual_normalize"]},
         "evaluate": {key: config["evaluate"][key] for key in keys} | {"full_latents": full},
+        "reference": config["splits"]["groups"][0]["name"],
         "compared_share": _mix_of(train_set, config).get(config["splits"]["groups"][1]["name"], 0.0),
         "skin": config["data"]["skin"],
     }
