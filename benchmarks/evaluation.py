@@ -21,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 from study_options import read_study
 from train_step import Ours
 
+from evaluate_vae import KNOWN
 from evenhand.data.tone import measure_tone
-from evenhand.evaluation.reconstructions import decode, measured_skin, sample_prior
+from evenhand.evaluation.reconstructions import decode, measured_skin, of_training, sample_prior
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import Architecture
 from evenhand.models.vgg19 import random_weights
@@ -51,9 +52,12 @@ def main() -> None:
     trainer = Ours(architecture, random_weights(0), torch.from_numpy(pixels), recipe, device, precision)
     perceptual = place(PerceptualLoss(random_weights(0), False), device)  # in fp32, as evaluations take it
 
+    known = max(2, round(n * KNOWN / (2 * splits["test_size"])))  # as many to a test image as in an evaluation
+
     def test() -> None:
         decoded = decode(
-            trainer.model.eval(), pixels, [str(i) for i in range(n)], perceptual, seed=0,
+            trainer.model.eval(), pixels, [str(i) for i in range(n)], perceptual,
+            of_training(trainer.model.eval(), pixels[:known], n, seed=0, batch_size=n, device=device), seed=0,
             samples=config["evaluate"]["samples"], batch_size=n, device=device, workers=args.threads,
         )  # fmt: skip
         measured_skin(pixels, decoded.reconstructions, args.threads)

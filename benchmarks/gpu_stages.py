@@ -30,7 +30,7 @@ from published_recipe import PublishedRecipe, best_mode
 from stage_inputs import evaluation_options, script_command, training_options, write_inputs
 from train_step import DTYPES, Ours, profiled, random_images, useful_work, write_photographs
 
-from evenhand.evaluation.reconstructions import decode
+from evenhand.evaluation.reconstructions import decode, of_training
 from evenhand.models.fast import plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import Architecture
@@ -181,6 +181,8 @@ def decoded(check: Check, trainer: Ours) -> Lines:
 
     def batch() -> None:
         decode(trainer.model.eval(), images[:size], [str(row) for row in range(len(images[:size]))], perceptual,
+               of_training(trainer.model.eval(), images[: size // 4], len(images), seed=0, batch_size=size,
+                           device=check.device),
                samples=check.config["evaluate"]["samples"], seed=0, batch_size=size, device=check.device,
                workers=check.config["train"]["threads"])  # fmt: skip
 

@@ -89,8 +89,9 @@ def write_study(folder: Path, runs: int) -> None:
         write_json(record(name), part / "run.json")
         if run == 0:
             first.append(rows)
-            variance = rows[["id", "group"]].assign(n_models=runs, ensemble_var=rows["decoding_var"])
-            write_parquet(variance, results / "runs" / name / "ensemble.parquet")
+            scores = {"ensemble_var": rows["decoding_var"], "waic": rows["bound"]}
+            of_models = rows[["id", "group"]].assign(n_models=runs, **scores)
+            write_parquet(of_models, results / "runs" / name / "ensemble.parquet")
     write_data(results, simulated_design(truth).assign(n_runs=runs), first[0], config["evaluate"]["examples"])
 
 

@@ -28,7 +28,6 @@ class Summary(NamedTuple):
 
 RULER = ["ruler_bias"]  # beside each measure its own bias, where the ruler is measured
 OF_EQUIVALENTS = ["ruler", "colour_runs", "colour_covariances"]
-SEEDED = {"seed": config["seed"], "stats": STATS}
 SUMMARIES = {
     "summarise_metadata": Summary(
         ["fst_counts", "prevalence", "condition_mix"],
@@ -55,7 +54,7 @@ SUMMARIES = {
     "compare_codec": Summary(["codec_runs", "codec"], {"stats": STATS}, data=["together"]),
     "score_uncertainty": Summary(
         ["uncertainty"],
-        SEEDED,
+        {"stats": STATS},
         data=["together"],
         others=expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
     ),
@@ -89,6 +88,7 @@ SUMMARIES = {
             "colour_covariances",
             "condition_mix",
             "ruler",
+            "uncertainty",
         ],
         models=False,
         minutes=5,

@@ -63,9 +63,13 @@ def rows_of_pair(key: dict[str, object], half: float, runs: int) -> dict[str, li
         row |= {"crude_gap": 0.1, "n_reference": 30, "n_compared": 20}
         lists["adjusted"].append(row | gap(0.1 if adjustment == "none" else np.nan))
     in_both = f"{key['compared']} group"
-    for target in ("worst decile", "group not in the training set" if key["compared_share"] in (0, 1) else in_both):
-        row = key | {"score": "latent_std", "statistic": "auroc", "target": target, "n_images": 40}
-        lists["uncertainty"].append(row | around(0.6, half, runs))
+    worst = f"worst decile of {key['compared']} images"
+    for target in (worst, "group not in the training set" if key["compared_share"] in (0, 1) else in_both):
+        for score in ("luma", "latent_std", "latent_distance"):
+            row = key | {"score": score, "statistic": "auroc", "target": target, "n_images": 40}
+            lists["uncertainty"].append(row | around(0.6, half, runs))
+        if target == "group not in the training set":
+            lists["uncertainty"].append(row | {"statistic": "alarm"} | around(0.1, half / 10, runs))
     return lists
 
 

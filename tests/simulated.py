@@ -22,7 +22,7 @@ import measure_colour
 import score_uncertainty
 import summarise_metadata
 import summarise_runs
-from evenhand.evaluation.measures import MEASURES, RULED
+from evenhand.evaluation.measures import MEASURES, RULED, SCORES_OF
 from evenhand.splits.groups import Pair, TrainSet, groups_from
 from evenhand.stats.crossed import CrossedSums
 from evenhand.stats.rows import by_run
@@ -103,7 +103,8 @@ def write_study(folder: Path, shuffle: int | None = None, change: Change = lambd
     images = rows[["id", "group"]].drop_duplicates()
     write_csv(images.iloc[:20].assign(cluster=(np.arange(20) // 2).astype(str), size=2), folder / "together.csv")
     for train_set, part in rows[rows["run"] == 0].groupby("train_set"):
-        ensemble = part[["id", "group"]].assign(n_models=3, ensemble_var=rng.exponential(size=len(part)))
+        drawn = {name: rng.exponential(size=len(part)) for name in SCORES_OF["models"]}
+        ensemble = part[["id", "group"]].assign(n_models=3, **drawn)
         write_parquet(ensemble.reset_index(drop=True), folder / "runs" / train_set / "ensemble.parquet")
     for (train_set, run), part in rows.groupby(["train_set", "run"]):
         table = part if shuffle is None else part.sample(frac=1, random_state=shuffle)
@@ -153,6 +154,8 @@ def run_stages(
     of_ruler = "ruler_bias.csv ruler.csv colour_runs colour_covariances"
     call(estimate_gaps, f"runs covariances design.csv {of_ruler}", "gaps equivalents")
     call(estimate_sweep, "runs covariances design.csv train_sets.json ruler_bias.csv", "sweep")
-    read = "runs covariances design.csv adjusted codec colour_runs colour_covariances condition_mix ruler.csv"
+    read = (
+        "runs covariances design.csv adjusted codec colour_runs colour_covariances condition_mix uncertainty ruler.csv"
+    )
     call(judge_claims, read, "claims")
     return {path.stem: path for path in sorted((folder / "tables").iterdir())}

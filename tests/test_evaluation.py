@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from sklearn.covariance import LedoitWolf
+from torch.func import functional_call, jacrev
 
-from evenhand.evaluation.measures import MEASURES, Measure, decoding_var, mse_over_var, mse_sampled, ssim
+from evenhand.evaluation.measures import EVALUATED, MEASURES, Measure, decoding_var, mse_over_var, mse_sampled, ssim
 from evenhand.evaluation.reconstructions import (
     choose_examples,
     decode,
@@ -20,9 +22,11 @@ from evenhand.evaluation.reconstructions import (
     latent_noise,
     measured,
     measured_skin,
+    of_training,
     reconstruct,
     sampled_decodings,
 )
+from evenhand.evaluation.scores import Training, complexity
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture, load_weights, save_weights
 from evenhand.models.vgg19 import random_weights
@@ -50,10 +54,14 @@ def photographs(n: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
 
 
+def known(model: VAE) -> Training:
+    return of_training(model, photographs(9)[3:], 12, seed=1, batch_size=4, device=CPU)
+
+
 def measure(model: VAE, images: np.ndarray, batch_size: int = 4) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     names = [hashlib.md5(image.tobytes()).hexdigest() for image in images]
     settings = {"samples": 2, "seed": 1, "batch_size": batch_size, "device": CPU, "workers": 1}
-    decoded = decode(model, images, names, PERCEPTUAL, **settings)
+    decoded = decode(model, images, names, PERCEPTUAL, known(model), **settings)
     on_skin = measured_skin(images, decoded.reconstructions, workers=1)
     return pd.DataFrame(decoded.columns | on_skin), decoded.means, decoded.reconstructions
 
@@ -61,12 +69,12 @@ def measure(model: VAE, images: np.ndarray, batch_size: int = 4) -> tuple[pd.Dat
 def test_what_is_declared_is_measured(model: VAE) -> None:
     images = photographs(2)
     table = measure(model, images)[0]
-    assert {*table} == {*MEASURES}
+    assert {*table} == {*EVALUATED}
     # What a study without skin has: each measure on its own side, none on both.
     of_skin = measured_skin(images, images, workers=1)
     assert list(of_skin) == [name for name in table if MEASURES[name].needs == "skin"]
     settings = {"samples": 2, "seed": 1, "batch_size": 4, "device": CPU, "workers": 1}
-    decoded = decode(model, images, ["a", "b"], PERCEPTUAL, **settings)
+    decoded = decode(model, images, ["a", "b"], PERCEPTUAL, known(model), **settings)
     assert list(decoded.columns) == [name for name in table if MEASURES[name].needs != "skin"]
 
 
@@ -122,9 +130,55 @@ def test_measures_of_one_image_by_hand(model: VAE) -> None:
         assert table["mse_over_var"][row] == pytest.approx(mse / around_mean_colour, rel=1e-4)
         assert table["perceptual"][row] == pytest.approx(distance, rel=1e-3)
         assert table["latent_std"][row] == pytest.approx(np.mean(np.sqrt(np.exp(logvar))), rel=1e-5)
+        bound = means[row].size * mse + table["kl"][row]
+        assert table["bound"][row] == pytest.approx(bound, rel=1e-4)
+        assert table["typicality"][row] == pytest.approx(abs(bound - known(model).bound), rel=1e-2)
+        with torch.no_grad():
+            again = model.encoder(decoded)[0][0].double().numpy()
+        assert table["reencoding"][row] == pytest.approx(np.mean((again - mu) ** 2), rel=1e-3)
+        assert table["luma"][row] == pytest.approx(images[row].mean(axis=(0, 1)) @ [0.2126, 0.7152, 0.0722] / 255)
         assert table["kl"][row] == pytest.approx(np.sum((mu**2 + np.exp(logvar) - 1 - logvar) / 2), rel=1e-4)
         assert means[row] == pytest.approx(mu, rel=1e-4, abs=1e-6)
         np.testing.assert_allclose(reconstructions[row], (y.transpose(1, 2, 0) + 1) * 127.5, atol=0.51)
+
+
+def test_laplace_of_the_last_layer_is_that_of_automatic_differentiation(model: VAE) -> None:
+    """The Jacobian of the sampled values with respect to all weights of the last layer, colours together."""
+    layer = known(model).last_layer
+    rows, columns = layer.places
+    weights = {name: value.double() for name, value in model.decoder.conv_out.named_parameters()}
+
+    def jacobian(images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.no_grad():
+            features = model.decoder.features(model.encoder(x)[0]).double()
+
+        def values(of: dict[str, torch.Tensor]) -> torch.Tensor:
+            return torch.tanh(functional_call(model.decoder.conv_out, of, (features,)))[:, :, rows, columns].flatten()
+
+        parts = jacrev(values)(weights)
+        matrix = torch.cat([parts[name].flatten(1) for name in weights], dim=1)
+        return matrix, torch.tanh(functional_call(model.decoder.conv_out, weights, (features,))), x
+
+    trained, reconstruction, x = jacobian(photographs(9)[3:])
+    variance = (reconstruction - x).square().mean()
+    scale = 12 * 32**2 / (6 * len(rows))  # the sampled pixels stand for all of twelve images
+    precision = torch.eye(trained.shape[1]).double() + scale / variance * trained.T @ trained
+    tested, _, _ = jacobian(photographs(2))
+    expected = (tested @ torch.linalg.inv(precision) * tested).sum(dim=1).reshape(2, -1).mean(dim=1)
+    np.testing.assert_allclose(measure(model, photographs(2))[0]["laplace_var"], expected.detach(), rtol=1e-3)
+
+
+def test_distance_to_the_training_latents_is_mahalanobis(model: VAE) -> None:
+    """Of what the training images are, pooled over space; scikit-learn's own distance beside it."""
+    images = photographs(9)
+    _, means, _ = measure(model, images)
+    pooled = means.astype(float).mean(axis=(2, 3))
+    fit = LedoitWolf().fit(pooled[3:])
+    expected = np.sqrt(fit.mahalanobis(pooled))
+    np.testing.assert_allclose(known(model).distance(torch.from_numpy(means)), expected, rtol=1e-3)
+    constant = np.full((32, 32, 3), 90, np.uint8)
+    assert complexity(constant) < complexity(images[0])
 
 
 def test_batches_and_order_do_not_matter(model: VAE) -> None:
@@ -191,7 +245,7 @@ def test_variance_of_decodings_follows_the_posterior() -> None:
 
 def test_examples_are_the_measured_reconstructions(model: VAE) -> None:
     images = photographs(3)
-    np.testing.assert_array_equal(reconstruct(model, images, CPU), measure(model, images)[2])
+    np.testing.assert_array_equal(reconstruct(model, images, CPU)[0], measure(model, images)[2])
 
 
 def test_examples_sit_at_even_quantiles_of_their_group_median_and_quartiles_among_them() -> None:

@@ -14,7 +14,7 @@ from evenhand.figures.metadata import fst_count_data, fst_count_text, prevalence
 from evenhand.figures.reconstructions import balanced, reconstruction_data
 from evenhand.figures.sweep import sweep_data, sweep_text
 from evenhand.figures.tone import tone_data, tone_text
-from evenhand.figures.uncertainty import uncertainty_data
+from evenhand.figures.uncertainty import bars_to_clear, uncertainty_data
 from evenhand.splits.groups import TrainSet, groups_from, pairs_of
 from evenhand.workflow.errors import UserError
 
@@ -141,7 +141,7 @@ def test_sweep_means_and_crossing() -> None:
     assert "The groups do not cross within the design (light is better throughout)." in caption
 
 
-def test_uncertainty_keeps_the_two_questions_and_cuts_intervals() -> None:
+def test_uncertainty_keeps_its_questions_and_cuts_intervals() -> None:
     common = {"train_set": "A", "compared_share": 0.0, "score": "kl", "estimate": 0.6, "ci_low": -2.0, "ci_high": 3.0}
     common |= {"n_images": 40, "compared": "dark"}
     rows = [
@@ -149,10 +149,15 @@ def test_uncertainty_keeps_the_two_questions_and_cuts_intervals() -> None:
         common | {"statistic": "auroc", "target": "worst decile of dark images", "n_runs": 2},
         common | {"statistic": "spearman", "target": "worst decile", "n_runs": 2},
         common | {"statistic": "auroc", "target": "group not in the training set", "n_runs": 2},
+        common | {"statistic": "alarm", "target": "group not in the training set", "n_runs": 2},
+        common
+        | {"statistic": "auroc", "target": "group not in the training set", "n_runs": 2, "score": "luma"}
+        | {"estimate": 0.2},
     ]
     data = uncertainty_data(pd.DataFrame(rows))
-    assert data["panel"].tolist() == [0, 1]
-    assert data[["ci_low", "ci_high"]].to_numpy().tolist() == [[0, 1], [0, 1]]
+    assert data[["panel", "score"]].to_numpy().tolist() == [[0, "kl"], [1, "luma"], [1, "kl"], [3, "kl"]]
+    assert data[["ci_low", "ci_high"]].to_numpy().tolist() == [[0, 1]] * 4
+    assert bars_to_clear(data).tolist() == [0.8]
 
 
 def test_tone_compares_the_ends_of_the_curve() -> None:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from simulated import GROUPS, PAIR, covariances_of
 
-from evenhand.evaluation.measures import MEASURES, PRINCIPAL
+from evenhand.evaluation.measures import CONTROLS, MEASURES, PRINCIPAL, SCORES_OF
 from evenhand.splits.groups import TrainSet
 from evenhand.stats.claims import run_claims
 from evenhand.stats.gaps import gap_table, run_table, size_ratios, sweep_table
@@ -38,7 +38,7 @@ from evenhand.stats.tone import (
     tone_slopes,
     tone_totals,
 )
-from evenhand.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
+from evenhand.stats.uncertainty import uncertainty_table, with_other_sets
 from evenhand.stats.verdicts import Rules, verdict_table
 
 RULES = Rules(0.1, 2, 0.05, 0.05, 0.25, 0.07, 2.3, 0.05)
@@ -51,7 +51,6 @@ STATED = {
     ("gaps", "p_tost"): f"metric not in {PRINCIPAL}",
     ("gaps", "p_holm"): f"metric not in {PRINCIPAL}",
     ("colour", "p"): "quantity == 'ciede2000'",
-    ("uncertainty", "p"): "score == 'ensemble_var'",
     ("sweep", "p"): "quantity == 'crossing'",
     ("claims", "null_value"): "verdict == 'not testable'",
     ("claims", "margin"): "verdict == verdict",  # not declared
@@ -166,13 +165,11 @@ def every_table(study: Study) -> dict[str, pd.DataFrame]:
     means = pd.concat([subset_means(part, PRINCIPAL) for part in parts])
     of_colours = covariances_of(rows, QUANTITIES, clusters=clusters)
     samples = rows.assign(sample_of=np.where(rows.index % 2, "prior", "training"), ita=rows["ita_in"])
-    first = list(by_model(rows[rows["run"] == 0]))
-    scores = {
-        str(model["train_set"].iloc[0]): model[["id"]].assign(
-            ensemble_var=np.where(rng.random(len(model)) < 0.3, np.nan, rng.random(len(model)))
-        )
-        for model in first
-    }
+    first = rows[rows["run"] == 0]
+    first = first.assign(
+        **dict.fromkeys(SCORES_OF["models"], np.where(rng.random(len(first)) < 0.3, np.nan, first["kl"]))
+    )
+    scores = [*CONTROLS, *SCORES_OF["evaluation"], *SCORES_OF["sets"]]
     found = {
         "runs": runs,
         "headline": headline_table(runs, images),
@@ -190,8 +187,10 @@ def every_table(study: Study) -> dict[str, pd.DataFrame]:
         "subsets": subset_table(means, of_parts, PAIR, PRINCIPAL, alpha),
         "uncertainty": pd.concat(
             [
-                uncertainty_table(by_run(rows), PAIR, train_sets, SCORES, clusters, alpha),
-                ensemble_table(first, scores, PAIR, train_sets, study.runs, 1 - alpha, 30, rng),
+                uncertainty_table(
+                    map(with_other_sets, by_run(rows)), PAIR, train_sets, scores, CONTROLS, clusters, alpha
+                ),
+                uncertainty_table([first], PAIR, train_sets, SCORES_OF["models"], CONTROLS, clusters, alpha),
             ]
         ),
     }

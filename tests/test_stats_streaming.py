@@ -51,7 +51,7 @@ REDUCTIONS: dict[str, Callable[[Iterator[pd.DataFrame], pd.DataFrame], object]] 
     "adjust_gaps": lambda given, _: error_totals(given, PAIR),
     "adjust_gaps, regressions": regression,
     "summarise_runs, covariances": covariances,
-    "score_uncertainty": lambda given, _: uncertainty_table(given, PAIR, TRAIN_SETS, ["latent_std"], None, 0.05),
+    "score_uncertainty": lambda given, _: uncertainty_table(given, PAIR, TRAIN_SETS, ["latent_std"], [], None, 0.05),
     "measure_colour": lambda given, _: tone_totals(given, PAIR),
 }
 

@@ -147,13 +147,14 @@ def test_every_table_matches_the_dictionary(tables: dict[str, Path]) -> None:
 
 def test_all_claims_have_a_row_in_order(tables: dict[str, Path]) -> None:
     claims = pd.read_csv(tables["claims"])
-    assert claims["claim"].tolist() == [*(f"C{number}" for number in range(1, 12)), "K1", "R1"]
+    assert claims["claim"].tolist() == [*(f"C{number}" for number in range(1, 12)), "K1", "R1", "U1", "U2"]
     assert claims["verdict"].isin(VERDICTS).all()
     assert claims[["sentence", "rule", "table", "figure", "statement", "source"]].notna().all().all()
     tested = claims[(claims["verdict"] != "not testable") & (claims["claim"] != "C8")]
     found = tested["verdict"].isin(VERDICTS[:3])
     assert ((tested["p"] <= 0.05) == tested["verdict"].isin(VERDICTS[:2])).all()
     assert (tested["survives"] == (found & (tested["p_holm"] <= 0.05))).all()
+    tested = tested[tested["claim"] != "U1"]  # the best of several scores: what it would take depends on which is best
     assert (tested["verdict"] == "inconclusive").eq(tested["sentence"].str.contains("80 % power would take")).all()
     assert (tested["ci_low"] <= tested["estimate"]).all()
     assert (tested["estimate"] <= tested["ci_high"]).all()

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from evenhand.data.tone import measure_tone
-from evenhand.evaluation.reconstructions import decode, measured_skin, sample_prior
+from evenhand.evaluation.reconstructions import decode, measured_skin, of_training, sample_prior
 from evenhand.models.codec import equal_error
 from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.models.vae import load_weights
@@ -26,8 +26,10 @@ from evenhand.splits.manifests import (
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_checksums, write_npz
+from evenhand.workflow.seeds import generator
 from evenhand.workflow.tables import read_image_table, write_parquet
 
+KNOWN = 400  # training images
 OF_IMAGE = [
     *("id", "skin_type", "second_skin_type"),
     *("condition", "condition_2", "condition_3", "source"),
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     torch.set_num_threads(args.threads)
     make_deterministic()
-    config = args.config["evaluate"]
+    config, seed = args.config["evaluate"], args.config["seed"]
     model, architecture = load_weights(args.model)
     drawn = read_draw(args.test, args.run, None)
     test = ids_of(drawn)
@@ -49,22 +51,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = rows_of(test, index["id"])
     images = read_images(args.images, rows)
     perceptual = PerceptualLoss(load_features(args.features), args.config["loss"]["perceptual_normalize"])
+    # What a score holds test images against; a part of the training images, drawn once, is enough.
+    known = sorted(trained_on)
+    order = generator(seed, "known", args.train_set, args.run).permutation(len(known))
+    chosen = read_images(args.images, rows_of([known[place] for place in order[:KNOWN]], index["id"]))
     # A GPU is held for as long as the network works, not for what comes after it.
     with leased_device(config["device"], args.gpu_slots, "evaluating", args.gpus) as device:
+        place(model, device)
         decoded = decode(
-            place(model, device),
+            model,
             images,
             test,
             place(perceptual, device),
+            of_training(model, chosen, len(trained_on), seed=seed, batch_size=config["batch_size"], device=device),
             samples=config["samples"],
-            seed=args.config["seed"],
+            seed=seed,
             batch_size=config["batch_size"],
             device=device,
             workers=args.threads,
         )
         side = images.shape[1]
         latent_shape = architecture.latent_shape(side)
-        prior = sample_prior(model, latent_shape, side, config["prior_samples"], args.config["seed"], device)
+        prior = sample_prior(model, latent_shape, side, config["prior_samples"], seed, device)
     on_skin = measured_skin(images, decoded.reconstructions, args.threads) if args.config["skin"] else {}
     measured = pd.DataFrame(decoded.columns | on_skin)
     group = np.array([name for name, names in drawn.items() for _ in names])

@@ -7,7 +7,7 @@ import pandas as pd
 from evenhand.evaluation.measures import PRINCIPAL, RULED
 from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.stats.claims import run_claims
-from evenhand.stats.further_claims import codec_claim, ruler_claim
+from evenhand.stats.further_claims import codec_claim, ruler_claim, warning_claims
 from evenhand.stats.gaps import run_table
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.prevalence import mix_claim
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_tables(
         parser,
         argv,
-        reads=["runs", "covariances", "design", "adjusted", "codec", "condition_mix"],
+        reads=["runs", "covariances", "design", "adjusted", "codec", "condition_mix", "uncertainty"],
         writes=["claims"],
         optional=["colour_runs", "colour_covariances", "ruler"],
     )
@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     stats = args.config["stats"]
     rules = rules_from(stats)
     pair = pairs_of(groups_from(args.config["groups"]))[0]  # the claims know two groups
-    tables = [read_table(args.read[name]) for name in ("adjusted", "codec", "condition_mix")]
-    adjusted, codec, mix = (table[table["compared"] == pair.compared] for table in tables)
+    tables = [read_table(args.read[name]) for name in ("adjusted", "codec", "condition_mix", "uncertainty")]
+    adjusted, codec, mix, uncertainty = (table[table["compared"] == pair.compared] for table in tables)
     design = read_table(args.read["design"])
     runs, covariances = (read_table(args.read[name]) for name in ("runs", "covariances"))
     table = run_table(runs, covariances, design, pair, PRINCIPAL)
@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         adjusted_claim(table, adjusted, rules),
         codec_claim(table, codec, rules),
         ruler_claim(ruled, ruler, pair, rules, args.config["margin"]),
+        *warning_claims(uncertainty, pair, rules),
     ]
     claims = verdict_table(cases, rules.alpha, rules.min_runs)
     of_mix = mix_claim(mix, pair, rules.alpha, stats["mix"]["little"], stats["mix"]["much"])

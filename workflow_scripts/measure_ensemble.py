@@ -1,4 +1,4 @@
-"""Reconstruct the test images of one run under the models of every run, and measure how much these differ."""
+"""Reconstruct the test images of one run under the models of every run, and score how much these differ."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from evenhand.evaluation.reconstructions import ensemble_variance, images_at_a_time, reconstruct
+from evenhand.evaluation.reconstructions import ensemble_scores, images_at_a_time, reconstruct
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
     ids_of,
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: runs, batch_size, device")
     parser.add_argument("--threads", type=int, default=1)
     add_gpu_options(parser)
-    parser.add_argument("--output", required=True, help="Parquet: id, group, n_models, ensemble_var")
+    parser.add_argument("--output", required=True, help="Parquet: id, group, n_models, and scores")
     args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cluster_of = read_cluster_of(args.clusters)
     images = read_images(args.images, rows_of(test["id"], read_names(args.index)))
 
-    def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], list[bool]]]:
+    def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float64], list[bool]]]:
         for number in range(config["runs"]):
             path = args.models / f"run{number}" / "model.safetensors"
             manifest = args.splits / f"run{number}" / f"train_{args.train_set}.csv"
@@ -61,11 +61,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             size = images_at_a_time(config["batch_size"], images.shape[1])
             starts = range(0, len(images), size)
             parts = [reconstruct(model, images[start : start + size], device) for start in starts]
-            yield np.concatenate(parts), seen_in_training(test["id"], trained_on, cluster_of)
+            pictures, bounds = (np.concatenate(part) for part in zip(*parts, strict=True))
+            yield pictures, bounds, seen_in_training(test["id"], trained_on, cluster_of)
 
     with leased_device(config["device"], args.gpu_slots, "reconstructing", args.gpus) as device:
-        table = ensemble_variance(test, images.shape, models(device))
-    print(table.groupby("group")[["n_models", "ensemble_var"]].mean().to_string())
+        table = ensemble_scores(test, images.shape, models(device))
+    print(table.groupby("group").mean(numeric_only=True).to_string())
     write_parquet(table, args.output)
 
 

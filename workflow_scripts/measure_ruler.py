@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from evenhand.data.metadata import assign_group
-from evenhand.evaluation.ruler import choose_slow, mean_luma, measure_ruler, thirds
+from evenhand.evaluation.ruler import choose_slow, measure_ruler, thirds
+from evenhand.evaluation.scores import luminance
 from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.splits.groups import groups_from
 from evenhand.training.devices import make_deterministic
@@ -35,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     index = read_image_table(args.index)
     index["group"] = assign_group(index, groups_from(args.config["groups"]))
     rows = np.flatnonzero(index["group"] != "")
-    shown = index.loc[rows, ["id", "group"]].assign(luminance=thirds(mean_luma(images, rows)))
+    shown = index.loc[rows, ["id", "group"]].assign(
+        luminance=thirds(np.array([luminance(images[row]) for row in rows]))
+    )
     if args.tone:
         tone = read_image_table(args.tone, ["id", "tone_class"])
         shown = shown.merge(tone, on="id", how="left", validate="one_to_one")

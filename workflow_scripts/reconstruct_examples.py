@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             path = folder / "model.safetensors"
             training_images(path, args.splits / "run0" / f"train_{name}.csv", name, 0, shown, cluster_of)
             model = place(load_weights(path)[0], device)
-            reconstructions[f"reconstruction_{name}"] = reconstruct(model, images, device)
+            reconstructions[f"reconstruction_{name}"] = reconstruct(model, images, device)[0]
     labels = {
         "id": id_array(examples["id"]),
         "group": np.array(examples["group"], dtype=str),

@@ -1,43 +1,40 @@
 """Which uncertainty flags high error, and which an unrepresented group?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from evenhand.stats.rows import (
-    evaluation_paths,
-    group_names,
-    pair_generator,
-    parse_tables,
-    read_clusters,
-    read_evaluations,
-    stream_runs,
-    study_pairs,
-    study_parser,
-)
-from evenhand.stats.uncertainty import SCORES, ensemble_table, uncertainty_table
+from evenhand.evaluation.measures import CONTROLS, SCORES_OF
+from evenhand.stats.rows import parse_tables, read_clusters, stream_runs, study_pairs, study_parser
+from evenhand.stats.uncertainty import uncertainty_table, with_other_sets
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_parquet, write_csv
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = study_parser(__doc__, "seed, stats, groups")
+    parser = study_parser(__doc__, "stats, groups")
     args = parse_tables(parser, argv, reads=[], writes=["uncertainty"], optional=["together"])
 
-    stats = args.config["stats"]
+    alpha = args.config["stats"]["alpha"]
     clusters = read_clusters(args.read.get("together"))
     folder, names = Path(args.evaluations), [train_set.name for train_set in args.train_sets]
-    ensembles = {name: read_parquet(folder / name / "ensemble.parquet") for name in names}
-    level = 1 - stats["alpha"]
+    ensembles = [read_parquet(folder / name / "ensemble.parquet").assign(train_set=name) for name in names]
+    of_models = pd.concat(ensembles)[["train_set", "id", *SCORES_OF["models"]]]
+    alone = [*CONTROLS, *SCORES_OF["evaluation"]]
+    scores = [*alone, *(SCORES_OF["sets"] if len(names) > 1 else ())]
+
+    def scored() -> Iterator[pd.DataFrame]:
+        return map(with_other_sets, stream_runs(args, ["mse", *alone, "bound"]))
+
     parts = []
     for pair in study_pairs(args):
         design = (pair, args.train_sets)
-        runs = stream_runs(args, ["mse", *SCORES])
-        parts.append(uncertainty_table(runs, *design, SCORES, clusters, stats["alpha"]))
-        first = read_evaluations(evaluation_paths(folder, names, 1), group_names(args), ["mse"])
-        rng = pair_generator(args, "ensemble", pair)
-        parts.append(ensemble_table(first, ensembles, *design, args.runs, level, stats["resamples"], rng))
+        parts.append(uncertainty_table(scored(), *design, scores, CONTROLS, clusters, alpha))
+        # All models contribute to one score per image, on the test images of the first run: over images alone.
+        first = next(scored()).merge(of_models, on=["train_set", "id"], how="left")
+        of_first = uncertainty_table([first], *design, SCORES_OF["models"], CONTROLS, clusters, alpha)
+        parts.append(of_first.assign(n_runs=args.runs))
     write_csv(pd.concat(parts), args.write["uncertainty"])
 
 

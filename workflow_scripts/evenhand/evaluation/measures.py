@@ -7,88 +7,20 @@ without PyTorch, whose tensors come from the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evenhand.evaluation.measure import Measure, Skin
+from evenhand.evaluation.scores import SCORES
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-Need = Literal["images", "features", "latents", "samples", "skin"]
 
 # Variance of the error of rounding to 256 levels, in [-1, 1]: the least variance an image can be credited with.
 ROUNDING_VARIANCE = (2 / 255) ** 2 / 12
 SSIM_RADIUS = 5  # pixels of the window, at a standard deviation of 1.5
-
-
-class Skin(NamedTuple):
-    """The skin of one image, and the same pixels of its reconstruction, both rounded to uint8.
-
-    share: of the image's pixels; ita_in, ita_out: individual typology angle, degrees, from medians over the skin;
-    before, after: CIELAB of its k pixels, (k, 3). Where less than `MIN_SKIN` of the pixels are skin, the angles are NaN
-    and k is 0.
-    """
-
-    share: float
-    ita_in: float
-    ita_out: float
-    before: NDArray[np.float32]
-    after: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number for each test image.
-
-    Attributes:
-        of: computes it from what it needs.
-        needs: what `of` takes. images: target and reconstruction from the mean latents, (B, 3, S, S) in [-1, 1].
-            features: the distance of their VGG19 features, (B,). latents: mu, logvar and the KL divergence of each
-            latent to the prior, (B, C, s, s). samples: target, and the decodings of n sampled latents,
-            (n, B, 3, S, S). skin: a `Skin`; the number is NaN where there is none. A study without skin has no
-            measure that needs it.
-        title: in words.
-        label: of an axis, with the unit.
-        about: what it is, its unit and range, for the data dictionary.
-        each: `of` takes one image, its tensors as arrays, and gives one number; otherwise a batch, and it gives (B,).
-        better: which values are the better ones; None where that cannot be said. Lower ones are better only of what
-            cannot be negative.
-        best: of a reconstruction without error, where the distance from it is a cost whose ratios mean something (of
-            PSNR, a logarithm, they do not); the ruler measures these. None: not measured, or by another entry.
-        summarised: its means over the images of a model are a column of `runs` and rows of `headline`, and its gap
-            between the groups is tested in `gaps`; if it needs skin, the means are in `colour_runs` and `colour`.
-        gap: whether `gaps` has it.
-        principal: whether it is followed through the subsets and the sweep, and drawn with the gaps.
-        uncertainty: whether it is a model's own uncertainty, higher meaning less certain, held against the error.
-        short: what sentences call it; empty: `title`.
-    """
-
-    of: Callable[..., Any]
-    needs: Need
-    title: str
-    label: str
-    about: str
-    each: bool = False
-    better: Literal["lower", "higher"] | None = None
-    best: float | None = None
-    summarised: bool = True
-    gap: bool = True
-    principal: bool = False
-    uncertainty: bool = False
-    short: str = ""
-
-    @property
-    def table(self) -> str | None:
-        """The table that has its means over the images of a model as a column; None: there is none."""
-        return None if not self.summarised else "colour_runs" if self.needs == "skin" else "runs"
-
-    @property
-    def description(self) -> str:
-        """What the data dictionary says of that column."""
-        return f"{self.about} {self.better.capitalize()} is better." if self.better else self.about
 
 
 def mse(target: Tensor, reconstruction: Tensor) -> Tensor:
@@ -261,6 +193,7 @@ MEASURES: dict[str, Measure] = {
         summarised=False,
         uncertainty=True,
     ),
+    **SCORES,
     "skin_share": Measure(
         lambda skin: skin.share,
         "skin",
@@ -323,6 +256,18 @@ MEASURES: dict[str, Measure] = {
         best=0.0,
     ),
 }
+# Of one image by one model: the columns of an evaluation.
+EVALUATED = tuple(name for name, measure in MEASURES.items() if measure.needs not in ("sets", "models"))
+# What might have warned, by where it comes from: an evaluation, those of other training sets, the models of all runs.
+SCORES_OF = {
+    kind: tuple(name for name, measure in MEASURES.items() if measure.uncertainty and measure.needs in needs)
+    for kind, needs in (
+        ("evaluation", ("latents", "samples", "training", "again", "last layer")),
+        ("sets", ("sets",)),
+        ("models", ("models",)),
+    )
+}
+CONTROLS = tuple(name for name, measure in MEASURES.items() if measure.control)
 # What the ruler measures and a gap in equivalents is given of: not what says what another says, or a logarithm.
 RULED = {name: measure.best for name, measure in MEASURES.items() if measure.best is not None}
 PRINCIPAL = tuple(name for name, measure in MEASURES.items() if measure.principal)

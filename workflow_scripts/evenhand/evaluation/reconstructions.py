@@ -9,10 +9,14 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
 from evenhand.data.tone import MIN_SKIN, skin_mask, skin_tone, to_lab
-from evenhand.evaluation.measures import MEASURES, Need, Skin
+from evenhand.evaluation.laplace import Curvature, places_of
+from evenhand.evaluation.measure import Need, Skin
+from evenhand.evaluation.measures import MEASURES
+from evenhand.evaluation.scores import Training, bound
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, kl_divergence, reparameterize
 from evenhand.training.loop import to_unit_range
@@ -53,6 +57,7 @@ def decode(
     images: Pixels,
     ids: Sequence[str],
     perceptual: PerceptualLoss,
+    training: Training,
     *,
     samples: int,
     seed: int,
@@ -66,6 +71,7 @@ def decode(
         ids: names of the images; the noise of an image is seeded by its name, so neither order nor
             batches change a number.
         perceptual: on the device of the model.
+        training: what the model makes of its training images.
         samples: latents sampled per image, at least 2.
         batch_size: images of 128 pixels at a time; fewer of larger ones.
         workers: threads for the measures of one image at a time.
@@ -78,12 +84,19 @@ def decode(
             batch = slice(first, first + batch_size)
             target = to_unit_range(torch.from_numpy(images[batch]).to(device))
             mu, logvar = model.encoder(target)
-            reconstruction = model.decoder(mu)
+            features = model.decoder.features(mu)
+            reconstruction = model.decoder.conv_out(features).tanh()
+            divergence = kl_divergence(mu, logvar)
             noise = latent_noise(ids[batch], samples, mu.shape[1:], seed).to(device)
             given: dict[Need, tuple[Any, ...]] = {
+                "pixels": (images[batch],),
                 "images": (target, reconstruction),
                 "features": (perceptual.distances(reconstruction, target),),
-                "latents": (mu, logvar, kl_divergence(mu, logvar)),
+                "latents": (mu, logvar, divergence),
+                "bound": (target, reconstruction, divergence),
+                "training": (mu, bound(target, reconstruction, divergence), training),
+                "last layer": (model.decoder.conv_out, features, reconstruction, training),
+                "again": (mu, model.encoder(reconstruction)[0]),
                 "samples": (target, sampled_decodings(model, mu, logvar, noise)),
             }
             parts.append(measured(given, pool))
@@ -91,6 +104,31 @@ def decode(
             means.append(mu.cpu().numpy())
             reconstructions.append(to_pixels(reconstruction))
     return Decoded(joined(parts), np.concatenate(means), np.concatenate(reconstructions))
+
+
+@torch.no_grad()
+def of_training(
+    model: VAE, images: Pixels, n_training: int, *, seed: int, batch_size: int, device: torch.device
+) -> Training:
+    """What a model makes of `images` (n, S, S, 3), n at least 2, of the `n_training` that it was trained on.
+
+    The covariance of the latents is that of Ledoit and Wolf (2004); `seed` is the study's.
+    """
+    bounds, pooled, side = [], [], images.shape[1]
+    curvature, size = Curvature(places_of(side, seed)), images_at_a_time(batch_size, side)
+    for first in range(0, len(images), size):
+        target = to_unit_range(torch.from_numpy(images[first : first + size]).to(device))
+        mu, logvar = model.encoder(target)
+        features = model.decoder.features(mu)
+        reconstruction = model.decoder.conv_out(features).tanh()
+        curvature.add(model.decoder.conv_out, features, reconstruction, target)
+        bounds.append(bound(target, reconstruction, kl_divergence(mu, logvar)).cpu().double())
+        pooled.append(mu.mean(dim=(2, 3)).cpu().double())
+    latents = torch.cat(pooled)
+    fit = LedoitWolf().fit(latents.numpy())
+    precision = torch.from_numpy(fit.precision_)
+    last_layer = curvature.last_layer(n_training, side)
+    return Training(float(torch.cat(bounds).mean()), latents.mean(dim=0), precision, last_layer)
 
 
 def measured(given: Mapping[Need, tuple[Any, ...]], pool: Executor) -> Columns:
@@ -169,10 +207,12 @@ def to_pixels(images: Tensor) -> Pixels:
 
 
 @torch.no_grad()
-def reconstruct(model: VAE, images: Pixels, device: torch.device) -> Pixels:
-    """Reconstructions of `images` (n, S, S, 3) from their mean latents, rounded to uint8 of the same shape."""
+def reconstruct(model: VAE, images: Pixels, device: torch.device) -> tuple[Pixels, NDArray[np.float64]]:
+    """Of `images` (n, S, S, 3) the reconstructions from their mean latents, rounded to uint8, and the `bound` (n,)."""
     target = to_unit_range(torch.from_numpy(images).to(device))
-    return to_pixels(model.decoder(model.encoder(target)[0]))
+    mu, logvar = model.encoder(target)
+    reconstruction = model.decoder(mu)
+    return to_pixels(reconstruction), bound(target, reconstruction, kl_divergence(mu, logvar)).cpu().double().numpy()
 
 
 def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
@@ -220,23 +260,27 @@ class RunningVariance:
         return np.where(self.count > 1, total / np.maximum(self.count - 1, 1), np.nan)
 
 
-def ensemble_variance(
+def ensemble_scores(
     images: pd.DataFrame,
     shape: tuple[int, ...],
-    models: Iterable[tuple[NDArray[np.uint8], Sequence[bool]]],
+    models: Iterable[tuple[NDArray[np.uint8], NDArray[np.float64], Sequence[bool]]],
 ) -> pd.DataFrame:
-    """Variance over models of the reconstructions of each image, among models that were not trained on it.
+    """The measures that need models, of each image over the models that were not trained on it.
 
     Args:
         images: id and group of each image.
         shape: (n, S, S, 3) of the images.
-        models: for each model its reconstructions, uint8 of `shape`, and which images it has seen in training, (n,).
+        models: for each model its reconstructions, uint8 of `shape`, their `bound` (n,), and which images it has seen
+            in training, (n,).
 
     Returns:
-        id, group, n_models (that were not trained on the image), ensemble_var (pixels in [-1, 1]; NaN for
-        fewer than two models).
+        id, group, n_models (that were not trained on the image), and the measures (pixels in [-1, 1]); NaN for fewer
+        than two models.
     """
-    variance = RunningVariance(shape)
-    for reconstructions, seen in models:
+    variance, bounds = RunningVariance(shape), RunningVariance((len(images), 1, 1, 1))
+    for reconstructions, of_model, seen in models:
         variance.add(reconstructions.astype(np.float64) / 127.5 - 1, ~np.asarray(seen))
-    return images[["id", "group"]].assign(n_models=variance.count, ensemble_var=variance.per_image())
+        bounds.add(of_model[:, None, None, None], ~np.asarray(seen))
+    parts = variance.per_image(), bounds.mean.reshape(-1), bounds.per_image()
+    found = {name: measure.of(*parts) for name, measure in MEASURES.items() if measure.needs == "models"}
+    return images[["id", "group"]].assign(n_models=variance.count, **found)

@@ -27,7 +27,6 @@ Images = npt.NDArray[np.float32]  # (n, S, S, 3) in [-1, 1]
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
 THIRDS = ("darkest third", "middle third", "lightest third")
 
 
@@ -153,12 +152,6 @@ def choose_slow(ids: Sequence[str], group: Sequence[str], per_group: int, seed: 
         # By name first, so that the draw does not depend on the order of the table.
         table.loc[members.sort_values("id").index[order[:per_group]], "chosen"] = True
     return table["chosen"].to_numpy(dtype=bool, copy=True)
-
-
-def mean_luma(images: Pixels, rows: npt.NDArray[np.int64]) -> Floats:
-    """Of each of these rows of `images` (n, S, S, 3): mean luma of Rec. 709, from sRGB values, 0 to 1."""
-    means = np.stack([images[row].mean(axis=(0, 1)) for row in rows])
-    return np.asarray(means @ LUMA / 255)
 
 
 def thirds(values: Floats) -> npt.NDArray[np.str_]:

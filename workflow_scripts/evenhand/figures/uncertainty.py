@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from textwrap import fill
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evenhand.evaluation.measures import MEASURES
+from evenhand.evaluation.measures import CONTROLS, MEASURES
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, by_pair
 from evenhand.figures.panels import (
     draw_intervals,
@@ -20,6 +21,7 @@ from evenhand.figures.panels import (
 )
 from evenhand.figures.style import MARKERS, MUTED, capital, joined, span
 from evenhand.splits.groups import Group, pairs_of
+from evenhand.stats.uncertainty import LACKED
 
 FIGURES: Declared = {
     "uncertainty": {
@@ -34,11 +36,15 @@ COLUMNS = (
     *("train_set", "compared_share", "compared", "score", "statistic", "target"),
     *("estimate", "ci_low", "ci_high", "n_runs", "n_images"),
 )
-SCORE_NAMES = {name: fill(measure.title, 17) for name, measure in MEASURES.items() if measure.uncertainty} | {
-    "ensemble_var": "variance across\nmodels of other runs"
-}
-# The questions of the panels. The second is of the compared group where the training set holds both groups.
-PANELS = ("flags the tenth of images\nwith the highest error", "flags the group that is not\nin the training set*")
+SCORE_NAMES = {name: fill(measure.title, 17) for name, measure in MEASURES.items()}
+# The questions of the panels, each with its statistic and its value by chance. All but the first are of the group that
+# is not in the training set, or, where both are in it, of the compared one, for which there is no alarm.
+PANELS = (
+    ("flags the tenth of {compared}\nimages of highest error", "auroc", 0.5),
+    ("flags the group that is not\nin the training set*", "auroc", 0.5),
+    ("the same with both\ncontrols held fixed*", "auroc_adjusted", 0.5),
+    ("share of that group caught\nat 5 % false alarms", "alarm", 0.05),
+)
 
 
 def drawing(given: Given) -> Drawing:
@@ -48,20 +54,25 @@ def drawing(given: Given) -> Drawing:
 
 
 def uncertainty_data(table: pd.DataFrame) -> pd.DataFrame:
-    """AUROC rows of the two questions.
+    """The rows of the four questions.
 
     Args:
         table: columns `COLUMNS`.
 
     Returns:
-        panel (0 or 1), compared, score, rank of the score, train_set, compared_share, position, estimate, ci_low,
-        ci_high, n_runs, n_images; intervals are cut to [0, 1], beyond which no AUROC can lie.
+        panel (number in `PANELS`), compared, score, rank of the score (controls first), train_set, compared_share,
+        position, estimate, ci_low, ci_high, n_runs, n_images; intervals are cut to [0, 1], beyond which there is
+        nothing.
     """
-    panel = table["target"].map({"worst decile": 0, "group not in the training set": 1})
-    panel = panel.mask(table["target"] == table["compared"] + " group", 1)
-    rows = table.assign(panel=panel)[(table["statistic"] == "auroc") & panel.notna()]
+    of_group = (table["target"] == LACKED) | (table["target"] == table["compared"] + " group")
+    worst = table["target"] == "worst decile of " + table["compared"] + " images"
+    panel = pd.Series(np.nan, index=table.index)
+    for number, (_, statistic, _) in enumerate(PANELS):
+        panel[(table["statistic"] == statistic) & (of_group if number else worst)] = number
+    rows = table.assign(panel=panel)[panel.notna()]
     rows = rows.merge(ordered_sets(rows), on=["train_set", "compared_share"], validate="many_to_one")
-    ranks = {score: rank for rank, score in enumerate(dict.fromkeys(rows["score"]))}
+    names = sorted(dict.fromkeys(rows["score"]), key=lambda score: score not in CONTROLS)
+    ranks = {score: rank for rank, score in enumerate(names)}
     rows = rows.assign(
         panel=rows["panel"].astype(int),
         rank=rows["score"].map(ranks),
@@ -73,20 +84,34 @@ def uncertainty_data(table: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["panel", "rank", "position"], ignore_index=True)[columns]
 
 
+def bars_to_clear(rows: pd.DataFrame) -> pd.Series:
+    """By position of the training set the AUROC of the better control, in the direction in which it is the better."""
+    controls = rows[rows["score"].isin(CONTROLS)]
+    return (0.5 + (controls["estimate"] - 0.5).abs()).groupby(controls["position"]).max()
+
+
 def draw_uncertainty(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
-    """For each pair two panels of AUROC, a row per score, in it the training sets side by side; chance is dashed."""
+    """For each pair the panels, a row per score, in it the training sets side by side; chance is dashed.
+
+    Dotted, in the colour of the training set: what the better control does.
+    """
     pairs = pairs_of(groups)
-    scores = list(dict.fromkeys(data["score"]))
+    scores = data.sort_values("rank")["score"].drop_duplicates().tolist()
     sets = ordered_sets(data)
     height = (0.25 + 0.16 * len(sets)) * len(scores) + (1.1 if len(pairs) == 1 else 1.3)  # with a line more of title
     figure, panels, legend = panel_grid(
         len(PANELS), height, columns=2, legend_rows=math.ceil(len(sets) / 4), blocks=len(pairs)
     )
     colours, shifts = set_colours(len(sets)), side_by_side(len(sets), 0.7)
-    of_panels = [(pair, panel, title) for pair in pairs for panel, title in enumerate(PANELS)]
-    for axes, (pair, panel, title) in zip(panels, of_panels, strict=True):
+    of_panels = [(pair, panel, *of) for pair in pairs for panel, of in enumerate(PANELS)]
+    for axes, (pair, panel, words, statistic, chance) in zip(panels, of_panels, strict=True):
+        title = words.format(compared=pair.compared)
         mine = data[(data["panel"] == panel) & (data["compared"] == pair.compared)]
-        axes.axvline(0.5, color=MUTED, linewidth=0.8, linestyle="--")
+        axes.axvline(chance, color=MUTED, linewidth=0.8, linestyle="--")
+        if statistic == "auroc":
+            bars = bars_to_clear(mine)
+            for position in bars.index:
+                axes.axvline(bars[position], color=colours[position], linewidth=1.2, linestyle=":")
         for position, label in zip(sets["position"], set_names(sets, groups[1].name), strict=True):
             rows = mine[mine["position"] == position]
             marker = MARKERS[position % len(MARKERS)]
@@ -96,37 +121,40 @@ def draw_uncertainty(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
         axes.set_ylim(len(scores) - 0.5, -0.5)
         axes.set_xlim(-0.02, 1.02)
         axes.set_title(title if len(pairs) == 1 else f"{title}\n({joined(pair)})")
-        axes.set_xlabel("AUROC (0.5: chance)")
+        axes.set_xlabel("AUROC, or share caught (dashed: chance)")
     label_edges(panels, len(pairs))
     legend.legend(*panels[0].get_legend_handles_labels(), loc="center", ncols=min(len(sets), 4))
     return figure
 
 
 def uncertainty_text(data: pd.DataFrame, groups: Sequence[Group]) -> FigureText:
-    """Title, caption and alternative text; names the best score of each panel by its mean over training sets."""
+    """Title, caption and alternative text; names the best score of each question by its mean over training sets."""
     several = len(groups) > 2
     compared = "compared" if several else groups[1].name
     best = {}
     for pair in pairs_of(groups):
         found = []
-        for panel, question in enumerate(("the highest errors", "the group")):
+        for panel, question in enumerate(("the highest errors", "the group", "the group after controls", "the alarm")):
             rows = data[(data["panel"] == panel) & (data["compared"] == pair.compared)]
-            means = rows.groupby("score")["estimate"].mean()
+            means = rows[~rows["score"].isin(CONTROLS)].groupby("score")["estimate"].mean()
             if means.notna().any():
-                name = SCORE_NAMES.get(str(means.idxmax()), str(means.idxmax())).replace("\n", " ")
-                found.append(f"{question}: {name}, {means.max():.2f} on average")
+                name = SCORE_NAMES[str(means.idxmax())].replace("\n", " ")
+                bar = bars_to_clear(rows).mean() if panel < 2 else math.nan
+                against = "" if math.isnan(bar) else f" (the better control {bar:.2f})"
+                found.append(f"{question}: {name}, {means.max():.2f} on average{against}")
         best[pair.compared] = f"best for {'; '.join(found)}"
     return FigureText(
-        "Does a model's own uncertainty raise the flag?",
-        "How well each measure of uncertainty finds the worst images (left) and the group that training left out "
-        f"(right): AUROC, {data['n_runs'].max()} runs, {span(data['n_images'].tolist())} different test images. At the "
-        "dashed line it says nothing.\n\n"
-        "Area under the ROC curve with which each measure finds the tenth of the test images with the "
-        "highest error (left) and the images of the group missing from the training set (right; * the "
-        f"{compared} group where both are in it){', a row per pair of groups' if several else ''}; means over runs "
-        "with intervals over runs, which end at 0 and 1. The variance across models needs all runs, is "
-        "scored on the test images of the first, and its interval covers the choice of images alone. Below the "
-        f"dashed line {compared} or badly reconstructed images look more certain. "
-        f"{capital(by_pair(best))}.",
-        f"AUROC of uncertainty measures by training set. {capital(by_pair(best))}.",
+        "Would a warning have rung?",
+        "How well scores of uncertainty find the worst images and the group that training left out, also with controls "
+        f"held fixed: AUROC, {data['n_runs'].max()} runs, {span(data['n_images'].tolist())} different test images. "
+        "Dashed: chance; dotted: the better control.\n\n"
+        "Scores of uncertainty, and two controls that know no model (top rows): the area under the ROC curve with "
+        f"which each finds the tenth of the {compared} test images of highest error, and the images of the group "
+        f"missing from the training set (* the {compared} group where both are in it), alone and with both controls "
+        "held fixed; and the share of that group that it catches where 5 % of the other group raise a false alarm"
+        f"{', a block per pair of groups' if several else ''}. Means over runs with intervals over images and runs, "
+        "which end at 0 and 1. Dotted is the bar to clear. Scores across models need all runs, are held against the "
+        "test images of the first, and their intervals cover the choice of images alone; those with the error in them "
+        f"are not held against it. {capital(by_pair(best))}.",
+        f"Scores of uncertainty as warnings, by training set. {capital(by_pair(best))}.",
     )

@@ -143,10 +143,14 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[-1], 3, 5, padding=2)
 
     def forward(self, z: Tensor) -> Tensor:
+        return torch.tanh(self.conv_out(self.features(z)))
+
+    def features(self, z: Tensor) -> Tensor:
+        """What the last layer, a convolution and a tanh, makes images of, (B, W, S, S)."""
         h, bias = F.conv2d(z, self.conv_in.weight), bias_of(self.conv_in)
         for block in (self.bottleneck, *self.stages):
             h, bias = block(h, bias)
-        return torch.tanh(self.conv_out(F.elu(h + bias.to(h.dtype)[:, None, None], inplace=True)))
+        return F.elu(h + bias.to(h.dtype)[:, None, None], inplace=True)
 
 
 class VAE(nn.Module):

@@ -1,16 +1,17 @@
-"""Questions beside the claims of the paper: the gap on a calibrated ruler (R1), and beside that of a codec (K1)."""
+"""Questions beside the claims of the paper: a calibrated ruler (R1), a codec (K1), whether a warning rings (U1, U2)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
 
-from evenhand.evaluation.measures import MEASURES
+from evenhand.evaluation.measures import CONTROLS, MEASURES
 from evenhand.splits.groups import Pair
 from evenhand.stats.crossed import row_test
 from evenhand.stats.gaps import RunTable, named_sets
 from evenhand.stats.ruler import damage_of, equivalent_test, readings, unreadable
-from evenhand.stats.verdicts import Case, Rules, Step, all_of, number
+from evenhand.stats.uncertainty import CHANCE, LACKED
+from evenhand.stats.verdicts import Case, Evidence, Rules, Step, all_of, number
 
 
 def ruler_claim(
@@ -105,3 +106,77 @@ def codec_claim(table: RunTable, codec: pd.DataFrame, rules: Rules) -> Case:
     )
     step = Step("logarithm of the model's ratio over the codec's", row_test(row, "log_excess"), +1)
     return replace(case, facts=facts, clauses=all_of(step))
+
+
+def warning_claims(uncertainty: pd.DataFrame, pair: Pair, rules: Rules) -> list[Case]:
+    """U1: some score beats both controls in finding the group that training left out. U2: SLUG does.
+
+    A score beats the controls where, in every training set that lacks one of the two groups, its AUROC is higher than
+    that of each control, and above chance once they are held fixed: all must hold, so the largest p counts. Some score
+    is enough, so p counts times the number of scores; and against the claim each score has to fail.
+
+    Args:
+        uncertainty: tables/uncertainty.csv, the rows of the pair.
+        pair: the two groups.
+        rules: the declared rules.
+    """
+    needed = ["auroc_adjusted", *(f"over {control}" for control in CONTROLS)]
+    flags = uncertainty[(uncertainty["target"] == LACKED) & uncertainty["statistic"].isin(needed)]
+    rows = flags.dropna(subset="p")
+    steps = len(needed) * flags["train_set"].nunique()
+    tested = [score for score in dict.fromkeys(rows["score"]) if (rows["score"] == score).sum() == steps]
+    case = Case(
+        claim="U1",
+        statement="Some score of uncertainty flags the group that training left out better than what knows no model",
+        source="v1, v2 4.3, taken further",
+        test="t over images and runs (scores of several models: over images), two-way clustered variance",
+        rule=(
+            f"supported: a score has a higher AUROC for the group left out than {' and '.join(CONTROLS)}, and one "
+            "above 0.5 with both held fixed, in every training set that lacks a group, p of the weakest times the "
+            f"scores at most {rules.alpha:g}; contradicted: each score fails in one of these, p likewise; else "
+            "inconclusive"
+        ),
+        table="uncertainty",
+        figure="uncertainty",
+    )
+    slug = replace(
+        case,
+        claim="U2",
+        statement="SLUG, sketched Lanczos uncertainty, flags it better than what knows no model",
+        source="asked beside C6: no claim of the paper",
+        reason="SLUG is not computed",
+    )
+    if flags.empty:
+        return [replace(case, reason=f"no training set lacks either {' or '.join(pair)} images alone"), slug]
+    if not tested:
+        return [replace(case, reason="no score has a p in all of these"), slug]
+    found = []
+    for score in tested:
+        of_score = rows[rows["score"] == score]
+        high = of_score["estimate"] > of_score["chance"]
+        p_above = (of_score["p"] / 2).where(high, 1 - of_score["p"] / 2)
+        found.append((2 * p_above.max(), min(1.0, 2 * steps * (1 - p_above).min()), p_above.idxmax()))
+    best = min(range(len(found)), key=lambda place: found[place][0])
+    row = rows.loc[found[best][2]]
+    titles = [MEASURES[score].title for score in tested]
+    caught = uncertainty[(uncertainty["target"] == LACKED) & (uncertainty["score"] == tested[best])]
+    shares = caught[caught["statistic"] == "alarm"]
+    alarms = ", ".join(f"{of['estimate']:.0%} ({of['train_set']})" for of in shares.to_dict("records"))
+    facts = (
+        f"Of {len(tested)} scores the nearest is {titles[best]}; with {CHANCE['alarm']:.0%} false alarms it catches "
+        f"{alarms} of the left-out group."
+    )
+    left_out = sorted(set(flags["score"]) - set(tested) - set(CONTROLS))
+    facts += f" Without a p: {', '.join(left_out)}." if left_out else ""
+    evidence = Evidence(
+        name=f"{row['statistic']} of {titles[best]} under {row['train_set']} (chance {row['chance']:g})",
+        estimate=float(row["estimate"]),
+        low=float(row["ci_low"]),
+        high=float(row["ci_high"]),
+        level=1 - rules.alpha,
+        p_for=min(1.0, len(tested) * found[best][0]),
+        p_against=max(against for _, against, _ in found),
+        n=int(row["n_runs"]),
+        null=float(row["chance"]),
+    )
+    return [replace(case, facts=facts, evidence=evidence), slug]

@@ -98,7 +98,7 @@ def condition_mix(prevalence: pd.DataFrame, seed: int, resamples: int, level: fl
         counts = part[["n_reference", "n_compared"]].to_numpy()
         shares = [part[column].to_numpy() for column in ("share_reference", "share_compared")]
         observed = total_variation(counts)
-        # As in `study.pair_generator`: the numbers of a pair do not depend on which other pairs there are.
+        # The numbers of a pair do not depend on which other pairs there are.
         rng = generator(seed, "condition_mix", level_of_labels, *([] if compared == first else [compared]))
         sizes = counts.sum(axis=0)
         boot = total_variation(

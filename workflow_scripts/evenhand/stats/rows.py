@@ -11,7 +11,6 @@ import pandas as pd
 from evenhand.splits.groups import Group, Pair, groups_from, pairs_of, read_train_sets
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.progress import track
-from evenhand.workflow.seeds import generator
 from evenhand.workflow.tables import read_parquet, read_table
 
 
@@ -181,12 +180,6 @@ def group_names(args: argparse.Namespace) -> list[str]:
 def study_pairs(args: argparse.Namespace) -> list[Pair]:
     """The pairs of groups to compare, that of the claims first."""
     return pairs_of(groups_of(args))
-
-
-def pair_generator(args: argparse.Namespace, purpose: str, pair: Pair) -> np.random.Generator:
-    """The source of a pair's random numbers. A group added at the end of the study leaves those of the others."""
-    own = [] if pair == study_pairs(args)[0] else [pair.compared]
-    return generator(args.config["seed"], purpose, *own)
 
 
 def paths_of(args: argparse.Namespace) -> list[Path]:
