@@ -58,7 +58,7 @@ for figure in DECLARED:
             config=as_json(figure_settings(config, figure)),
         shell:
             "python -u {input.script:q} --figure {params.figure:q} --files {input.files:q} --models {params.models:q}"
-            " --config {params.config:q} --outputs {output.svg:q} {output.others:q} --text {output.text:q}"
+            " --config {params.config:q} --svg {output.svg:q} --text {output.text:q}"
             " > {log:q} 2>&1"
 
 

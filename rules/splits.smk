@@ -159,7 +159,8 @@ rule plan_power:
         ),
     output:
         table="<results>/tables/power.csv",
-        figure=expand("<results>/figures/power.{kind}", kind=FORMATS),
+        svg="<results>/figures/power.svg",
+        others=[f"<results>/figures/power.{kind}" for kind in FORMATS if kind != "svg"],
         text="<results>/figures/power.json",
     log:
         "<logs>/plan_power.log",
@@ -172,11 +173,11 @@ rule plan_power:
         config=as_json(
             {key: config[key] for key in ("splits", "plan")}
             | {"alpha": config["stats"]["alpha"], "synthetic": bool(SYNTHETIC)}
-            | {key: config["figures"][key] for key in ("dpi", "text")}
+            | {key: config["figures"][key] for key in ("formats", "dpi", "text")}
         ),
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --config {params.config:q}"
-        " --table {output.table:q} --outputs {output.figure:q} --text {output.text:q} 2>&1 | tee {log:q}"
+        " --table {output.table:q} --svg {output.svg:q} --text {output.text:q} 2>&1 | tee {log:q}"
 
 
 rule splits:

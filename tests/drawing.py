@@ -177,13 +177,19 @@ def train_sets(folder: Path, sets: Sequence[tuple[str, float]], entries: Sequenc
 
 
 def draw(
-    figure: str, folder: Path, *files: Path, synthetic: bool = False, runs: int = 1, groups: Sequence[dict] = PAPER
+    figure: str,
+    folder: Path,
+    *files: Path,
+    synthetic: bool = False,
+    runs: int = 1,
+    groups: Sequence[dict] = PAPER,
+    text: str = "outline",
 ) -> dict[str, object]:
     """Draw a figure into `folder`, where its histories are, too; its words."""
-    outputs = ["--outputs", *(folder / f"{figure}.{kind}" for kind in ("svg", "png", "pdf"))]
-    outputs += ["--text", folder / f"{figure}.json"]
+    outputs = ["--svg", folder / f"{figure}.svg", "--text", folder / f"{figure}.json"]
+    look = {"formats": ["svg", "png", "pdf"], "dpi": 60, "text": text}
     settings = {"rare_below": 10, "label_conditions": 3, "runs": runs}
-    config = {"groups": groups, "synthetic": synthetic, "dpi": 60, "text": "outline", "settings": settings}
+    config = {"groups": groups, "synthetic": synthetic, "settings": settings} | look
     options = ["--files", *files, "--models", folder, "--config", json.dumps(config), *outputs]
     draw_figure.main(["--figure", figure, *map(str, options)])
     return json.loads((folder / f"{figure}.json").read_text())

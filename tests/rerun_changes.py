@@ -143,6 +143,8 @@ VALUES: dict[str, Any] = {
     "stats.mix.much": 0.4,
     "stats.min_images": 4,
     "stats.resamples": 300,
+    "figures.formats": ["svg", "png"],
+    "figures.text": "editable",
     "figures.dpi": 90,
     "figures.rare_below": 5,
     "figures.label_conditions": 1,

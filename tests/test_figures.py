@@ -45,6 +45,22 @@ def test_every_figure_draws(name: str, sets: int, runs: int, tmp_path: Path) -> 
         assert image.width <= 60 * 7.01  # the width of the page
 
 
+def test_letters_are_outlines_or_text_and_files_have_no_date(tmp_path: Path) -> None:
+    """Same bytes in every run, in each format; as text, letters can be edited and found."""
+    write_tables(tmp_path, 3, 4)
+    drawings = {}
+    for text in ("outline", "editable", "outline"):
+        draw("overview", tmp_path, tmp_path / "gaps.csv", text=text)
+        files = {kind: (tmp_path / f"overview.{kind}").read_bytes() for kind in ("svg", "png", "pdf")}
+        assert drawings.setdefault(text, files) == files
+    editable, outline = drawings["editable"], drawings["outline"]
+    assert b">mean squared error</text>" in editable["svg"]
+    assert b"</text>" not in outline["svg"]
+    assert editable["png"] == outline["png"]
+    assert b"/FontFile2" in editable["pdf"]  # TrueType
+    assert b"/Type3" in outline["pdf"]
+
+
 def drawn_words(svg: Path) -> str:
     """What is written in a figure: its letters are outlines, but a comment before each group of them has the text."""
     return " ".join(re.findall("<!-- (.*?) -->", svg.read_text(), re.DOTALL))

@@ -59,8 +59,9 @@ def prevalence(names: list[str]) -> pd.DataFrame:
 def draw(folder: Path, names: list[str]) -> str:
     """Draw the figure in a process that finds the fonts in `folder`/fonts; its caption."""
     write_csv(prevalence(names), folder / "prevalence.csv")
-    outputs = ["--outputs", str(folder / "x.png")]
-    config = {"groups": PAPER, "synthetic": False, "dpi": 200, "text": "outline", "settings": {"label_conditions": 3}}
+    outputs = ["--svg", str(folder / "x.svg")]
+    config = {"groups": PAPER, "synthetic": False, "settings": {"label_conditions": 3}}
+    config |= {"formats": ["png"], "dpi": 200, "text": "outline"}
     command = [sys.executable, str(SCRIPTS / "draw_figure.py"), "--figure", "prevalence", *outputs]
     command += ["--files", str(folder / "prevalence.csv"), "--models", str(folder), "--config", json.dumps(config)]
     done = subprocess.run(

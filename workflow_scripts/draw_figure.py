@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--config",
         required=True,
         type=json.loads,
-        help="JSON: groups (as in the configuration), synthetic, dpi, text, and the settings that it declares",
+        help="JSON: groups (as in the configuration), synthetic, formats, dpi, text, and the settings that it declares",
     )
-    parser.add_argument("--outputs", required=True, nargs="+", type=Path, help="the figure: .svg, .png, .pdf")
+    parser.add_argument("--svg", required=True, type=Path, help="the figure; other formats go beside it")
     parser.add_argument("--text", required=True, type=Path, help="title, caption, alternative text and values, as JSON")
     args = parser.parse_args(argv)
     config = args.config
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     # Only the module that declares it: the job depends on that one and not on the others.
     module = importlib.import_module(f"evenhand.figures.{figures[args.figure].module}")
-    write_figure(module.drawing(given), given.synthetic, args.outputs, args.text, config["dpi"], config["text"])
+    write_figure(module.drawing(given), given.synthetic, args.svg, args.text, config)
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--metadata", required=True, help="data/metadata.csv: every image of the data set")
     parser.add_argument(
-        "--config", required=True, type=json.loads, help="JSON: splits, plan, alpha, synthetic, dpi, text"
+        "--config", required=True, type=json.loads, help="JSON: splits, plan, alpha, synthetic, and formats, dpi, text"
     )
     parser.add_argument("--table", required=True, help="CSV: one row per design and contrast")
-    parser.add_argument("--outputs", required=True, nargs="+", type=Path, help="the figure: .svg, .png, .pdf")
+    parser.add_argument("--svg", required=True, type=Path, help="the figure; other formats go beside it")
     parser.add_argument("--text", required=True, type=Path, help="title, caption and alternative text, as JSON")
     args = parser.parse_args(argv)
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_csv(found, args.table)
     text = FigureText("What the design can find", words, f"Line chart of the table. {words}")
     drawing = Drawing(text, lambda: draw(size, of, alpha, words))
-    write_figure(drawing, args.config["synthetic"], args.outputs, args.text, args.config["dpi"], args.config["text"])
+    write_figure(drawing, args.config["synthetic"], args.svg, args.text, args.config)
 
 
 def draw(size: Size, of: Components, alpha: float, words: str) -> Figure:

@@ -110,12 +110,17 @@ def compared_images(groups: Sequence[Group]) -> str:
     return f"{groups[1].name} images" if len(groups) == 2 else "images of the compared group"
 
 
-def write_figure(
-    drawing: Drawing, synthetic: bool, outputs: Sequence[Path], words: Path, dpi: int, letters: str
-) -> None:
-    """Draw in the house style and write the figure (`save_figure`), its text and the values of its marks.
+def write_figure(drawing: Drawing, synthetic: bool, svg: Path, words: Path, look: Mapping[str, Any]) -> None:
+    """Draw in the house style and write the figure, its text and the values of its marks.
 
     Where names need other fonts, the caption says which were taken; figure and caption say which characters none has.
+
+    Args:
+        drawing: what to draw.
+        synthetic: whether anything in it is made up by a generator.
+        svg: the file; other formats go beside it.
+        words: JSON with the text and the values.
+        look: `formats`, `dpi` and `text` of the configuration of figures.
     """
     figure, fonts = draw_with_fonts(drawing.draw)
     text = drawing.text
@@ -125,7 +130,8 @@ def write_figure(
     with house_style(fonts.families):
         if marks:
             mark(figure, *marks)
-        save_figure(figure, outputs, dpi, letters)
+        outputs = [svg.with_suffix(f".{kind}") for kind in look["formats"]]
+        save_figure(figure, outputs, look["dpi"], look["text"])
     if synthetic:
         text = text._replace(caption=f"Synthetic data. {text.caption}", alt=f"Synthetic data. {text.alt}")
     remarks = describe_fonts(fonts)

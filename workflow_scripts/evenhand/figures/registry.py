@@ -70,7 +70,7 @@ def figure_settings(config: Mapping[str, Any], figure: Declaration) -> dict[str,
     return {
         "groups": config["splits"]["groups"],
         "synthetic": bool(made_up),
-        **{key: config["figures"][key] for key in ("dpi", "text")},
+        **{key: config["figures"][key] for key in ("formats", "dpi", "text")},
         "settings": {key: settings[key] for key in figure.settings},
     }
 
