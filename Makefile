@@ -10,7 +10,7 @@ demo: setup
 	@echo "report: $(CURDIR)/results/demo/report.html"
 
 # The verdicts in the terminal: make show STUDY=demo, in full with OPTIONS=--long. A table for a paper: TABLE=headline
-# FORMAT=latex (or markdown); all tables in one workbook: FORMAT=xlsx
+# FORMAT=latex (or markdown); all tables in one workbook: FORMAT=xlsx; the verdicts on one page: FORMAT=pdf
 STUDY ?= demo
 show: setup
 	@$(BIN)/python workflow_scripts/show_claims.py results/$(STUDY) $(TABLE:%=--table %) $(FORMAT:%=--format %) $(OPTIONS)

@@ -1,6 +1,6 @@
 """Do the tests and intervals keep their promises? Simulated studies with a known truth, many times over.
 
-    python benchmarks/calibration.py [--studies 1000] [--scenarios 0 3] [--workers 2]
+    python benchmarks/calibration.py [--studies 1000] [--scenarios 0 3] [--promised 0 1] [--workers 2]
 
 writes benchmarks/calibration.csv (every rate with its binomial interval) and, from it, docs/calibration.md. A thousand
 studies of ten runs take about a minute on one core. The design is the paper's, one thing at a time is varied.
@@ -22,7 +22,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from simulated_outcomes import CHOSEN, outcomes, rates  # noqa: E402
+from simulated_outcomes import CHOSEN, kept, outcomes, promises, rates  # noqa: E402
 from simulated_studies import Truth  # noqa: E402
 
 from evenhand.workflow.files import write_text  # noqa: E402
@@ -67,6 +67,17 @@ SCENARIOS = [
     Scenario("30 runs, once more", replace(BASE, runs=30)),
 ]
 
+# What studies promise of the power of others; the same numbers.
+PROMISES = [
+    Scenario("2 runs, test sets of 100", replace(BASE, runs=2, test_size=100)),
+    Scenario("3 runs, test sets of 100", replace(BASE, runs=3, test_size=100)),
+    Scenario("4 runs, test sets of 100", replace(BASE, runs=4, test_size=100)),
+    Scenario("10 runs, test sets of 100", replace(BASE, test_size=100)),
+    Scenario("2 runs, models differ by 8 %", replace(BASE, runs=2, run=0.08, run_group=0.08)),
+    Scenario("4 runs, models differ by 8 %", replace(BASE, runs=4, run=0.08, run_group=0.08)),
+    Scenario("4 runs, models differ by 1 %", replace(BASE, runs=4, run=0.01, run_group=0.01)),
+]
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,12 +85,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1)
     numbers = range(len(SCENARIOS))
     parser.add_argument("--scenarios", type=int, nargs="*", default=[*numbers], help="numbers, from 0; others are kept")
+    promised = range(len(PROMISES))
+    parser.add_argument("--promised", type=int, nargs="*", default=[*promised], help="likewise, of promises of power")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "calibration.csv")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "calibration.md")
     args = parser.parse_args(argv)
 
     table = pd.read_csv(args.output) if args.output.exists() else pd.DataFrame()
-    order = [one.name for one in SCENARIOS]
+    order = [one.name for one in (*SCENARIOS, *PROMISES)]
+
+    def replaced(scenario: str, rows: pd.DataFrame) -> pd.DataFrame:
+        """The table with these rows in place of those that it has of a scenario, written."""
+        kept_ones = table[table["scenario"] != scenario] if len(table) else table
+        found = pd.concat([kept_ones, rows.assign(scenario=scenario)])[["scenario", *rows.columns]]
+        found = found.sort_values("scenario", key=lambda names: names.map(order.index), kind="stable")
+        write_text(as_csv(found), args.output)
+        return found
+
     with ProcessPoolExecutor(args.workers) as pool:
         for number in args.scenarios:
             scenario = SCENARIOS[number]
@@ -87,11 +109,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             seeds = [range(start, min(start + BLOCK, args.studies)) for start in range(0, args.studies, BLOCK)]
             one = partial(_block, scenario.truth, number, ratios)
             found = pd.concat(tqdm(pool.map(one, seeds), total=len(seeds), desc=scenario.name))
-            of_scenario = rates(found).assign(scenario=scenario.name)
-            kept = table[table["scenario"] != scenario.name] if len(table) else table
-            table = pd.concat([kept, of_scenario])[["scenario", *of_scenario.columns.drop("scenario")]]
-            table = table.sort_values("scenario", key=lambda names: names.map(order.index), kind="stable")
-            write_text(as_csv(table), args.output)
+            table = replaced(scenario.name, rates(found))
+        for number in args.promised:
+            scenario = PROMISES[number]
+            studies = [range(start, min(start + 100, args.studies)) for start in range(0, args.studies, 100)]
+            found = pd.concat(pool.map(partial(promises, scenario.truth), studies))
+            table = replaced(scenario.name, kept(found))
     factors = pd.read_csv(ROOT / "benchmarks" / "variance_factor.csv")
     write_text(describe(table, factors), args.page)
 
@@ -140,6 +163,22 @@ At two runs about half of what an oracle finds is found: the price of not knowin
 one training set differ three times as much as the others, three runs cannot tell and pooling gives {hetero} false
 alarms. At thirty runs there were {thirty}. With heavy tails the oracle, which takes the
 estimate for normal, is no upper bound.
+
+## What would decide a claim
+
+Of a finished study tables/claims.csv says the smallest distance that one of its size finds with 80 % power, and for an
+inconclusive claim how many runs, or how many times as large test sets, would do if the estimate were true. Like
+`snakemake plan_power`, that takes into account what a study of few runs may estimate of how models differ. Each promise
+was put to a study of its own: promised power, how often the gap was found, of how many. The gap of the last two columns
+is one that an oracle finds in half of the studies. Studies of more than ten times the runs, or of more than half of the
+dark images, were not simulated; the first column has all (fewer than 1,000).
+
+| scenario | smallest distance | more runs | larger test sets |
+|---|---|---|---|
+{promises}
+
+A smallest distance is on the careful side with few runs, most where models hardly differ. Larger test sets help where
+images are what is not known; few runs hardly tell, and at two there is hardly ever a number.
 
 ## What training images do to all models alike
 
@@ -203,7 +242,18 @@ def describe(table: pd.DataFrame, factors: pd.DataFrame) -> str:
     hetero = f"{100 * rate('3 runs, models under B differ three times as much', CHOSEN, 'found'):.1f} %"
     twice = [f"{100 * rate(name, CHOSEN, 'found'):.1f} %" for name in ("30 runs", "30 runs, once more")]
     thirty = " and, in 1,000 other studies, ".join(twice)
-    lines += [LIMITS.format(ten="; ".join(lost) or "none", hetero=hetero, thirty=thirty)]
+    promised = []
+    for name in [one.name for one in PROMISES if one.name in set(table["scenario"])]:
+        cells = []
+        for promise in ("detectable", "runs_needed", "images_needed"):
+            of = table[(table["scenario"] == name) & (table["contrast"] == promise)].set_index("outcome")
+            words = "never"
+            if len(of):
+                words = f"{of['rate']['promised']:.2f}, {of['rate']['found']:.2f} ({of['n']['found']:.0f})"
+            cells.append(words)
+        promised.append(f"| {name} | {' | '.join(cells)} |")
+    ten_runs = "; ".join(lost) or "none"
+    lines += [LIMITS.format(ten=ten_runs, hetero=hetero, thirty=thirty, promises="\n".join(promised))]
     lines += ["False alarms of the gap, and power at the middle ratio as a fraction of the oracle's.", ""]
     lines += [f"| candidate | {' | '.join(SHOWN)} |", "|---" * (len(SHOWN) + 1) + "|"]
     for procedure in CANDIDATES:

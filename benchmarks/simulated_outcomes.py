@@ -10,9 +10,9 @@ from scipy import stats
 from simulated_studies import PAIR, Truth, simulate_table
 from statsmodels.stats.proportion import proportion_confint
 
-from evenhand.stats.crossed import Cell, Crossed
+from evenhand.stats.crossed import Cell, Crossed, CrossedTest
 from evenhand.stats.gaps import RunTable
-from evenhand.stats.paired import run_test, wilcoxon_p
+from evenhand.stats.paired import run_test, what_decides, wilcoxon_p
 
 LEVEL = 0.95
 CONTRASTS: dict[str, dict[Cell, float]] = {
@@ -115,6 +115,63 @@ def outcomes(truth: Truth, seeds: Sequence[int], ratios: Sequence[float]) -> pd.
                 for procedure, (estimate, low, high) in candidate_intervals(scaled, cells).items():
                     rows.append((contrast, ratio, procedure, estimate, low, high, true))
     return pd.DataFrame(rows, columns=["contrast", "ratio", "procedure", "estimate", "low", "high", "true"])
+
+
+def promises(truth: Truth, seeds: Sequence[int]) -> pd.DataFrame:
+    """What studies say of the power of others, and what these then find.
+
+    Each study promises `POWER` for the smallest distance that one of its size finds, and for so many runs and for so
+    much larger test sets if the gap were one that half of the studies of its size find. Another study, of what was
+    asked for, finds it or not; one of more than `MOST` times the runs, or half of the dark images, is not simulated.
+
+    Returns:
+        promise (`detectable`, `runs_needed`, `images_needed`), promised (power), found, with a row per study; both NaN
+        where none was simulated.
+    """
+    tests = [_gap_test(truth, seed) for seed in seeds]
+    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * float(np.std([test.mean for test in tests]))
+    rows = []
+    for seed, test in zip(seeds, tests, strict=True):
+        needed = what_decides(test, half, 1 - LEVEL, 2)
+        runs, images = needed["runs_needed"], needed["images_needed"]
+        sizes = {
+            "detectable": (needed["detectable"], truth.runs, 1.0),
+            "runs_needed": (half, runs, 1.0),
+            "images_needed": (half, truth.runs, images),
+        }
+        for number, (promise, (distance, runs, images)) in enumerate(sizes.items()):
+            row = {"promise": promise, "promised": math.nan, "found": math.nan}
+            if runs <= MOST * truth.runs and images * truth.test_size <= truth.n_dark / 2:
+                promised = test.projected(int(runs), images).power(distance, 1 - LEVEL, 2)
+                size = replace(truth, runs=int(runs), test_size=round(images * truth.test_size))
+                other = _gap_test(size, 1_000_000_000 + 10 * seed + number)
+                null = truth.expected_gap("B") - distance
+                row |= {"promised": promised, "found": float(other.mean > null and other.p(null) < 1 - LEVEL)}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+MOST = 10  # times as many runs
+
+
+def _gap_test(truth: Truth, seed: int) -> CrossedTest:
+    table = simulate_table(truth, np.random.default_rng(seed), ["mse"])
+    return table.crossed["mse"].test(CONTRASTS["gap under B"])
+
+
+def kept(found: pd.DataFrame) -> pd.DataFrame:
+    """How often the `promises` came true, as rows of `rates`: contrast is the promise, n the studies simulated."""
+    rows = []
+    for promise, part in found.dropna().groupby("promise", sort=False):
+        n, count = len(part), int(part["found"].sum())
+        low, high = proportion_confint(count, n, method="beta")
+        of = {"contrast": promise, "ratio": 1.0, "procedure": "promise"}
+        promised = {"outcome": "promised", "rate": part["promised"].mean(), "low": math.nan, "high": math.nan}
+        rows += [
+            of | promised | {"n": n},
+            of | {"outcome": "found", "rate": count / n, "low": low, "high": high, "n": n},
+        ]
+    return pd.DataFrame(rows)
 
 
 def rates(found: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,7 @@ if config["report"]["probes"]:
 TEMPLATES = {
     "template": source("workflow_scripts/evenhand/report/templates/report.html.j2"),
     "parts": source("workflow_scripts/evenhand/report/templates/parts.html.j2"),
+    "references": source("workflow_scripts/evenhand/report/references.bib"),
 }
 
 

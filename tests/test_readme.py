@@ -42,6 +42,7 @@ RULES: dict[str, tuple[str, str]] = {
     "make show STUDY=paper": (RUN, ""),
     "make show STUDY=paper TABLE=headline FORMAT=latex": (RUN, ""),
     "make show STUDY=paper FORMAT=xlsx": (RUN, ""),
+    "make show STUDY=paper FORMAT=pdf": (RUN, ""),
     'make compare STUDIES="paper isolated"': (DRY, "tests/test_comparison.py compares studies"),
     "snakemake --report report.zip": (RUN, ""),
     **{

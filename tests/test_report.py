@@ -16,8 +16,9 @@ from drawing import PAPER, THREE
 import make_report
 from evenhand.report.claims import PLOT_WIDTH, answer, interval_plot, number, p_value
 from evenhand.report.conditions import Availability
+from evenhand.report.methods import cited, methods
 from evenhand.report.page import FigureItem, build_report, describe_table, display_width
-from evenhand.splits.groups import Pair
+from evenhand.splits.groups import Pair, groups_from
 from evenhand.workflow.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -321,6 +322,43 @@ def test_the_download_is_the_file_and_long_tables_are_cut() -> None:
     assert "450 rows, the first 200 shown" in " ".join(read.text)
 
 
+def test_the_methods_are_those_of_the_configuration() -> None:
+    settings = config(entries=PAPER)
+    settings["data"]["image_size"], settings["train"]["epochs"] = 96, 7
+    groups = groups_from(PAPER)
+    text = methods(
+        settings, False, groups, design(drawn=1500), [record(), record(precision="bf16")], {"torch": "2"}, {}
+    )
+    for expected in (
+        *(
+            "resized to 96 px",
+            "grouped into light skin (FST 1\u20132) and dark skin (FST 5\u20136)",
+            "In each of 10 runs",
+        ),
+        *("500 images of each group", "1 training sets of 1,500 images drawn without replacement", "A (0 % dark)"),
+        *(
+            "trained for 7 epochs",
+            "bf16 and fp32",
+            "1,000 parameters",
+            "margins of 5 % of the reference mean",
+            "torch 2.",
+        ),
+    ):
+        assert expected in text, expected
+    keys = re.findall(r"\[([a-z]+\d*)\]", text)
+    entries = re.findall(r"^@\w+\{(\w+),", cited(text), re.MULTILINE)
+    assert entries == sorted(keys)  # each cited once, and nothing else
+    assert cited(text).count("{") == cited(text).count("}")
+    settings["loss"]["feature_scale"] = 0.0
+    settings["splits"]["replacement"] = True
+    other = methods(settings, True, groups, design(), [record()], {}, {"code": "a1b2"})
+    assert "VGG19" not in other
+    assert "simonyan2015" not in cited(other)
+    assert "Synthetic images" in other
+    assert "drawn with replacement" in other
+    assert other.endswith("code a1b2.")
+
+
 def test_no_word_about_skin_where_there_is_none() -> None:
     """Texts of the page itself; claims, figures and tables bring their own."""
     for synthetic in (False, True):
@@ -329,14 +367,18 @@ def test_no_word_about_skin_where_there_is_none() -> None:
             *([], [], [], design(), [], []),
             *([record()], {}),
         )
-        # The configuration is printed as it is, with the keys it has.
-        text = "".join(Page(page[: page.index('id="configuration"')]).text)
+        # The configuration is printed as it is, with the keys it has, and what the methods cite has its title.
+        text = "".join(Page(page[: page.index('id="methods"')]).text)
         text = re.sub(r":root.*?@media print[^\n]*", "", text, flags=re.DOTALL)  # the style of the page
         found = re.search("light|dark|skin|dermat|fitz", text, re.IGNORECASE)
         assert found is None, text[found.start() - 60 : found.end() + 60]
         assert "women of any age, men of any age and people of unknown sex" in text
         assert "Share of men" in text
         assert "figures 1, 4 and 5 of the paper are missing" in text
+    settings = config(False, THREE, False)
+    settings["data"]["dataset"] = None
+    text = methods(settings, False, groups_from(THREE), design(), [record()], {}, {})
+    assert not re.search("light|dark|skin|dermat|fitz", text, re.IGNORECASE)
 
 
 def test_equal_inputs_give_equal_pages() -> None:

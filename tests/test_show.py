@@ -3,15 +3,19 @@
 import json
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import openpyxl
 import pandas as pd
 import pytest
-from test_report import claims
+from matplotlib.text import Text
+from test_report import claims, config
 
 import show_claims
+from evenhand.figures.style import house_style
 from evenhand.report.claims import claims_text
+from evenhand.report.one_page import draw_verdicts
 from evenhand.report.page import read_dictionary
 from evenhand.workflow.errors import UserError
 
@@ -131,6 +135,32 @@ def test_all_tables_in_one_workbook(tmp_path: Path) -> None:
     assert book["gaps"]["A2"].data_type == "s"  # "=1+1" is a name
     meanings = {(row[0], row[1]): row[2] for row in book["contents"].iter_rows(values_only=True)}
     assert meanings["gaps", "ratio"] == "mean_compared / mean_reference."
+
+
+def test_the_verdicts_on_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = study(tmp_path / "demo")
+    (folder / "settings").mkdir()
+    (folder / "settings" / "study.json").write_text(json.dumps(config()))
+    written = []
+    for _ in range(2):
+        show_claims.main([str(folder), "--format", "pdf"])
+        written.append((folder / "verdicts.pdf").read_bytes())
+    assert written[0] == written[1]
+    assert written[0].count(b"/Type /Page ") == 1
+    assert capsys.readouterr().out.startswith("verdicts: ")
+    with pytest.raises(UserError, match="pdf is not of one; found claims"):
+        show_claims.main([str(folder), "--format", "pdf", "--table", "claims"])
+    # As many claims as there may be, in words as long as any: nothing is cut, nothing covers anything else.
+    statement = "Reconstructions of dark images change colour with the training set, those of light images do not"
+    many = pd.concat([claims().head(1).assign(verdict="no relevant difference", statement=statement)] * 22)
+    many = many.assign(claim=[f"C{place}" for place in range(1, 23)])
+    with house_style():
+        figure = draw_verdicts("demo", True, many, "Two sentences. " * 30, {"code": "a1b2c3, modified since"})
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in figure.findobj(Text) if text.get_text()]
+    assert len(boxes) == 4 + 4 * 22
+    assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
+    assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
 
 
 def test_the_reader_may_stop_early(tmp_path: Path) -> None:

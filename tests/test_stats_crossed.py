@@ -1,7 +1,6 @@
 """Images crossed with models, and standardisation: by hand, by closed form and by invariance."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from simulated import NO_IMAGES, PAIR, Truth, covariances_of, simulate_study
+from simulated_outcomes import promises
 from simulated_studies import simulate_table
 
 from evenhand.stats.crossed import Crossed, CrossedSums, crossed
+from evenhand.stats.paired import Planned
 from evenhand.stats.plan import Components, Size, pilot_components, plan_table, planned
 from evenhand.stats.rows import by_model, by_run
 from evenhand.stats.strata import adjusted_gaps, standard_means
@@ -212,29 +213,29 @@ def test_shared_training_images_widen_the_models_part_alone(rows: pd.DataFrame) 
 
 
 def test_what_more_runs_and_images_would_do(rows: pd.DataFrame) -> None:
-    """As it is for as many; half the models' part for twice the runs; what runs share of the images stays."""
+    """As it is for as many; the models' part shrinks with the runs; what runs share of the images stays."""
     test = crossed_of(rows).test(GAP)
-    assert test.projected(test.n, 1.0).se == pytest.approx(test.se)
+    same = test.projected(test.n, 1.0)
+    assert (same.images, same.models) == pytest.approx((test.images, test.models))
     many = test.projected(10**6, 1.0)
     common = (test.n * test.images - test.within) / (test.n - 1)
-    assert many.se**2 == pytest.approx(common, rel=1e-4)
-    assert test.projected(test.n, 2.0).se ** 2 == pytest.approx(test.se**2 - test.within / test.n / 2)
+    assert many.images + many.models == pytest.approx(common, rel=1e-4)
+    assert test.projected(test.n, 2.0).images == pytest.approx(test.images - test.within / test.n / 2)
 
 
-@pytest.mark.parametrize("truth", [SMALL, Truth(test_size=100, runs=6, run=0.05, run_group=0.05)])
-def test_promised_power_comes_true(truth: Truth) -> None:
-    """The mean promise of studies of one size for another size, against how often studies of that find the gap."""
-    first = [simulate_table(truth, np.random.default_rng(seed), ["mse"]).crossed["mse"].test(GAP) for seed in range(60)]
-    larger = replace(truth, runs=2 * truth.runs)
-    second = [
-        simulate_table(larger, np.random.default_rng(1000 + seed), ["mse"]).crossed["mse"].test(GAP)
-        for seed in range(120)
-    ]
-    effect = 2.8 * float(np.std([test.mean for test in second]))
-    promised = np.mean([test.projected(larger.runs, 1.0).power(effect, 0.05, 2) for test in first])
-    # A gap that lies so far from a null is found as often as one that is so large.
-    found = np.mean([test.p(truth.expected_gap("B") - effect) < 0.05 for test in second])
-    assert promised == pytest.approx(found, abs=0.1)
+def test_power_of_own_runs_alone_is_the_non_central_t() -> None:
+    test = Planned(5, 0.0, 0.4, 0.0, math.inf, 4)
+    exact = 1 - stats.nct.cdf(stats.t.ppf(0.975, 4), 4, 3.0)
+    assert test.power(3.0 * math.sqrt(0.4), 0.05, 2) == pytest.approx(exact, abs=0.005)
+    assert test.power(test.detectable(0.05, 1), 0.05, 1) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("runs", [2, 4])
+def test_promises_come_true(runs: int) -> None:
+    """Of the smallest distance and of more runs; docs/calibration.md has more studies, and larger test sets."""
+    found = promises(Truth(image=0.6, run=0.03, run_group=0.03, test_size=100, runs=runs), range(80))
+    rates = found.groupby("promise")[["promised", "found"]].mean().loc[["detectable", "runs_needed"]]
+    assert (rates["found"] - rates["promised"]).abs().max() < 0.1 + 2 * math.sqrt(0.16 / 80)
 
 
 def test_the_fast_simulation_is_the_one_with_rows() -> None:
@@ -262,7 +263,7 @@ def test_planned_power_comes_true_and_a_pilot_gives_its_components_back(truth: T
     size = Size(truth.runs, truth.test_size, (truth.n_light, truth.n_dark), 3)
     of = Components(truth.image, truth.run, truth.run_group, truth.noise)
     test = planned("C2", size, of)
-    distance = test.detectable(0.05)
+    distance = test.detectable(0.05, 2)
     tables = [simulate_table(truth, np.random.default_rng(seed), ["mse"]) for seed in range(80)]
     found = [table.crossed["mse"].test(GAP, log=True).p(-distance) < 0.05 for table in tables]
     assert np.mean(found) == pytest.approx(0.8, abs=0.1 + 2 * math.sqrt(0.16 / 80))

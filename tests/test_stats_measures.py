@@ -213,7 +213,9 @@ def adjusted_verdict(**row: float) -> pd.Series:
     table = RunTable(PAIR, (0, 1, 2), {"B": 0.5}, {"B": 0.5}, {"mse": mse}, {}, {}, {}, {})
     common = {"train_set": "B", "n_strata": 3, "coverage": 0.8, "crude_gap": 0.02, "n_runs": 3, "p_vanish": 1.0}
     common |= {"se_images": 0.003, "se_models": 0.004, "se_within": 0.004, "df": 4.0}
-    rows = [common | {"adjustment": "none", "gap": 0.03}, common | {"adjustment": "condition"} | row]
+    common |= {"df_images": 50.0, "df_pooled": 0.0}
+    of_condition = {"adjustment": "condition", "relative": row["gap"] / 0.06}
+    rows = [common | {"adjustment": "none", "gap": 0.03}, common | of_condition | row]
     return verdict_table([adjusted_claim(table, pd.DataFrame(rows), RULES)], 0.05, 3).iloc[0]
 
 

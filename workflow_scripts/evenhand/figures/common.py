@@ -117,7 +117,7 @@ def write_figure(
 
     Where names need other fonts, the caption says which were taken; figure and caption say which characters none has.
     """
-    figure, fonts = _draw_with_fonts(drawing.draw)
+    figure, fonts = draw_with_fonts(drawing.draw)
     text = drawing.text
     marks = [SYNTHETIC] if synthetic else []
     if fonts.uncovered:
@@ -135,7 +135,7 @@ def write_figure(
     write_json(text._asdict() | {"marks": marked_values(figure)}, words)
 
 
-def _draw_with_fonts(draw: Callable[[], Figure]) -> tuple[Figure, Fonts]:
+def draw_with_fonts(draw: Callable[[], Figure]) -> tuple[Figure, Fonts]:
     """Draw, and again where the words drawn need other fonts, as letters have to be measured in the font they get."""
     fonts = Fonts((HOUSE_FONT,), frozenset())
     words: set[str] = set()

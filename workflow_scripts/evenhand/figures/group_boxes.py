@@ -126,7 +126,7 @@ def draw_group_boxes(data: pd.DataFrame, metric: str, groups: Sequence[Group]) -
             )
             of_runs = rows.loc[values.index, ["run", "n_images"]].itertuples(index=False)
             texts = [
-                f"{group.name}, run {run}: {value:.4g}; {n:,} images"
+                f"{group.name}, run {run:.0f}: {value:.4g}; {n:,.0f} images"
                 for value, (run, n) in zip(values, of_runs, strict=True)
             ]
             mark_values(axes, centre + offsets, values, texts)

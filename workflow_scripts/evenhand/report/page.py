@@ -24,6 +24,7 @@ from evenhand.report.claims import (
     verdict_counts,
 )
 from evenhand.report.conditions import Availability, design_warnings, run_rows, training_warnings, versions_used
+from evenhand.report.methods import cited, methods
 from evenhand.splits.groups import groups_from, pairs_of
 from evenhand.workflow.errors import UserError
 
@@ -175,6 +176,8 @@ def build_report(
     groups = groups_from(config["splits"]["groups"])
     declared = declared_figures(groups)
     by_name = {figure.name: figure for figure in declared}
+    versions = versions_used(records)
+    paragraph = methods(config, synthetic, groups, design, records, versions, origin) if records else ""
     gaps = next((table.frame for table in tables if table.name == "gaps"), None)
     return page_template(template).render(
         study=config["study"],
@@ -200,7 +203,9 @@ def build_report(
         design=design.to_dict("records"),
         availability=availability,
         runs=run_rows(records),
-        versions=versions_used(records),
+        versions=versions,
+        methods=paragraph,
+        bibtex=cited(paragraph),
         origin=origin,
         warnings=[
             *remarks,

@@ -98,6 +98,7 @@ def _rows(of_runs: pd.DataFrame, covariances: pd.DataFrame, pair: Pair, alpha: f
         excess = tests["excess"]
         row |= {"log_excess": excess.mean, "df": excess.df, "p": excess.p(), "covers": excess.covers}
         row |= {f"se_{source}": math.sqrt(getattr(excess, source)) for source in ("images", "models", "within")}
+        row |= {"df_images": excess.df_images, "df_pooled": excess.df_pooled}
         rows.append(row | {"note": excess.note})
     return rows
 

@@ -20,13 +20,10 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from evenhand.stats.paired import ROUNDING, MeanTest
+from evenhand.stats.paired import POOLING, ROUNDING, MeanTest, Planned
 from evenhand.workflow.errors import UserError
 
 Cell = tuple[str, str]  # training set, group
-
-# Level of the test before pooling (Bancroft 1964, Biometrics 20:427-442): own runs alone where they differ more.
-POOLING = 0.25
 
 
 class CrossedSums:
@@ -123,14 +120,17 @@ class CrossedTest(MeanTest):
     """A contrast of means over images and runs.
 
     `images` and `models` are the parts of the variance `se` ** 2, with `fixed`, which neither runs nor test images make
-    smaller (that of the ruler); `within` is that of one run's mean from its images; `pooled`: whether the models' part
-    is that of all training sets; `reason`: why there is no test.
+    smaller (that of the ruler); `within` is that of one run's mean from its images; `df_images`: degrees of freedom of
+    the first; `df_pooled`: of the runs of all training sets together, 0 where these tell no more than the contrast's
+    own; `pooled`: whether the models' part is theirs; `reason`: why there is no test.
     """
 
     images: float = math.nan
     models: float = math.nan
     within: float = math.nan
     fixed: float = 0.0
+    df_images: float = math.nan
+    df_pooled: float = 0.0
     pooled: bool = False
     reason: str = ""
 
@@ -140,16 +140,27 @@ class CrossedTest(MeanTest):
             return "one run: over images alone, it does not know how models differ"
         return self.reason or super().note
 
-    def projected(self, runs: int, images: float) -> MeanTest:
-        """The test with so many runs, and test sets `images` times as large, from the same images and models.
+    def projected(self, runs: int, images: float) -> Planned:
+        """What a study of so many runs will know, with test sets `images` times as large.
 
-        Two runs share images: what they have in common stays, however many runs there are. Degrees of freedom grow
-        with the runs.
+        Two runs share images: what they have in common stays, however many runs there are. What models differ in stays,
+        too, whatever the test sets, and few runs hardly tell it from what different images do: for larger test sets its
+        estimate is the median-unbiased one, which is seldom 0. Degrees of freedom grow with runs and images.
         """
-        common = (self.n * self.images - self.within) / (self.n - 1)
-        part = (self.within / images + (runs - 1) * common) / runs
-        variance = max(part, 0.0) + self.models * self.n / runs + self.fixed
-        return MeanTest(runs, self.mean, math.sqrt(variance), self.df * (runs - 1) / (self.n - 1))
+        common = max((self.n * self.images - self.within) / (self.n - 1), 0.0)
+        models = self.models * self.n
+        if images > 1:
+            noise, df = max(self.within - common, 0.0), self.df_pooled if self.pooled else self.n - 1
+            models = max((models + noise) * df / float(special.chdtri(df, 0.5)) - noise, 0.0)
+        return Planned(
+            runs,
+            images=(self.within / images + (runs - 1) * common) / runs + self.fixed,
+            models=models / runs,
+            noise=max(self.within / images - common, 0.0),
+            df_images=self.df_images * images,
+            df_own=runs - 1,
+            df_pooled=self.df_pooled * (runs - 1) / (self.n - 1),
+        )
 
     def factor(self, level: float) -> tuple[float, float]:
         """The interval of a test of logarithms as one of the ratio; infinite where that is too large for a number."""
@@ -185,6 +196,7 @@ def row_test(row: Mapping[Hashable, Any], estimate: str) -> CrossedTest:
     """The test of a row of tables/adjusted.csv or tables/codec.csv, to know what more runs or images would do."""
     se = math.hypot(row["se_images"], row["se_models"])
     parts = {"images": row["se_images"] ** 2, "models": row["se_models"] ** 2, "within": row["se_within"] ** 2}
+    parts |= {key: row[key] for key in ("df_images", "df_pooled")}
     return CrossedTest(int(row["n_runs"]), float(row[estimate]), se, float(row["df"]), **parts)
 
 
@@ -250,11 +262,13 @@ class Crossed:
         for part, one in zip(parts, self._by_group(omega), strict=True):
             if part > 0:
                 freedom += part**2 / float(self.df[one != 0].min())
-        models, pooled = 0.0, False
+        df_images = images**2 / freedom if freedom > 0 else math.inf
+        models, df_pooled, pooled = 0.0, 0.0, False
         if n > 1:
             spread = np.atleast_2d(np.cov(runs / scale, rowvar=False))
             between = self.between / np.outer(scale, scale)
-            models, total, df, pooled = self._models(omega, spread, between)
+            models, total, df, df_pooled = self._models(omega, spread, between)
+            pooled = df > n - 1
             freedom += (total / n) ** 2 / df
             models /= n
         variance = images + models
@@ -265,6 +279,8 @@ class Crossed:
             images=images,
             models=models,
             within=float(omega @ (self.within / np.outer(scale, scale)) @ omega),
+            df_images=df_images,
+            df_pooled=df_pooled,
             pooled=pooled,
         )
 
@@ -274,8 +290,8 @@ class Crossed:
         split[range(len(self.groups)), range(len(self.groups))] = omega.reshape(len(self.groups), -1)
         return list(split.reshape(len(self.groups), -1))
 
-    def _models(self, omega: np.ndarray, spread: np.ndarray, between: np.ndarray) -> tuple[float, float, float, bool]:
-        """Variance of the contrast between models, that between run means, its degrees of freedom, whether pooled."""
+    def _models(self, omega: np.ndarray, spread: np.ndarray, between: np.ndarray) -> tuple[float, float, float, float]:
+        """Variance of the contrast between models, that between run means, its degrees of freedom, those if pooled."""
         k = len(self.runs) - 1
         own = float(omega @ spread @ omega)
         ours = max(own - float(omega @ between @ omega), 0.0)
@@ -286,11 +302,11 @@ class Crossed:
         df = k * float(np.trace(product)) ** 2 / trace if trace > 0 else 0.0
         share = float(omega @ average @ omega) / float(omega @ omega) ** 2
         if not total > 0 or df <= k * (1 + 1e-9) or share > 1 - 1e-9:
-            return ours, own, k, False
+            return ours, own, k, 0.0
         others = max(total - share * own, 0.0) / (1 - share)
         if others == 0 or special.fdtrc(k, df - k, own / others) < POOLING:
-            return ours, own, k, False
-        return max(total - float(np.sum(average * between)), 0.0), total, df, True
+            return ours, own, k, df
+        return max(total - float(np.sum(average * between)), 0.0), total, df, df
 
     def _exchanged(self, matrix: np.ndarray) -> np.ndarray:
         """The mean of a matrix over all permutations of the training sets."""

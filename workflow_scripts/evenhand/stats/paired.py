@@ -9,12 +9,72 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 ROUNDING = 1e-12  # relative: numbers that differ by no more are the same
-
-
 POWER = 0.8  # with which an effect counts as one that a study finds
+# Level of the test before pooling (Bancroft 1964, Biometrics 20:427-442): own runs alone where they differ more.
+POOLING = 0.25
+
+
+NODES = (np.arange(200) + 0.5) / 200
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The variance of a mean under a design, and what its estimate will rest on.
+
+    images, models: parts of the variance; noise: of run means, from their different images; df_images, df_own,
+    df_pooled: degrees of freedom of the images, of a contrast's own runs, and of the runs of all training sets (0:
+    they tell no more).
+    """
+
+    runs: int
+    images: float
+    models: float
+    noise: float
+    df_images: float
+    df_own: float
+    df_pooled: float = 0.0
+
+    def power(self, distance: float, alpha: float, sides: int) -> float:
+        """Chance to find a mean so far from the null, on its side of it, at the level alpha.
+
+        The mean over what the study may estimate of the models: the variance of run means is chi-square; a quarter of
+        the studies has own runs that differ more than the others (`POOLING`) and uses these alone.
+        """
+        return self._found(abs(distance), self._bounds(alpha, sides))
+
+    def detectable(self, alpha: float, sides: int) -> float:
+        """The smallest distance from the null that is found with the power `POWER`."""
+        bounds = self._bounds(alpha, sides)
+        most = math.sqrt(self.images + self.models)
+        while self._found(most, bounds) < POWER:
+            most *= 2
+        return float(optimize.brentq(lambda distance: self._found(distance, bounds) - POWER, 0.0, most))
+
+    def _bounds(self, alpha: float, sides: int) -> list[tuple[float, np.ndarray]]:
+        """What the estimate has to exceed, over what the study may estimate: (weight, bounds)."""
+        parts = [(1.0, _chi_square(self.df_own, NODES), self.df_own)]
+        if self.df_pooled > self.df_own:
+            own = _chi_square(self.df_own, 1 - POOLING * (1 - NODES))
+            parts = [(1 - POOLING, _chi_square(self.df_pooled, NODES), self.df_pooled), (POOLING, own, self.df_own)]
+        bounds = []
+        for weight, factors, df in parts:
+            runs = (self.models * self.runs + self.noise) * factors
+            variance = self.images + np.maximum(runs - self.noise, 0.0) / self.runs
+            freedom = variance**2 / ((runs / self.runs) ** 2 / df + self.images**2 / self.df_images)
+            bounds.append((weight, special.stdtrit(freedom, 1 - alpha / sides) * np.sqrt(variance)))
+        return bounds
+
+    def _found(self, distance: float, bounds: list[tuple[float, np.ndarray]]) -> float:
+        sd = math.sqrt(self.images + self.models)
+        return float(sum(weight * np.mean(special.ndtr((distance - bound) / sd)) for weight, bound in bounds))
+
+
+def _chi_square(df: float, nodes: np.ndarray) -> np.ndarray:
+    """Quantiles of a chi-square variable over its degrees of freedom."""
+    return np.asarray(special.gammaincinv(df / 2, nodes) * 2 / df)
 
 
 @dataclass(frozen=True)
@@ -38,21 +98,9 @@ class MeanTest:
             return "no interval and no test: one run does not tell how models differ, nor do its images differ"
         return "no interval and no test: all runs give the same number"
 
-    def projected(self, runs: int, images: float) -> MeanTest:
-        """What the test would be with so many runs, and with test sets `images` times as large; as it is, here."""
-        return self
-
-    def power(self, distance: float, alpha: float, sides: int) -> float:
-        """Chance to find a mean that lies so far from the null, at the level alpha (non-central t)."""
-        if not 0 < self.se < math.inf:
-            return math.nan
-        quantile = float(special.stdtrit(self.df, 1 - alpha / sides))
-        return float(1 - special.nctdtr(self.df, min(abs(distance) / self.se, 50.0), quantile))
-
-    def detectable(self, alpha: float, sides: int) -> float:
-        """The smallest distance from the null that is found with the power `POWER`, if the variance is as estimated."""
-        quantile = special.stdtrit(self.df, 1 - alpha / sides)
-        return float(special.nctdtrinc(self.df, 1 - POWER, quantile)) * self.se
+    def projected(self, runs: int, images: float) -> Planned:
+        """What a study of so many runs, and of test sets `images` times as large, will know; as it is, here."""
+        return Planned(1, 0.0, self.se**2, 0.0, math.inf, self.df)
 
     def _t(self, null: float) -> float:
         return (self.mean - null) / self.se if self.se > 0 else math.nan
@@ -90,9 +138,9 @@ class RunTest(MeanTest):
             return "no interval and no test over runs: one run does not tell how models differ"
         return "" if self.sd > 0 else "no interval and no test over runs: all runs give the same number"
 
-    def projected(self, runs: int, images: float) -> MeanTest:
+    def projected(self, runs: int, images: float) -> Planned:
         ratio = (self.se**2 - self.se_naive**2) / self.sd**2
-        return MeanTest(runs, self.mean, self.sd * math.sqrt(1 / runs + ratio), runs - 1)
+        return Planned(runs, 0.0, self.sd**2 * (1 / runs + ratio), 0.0, math.inf, runs - 1)
 
     @property
     def naive(self) -> MeanTest:
@@ -170,7 +218,7 @@ def what_decides(test: MeanTest, distance: float, alpha: float, sides: int) -> d
         stays, however many runs there are, and how models differ stays whatever the test sets.
     """
 
-    def first(values: Sequence[float], projected: Callable[[float], MeanTest]) -> float:
+    def first(values: Sequence[float], projected: Callable[[float], Planned]) -> float:
         """The first value with enough power, which grows along them; NaN where the last has too little."""
 
         def power(value: float) -> float:
@@ -180,7 +228,7 @@ def what_decides(test: MeanTest, distance: float, alpha: float, sides: int) -> d
 
     factors = [1.1**k for k in range(round(math.log(MOST_IMAGES, 1.1)) + 1)]
     return {
-        "detectable": test.detectable(alpha, sides),
+        "detectable": test.projected(test.n, 1.0).detectable(alpha, sides),
         "runs_needed": first(range(test.n, max(MOST_RUNS, test.n) + 1), lambda runs: test.projected(int(runs), 1.0)),
         "images_needed": first(factors, lambda factor: test.projected(test.n, factor)),
     }

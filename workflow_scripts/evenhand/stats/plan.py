@@ -4,13 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from scipy import optimize, special
 
-from evenhand.stats.crossed import POOLING
 from evenhand.stats.gaps import RunTable, named_sets
-from evenhand.stats.paired import POWER
+from evenhand.stats.paired import Planned
 from evenhand.workflow.errors import UserError
 
 # Contrasts of log errors: (claims, words, cells of either group, whether they are of one training set).
@@ -66,60 +63,6 @@ def pilot_components(table: RunTable) -> Components:
     return Components(math.sqrt(math.log1p(image)), math.sqrt(both), math.sqrt(group), math.sqrt(math.log1p(rest)))
 
 
-@dataclass(frozen=True)
-class Planned:
-    """The variance of a log ratio near 0 under a design, and what its estimate will rest on.
-
-    images, models: parts of the variance; noise: of run means, from their different images; df_images, df_own,
-    df_pooled: degrees of freedom of the images, of a contrast's own runs, and of the runs of all training sets.
-    """
-
-    runs: int
-    images: float
-    models: float
-    noise: float
-    df_images: float
-    df_own: int
-    df_pooled: int
-
-    def power(self, distance: float, alpha: float) -> float:
-        """Chance that `Crossed.test` finds a log ratio so far from 0, over what it may estimate of the models.
-
-        The variance of run means is chi-square; a quarter of the studies has own runs that differ more than the
-        others (`POOLING`) and uses these alone.
-        """
-        pooled = _chi_square(self.df_pooled, NODES)
-        own = _chi_square(self.df_own, 1 - POOLING * (1 - NODES))
-        parts = [(1 - POOLING, pooled, self.df_pooled), (POOLING, own, self.df_own)]
-        if self.df_pooled <= self.df_own:
-            parts = [(1.0, _chi_square(self.df_own, NODES), self.df_own)]
-        total = self.models * self.runs + self.noise
-        chance = 0.0
-        for weight, factors, df in parts:
-            runs = total * factors
-            variance = self.images + np.maximum(runs - self.noise, 0.0) / self.runs
-            freedom = variance**2 / ((runs / self.runs) ** 2 / df + self.images**2 / self.df_images)
-            bound = special.stdtrit(freedom, 1 - alpha / 2) * np.sqrt(variance)
-            sd = math.sqrt(self.images + self.models)
-            chance += weight * float(
-                np.mean(special.ndtr((distance - bound) / sd) + special.ndtr((-distance - bound) / sd))
-            )
-        return chance
-
-    def detectable(self, alpha: float) -> float:
-        """The smallest log ratio that is found with the power `POWER`."""
-        sd = math.sqrt(self.images + self.models)
-        return float(optimize.brentq(lambda distance: self.power(distance, alpha) - POWER, 0.0, 1000 * sd))
-
-
-NODES = (np.arange(200) + 0.5) / 200
-
-
-def _chi_square(df: int, nodes: np.ndarray) -> np.ndarray:
-    """Quantiles of a chi-square variable over its degrees of freedom."""
-    return np.asarray(special.gammaincinv(df / 2, nodes) * 2 / df)
-
-
 def planned(contrast: str, size: Size, of: Components) -> Planned:
     """What a design will know of a log ratio near 0.
 
@@ -130,7 +73,7 @@ def planned(contrast: str, size: Size, of: Components) -> Planned:
     paired = contrast == "C1"
     within = 2 * rest / n if paired else 2 * (image + rest) / n
     common = 0.0 if paired else sum(image / pool for pool in size.pools)
-    models = 2 * (of.model_group**2 + (0.0 if contrast == "C2" else of.model**2)) / runs
+    models = 2 * (of.model_group**2 + (0.0 if contrast == "C2" else of.model**2))
     # The runs of all training sets tell how models differ; a contrast of two sets leaves one of them out.
     df_pooled = (runs - 1) * max(size.sets - (contrast != "C2"), 1)
     images = (within + (runs - 1) * common) / runs
@@ -160,7 +103,7 @@ def plan_table(size: Size, of: Components, alpha: float) -> pd.DataFrame:
             rows.append(
                 {
                     **{"design": name, "runs": changed.runs, "test_size": changed.test_size},
-                    **{"claims": claims, "contrast": contrast, "ratio": math.exp(test.detectable(alpha))},
+                    **{"claims": claims, "contrast": contrast, "ratio": math.exp(test.detectable(alpha, 2))},
                     **{"se_images": math.sqrt(test.images), "se_models": math.sqrt(test.models)},
                 }
             )
@@ -173,4 +116,4 @@ def _changed(size: Size, runs: int, images: int) -> Size:
 
 def smallest_ratios(sizes: Sequence[Size], contrast: str, of: Components, alpha: float) -> list[float]:
     """The smallest ratio found with 80 % power by each design."""
-    return [math.exp(planned(contrast, size, of).detectable(alpha)) for size in sizes]
+    return [math.exp(planned(contrast, size, of).detectable(alpha, 2)) for size in sizes]

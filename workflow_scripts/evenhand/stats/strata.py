@@ -104,10 +104,10 @@ def adjusted_gaps(
     Returns:
         train_set, compared_share, compared, adjustment (`none`, or a key of `STRATA`), n_strata (eligible),
         n_strata_all, n_reference, n_compared (different images in eligible strata), coverage (fraction of the
-        evaluation rows in these), coverage_compared, gap, ci_low, ci_high, se_images, se_models, se_within, df, p,
-        p_vanish (two one-sided tests: small when the gap lies within the vanishing margin), relative (gap over the
-        reference mean), crude_gap (unadjusted, same images), n_runs, covers (what the interval accounts for), note (why
-        a number is missing).
+        evaluation rows in these), coverage_compared, gap, ci_low, ci_high, se_images, se_models, se_within, df,
+        df_images, df_pooled, p, p_vanish (two one-sided tests: small when the gap lies within the vanishing margin),
+        relative (gap over the reference mean), crude_gap (unadjusted, same images), n_runs, covers (what the interval
+        accounts for), note (why a number is missing).
     """
     adjustments = {"none": list[str]()} | STRATA
     if not several_sources(images["source"]):  # its mix is the same for the groups
@@ -164,6 +164,8 @@ def adjusted_gaps(
         "se_models",
         "se_within",
         "df",
+        "df_images",
+        "df_pooled",
         "p",
         "p_vanish",
         "relative",
@@ -219,6 +221,8 @@ def _tested(of: Crossed, name: str, pair: Pair, reference: float, alpha: float, 
         "se_models": math.sqrt(test.models),
         "se_within": math.sqrt(test.within),
         "df": test.df,
+        "df_images": test.df_images,
+        "df_pooled": test.df_pooled,
         "p_vanish": tost_p(test, vanishing * abs(reference)),
         "relative": test.mean / reference if reference else np.nan,
         "note": joined(*notes),

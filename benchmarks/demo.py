@@ -1,0 +1,183 @@
+"""Are the verdicts of the demo true? The models of its design, and what the claims say of them.
+
+    python benchmarks/demo.py --difficulty 0 --seeds 1 2 3
+    python benchmarks/demo.py --runs 20
+
+The first trains the models of as many demos, in which no group is harder, and judges them; the second one demo with
+more runs, which tells what is true. Claims on errors and latents alone (C1 to C7, C10). One process: without the
+workflow, the start of Python for each of its jobs and the measures that these claims do not need, it takes a third of
+the time. Adds rows to benchmarks/demo.csv, one per claim; what is there is not trained again.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from study_options import ROOT, overlaid, read_study
+
+sys.path.insert(0, str(ROOT / "workflow_scripts"))
+
+from evenhand.data.decoding import decode_square
+from evenhand.data.synthetic.phantom import Phantom, generate
+from evenhand.evaluation.measures import latent_std, mse
+from evenhand.models.fast import Adam
+from evenhand.models.perceptual import PerceptualLoss
+from evenhand.models.vae import VAE, Architecture, kl_divergence
+from evenhand.models.vgg19 import random_weights
+from evenhand.splits.design import (
+    Design,
+    Drawn,
+    available,
+    candidates_from,
+    describe_design,
+    design_from,
+    draw_test,
+    draw_train,
+    feasible_train_size,
+)
+from evenhand.splits.groups import pairs_of
+from evenhand.splits.manifests import ids_of
+from evenhand.stats.claims import run_claims
+from evenhand.stats.crossed import CrossedSums
+from evenhand.stats.gaps import run_table
+from evenhand.stats.summary import run_means, sort_by_design
+from evenhand.stats.verdicts import rules_from, verdict_table
+from evenhand.training.devices import choose_precision, make_deterministic, place
+from evenhand.training.loop import Recipe, to_unit_range, train
+from evenhand.workflow.seeds import derive_seed
+from evenhand.workflow.tables import write_csv
+
+METRICS = ["mse", "latent_std"]
+CPU = torch.device("cpu")
+KEY = ["seed", "difficulty", "runs", "epochs", "train_size", "test_size", "n"]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="*", help="of the studies; else the demo's")
+    parser.add_argument("--difficulty", type=float, help="data.synthetic.dark_difficulty; else the demo's")
+    parser.add_argument("--runs", type=int, help="splits.runs; else the demo's")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "demo.csv")
+    args = parser.parse_args(argv)
+
+    demo = read_study(str(ROOT / "studies" / "demo.yaml"))
+    synthetic = {} if args.difficulty is None else {"dark_difficulty": args.difficulty}
+    changes: dict[str, Any] = {"data": {"synthetic": synthetic}, "splits": {"runs": args.runs} if args.runs else {}}
+    torch.set_num_threads(1)
+    make_deterministic()
+    table = pd.read_csv(args.output) if args.output.exists() else pd.DataFrame(columns=KEY)
+    for seed in args.seeds or [demo["seed"]]:
+        config = overlaid(demo, changes | {"seed": seed})
+        key = sizes(config)
+        if (table[KEY] == pd.Series(key)).all(axis=1).any():
+            continue
+        claims = judged(config)
+        print(claims[["claim", "verdict", "estimate", "p"]].assign(seed=seed).to_string(index=False), flush=True)
+        table = pd.concat([table, claims.assign(**key)[[*key, *claims.columns]]], ignore_index=True)
+        write_csv(table, args.output)
+
+
+def sizes(config: Mapping[str, Any]) -> dict[str, float]:
+    """The columns `KEY`: what sets a study apart from others."""
+    splits, synthetic = config["splits"], config["data"]["synthetic"]
+    values = (config["seed"], synthetic["dark_difficulty"], splits["runs"], config["train"]["epochs"])
+    return dict(zip(KEY, (*values, splits["train_size"], splits["test_size"], synthetic["n"]), strict=True))
+
+
+def judged(config: Mapping[str, Any]) -> pd.DataFrame:
+    """The verdicts on the claims that rest on errors and latents: claim, verdict, estimate, ci_low, ci_high, p, p_holm.
+
+    Holm's method is over these claims alone.
+    """
+    synthetic, stats = config["data"]["synthetic"], config["stats"]
+    phantom = generate(seed=config["seed"], **synthetic)
+    design = design_from(config["seed"], config["splits"])
+    pair = pairs_of(design.groups)[0]
+    truth = phantom.truth[phantom.truth["duplicate_of"] != ""]
+    clusters = dict(zip(truth["id"], truth["duplicate_of"], strict=True))
+    clusters |= {original: original for original in clusters.values()}
+    sums, means = CrossedSums(pair, METRICS, clusters), []
+    draws: dict[str, list[Drawn]] = {one.name: [] for one in design.train_sets}
+    for run in evaluations(config, phantom, design, draws):
+        sums.add(run)
+        means += [run_means(part, pair, METRICS) for _, part in run.groupby("train_set")]
+    described = pd.DataFrame(describe_design(design, config["splits"]["train_size"], draws))
+    runs = sort_by_design(pd.concat(means, ignore_index=True), pair, ["run"])
+    rules = rules_from(stats)
+    cases = run_claims(run_table(runs, sums.table(), described, pair, METRICS), rules)
+    columns = ["claim", "verdict", "estimate", "ci_low", "ci_high", "p", "p_holm"]
+    return verdict_table(cases, rules.alpha, rules.min_runs)[columns]
+
+
+def evaluations(
+    config: Mapping[str, Any], phantom: Phantom, design: Design, draws: Mapping[str, list[Drawn]]
+) -> Iterator[pd.DataFrame]:
+    """Of each run the errors of its models: train_set, compared_share, run, group, id, mse, latent_std.
+
+    Args:
+        config: of the study.
+        phantom: its data.
+        design: its sizes.
+        draws: extended by what was drawn for each training set.
+    """
+    pixels = {name: decode_square(data, config["data"]["image_size"])[0] for name, data in phantom.files.items()}
+    known = phantom.metadata[phantom.metadata["md5hash"].isin(list(pixels))].astype(str)
+    rows = [
+        {"id": name, "skin_type": skin_type if skin_type != "-1" else ""}
+        for name, skin_type in zip(known["md5hash"], known["fitzpatrick_scale"], strict=True)
+    ]
+    candidates = candidates_from(rows, design.groups)
+    size = feasible_train_size(design, available(candidates))
+    features = random_weights(derive_seed(config["seed"], "vgg19"))
+    half = choose_precision(config["train"]["precision"], CPU) == "bf16"
+    dtype = torch.bfloat16 if half else torch.float32
+    perceptual = place(PerceptualLoss(features, config["loss"]["perceptual_normalize"], dtype), CPU)
+    for run in range(config["splits"]["runs"]):
+        test = draw_test(candidates, design, run)
+        parts = []
+        for train_set in design.train_sets:
+            drawn = draw_train(candidates, design, run, train_set, size, test)
+            draws[train_set.name].append(drawn)
+            images = np.stack([pixels[name] for name in ids_of(drawn)])
+            seed = derive_seed(config["seed"], "train", train_set.name, run)
+            model = trained(config, images, perceptual, seed)
+            for group, names in test.items():
+                measured = errors(model, np.stack([pixels[name] for name in names]), config["evaluate"]["batch_size"])
+                of_model = {"train_set": train_set.name, "compared_share": train_set.share(design.groups[1].name)}
+                parts.append(pd.DataFrame({**of_model, "run": run, "group": group, "id": names, **measured}))
+        yield pd.concat(parts, ignore_index=True)
+
+
+def trained(config: Mapping[str, Any], images: np.ndarray, perceptual: PerceptualLoss, seed: int) -> VAE:
+    """The model that train_vae.py makes of the same images and seed."""
+    architecture = Architecture.from_config(config["model"])
+    recipe = Recipe.from_config(config["train"], config["loss"])
+    torch.manual_seed(derive_seed(seed, "weights"))
+    model = place(VAE(architecture), CPU)
+    optimizer = Adam(model.parameters(), recipe.learning_rate)
+    latent = architecture.latent_shape(images.shape[1])
+    pixels = torch.from_numpy(images)
+    precision = choose_precision(config["train"]["precision"], CPU)
+    train(model, optimizer, perceptual, pixels, latent, recipe, seed, precision, [], lambda _: None, lambda _: None)
+    return model.eval()
+
+
+@torch.no_grad()
+def errors(model: VAE, images: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
+    """`METRICS` of test images (n, S, S, 3), from their mean latents."""
+    parts = []
+    for first in range(0, len(images), batch_size):
+        target = to_unit_range(torch.from_numpy(images[first : first + batch_size]))
+        mu, logvar = model.encoder(target)
+        found = mse(target, model.decoder(mu)), latent_std(mu, logvar, kl_divergence(mu, logvar))
+        parts.append(torch.stack(found).double().numpy())
+    return dict(zip(METRICS, np.concatenate(parts, axis=1), strict=True))
+
+
+if __name__ == "__main__":
+    main()
