@@ -256,8 +256,6 @@ MEASURES: dict[str, Measure] = {
         best=0.0,
     ),
 }
-# Of one image by one model: the columns of an evaluation.
-EVALUATED = tuple(name for name, measure in MEASURES.items() if measure.needs not in ("sets", "models"))
 # What might have warned, by where it comes from: an evaluation, those of other training sets, the models of all runs.
 SCORES_OF = {
     kind: tuple(name for name, measure in MEASURES.items() if measure.uncertainty and measure.needs in needs)

@@ -98,7 +98,9 @@ def draw_uncertainty(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
     pairs = pairs_of(groups)
     scores = data.sort_values("rank")["score"].drop_duplicates().tolist()
     sets = ordered_sets(data)
-    height = (0.25 + 0.16 * len(sets)) * len(scores) + (1.1 if len(pairs) == 1 else 1.3)  # with a line more of title
+    height = max(0.42, 0.16 + 0.11 * len(sets)) * len(scores) + (
+        1.1 if len(pairs) == 1 else 1.3
+    )  # with a line more of title
     figure, panels, legend = panel_grid(
         len(PANELS), height, columns=2, legend_rows=math.ceil(len(sets) / 4), blocks=len(pairs)
     )
