@@ -14,7 +14,7 @@ import yaml
 from drawing import PAPER, THREE
 
 import make_report
-from evenhand.report.claims import PLOT_WIDTH, answer, interval_plot, number, p_value
+from evenhand.report.claims import C2_IN_WORDS, PLOT_WIDTH, answer, interval_plot, number, p_value
 from evenhand.report.conditions import Availability
 from evenhand.report.methods import cited, methods
 from evenhand.report.page import FigureItem, build_report, describe_table, display_width
@@ -203,7 +203,8 @@ def test_the_picture_of_an_interval_is_to_scale() -> None:
 
 def gap_rows(ratios: Sequence[float], half: float = 0.1, p_tost: float = 0.9) -> pd.DataFrame:
     rows = pd.DataFrame({"train_set": list("ABC"), "compared_share": [0, 0.5, 1], "ratio": ratios})
-    rows = rows.assign(ratio_low=rows["ratio"] - half, ratio_high=rows["ratio"] + half)
+    rows = rows.assign(gap=rows["ratio"] - 1)  # of a reference of 1
+    rows = rows.assign(ci_low=rows["gap"] - half, ci_high=rows["gap"] + half)
     return rows.assign(metric="mse", compared="dark", n_runs=10, n_test=500, p_tost=p_tost)
 
 
@@ -212,9 +213,9 @@ def test_the_answer_is_made_from_the_numbers() -> None:
     text = answer(claims(), gap_rows([13.9, 1.5, 0.8]), pair, 0.05)
     assert text == (
         "Trained on equal shares of both groups (B), models reconstruct dark images with 1.50 times the error of light "
-        "ones (95 % interval 1.40 to 1.60; 10 runs of 500 test images a group): a higher error. The ratio is 13.9 "
-        "(13.8 to 14) under A (0 % dark) and 0.80 (0.70 to 0.90) under C (100 % dark); of 2 claims, 1 supported and 1 "
-        "not testable."
+        "ones (gap 0.5, 95 % interval 0.4 to 0.6; 10 runs of 500 test images a group): a higher error. The ratio is "
+        "13.9 under A (0 % dark, gap 13, 13 to 13) and 0.80 under C (100 % dark, gap -0.2, -0.3 to -0.1); of 2 claims, 1 "
+        "supported and 1 not testable."
     )
     assert "): a lower error." in answer(claims(), gap_rows([1, 0.8, 1]), pair, 0.05)
     assert "): a difference is not established." in answer(claims(), gap_rows([1, 1.05, 1]), pair, 0.05)
@@ -223,9 +224,13 @@ def test_the_answer_is_made_from_the_numbers() -> None:
     assert "): a higher error." in answer(claims(), gap_rows([1, 1.05, 1], 0.01, 0.01), pair, 0.05)
     unbalanced = answer(claims(), gap_rows([1.2, 1.1, 1]).iloc[[0, 2]], pair, 0.05)
     assert unbalanced.startswith("Trained on A (0 % dark), models")
-    assert "The ratio is 1.00 (0.90 to 1.10) under C (100 % dark);" in unbalanced
+    assert "The ratio is 1.00 under C (100 % dark, gap 0, -0.1 to 0.1);" in unbalanced
     of_one_run = answer(claims(), gap_rows([1.2, 1.1, 1], float("nan")), pair, 0.05)
-    assert "light ones (10 runs of 500 test images a group): a difference is not established." in of_one_run
+    assert "light ones (gap 0.1; 10 runs of 500 test images a group): a difference is not established." in of_one_run
+    # Where C2 is judged, its verdict is the answer, whatever an interval says.
+    for verdict, words in C2_IN_WORDS.items():
+        judged = claims().replace({"claim": {"C1": "C2"}}).assign(verdict=verdict)
+        assert f"): {words}." in answer(judged, gap_rows([1, 1.5, 1]), pair, 0.05)
     assert answer(claims(), None, pair, 0.05) == (
         "Dark is worse: supported (0.01235, 0.01 to 0.02). Of 2 claims, 1 supported and 1 not testable."
     )

@@ -16,6 +16,14 @@ from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import read_table
 
 VERDICTS = ("supported", "contradicted", "no relevant difference", "inconclusive", "not testable")
+# The answer of a page is that of its claim C2, so that they cannot contradict one another.
+C2_IN_WORDS = {
+    "supported": "a higher error",
+    "contradicted": "a lower error",
+    "no relevant difference": "no relevant difference",
+    "inconclusive": "a difference is not established",
+    "not testable": "too little for a test (claim C2)",
+}
 DASH = "–"  # noqa: RUF001 - an empty cell
 PLOT_WIDTH, PLOT_EDGE = 160, 6  # CSS pixels: of the picture of an interval, and what is kept free on both sides
 
@@ -147,23 +155,25 @@ def answer(claims: pd.DataFrame, gaps: pd.DataFrame | None, pair: Pair, alpha: f
     rows = found.to_dict("records")
     balanced = next((row for row in rows if row["compared_share"] == 0.5), rows[0])
     others = [row for row in (rows[0], rows[-1]) if row is not balanced]
+    judged = claims.loc[claims["claim"] == "C2", "verdict"].tolist()
+    conclusion = _in_words(balanced, alpha)
     if balanced["compared_share"] == 0.5:
         where = f"Trained on equal shares of both groups ({balanced['train_set']})"
+        conclusion = C2_IN_WORDS[judged[0]] if judged else conclusion
     else:
         where = f"Trained on {balanced['train_set']} ({percent(balanced['compared_share'])} {pair.compared})"
-    interval = f"{100 * (1 - alpha):g} % interval {{}}; "
     sentence = (
         f"{where}, models reconstruct {pair.compared} images with {_factor(balanced['ratio'])} times the error of "
-        f"{pair.reference} ones ({_ends(balanced, interval)}{balanced['n_runs']:,} "
+        f"{pair.reference} ones ({_gap(balanced, f', {100 * (1 - alpha):g} % interval')}; {balanced['n_runs']:,} "
         f"run{'s' if balanced['n_runs'] > 1 else ''} of {balanced['n_test']:,.0f} test images a group): "
-        f"{_in_words(balanced, alpha)}."
+        f"{conclusion}."
     )
     if not others:
         return f"{sentence} {summary[0].upper()}{summary[1:]}"
     elsewhere = joined(
         [
-            f"{_factor(row['ratio'])}{_ends(row, ' ({})')} under {row['train_set']} "
-            f"({percent(row['compared_share'])} {pair.compared})"
+            f"{_factor(row['ratio'])} under {row['train_set']} ({percent(row['compared_share'])} {pair.compared}, "
+            f"{_gap(row, ',')})"
             for row in others
         ]
     )
@@ -174,11 +184,10 @@ def _factor(value: float) -> str:
     return f"{value:.2f}" if 0.1 <= value < 10 else f"{value:.3g}"
 
 
-def _ends(row: Mapping[Hashable, Any], form: str) -> str:
-    """The interval of a ratio in these words; empty without one."""
-    if math.isnan(row["ratio_low"]):
-        return ""
-    return form.format(f"{_factor(row['ratio_low'])} to {_factor(row['ratio_high'])}")
+def _gap(row: Mapping[Hashable, Any], before: str) -> str:
+    """The gap and, after these words, its interval; the gap alone without one."""
+    interval = "" if math.isnan(row["ci_low"]) else f"{before} {row['ci_low']:.2g} to {row['ci_high']:.2g}"
+    return f"gap {row['gap']:.2g}{interval}"
 
 
 def _ratios(gaps: pd.DataFrame, pair: Pair) -> pd.DataFrame:
@@ -188,10 +197,10 @@ def _ratios(gaps: pd.DataFrame, pair: Pair) -> pd.DataFrame:
 
 
 def _in_words(row: Mapping[Hashable, Any], alpha: float) -> str:
-    """What the interval of a ratio says."""
-    if row["ratio_low"] > 1:
+    """What the interval of a gap says; that of the ratio might say something else."""
+    if row["ci_low"] > 0:
         return "a higher error"
-    if row["ratio_high"] < 1:
+    if row["ci_high"] < 0:
         return "a lower error"
     return "no relevant difference" if row["p_tost"] <= alpha else "a difference is not established"
 
