@@ -214,8 +214,8 @@ def test_the_answer_is_made_from_the_numbers() -> None:
     assert text == (
         "Trained on equal shares of both groups (B), models reconstruct dark images with 1.50 times the error of light "
         "ones (gap 0.5, 95 % interval 0.4 to 0.6; 10 runs of 500 test images a group): a higher error. The ratio is "
-        "13.9 under A (0 % dark, gap 13, 13 to 13) and 0.80 under C (100 % dark, gap -0.2, -0.3 to -0.1); of 2 claims, 1 "
-        "supported and 1 not testable."
+        "13.9 under A (0 % dark, gap 13, 13 to 13) and 0.80 under C (100 % dark, gap -0.2, -0.3 to -0.1); of 2 claims, "
+        "1 supported and 1 not testable."
     )
     assert "): a lower error." in answer(claims(), gap_rows([1, 0.8, 1]), pair, 0.05)
     assert "): a difference is not established." in answer(claims(), gap_rows([1, 1.05, 1]), pair, 0.05)
