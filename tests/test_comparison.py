@@ -54,6 +54,7 @@ def test_every_claim_of_every_study_stands_in_the_table_and_on_the_page(tmp_path
     parser.feed(page)
     words = " ".join(" ".join(texts).split())
     assert "C1 Dark is worse supported" in words
+    assert "0.01235; 0.01 to 0.02 (90 %); n = 10 " in words
     assert words.count("not a claim of this study") == 2
     assert "splits.runs 10 3" in words
     assert "1 setting of the configuration differs" in words

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from evenhand.report.claims import DASH, PLOT_WIDTH, claim_rows, is_synthetic, number, read_claims
+from evenhand.report.claims import DASH, PLOT_WIDTH, claim_rows, is_synthetic, read_claims
 from evenhand.report.page import page_template
 from evenhand.workflow.errors import UserError
 
@@ -122,5 +122,4 @@ def build_comparison(template: Path, studies: Sequence[Study]) -> str:
         warnings=not_comparable(studies),
         plot_width=PLOT_WIDTH,
         dash=DASH,
-        number=number,
     )
