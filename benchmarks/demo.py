@@ -5,7 +5,8 @@
 
 The first trains the models of as many demos, in which no group is harder, and judges them; the second one demo with
 more runs, which tells what is true. Claims on errors and latents alone (C1 to C7, C10), in one process: without the
-workflow, the start of Python for each of its jobs and the measures that these claims do not need. Adds rows to benchmarks/demo.csv, one per claim; what is there is not trained again.
+workflow, the start of Python for each of its jobs and the measures that these claims do not need. Adds rows to
+benchmarks/demo.csv, one per claim; what is there is not trained again.
 """
 
 import argparse
