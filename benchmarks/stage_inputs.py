@@ -67,7 +67,7 @@ def evaluation_options(folder: Path, output: Path, config: dict[str, Any], threa
     """Of evaluate_vae.py, on the model that is in `output`."""
     files = {"model": "model.safetensors", "evaluation": "evaluation.parquet", "embeddings": "embeddings.npz"}
     named = [part for option, name in files.items() for part in (f"--{option}", str(output / name))]
-    settings = {key: config[key] for key in ("seed", "loss")}
+    settings = {key: config[key] for key in ("seed", "loss")} | {"reference": GROUPS[0]}
     settings |= {"evaluate": config["evaluate"] | {"full_latents": True}, "compared_share": 0.5, "skin": True}
     return [
         *common_options(folder, threads, slots), *named, "--samples", f"{output}/samples.parquet",

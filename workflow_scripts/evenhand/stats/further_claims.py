@@ -39,7 +39,7 @@ def ruler_claim(
         test="t over images and runs, two-way clustered variance, and the ruler, all measures",
         rule=(
             f"{rules.all_steps(len(metrics))}; a step: the error of {compared} images reads as more than "
-            f"{1 + margin:g} times the damage that that of {reference} images does (a blur, of skin's colour a tint)"
+            f"{1 + margin:g} times the damage that that of {reference} images does (a blur, of colours a tint)"
         ),
         table="equivalents",
         figure="ruler",
