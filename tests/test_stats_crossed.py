@@ -283,3 +283,14 @@ def test_a_plan_says_what_doubling_buys() -> None:
     assert (table["as configured"] > table["twice the test images"]).all()
     small = plan_table(Size(10, 1500, (7755, 2168), 3), of, 0.05)
     assert "twice the test images" not in set(small["design"])  # more than the dark pool holds
+
+
+def test_degrees_of_freedom_are_one_at_least() -> None:
+    """Runs differ by hardly more than their images explain: what is left is small and uncertain, not boundless."""
+    runs, explained = np.array([[1.0, 1.0], [1.0, 1.2]]), 0.0199  # of a variance of the gaps of 0.02
+    between = np.diag([0.0, explained])
+    few = Crossed(("A",), ("light", "dark"), runs, np.diag([1e-6, 1e-6]), between, between, np.array([50.0, 50.0]))
+    test = few.test({("A", "dark"): 1.0, ("A", "light"): -1.0})
+    assert test.df == 1.0
+    assert test.models == pytest.approx((0.02 - explained) / 2)
+    assert np.isfinite(test.interval(0.95)).all()

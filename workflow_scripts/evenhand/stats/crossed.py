@@ -275,7 +275,8 @@ class Crossed:
         if not variance > (ROUNDING * size) ** 2:
             return CrossedTest(n, estimate, 0.0 if n > 1 else math.nan, math.nan)
         return CrossedTest(
-            *(n, estimate, math.sqrt(variance), variance**2 / freedom),
+            # What is subtracted from the models' part leaves less than one degree where hardly any variance is left.
+            *(n, estimate, math.sqrt(variance), max(variance**2 / freedom, 1.0)),
             images=images,
             models=models,
             within=float(omega @ (self.within / np.outer(scale, scale)) @ omega),
