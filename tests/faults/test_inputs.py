@@ -284,7 +284,7 @@ def test_weights_that_are_none_are_refused_and_never_executed(
     names = ("images", "index", "test", "training", "features", "evaluation", "embeddings", "samples")
     options = [part for name in names for part in (f"--{name}", str(tmp_path / name))]
     options += ["--train-set", "A", "--run", "0", "--model", str(path)]
-    options += ["--config", json.dumps({"evaluate": {}})]
+    options += ["--config", json.dumps({"seed": 1, "evaluate": {}})]
     text = message(lambda: evaluate_vae.main(options), capsys)
     assert "does not hold the weights of a trained VAE" in text
     assert "run its training again" in text
