@@ -13,12 +13,13 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from evenhand.models.codec import Pixels, equal_error, recode, squared_error
+from evenhand.models.codec import cost_of_codec, equal_error
 from evenhand.splits.groups import Pair
 from evenhand.stats.rows import read_clusters
 from evenhand.stats.ruler import ratio_over_clusters
@@ -47,15 +48,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = rows.assign(compared_share=0.5, run=0)
     clusters = read_clusters(args.data / "together.csv") or {}
     started = time.perf_counter()
-    pixels, side = images[rows["row"]], images.shape[1]
+    pixels = images[rows["row"]]
     parts = []
     with ThreadPoolExecutor(args.threads) as pool:
         for kind, quality in SETTINGS:
-
-            def of_image(image: Pixels, kind: str = kind, quality: int = quality) -> tuple[float, float]:
-                found, size = recode(image, kind, quality, side)
-                return squared_error(image, found), 8 * size / side**2
-
+            of_image = partial(cost_of_codec, kind=kind, quality=quality, side=images.shape[1])
             errors = np.array(list(pool.map(of_image, pixels)))
             parts.append(rows.assign(train_set=f"{kind} {quality}", mse=errors[:, 0], bits=errors[:, 1]))
     for target in TARGETS:

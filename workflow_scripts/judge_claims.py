@@ -13,7 +13,7 @@ from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.prevalence import mix_claim
 from evenhand.stats.rows import parse_tables, table_parser
 from evenhand.stats.tone import AXES
-from evenhand.stats.verdicts import COLUMNS, rules_from, verdict_table
+from evenhand.stats.verdicts import COLUMNS, claim_order, rules_from, verdict_table
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_table, write_csv
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     claims = verdict_table(cases, rules.alpha, rules.min_runs)
     of_mix = mix_claim(mix, pair, rules.alpha, stats["mix"]["little"], stats["mix"]["much"])
     claims = pd.concat([claims, pd.DataFrame([of_mix], columns=COLUMNS)], ignore_index=True)
-    in_order = claims["claim"].map(lambda name: (name[0], int(name[1:]))).sort_values()
+    in_order = claims["claim"].map(claim_order).sort_values()
     claims = claims.loc[in_order.index].reset_index(drop=True)
     for row in claims.itertuples():
         print(f"{row.claim}: {row.verdict}. {row.sentence}")

@@ -85,7 +85,7 @@ def decode(
             target = to_unit_range(torch.from_numpy(images[batch]).to(device))
             mu, logvar = model.encoder(target)
             features = model.decoder.features(mu)
-            reconstruction = model.decoder.conv_out(features).tanh()
+            reconstruction = model.decoder.image(features)
             divergence = kl_divergence(mu, logvar)
             noise = latent_noise(ids[batch], samples, mu.shape[1:], seed).to(device)
             given: dict[Need, tuple[Any, ...]] = {
@@ -120,7 +120,7 @@ def of_training(
         target = to_unit_range(torch.from_numpy(images[first : first + size]).to(device))
         mu, logvar = model.encoder(target)
         features = model.decoder.features(mu)
-        reconstruction = model.decoder.conv_out(features).tanh()
+        reconstruction = model.decoder.image(features)
         curvature.add(model.decoder.conv_out, features, reconstruction, target)
         bounds.append(bound(target, reconstruction, kl_divergence(mu, logvar)).cpu().double())
         pooled.append(mu.mean(dim=(2, 3)).cpu().double())

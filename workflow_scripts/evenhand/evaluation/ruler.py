@@ -4,7 +4,6 @@ A measure may charge less for the same damage in one group than in another: mean
 of the contrast an eighth for the same blur. Then a gap in it is in part one of the ruler.
 """
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from evenhand.evaluation.measures import MEASURES, RULED
 from evenhand.evaluation.reconstructions import measured, measured_skin, to_pixels
+from evenhand.models.codec import recode
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.workflow.progress import track
 from evenhand.workflow.seeds import generator
@@ -57,11 +56,7 @@ def tinted(images: Images, strength: float, noise: Images) -> Images:
 
 def compressed(images: Images, quality: float, noise: Images) -> Images:
     """Saved as JPEG of that quality."""
-    found = []
-    for pixels in to_pixels(_tensor(images)):
-        with io.BytesIO() as file:
-            Image.fromarray(pixels).save(file, "JPEG", quality=int(quality))
-            found.append(np.asarray(Image.open(file)))
+    found = [recode(pixels, "JPEG", int(quality), len(pixels))[0] for pixels in to_pixels(_tensor(images))]
     return np.stack(found).astype(np.float32) / 127.5 - 1
 
 

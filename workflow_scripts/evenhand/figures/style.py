@@ -67,7 +67,8 @@ def describe_fonts(fonts: Fonts) -> str:
 
 
 def uncovered_words(characters: Collection[str], shapes: bool) -> str:
-    """Such as "No installed font has 银 (U+94F6): boxes stand in its place. Missing: CJK letters."
+    """Such as "No installed font has 银 (U+94F6): boxes stand in its place. Install a font for Chinese and
+    Japanese (CJK)."
 
     Of many characters the first are named; the scripts are called by the first word of the names in Unicode.
 

@@ -71,6 +71,12 @@ def squared_error(image: Pixels, found: Pixels) -> float:
     return float(np.square(image.astype(np.float64) - found).mean() / 127.5**2)
 
 
+def cost_of_codec(image: Pixels, kind: str, quality: int, side: int) -> tuple[float, float]:
+    """The error of an image after `recode`, and bits per pixel of the whole picture."""
+    found, size = recode(image, kind, quality, side)
+    return squared_error(image, found), 8 * size / (image.shape[0] * image.shape[1])
+
+
 def ladder(side: int) -> list[Setting]:
     """JPEG from the best to the worst: lower and lower quality, then smaller and smaller pictures at the lowest."""
     qualities = [Setting(quality, side) for quality in range(100, LOWEST_QUALITY - 1, -1)]
@@ -98,12 +104,8 @@ def equal_error(images: Pixels, reference: Sequence[bool], target: float, worker
 
         def coded(which: npt.NDArray[np.bool_], step: int) -> Floats:
             """Error and bits of these images, (images, 2)."""
-
-            def of_image(image: Pixels) -> tuple[float, float]:
-                found, size = recode(image, "JPEG", *steps[step])
-                return squared_error(image, found), 8 * size / side**2
-
-            return np.array(list(pool.map(of_image, images[which]))).reshape(-1, 2)
+            found = pool.map(lambda image: cost_of_codec(image, "JPEG", *steps[step]), images[which])
+            return np.array(list(found)).reshape(-1, 2)
 
         on_reference = cache(lambda step: coded(chosen, step))
 

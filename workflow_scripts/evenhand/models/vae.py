@@ -143,7 +143,7 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[-1], 3, 5, padding=2)
 
     def forward(self, z: Tensor) -> Tensor:
-        return torch.tanh(self.conv_out(self.features(z)))
+        return self.image(self.features(z))
 
     def features(self, z: Tensor) -> Tensor:
         """What the last layer, a convolution and a tanh, makes images of, (B, W, S, S)."""
@@ -151,6 +151,10 @@ class Decoder(nn.Module):
         for block in (self.bottleneck, *self.stages):
             h, bias = block(h, bias)
         return F.elu(h + bias.to(h.dtype)[:, None, None], inplace=True)
+
+    def image(self, features: Tensor) -> Tensor:
+        """What the last layer makes of `features`."""
+        return torch.tanh(self.conv_out(features))
 
 
 class VAE(nn.Module):

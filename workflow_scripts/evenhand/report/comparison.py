@@ -10,9 +10,11 @@ import pandas as pd
 
 from evenhand.report.claims import DASH, PLOT_WIDTH, claim_rows, is_synthetic, read_claims
 from evenhand.report.page import page_template
+from evenhand.stats.verdicts import claim_order
 from evenhand.workflow.errors import UserError
 
 COLUMNS = ["verdict", "survives", "estimate", "ci_low", "ci_high", "level", "null_value", "margin", "n"]
+PHOTOGRAPHS = "data/images.npy"
 # Keys of the configuration that change what is compared; by the reason why two studies are then not of one kind.
 REASONS = {
     "splits.groups": "The groups are not the same: a claim is about other people.",
@@ -70,7 +72,7 @@ def not_comparable(studies: Sequence[Study]) -> list[str]:
     if len({study.synthetic for study in studies}) > 1:
         made_up = [study.name for study in studies if study.synthetic]
         found.append(f"Synthetic data ({', '.join(made_up)}) stand beside measured ones.")
-    for part, what in (("data/metadata.csv", "tables of images"), ("data/images.npy", "packed photographs")):
+    for part, what in (("data/metadata.csv", "tables of images"), (PHOTOGRAPHS, "packed photographs")):
         sums = [study.files.get(part) for study in studies]
         if None in sums:
             lacking = [name for name, known in zip(names, sums, strict=True) if known is None]
@@ -80,7 +82,8 @@ def not_comparable(studies: Sequence[Study]) -> list[str]:
     found += [
         reason for key, reason in REASONS.items() if any(name == key or name.startswith(f"{key}.") for name in changed)
     ]
-    if not any("photographs are not" in reason for reason in found):
+    photographs = {study.files.get(PHOTOGRAPHS) for study in studies}
+    if None in photographs or len(photographs) == 1:  # equal, or not known to differ
         found.append(
             "Studies on the same photographs are not independent of one another, and no difference between studies is "
             "tested here: one verdict supported and another inconclusive does not show that the studies differ."
@@ -95,7 +98,7 @@ def comparison_table(studies: Sequence[Study]) -> pd.DataFrame:
         claim, statement, study, and `COLUMNS` as in tables/claims.csv.
     """
     rows = pd.concat([study.claims.assign(study=study.name) for study in studies], ignore_index=True)
-    order = {claim: place for place, claim in enumerate(sorted(set(rows["claim"]), key=lambda c: (c[0], int(c[1:]))))}
+    order = {claim: place for place, claim in enumerate(sorted(set(rows["claim"]), key=claim_order))}
     names = {study.name: place for place, study in enumerate(studies)}
     places = rows.assign(of_claim=rows["claim"].map(order), of_study=rows["study"].map(names))
     rows = places.sort_values(["of_claim", "of_study"], ignore_index=True)

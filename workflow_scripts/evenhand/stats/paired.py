@@ -64,7 +64,7 @@ class Planned:
             runs = (self.models * self.runs + self.noise) * factors
             variance = self.images + np.maximum(runs - self.noise, 0.0) / self.runs
             freedom = variance**2 / ((runs / self.runs) ** 2 / df + self.images**2 / self.df_images)
-            freedom = np.maximum(freedom, 1.0)
+            freedom = np.maximum(freedom, 1.0)  # as in `Crossed.test`
             bounds.append((weight, special.stdtrit(freedom, 1 - alpha / sides) * np.sqrt(variance)))
         return bounds
 

@@ -223,6 +223,11 @@ def untestable(case: Case, min_runs: int) -> str:
     return ""
 
 
+def claim_order(name: str) -> tuple[str, int]:
+    """Where a claim stands among others: by its letter, then by its number, C2 before C10."""
+    return name[0], int(name[1:])
+
+
 def verdict_table(cases: Sequence[Case], alpha: float, min_runs: int) -> pd.DataFrame:
     """Judge every claim at its own level; beside it whether the verdict survives Holm's method over all tested here.
 
