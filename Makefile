@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: demo show compare verify test test-slow lint setup lock
+.PHONY: demo show compare verify check-model test test-slow lint setup lock
 
 demo: setup
 	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml --quiet rules host
@@ -22,6 +22,10 @@ compare: setup
 # Compare a finished study with the record of what it was made from: make verify STUDY=paper
 verify: setup
 	@$(BIN)/python workflow_scripts/verify_study.py results/$(STUDY)
+
+# Check that a model family of your own does what the workflow asks of it: make check-model MODEL=path/to/file.py:Class
+check-model: setup
+	@$(BIN)/python workflow_scripts/check_model.py $(MODEL) $(OPTIONS)
 
 # Each file of tests goes to one of as many processes as there are cores, and each of these computes with one thread.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile

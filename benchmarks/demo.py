@@ -25,9 +25,10 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 from evenhand.data.decoding import decode_square
 from evenhand.data.synthetic.phantom import Phantom, generate
 from evenhand.evaluation.measures import latent_std, mse
+from evenhand.models.family import Architecture
 from evenhand.models.fast import Adam
 from evenhand.models.perceptual import PerceptualLoss
-from evenhand.models.vae import VAE, Architecture, kl_divergence
+from evenhand.models.vae import VAE, kl_divergence
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.design import (
     Design,
@@ -160,10 +161,9 @@ def trained(config: Mapping[str, Any], images: np.ndarray, perceptual: Perceptua
     torch.manual_seed(derive_seed(seed, "weights"))
     model = place(VAE(architecture), CPU)
     optimizer = Adam(model.parameters(), recipe.learning_rate)
-    latent = architecture.latent_shape(images.shape[1])
     pixels = torch.from_numpy(images)
     precision = choose_precision(config["train"]["precision"], CPU)
-    train(model, optimizer, perceptual, pixels, latent, recipe, seed, precision, [], lambda _: None, lambda _: None)
+    train(model, optimizer, perceptual, pixels, recipe, seed, precision, [], lambda _: None, lambda _: None)
     return model.eval()
 
 

@@ -24,8 +24,8 @@ from train_step import Ours
 from evaluate_vae import KNOWN
 from evenhand.data.tone import measure_tone
 from evenhand.evaluation.reconstructions import decode, measured_skin, of_training, sample_prior
+from evenhand.models.family import Architecture
 from evenhand.models.perceptual import PerceptualLoss
-from evenhand.models.vae import Architecture
 from evenhand.models.vgg19 import random_weights
 from evenhand.training.devices import choose_precision, place
 from evenhand.training.loop import Recipe
@@ -63,8 +63,7 @@ def main() -> None:
         measured_skin(pixels, decoded.reconstructions, args.threads)
 
     def prior() -> None:
-        shape = architecture.latent_shape(side)
-        measure_tone(sample_prior(trainer.model.eval(), shape, side, n, 0, device), args.threads)
+        measure_tone(sample_prior(trainer.model.eval(), side, n, 0, device), args.threads)
 
     training = seconds(trainer.epoch) / n
     testing, generating = seconds(test) / n, seconds(prior) / n

@@ -31,9 +31,9 @@ from stage_inputs import evaluation_options, script_command, training_options, w
 from train_step import DTYPES, Ours, profiled, random_images, useful_work, write_photographs
 
 from evenhand.evaluation.reconstructions import decode, of_training
+from evenhand.models.family import Architecture
 from evenhand.models.fast import plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss
-from evenhand.models.vae import Architecture
 from evenhand.models.vgg19 import random_weights
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
 from evenhand.training.loop import Recipe

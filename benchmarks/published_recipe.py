@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from evenhand.models.family import Architecture
 from evenhand.models.perceptual import VGG19_LAYERS
-from evenhand.models.vae import VAE, Architecture
+from evenhand.models.vae import VAE
 from evenhand.training.devices import make_deterministic
 from evenhand.training.loop import Recipe
 

@@ -35,9 +35,10 @@ from device_speed import bandwidth, matrix_peak, seconds
 from published_recipe import PublishedRecipe, best_mode
 from study_options import parse_study, study_parser
 
+from evenhand.models.family import Architecture
 from evenhand.models.fast import Adam, Steps, plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss
-from evenhand.models.vae import VAE, Architecture
+from evenhand.models.vae import VAE
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.manifests import read_images
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
@@ -73,7 +74,7 @@ class Ours:
 
     def epoch(self) -> None:
         after, progress = lambda history: None, lambda n: None
-        train(self.model, self.optimizer, self.perceptual, self.images, self.shape, self.recipe, 0, self.precision,
+        train(self.model, self.optimizer, self.perceptual, self.images, self.recipe, 0, self.precision,
               [], after, progress)  # fmt: skip
 
     def step(self) -> Tensor:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from snakemake.settings.enums import Quietness
 
+from evenhand.models.registry import GIVEN, declared
 from evenhand.workflow.notices import follow_notices
 from evenhand.workflow.planning import content_sums, modules_behind, numbers_below
 from evenhand.workflow.study_progress import follow_study
@@ -22,6 +23,7 @@ IMAGES = {
     "index": ancient("<results>/data/images.csv"),
 }
 FORMATS = config["figures"]["formats"]
+FAMILY = declared(config["model"]["family"])
 ON_GPU = {"gpu": 1, "gpu_slots": config["gpu"]["slots_per_device"]}
 
 
@@ -53,6 +55,11 @@ def code(name, *loaded):
     """
     modules = modules_behind(SCRIPTS / name, SCRIPTS, [SCRIPTS / module for module in loaded])
     return {"script": script(name), "lib": [os.path.relpath(module) for module in modules]}
+
+
+def model_code(name):
+    """As `code`, for a script that makes or loads models: with the file of their family."""
+    return code(name, FAMILY.path)
 
 
 def by_sum(**files):
@@ -96,8 +103,12 @@ def table(name):
     )
 
 
-# What tables and figures may need: photographs of skin, and that the ruler is asked for.
-THERE_IS = {"skin": config["data"]["skin"], "ruler": config["report"]["ruler"]}
+# What tables and figures may need: photographs of skin, that the ruler is asked for, what the model family gives.
+THERE_IS = {
+    "skin": config["data"]["skin"],
+    "ruler": config["report"]["ruler"],
+    **{given: given in FAMILY.gives for given in GIVEN},
+}
 
 
 def is_made(name):

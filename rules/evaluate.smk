@@ -5,7 +5,7 @@ from evenhand.workflow.config import evaluation_settings
 
 rule evaluate_vae:
     input:
-        **code("evaluate_vae.py"),
+        **model_code("evaluate_vae.py"),
         **IMAGES,
         **by_sum(features="<results>/perceptual/vgg19.safetensors"),
         **by_sum(clusters="<results>/data/isolated.csv"),
@@ -44,7 +44,7 @@ rule evaluate_vae:
 
 rule reconstruct_examples:
     input:
-        **code("reconstruct_examples.py"),
+        **model_code("reconstruct_examples.py"),
         **IMAGES,
         **by_sum(clusters="<results>/data/isolated.csv"),
         train_sets="<results>/settings/train_sets.json",
@@ -77,7 +77,7 @@ rule reconstruct_examples:
 # Test images of the first run under the models of all runs that were not trained on them.
 rule measure_ensemble:
     input:
-        **code("measure_ensemble.py"),
+        **model_code("measure_ensemble.py"),
         **IMAGES,
         **by_sum(clusters="<results>/data/isolated.csv"),
         trainings=of_models("run.json", train_set="{train_set}"),

@@ -99,7 +99,7 @@ rule embed_images:
 
 rule embed_unseen:
     input:
-        **code("embed_unseen.py"),
+        **model_code("embed_unseen.py"),
         **IMAGES,
         **by_sum(clusters="<results>/data/isolated.csv"),
         training="<results>/runs/{train_set}/run{run}/run.json",

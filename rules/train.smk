@@ -32,7 +32,7 @@ rule perceptual_features:
 
 rule train_vae:
     input:
-        **code("train_vae.py"),
+        **model_code("train_vae.py"),
         **IMAGES,
         **by_sum(features="<results>/perceptual/vgg19.safetensors"),
         manifest="<results>/splits/run{run}/train_{train_set}.csv",

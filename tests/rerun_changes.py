@@ -98,6 +98,7 @@ VALUES: dict[str, Any] = {
     "splits.leakage": "duplicates",
     "splits.replacement": True,
     "splits.train_sets": SETS,
+    "model.family": "sigma_vae",
     "model.width": 32,
     "model.multipliers": [1, 1, 1, 2],
     "model.latent_channels": 8,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.nn import functional as F
 
+from evenhand.models.family import Architecture, parameter_count
 from evenhand.models.fast import (
     mean_square,
     merged_kernel,
@@ -18,11 +19,9 @@ from evenhand.models.fast import (
 )
 from evenhand.models.vae import (
     VAE,
-    Architecture,
     ResidualBlock,
     kl_divergence,
     make_norm,
-    parameter_count,
     reparameterize,
 )
 from evenhand.training.devices import place

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from evenhand.models.family import Architecture
 from evenhand.models.fast import Adam, plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss, feature_shapes
-from evenhand.models.vae import VAE, Architecture
+from evenhand.models.vae import VAE, loss_terms
 from evenhand.models.vgg19 import random_weights
 from evenhand.training.loop import (
     Recipe,
     draw_epoch,
-    loss_terms,
     to_unit_range,
     train,
     train_step,
@@ -167,7 +167,6 @@ def run_training(precision: str, n: int = 10, **changes: float) -> tuple[VAE, li
         Adam(model.parameters(), chosen.learning_rate),
         None,
         photographs(n),
-        (4, 2, 2),
         chosen,
         1,
         precision,

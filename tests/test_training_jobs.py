@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from training_job import CONFIG, command, kill_after_epoch, write_data
 
+from evenhand.models.vae import VAE
 from evenhand.training.checkpoints import seconds_until_next
-from evenhand.training.loop import LOSS_TERMS
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_the_record_of_a_run(undisturbed: Path) -> None:
         if "running" not in name and "tracked" not in name
     )
     history = pd.read_csv(undisturbed / "history.csv")
-    assert list(history) == ["epoch", *LOSS_TERMS]
+    assert list(history) == ["epoch", *VAE.TERMS]
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
 
 
@@ -156,7 +156,7 @@ def test_tensorboard_shows_the_history(data: Path, undisturbed: Path, tmp_path: 
     assert train(data, tmp_path, CONFIG, "--tensorboard", "1").returncode == 0
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     history = pd.read_csv(tmp_path / "history.csv")
-    for name in LOSS_TERMS:
+    for name in VAE.TERMS:
         assert [event.step for event in events.Scalars(name)] == history["epoch"].tolist()
         assert [event.value for event in events.Scalars(name)] == pytest.approx(history[name].tolist(), rel=1e-6)
     assert (tmp_path / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from evenhand.data.metadata import assign_group
-from evenhand.models.vae import Architecture
+from evenhand.models.family import Architecture
 from evenhand.probes.applicable import image_targets
 from evenhand.splits.design import candidates_from, design_from, feasible_train_size, usable
 from evenhand.splits.manifests import read_cluster_of

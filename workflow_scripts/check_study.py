@@ -9,7 +9,7 @@ import torch
 
 from evenhand.data.metadata import CONDITION_COLUMNS, assign_group
 from evenhand.figures.style import uncovered_characters
-from evenhand.models.vae import VAE, Architecture, parameter_count
+from evenhand.models.family import build, parameter_count
 from evenhand.probes.applicable import file_mistakes, image_targets
 from evenhand.splits.groups import groups_from
 from evenhand.splits.preflight import (
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         mistakes += data_mistakes(metadata, config["data"])
     if not args.elsewhere:
         mistakes += device_mistakes(config, torch.cuda.is_available())
-    parameters = parameter_count(VAE(Architecture.from_config(config["model"])))
+    parameters = parameter_count(build(config["model"]))
     needed = bytes_needed(config, metadata, parameters, args.downloads)
     mistakes += disk_mistakes(needed, args.results, free_bytes(args.results))
     names = {name for column in (*CONDITION_COLUMNS, "source") for name in metadata[column]}

@@ -1,4 +1,4 @@
-"""Embed every packed photograph that a trained VAE has not seen: its latent means, of images beyond the test sets."""
+"""Embed every packed photograph that a trained model has not seen: its latent means, of images beyond the test sets."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ import torch
 from evenhand.data.availability import FOUND
 from evenhand.data.metadata import assign_group
 from evenhand.evaluation.reconstructions import images_at_a_time
-from evenhand.models.vae import load_weights
+from evenhand.models.family import load_weights
 from evenhand.splits.groups import groups_from
 from evenhand.splits.manifests import id_array, read_cluster_of, read_images, seen_in_training, training_images
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_deterministic()
     config = args.config
     groups = groups_from(config["groups"])
-    model, _ = load_weights(args.model)
+    model = load_weights(args.model)
     trained_on = training_images(args.model, args.training, args.train_set, args.run)
     index = read_image_table(args.index).drop(columns=FOUND)
     seen = np.array(seen_in_training(index["id"], trained_on, read_cluster_of(args.clusters)))
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parts = []
         for first in track(starts, len(starts), "embedding", "batches"):
             images = torch.from_numpy(read_images(args.images, rows[first : first + size])).to(device)
-            means = model.encoder(to_unit_range(images))[0]
+            means = model.encode(to_unit_range(images))
             parts.append((means.mean(dim=(2, 3)) if config["latents"] == "pooled" else means).cpu().numpy())
     array = "mu_pooled" if config["latents"] == "pooled" else "mu"  # as evaluate_vae.py calls them
     write_npz({"id": id_array(table["id"]), array: np.concatenate(parts)}, args.embeddings)

@@ -25,10 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     stats = args.config["stats"]
     runs, covariances, design = (read_table(args.read[name]) for name in ("runs", "covariances", "design"))
-    parts = []
+    parts, metrics = [], [name for name in GAP_METRICS if name in runs]
     for pair in study_pairs(args):
-        table = run_table(runs, covariances, design, pair, GAP_METRICS)
-        parts.append(gap_table(table, GAP_METRICS, stats["family"], stats["alpha"], stats["margins"]))
+        table = run_table(runs, covariances, design, pair, metrics)
+        parts.append(gap_table(table, metrics, stats["family"], stats["alpha"], stats["margins"]))
     gaps = with_bias(pd.concat(parts), args.read.get("ruler_bias"))
     print(gaps.to_string(index=False))
     write_csv(gaps, args.write["gaps"])

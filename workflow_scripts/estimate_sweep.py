@@ -22,11 +22,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     runs, covariances, design = (read_table(args.read[name]) for name in ("runs", "covariances", "design"))
     set_of = {train_set.name: train_set for train_set in read_train_sets(args.read["train_sets"])}
-    parts = []
+    parts, metrics = [], [name for name in PRINCIPAL if name in runs]
     for pair in pairs_of(groups_from(args.config["groups"])):
-        table = run_table(runs, covariances, design, pair, PRINCIPAL)
+        table = run_table(runs, covariances, design, pair, metrics)
         table = replace(table, shares={name: set_of[name].share(pair.compared) for name in table.shares})
-        parts += [sweep_table(table, metric, args.config["stats"]["alpha"]) for metric in PRINCIPAL]
+        parts += [sweep_table(table, metric, args.config["stats"]["alpha"]) for metric in metrics]
     sweep = with_bias(pd.concat(parts), args.read.get("ruler_bias"))
     print(sweep.to_string(index=False))
     write_csv(sweep, args.write["sweep"])

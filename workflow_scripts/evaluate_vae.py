@@ -1,4 +1,4 @@
-"""Evaluate one trained VAE on the test sets of its run."""
+"""Evaluate one trained model on the test sets of its run."""
 
 import argparse
 import json
@@ -12,8 +12,8 @@ import torch
 from evenhand.data.tone import measure_tone
 from evenhand.evaluation.reconstructions import decode, measured_skin, of_training, sample_prior
 from evenhand.models.codec import equal_error
+from evenhand.models.family import load_weights
 from evenhand.models.perceptual import PerceptualLoss, load_features
-from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
     id_array,
     ids_of,
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     make_deterministic()
     config, seed = args.config["evaluate"], args.config["seed"]
-    model, architecture = load_weights(args.model)
+    model = load_weights(args.model)
     drawn = read_draw(args.test, args.run, None)
     test = ids_of(drawn)
     trained_on = training_images(
@@ -70,9 +70,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             device=device,
             workers=args.threads,
         )
-        side = images.shape[1]
-        latent_shape = architecture.latent_shape(side)
-        prior = sample_prior(model, latent_shape, side, config["prior_samples"], seed, device)
+        generated = {"posterior": decoded.reconstructions}
+        if "prior" in model.GIVES:
+            generated["prior"] = sample_prior(model, images.shape[1], config["prior_samples"], seed, device)
     on_skin = measured_skin(images, decoded.reconstructions, args.threads) if args.config["skin"] else {}
     measured = pd.DataFrame(decoded.columns | on_skin)
     group = np.array([name for name, names in drawn.items() for _ in names])
@@ -91,16 +91,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     embeddings = {
         "id": id_array(table["id"]),
         "group": np.array(table["group"], dtype=str),
-        "mu_pooled": decoded.means.mean(axis=(2, 3)),
     }
-    if config["full_latents"]:
-        embeddings["mu"] = decoded.means
+    if decoded.latents is not None:
+        embeddings["mu_pooled"] = decoded.latents.mean(axis=(2, 3))
+        if config["full_latents"]:
+            embeddings["mu"] = decoded.latents
     write_npz(embeddings, args.embeddings)
     if args.config["skin"]:
         training = read_images(args.images, rows_of(trained_on, index["id"]))
         tones = [
             measure_tone(pixels, args.threads).assign(sample_of=name)
-            for name, pixels in (("training", training), ("posterior", decoded.reconstructions), ("prior", prior))
+            for name, pixels in ({"training": training} | generated).items()
         ]
         samples = pd.concat(tones, ignore_index=True)
     else:  # nothing is measured on generated images yet that needs no skin
@@ -109,7 +110,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     of_model = {"train_set": args.train_set, "compared_share": args.config["compared_share"], "run": args.run}
     write_parquet(samples.assign(**of_model)[[*of_model, "sample_of", "skin_share", "ita"]], args.samples)
     write_checksums([args.evaluation, args.embeddings, args.samples], args.sums)
-    print(table.join(measured).groupby("group")[["mse", "latent_std", "kl"]].mean().to_string())
+    print(
+        measured.groupby(group)[["mse", *(name for name in ("latent_std", "kl") if name in measured)]]
+        .mean()
+        .to_string()
+    )
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     adjusted, codec, mix, uncertainty = (table[table["compared"] == pair.compared] for table in tables)
     design = read_table(args.read["design"])
     runs, covariances = (read_table(args.read[name]) for name in ("runs", "covariances"))
-    table = run_table(runs, covariances, design, pair, PRINCIPAL)
+    table = run_table(runs, covariances, design, pair, [name for name in PRINCIPAL if name in runs])
     ruled = [run_table(runs, covariances, design, pair, [name for name in RULED if name in runs])]
     colours = None  # C9 is then not testable
     if "colour_runs" in args.read:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from evenhand.evaluation.reconstructions import ensemble_scores, images_at_a_time, reconstruct
-from evenhand.models.vae import load_weights
+from evenhand.models.family import load_weights
 from evenhand.splits.manifests import (
     ids_of,
     read_cluster_of,
@@ -50,19 +50,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     cluster_of = read_cluster_of(args.clusters)
     images = read_images(args.images, rows_of(test["id"], read_names(args.index)))
 
-    def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float64], list[bool]]]:
+    def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float64] | None, list[bool]]]:
         for number in range(config["runs"]):
             path = args.models / f"run{number}" / "model.safetensors"
             manifest = args.splits / f"run{number}" / f"train_{args.train_set}.csv"
             # The model of the same run has seen none of the images.
             own_test = test["id"].tolist() if number == 0 else ()
             trained_on = training_images(path, manifest, args.train_set, number, own_test, cluster_of)
-            model = place(load_weights(path)[0], device)
+            model = place(load_weights(path), device)
             size = images_at_a_time(config["batch_size"], images.shape[1])
             starts = range(0, len(images), size)
             parts = [reconstruct(model, images[start : start + size], device) for start in starts]
-            pictures, bounds = (np.concatenate(part) for part in zip(*parts, strict=True))
-            yield pictures, bounds, seen_in_training(test["id"], trained_on, cluster_of)
+            pictures = np.concatenate([of_batch for of_batch, _ in parts])
+            bounds = [of_batch for _, of_batch in parts if of_batch is not None]
+            yield (
+                pictures,
+                np.concatenate(bounds) if bounds else None,
+                seen_in_training(test["id"], trained_on, cluster_of),
+            )
 
     with leased_device(config["device"], args.gpu_slots, "reconstructing", args.gpus) as device:
         table = ensemble_scores(test, images.shape, models(device))

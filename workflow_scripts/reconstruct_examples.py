@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evenhand.evaluation.reconstructions import choose_examples, reconstruct
-from evenhand.models.vae import load_weights
+from evenhand.models.family import load_weights
 from evenhand.splits.groups import read_train_sets
 from evenhand.splits.manifests import id_array, read_cluster_of, read_images, read_names, rows_of, training_images
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, folder in folders.items():
             path = folder / "model.safetensors"
             training_images(path, args.splits / "run0" / f"train_{name}.csv", name, 0, shown, cluster_of)
-            model = place(load_weights(path)[0], device)
+            model = place(load_weights(path), device)
             reconstructions[f"reconstruction_{name}"] = reconstruct(model, images, device)[0]
     labels = {
         "id": id_array(examples["id"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from evenhand.evaluation.measures import CONTROLS, SCORES_OF
-from evenhand.stats.rows import parse_tables, read_clusters, stream_runs, study_pairs, study_parser
+from evenhand.stats.rows import measured, parse_tables, read_clusters, stream_runs, study_pairs, study_parser
 from evenhand.stats.uncertainty import uncertainty_table, with_other_sets
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import read_parquet, write_csv
@@ -20,12 +20,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     clusters = read_clusters(args.read.get("together"))
     folder, names = Path(args.evaluations), [train_set.name for train_set in args.train_sets]
     ensembles = [read_parquet(folder / name / "ensemble.parquet").assign(train_set=name) for name in names]
-    of_models = pd.concat(ensembles)[["train_set", "id", *SCORES_OF["models"]]]
-    alone = [*CONTROLS, *SCORES_OF["evaluation"]]
-    scores = [*alone, *(SCORES_OF["sets"] if len(names) > 1 else ())]
+    of_models = pd.concat(ensembles)
+    from_models = [score for score in SCORES_OF["models"] if score in of_models]
+    of_models = of_models[["train_set", "id", *from_models]]
+    alone, bound = measured(args, [*CONTROLS, *SCORES_OF["evaluation"]]), measured(args, ["bound"])
+    scores = [*alone, *(SCORES_OF["sets"] if bound and len(names) > 1 else ())]
 
     def scored() -> Iterator[pd.DataFrame]:
-        return map(with_other_sets, stream_runs(args, ["mse", *alone, "bound"]))
+        runs = stream_runs(args, ["mse", *alone, *bound])
+        return map(with_other_sets, runs) if bound else runs
 
     parts = []
     for pair in study_pairs(args):
@@ -33,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parts.append(uncertainty_table(scored(), *design, scores, CONTROLS, clusters, alpha))
         # All models contribute to one score per image, on the test images of the first run: over images alone.
         first = next(scored()).merge(of_models, on=["train_set", "id"], how="left")
-        of_first = uncertainty_table([first], *design, SCORES_OF["models"], CONTROLS, clusters, alpha)
+        of_first = uncertainty_table([first], *design, from_models, CONTROLS, clusters, alpha)
         parts.append(of_first.assign(n_runs=args.runs))
     write_csv(pd.concat(parts), args.write["uncertainty"])
 

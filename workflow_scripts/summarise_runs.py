@@ -5,7 +5,15 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from evenhand.stats.crossed import CrossedSums
-from evenhand.stats.rows import by_model, group_names, parse_tables, read_clusters, stream_runs, study_parser
+from evenhand.stats.rows import (
+    by_model,
+    group_names,
+    measured,
+    parse_tables,
+    read_clusters,
+    stream_runs,
+    study_parser,
+)
 from evenhand.stats.summary import (
     GAP_METRICS,
     RUN_METRICS,
@@ -24,16 +32,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_tables(parser, argv, reads=[], writes=writes, optional=["together"])
 
     groups = group_names(args)
-    sums = CrossedSums(groups, GAP_METRICS, read_clusters(args.read.get("together")))
+    metrics = measured(args, RUN_METRICS)
+    sums = CrossedSums(
+        groups, [name for name in metrics if name in GAP_METRICS], read_clusters(args.read.get("together"))
+    )
 
     def models() -> Iterator[pd.DataFrame]:
         """The evaluations, read once for both: `summarise` takes them, `sums` those of a run together."""
-        for every in stream_runs(args, RUN_METRICS, ["condition"]):
+        for every in stream_runs(args, metrics, ["condition"]):
             sums.add(every)
             yield from by_model(every)
 
-    runs, images = summarise(models(), groups)
-    headline = headline_table(runs, images)
+    runs, images = summarise(models(), groups, metrics)
+    headline = headline_table(runs, images, metrics)
     print(headline.to_string(index=False))
     write_csv(runs, args.write["runs"])
     write_csv(sums.table(), args.write["covariances"])

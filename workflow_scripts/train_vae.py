@@ -1,4 +1,4 @@
-"""Train the VAE of one training set and run."""
+"""Train the model of one training set and run."""
 
 import argparse
 import hashlib
@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from evenhand.models.family import Family, build, parameter_count, save_weights
 from evenhand.models.fast import Adam
 from evenhand.models.perceptual import PerceptualLoss, load_features
-from evenhand.models.vae import VAE, Architecture, parameter_count, save_weights
+from evenhand.models.registry import declared
 from evenhand.splits.manifests import ids_of, read_draw, read_images, read_names, rows_of, sum_of_draw
 from evenhand.training.checkpoints import (
     History,
@@ -65,11 +66,11 @@ def train_one(args: argparse.Namespace) -> None:
     images = read_images(args.images, rows_of(ids, read_names(args.index)))
 
     seed = derive_seed(config["seed"], "train", args.train_set, args.run)
-    architecture = Architecture.from_config(config["model"])
+    family = declared(config["model"]["family"])
     recipe = Recipe.from_config(config["train"], config["loss"])
-    require_variance(architecture, recipe, images.shape[1], len(images))
     torch.manual_seed(derive_seed(seed, "weights"))
-    model = VAE(architecture)
+    model = build(config["model"])
+    require_variance(model.architecture, recipe, images.shape[1], len(images))
     features = load_features(args.features) if recipe.feature_scale > 0 else None
     record = {
         "config": config,
@@ -83,6 +84,7 @@ def train_one(args: argparse.Namespace) -> None:
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
         "features_sha256": sha256_of(args.features) if features else None,
         "parameters": parameter_count(model),
+        **({"family_sha256": sha256_of(family.path)} if family.own else {}),
         "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
     }
     products = [args.model, args.history, args.run_record]
@@ -96,7 +98,7 @@ def train_one(args: argparse.Namespace) -> None:
         history, measured = train_on(device, args, model, features, images, recipe, seed, record["precision"], key)
     measured["device_reason"] = device_reason(config["train"]["device"], device)
     with explained(args.model, f"epoch {len(history)}/{recipe.epochs}, the last"):
-        save_weights(args.model, model, architecture)
+        save_weights(args.model, model, config["model"]["family"])
         write_text(history_csv(history), args.history)
         described = record | measured | {"model_sha256": sha256_of(args.model)}
         write_json(described, args.run_record)  # the last product
@@ -107,7 +109,7 @@ def train_one(args: argparse.Namespace) -> None:
 def train_on(
     device: torch.device,
     args: argparse.Namespace,
-    model: VAE,
+    model: Family,
     features: dict[str, torch.Tensor] | None,
     images: NDArray[np.uint8],
     recipe: Recipe,
@@ -132,7 +134,7 @@ def train_on(
     history = load_checkpoint(checkpoint, key, model, optimizer)
     epochs_before = len(history)
     board = args.model.with_name("tensorboard") if args.tensorboard else None
-    progress = ProgressCallback(len(images), recipe.epochs, epochs_before, board)
+    progress = ProgressCallback(len(images), recipe.epochs, epochs_before, model.TERMS, board)
     last_saved, wait = time.perf_counter(), args.checkpoint_seconds
 
     def after_epoch(history: History) -> None:
@@ -150,7 +152,6 @@ def train_on(
         optimizer,
         perceptual,
         torch.from_numpy(images).to(device),
-        Architecture.from_config(args.config["model"]).latent_shape(images.shape[1]),
         recipe,
         seed,
         precision,

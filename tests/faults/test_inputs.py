@@ -23,7 +23,8 @@ import evaluate_vae
 import fetch_metadata
 import prepare_vgg19
 import train_vae
-from evenhand.models.vae import VAE, Architecture, save_weights
+from evenhand.models.family import Architecture, save_weights
+from evenhand.models.vae import VAE
 from evenhand.workflow.config import check_config
 from evenhand.workflow.errors import UserError, run
 
@@ -241,7 +242,7 @@ def archive(content: bytes) -> bytes:
 def weights(case: str, tmp_path: Path) -> bytes:
     """The bytes of a file that is no weights of this study's VAE."""
     small = Architecture.from_config(CONFIG["model"])  # type: ignore[arg-type]
-    save_weights(tmp_path / "good", VAE(small), small)
+    save_weights(tmp_path / "good", VAE(small))
     good = (tmp_path / "good").read_bytes()
     header = struct.unpack("<Q", good[:8])[0]
     trap = pickle.dumps(Trap(tmp_path / "executed"))

@@ -55,7 +55,7 @@ class Curvature:
 
     def __init__(self, places: Tensor) -> None:
         """`places`: rows and columns of the pixels, (2, P)."""
-        self.places, self._images, self._values = places, 0, 0
+        self.places, self.images, self._values = places, 0, 0
         self._total, self._squares = torch.zeros(()), torch.zeros(())
 
     def add(self, convolution: nn.Conv2d, features: Tensor, images: Tensor, target: Tensor) -> None:
@@ -64,11 +64,11 @@ class Curvature:
         flat, weights = inputs.flatten(0, 1), slopes.flatten(0, 1)
         self._total = self._total + torch.stack([(flat * of[:, None]).T @ flat for of in weights.T]).double()
         self._squares = self._squares + (images - target).square().sum().double()
-        self._images, self._values = self._images + len(images), self._values + images.numel()
+        self.images, self._values = self.images + len(images), self._values + images.numel()
 
     def last_layer(self, n_training: int, side: int) -> LastLayer:
         """The posterior after `n_training` images of `side` pixels, whose variance s^2 is the mean squared error."""
-        times = n_training * side**2 / (self._images * self.places.shape[1])
+        times = n_training * side**2 / (self.images * self.places.shape[1])
         curvature = self._total * (times * self._values / self._squares)
         precision = curvature + torch.eye(curvature.shape[1]).to(curvature)
         return LastLayer(self.places, torch.cholesky_inverse(torch.linalg.cholesky(precision)))

@@ -125,7 +125,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "latent_std": Measure(
         latent_std,
-        "latents",
+        "posterior",
         title="latent standard deviation",
         label="mean standard deviation of the latents",
         about="Posterior standard deviation, exp(logvar / 2), mean over latents.",
@@ -134,7 +134,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "kl": Measure(
         kl,
-        "latents",
+        "posterior",
         title="KL divergence",
         label="KL divergence to the prior, nats",
         about="KL divergence to the prior in nats, summed over latents.",
@@ -260,9 +260,9 @@ MEASURES: dict[str, Measure] = {
 SCORES_OF = {
     kind: tuple(name for name, measure in MEASURES.items() if measure.uncertainty and measure.needs in needs)
     for kind, needs in (
-        ("evaluation", ("latents", "samples", "training", "again", "last layer")),
+        ("evaluation", ("posterior", "samples", "typicality", "training", "again", "last layer")),
         ("sets", ("sets",)),
-        ("models", ("models",)),
+        ("models", ("models", "bounds of models")),
     )
 }
 CONTROLS = tuple(name for name, measure in MEASURES.items() if measure.control)

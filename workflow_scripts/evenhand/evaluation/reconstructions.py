@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from evenhand.data.tone import MIN_SKIN, skin_mask, skin_tone, to_lab
 from evenhand.evaluation.laplace import Curvature, places_of
 from evenhand.evaluation.measure import Need, Skin
 from evenhand.evaluation.measures import MEASURES
-from evenhand.evaluation.scores import Training, bound
+from evenhand.evaluation.scores import Training
+from evenhand.models.family import Family
 from evenhand.models.perceptual import PerceptualLoss
-from evenhand.models.vae import VAE, kl_divergence, reparameterize
 from evenhand.training.loop import to_unit_range
 from evenhand.workflow.progress import track
 from evenhand.workflow.seeds import derive_seed
@@ -42,18 +42,18 @@ def images_at_a_time(batch_size: int, side: int) -> int:
 class Decoded:
     """What a device makes of n test images.
 
-    columns: the measures taken there, each (n,); means: of the latents, float32 (n, C, H, W); reconstructions: from
-    these, uint8 (n, S, S, 3).
+    columns: the measures taken there, each (n,); latents: float32 (n, C, H, W), None where the family has none;
+    reconstructions: uint8 (n, S, S, 3).
     """
 
     columns: Columns
-    means: NDArray[np.float32]
+    latents: NDArray[np.float32] | None
     reconstructions: Pixels
 
 
 @torch.no_grad()
 def decode(
-    model: VAE,
+    model: Family,
     images: Pixels,
     ids: Sequence[str],
     perceptual: PerceptualLoss,
@@ -65,70 +65,79 @@ def decode(
     device: torch.device,
     workers: int,
 ) -> Decoded:
-    """Reconstruct `images` (n, S, S, 3) from their mean latents and from sampled ones, and measure that.
+    """Reconstruct `images` (n, S, S, 3) without chance and by chance, and measure what the model's family gives.
 
     Args:
         ids: names of the images; the noise of an image is seeded by its name, so neither order nor
             batches change a number.
         perceptual: on the device of the model.
         training: what the model makes of its training images.
-        samples: latents sampled per image, at least 2.
+        samples: reconstructions by chance per image, at least 2.
         batch_size: images of 128 pixels at a time; fewer of larger ones.
         workers: threads for the measures of one image at a time.
     """
-    parts, means, reconstructions = [], [], []
+    parts, latents, reconstructions = [], [], []
     batch_size = images_at_a_time(batch_size, images.shape[1])
     starts = range(0, len(images), batch_size)
     with ThreadPoolExecutor(workers) as pool:
         for first in track(starts, len(starts), "evaluating", "batches"):
             batch = slice(first, first + batch_size)
             target = to_unit_range(torch.from_numpy(images[batch]).to(device))
-            mu, logvar = model.encoder(target)
-            features = model.decoder.features(mu)
-            reconstruction = model.decoder.image(features)
-            divergence = kl_divergence(mu, logvar)
-            noise = latent_noise(ids[batch], samples, mu.shape[1:], seed).to(device)
+            found = model.reconstruct(target)
             given: dict[Need, tuple[Any, ...]] = {
                 "pixels": (images[batch],),
-                "images": (target, reconstruction),
-                "features": (perceptual.distances(reconstruction, target),),
-                "latents": (mu, logvar, divergence),
-                "bound": (target, reconstruction, divergence),
-                "training": (mu, bound(target, reconstruction, divergence), training),
-                "last layer": (model.decoder.conv_out, features, reconstruction, training),
-                "again": (mu, model.encoder(reconstruction)[0]),
-                "samples": (target, sampled_decodings(model, mu, logvar, noise)),
+                "images": (target, found.image),
+                "features": (perceptual.distances(found.image, target),),
             }
+            if found.posterior is not None:
+                given["posterior"] = found.posterior
+            if found.bound is not None:
+                given |= {"bound": (found.bound,), "typicality": (found.bound, training)}
+            if found.latents is not None:
+                given["training"] = (found.latents, training)
+            if found.last_layer is not None:
+                given["last layer"] = (*found.last_layer, found.image, training)
+            if found.latents is not None:
+                given["again"] = (found.latents, model.encode(found.image))
+                latents.append(found.latents.cpu().numpy())
+            if "samples" in model.GIVES:
+                noise = noise_of(ids[batch], samples, model.noise_shape(images.shape[1]), seed).to(device)
+                given["samples"] = (target, torch.stack([model.sample(found, target, draw) for draw in noise]))
             parts.append(measured(given, pool))
             del given  # the decodings, before those of the next batch
-            means.append(mu.cpu().numpy())
-            reconstructions.append(to_pixels(reconstruction))
-    return Decoded(joined(parts), np.concatenate(means), np.concatenate(reconstructions))
+            reconstructions.append(to_pixels(found.image))
+    return Decoded(joined(parts), np.concatenate(latents) if latents else None, np.concatenate(reconstructions))
 
 
 @torch.no_grad()
 def of_training(
-    model: VAE, images: Pixels, n_training: int, *, seed: int, batch_size: int, device: torch.device
+    model: Family, images: Pixels, n_training: int, *, seed: int, batch_size: int, device: torch.device
 ) -> Training:
     """What a model makes of `images` (n, S, S, 3), n at least 2, of the `n_training` that it was trained on.
 
     The covariance of the latents is that of Ledoit and Wolf (2004); `seed` is the study's.
     """
-    bounds, pooled, side = [], [], images.shape[1]
+    bounds: list[Tensor] = []
+    pooled: list[Tensor] = []
+    side = images.shape[1]
     curvature, size = Curvature(places_of(side, seed)), images_at_a_time(batch_size, side)
     for first in range(0, len(images), size):
         target = to_unit_range(torch.from_numpy(images[first : first + size]).to(device))
-        mu, logvar = model.encoder(target)
-        features = model.decoder.features(mu)
-        reconstruction = model.decoder.image(features)
-        curvature.add(model.decoder.conv_out, features, reconstruction, target)
-        bounds.append(bound(target, reconstruction, kl_divergence(mu, logvar)).cpu().double())
-        pooled.append(mu.mean(dim=(2, 3)).cpu().double())
-    latents = torch.cat(pooled)
-    fit = LedoitWolf().fit(latents.numpy())
-    precision = torch.from_numpy(fit.precision_)
-    last_layer = curvature.last_layer(n_training, side)
-    return Training(float(torch.cat(bounds).mean()), latents.mean(dim=0), precision, last_layer)
+        found = model.reconstruct(target)
+        if found.last_layer is not None:
+            curvature.add(*found.last_layer, found.image, target)
+        if found.bound is not None:
+            bounds.append(found.bound.cpu().double())
+        if found.latents is not None:
+            pooled.append(found.latents.mean(dim=(2, 3)).cpu().double())
+    known = Training()
+    if bounds:
+        known = replace(known, bound=float(torch.cat(bounds).mean()))
+    if pooled:
+        latents = torch.cat(pooled)
+        precision = torch.from_numpy(LedoitWolf().fit(latents.numpy()).precision_)
+        known = replace(known, mean=latents.mean(dim=0), precision=precision)
+    return replace(known, last_layer=curvature.last_layer(n_training, side)) if curvature.images else known
 
 
 def measured(given: Mapping[Need, tuple[Any, ...]], pool: Executor) -> Columns:
@@ -177,27 +186,20 @@ def skin_of(image: Pixels, reconstruction: Pixels) -> Skin:
 
 
 @torch.no_grad()
-def sample_prior(
-    model: VAE, latent_shape: tuple[int, int, int], side: int, n: int, seed: int, device: torch.device
-) -> Pixels:
-    """Decodings of `n` latents from the prior N(0, I), uint8 (n, side, side, 3); the same latents for every model."""
-    z = torch.randn(n, *latent_shape, generator=torch.Generator().manual_seed(derive_seed(seed, "prior")))
-    batches = z.split(images_at_a_time(FULL_BATCH, side))
-    return np.concatenate([to_pixels(model.decoder(batch.to(device))) for batch in batches])
+def sample_prior(model: Family, side: int, n: int, seed: int, device: torch.device) -> Pixels:
+    """`n` images of none, uint8 (n, side, side, 3), from noise N(0, 1): the same noise for every model."""
+    random = torch.Generator().manual_seed(derive_seed(seed, "prior"))
+    batches = torch.randn(n, *model.noise_shape(side), generator=random).split(images_at_a_time(FULL_BATCH, side))
+    return np.concatenate([to_pixels(model.generate(batch.to(device))) for batch in batches])
 
 
-def latent_noise(ids: Sequence[str], samples: int, shape: Sequence[int], seed: int) -> Tensor:
+def noise_of(ids: Sequence[str], samples: int, shape: Sequence[int], seed: int) -> Tensor:
     """N(0, 1) noise (samples, B, *shape), seeded by the name of each image."""
     noise = []
     for name in ids:
         random = torch.Generator().manual_seed(derive_seed(seed, "decoding", name))
         noise.append(torch.randn(samples, *shape, generator=random))
     return torch.stack(noise, dim=1)
-
-
-def sampled_decodings(model: VAE, mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
-    """Decodings (n, B, 3, S, S) of latents z = mu + std * noise, for `noise` (n, B, C, s, s)."""
-    return torch.stack([model.decoder(reparameterize(mu, logvar, draw)) for draw in noise])
 
 
 def to_pixels(images: Tensor) -> Pixels:
@@ -207,12 +209,10 @@ def to_pixels(images: Tensor) -> Pixels:
 
 
 @torch.no_grad()
-def reconstruct(model: VAE, images: Pixels, device: torch.device) -> tuple[Pixels, NDArray[np.float64]]:
-    """Of `images` (n, S, S, 3) the reconstructions from their mean latents, rounded to uint8, and the `bound` (n,)."""
-    target = to_unit_range(torch.from_numpy(images).to(device))
-    mu, logvar = model.encoder(target)
-    reconstruction = model.decoder(mu)
-    return to_pixels(reconstruction), bound(target, reconstruction, kl_divergence(mu, logvar)).cpu().double().numpy()
+def reconstruct(model: Family, images: Pixels, device: torch.device) -> tuple[Pixels, NDArray[np.float64] | None]:
+    """Of `images` (n, S, S, 3) the reconstructions, rounded to uint8, and the `bound` (n,); None: there is none."""
+    found = model.reconstruct(to_unit_range(torch.from_numpy(images).to(device)))
+    return to_pixels(found.image), None if found.bound is None else found.bound.cpu().double().numpy()
 
 
 def choose_examples(errors: pd.DataFrame, per_group: int) -> pd.DataFrame:
@@ -263,24 +263,29 @@ class RunningVariance:
 def ensemble_scores(
     images: pd.DataFrame,
     shape: tuple[int, ...],
-    models: Iterable[tuple[NDArray[np.uint8], NDArray[np.float64], Sequence[bool]]],
+    models: Iterable[tuple[NDArray[np.uint8], NDArray[np.float64] | None, Sequence[bool]]],
 ) -> pd.DataFrame:
     """The measures that need models, of each image over the models that were not trained on it.
 
     Args:
         images: id and group of each image.
         shape: (n, S, S, 3) of the images.
-        models: for each model its reconstructions, uint8 of `shape`, their `bound` (n,), and which images it has seen
-            in training, (n,).
+        models: for each model its reconstructions, uint8 of `shape`, their `bound` (n,), None where there is none, and
+            which images it has seen in training, (n,).
 
     Returns:
         id, group, n_models (that were not trained on the image), and the measures (pixels in [-1, 1]); NaN for fewer
         than two models.
     """
     variance, bounds = RunningVariance(shape), RunningVariance((len(images), 1, 1, 1))
+    bounded = False
     for reconstructions, of_model, seen in models:
         variance.add(reconstructions.astype(np.float64) / 127.5 - 1, ~np.asarray(seen))
-        bounds.add(of_model[:, None, None, None], ~np.asarray(seen))
-    parts = variance.per_image(), bounds.mean.reshape(-1), bounds.per_image()
-    found = {name: measure.of(*parts) for name, measure in MEASURES.items() if measure.needs == "models"}
+        if of_model is not None:
+            bounded = True
+            bounds.add(of_model[:, None, None, None], ~np.asarray(seen))
+    given: dict[Need, tuple[NDArray[np.float64], ...]] = {"models": (variance.per_image(),)}
+    if bounded:
+        given["bounds of models"] = bounds.mean.reshape(-1), bounds.per_image()
+    found = {name: measure.of(*given[measure.needs]) for name, measure in MEASURES.items() if measure.needs in given}
     return images[["id", "group"]].assign(n_models=variance.count, **found)

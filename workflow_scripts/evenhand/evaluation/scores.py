@@ -26,18 +26,20 @@ LUMA = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
 class Training:
     """What a model makes of images that it was trained on.
 
-    bound: mean negative evidence lower bound, nats; mean, precision: of their latent means, pooled over space, (C,) and
-    (C, C); last_layer: posterior of the decoder's.
+    bound: mean negative evidence lower bound, nats; mean, precision: of their latents, pooled over space, (C,) and
+    (C, C); last_layer: posterior of the decoder's. None: the model's family does not give it.
     """
 
-    bound: float
-    mean: Tensor
-    precision: Tensor
-    last_layer: LastLayer
+    bound: float | None = None
+    mean: Tensor | None = None
+    precision: Tensor | None = None
+    last_layer: LastLayer | None = None
 
-    def distance(self, mu: Tensor) -> Tensor:
-        """Mahalanobis distance of latent means (B, C, s, s), pooled over space, (B,) (Lee et al. 2018)."""
-        away = mu.mean(dim=(2, 3)).double().cpu() - self.mean
+    def distance(self, latents: Tensor) -> Tensor:
+        """Mahalanobis distance of latents (B, C, s, s), pooled over space, (B,) (Lee et al. 2018)."""
+        assert self.mean is not None
+        assert self.precision is not None
+        away = latents.mean(dim=(2, 3)).double().cpu() - self.mean
         return ((away @ self.precision) * away).sum(dim=1).sqrt()
 
 
@@ -53,12 +55,6 @@ def complexity(pixels: NDArray[np.uint8]) -> float:
 def luminance(pixels: NDArray[np.uint8]) -> float:
     """Mean luma of Rec. 709, from sRGB values, 0 to 1."""
     return float(pixels.mean(axis=(0, 1)) @ LUMA / 255)
-
-
-def bound(target: Tensor, reconstruction: Tensor, divergence: Tensor) -> Tensor:
-    """Of each image, (B,); mean squared error and KL weigh as in a training with loss.kl_scale 1."""
-    latents = divergence[0].numel()
-    return latents * (reconstruction - target).square().mean(dim=(1, 2, 3)) + divergence.sum(dim=(1, 2, 3))
 
 
 def reencoding(mu: Tensor, again: Tensor) -> Tensor:
@@ -89,7 +85,7 @@ SCORES = {
         control=True,
     ),
     "bound": Measure(
-        bound,
+        lambda bounds: bounds,
         "bound",
         title="negative evidence lower bound",
         label="negative evidence lower bound, nats",
@@ -98,8 +94,8 @@ SCORES = {
         summarised=False,
     ),
     "typicality": Measure(
-        lambda mu, bounds, training: (bounds - training.bound).abs(),
-        "training",
+        lambda bounds, training: (bounds - training.bound).abs(),
+        "typicality",
         title="distance from the typical set",
         label="distance of the evidence lower bound from that of training images, nats",
         about="Distance of bound from its mean over training images (Nalisnick et al. 2019, of one image).",
@@ -108,7 +104,7 @@ SCORES = {
         of_error=True,
     ),
     "latent_distance": Measure(
-        lambda mu, bounds, training: training.distance(mu),
+        lambda latents, training: training.distance(latents),
         "training",
         title="distance to the training latents",
         label="Mahalanobis distance to the latents of training images",
@@ -148,7 +144,7 @@ SCORES = {
         of_error=True,
     ),
     "ensemble_var": Measure(
-        lambda variance, bound, bound_variance: variance,
+        lambda variance: variance,
         "models",
         title="variance across models of other runs",
         label="variance of the reconstructions across models",
@@ -157,8 +153,8 @@ SCORES = {
         uncertainty=True,
     ),
     "waic": Measure(
-        lambda variance, bound, bound_variance: bound + bound_variance,
-        "models",
+        lambda bound, variance: bound + variance,
+        "bounds of models",
         title="WAIC across models of other runs",
         label="WAIC of the evidence lower bounds, nats",
         about="Mean of bound across the models of other runs plus its variance (Choi et al. 2018), of the first run.",

@@ -77,8 +77,8 @@ class Given:
         return rows_to_draw(self.files[name], columns)
 
 
-def rows_to_draw(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
-    """The columns of a table that has at least one row.
+def rows_to_draw(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The columns of a table that has at least one row; None: all.
 
     Raises:
         UserError: it has none, or a column is absent.

@@ -27,6 +27,7 @@ FIGURES: Declared = {
         "section": "Results",
         "files": ["runs"],
         "paper": 6,
+        "needs": ["posterior"],
         "metric": "latent_std",
     },
 }

@@ -20,13 +20,13 @@ FIGURES: Declared = {
     }
 }
 
+# In words; a user's own family may have others.
 TERMS = {
     "loss": "loss",
     "mse": "mean squared error",
     "kl": "KL divergence\n(mean over latents)",
     "perceptual": "perceptual",
 }
-COLUMNS = ("epoch", *TERMS)
 # A loss has converged when its mean fall an epoch, over this many last epochs, is less than this part of it.
 LAST_EPOCHS = 3
 CONVERGED = 0.01
@@ -35,7 +35,7 @@ CONVERGED = 0.01
 def drawing(given: Given) -> Drawing:
     """The figure from its files."""
     histories = [
-        rows_to_draw(given.models / train_set.name / f"run{number}" / "history.csv", COLUMNS).assign(
+        rows_to_draw(given.models / train_set.name / f"run{number}" / "history.csv").assign(
             train_set=train_set.name, compared_share=train_set.share(given.groups[1].name), run=number
         )
         for train_set in read_train_sets(given.files["train_sets"])
@@ -49,7 +49,7 @@ def training_data(histories: pd.DataFrame) -> pd.DataFrame:
     """Histories of all models in one order.
 
     Args:
-        histories: train_set, compared_share, run and `COLUMNS`, one row per model and epoch.
+        histories: train_set, compared_share, run, epoch, loss and its terms, one row per model and epoch.
 
     Returns:
         The same with position of the training set, by position, run and epoch.
@@ -61,7 +61,8 @@ def training_data(histories: pd.DataFrame) -> pd.DataFrame:
 def draw_training(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
     """One panel per term of the loss, a line per model, coloured by training set."""
     sets = ordered_sets(data)
-    terms = [term for term in TERMS if data[term].notna().any()]
+    beside = {"epoch", "train_set", "compared_share", "run", "position"}
+    terms = [term for term in data if term not in beside and data[term].notna().any()]
     figure, panels, legend = panel_grid(len(terms), 2.1, 2, share=False, legend_rows=math.ceil(len(sets) / 4))
     marker = "o" if data["epoch"].max() == 1 else "-"
     # Thousands of outlines would make a file of many megabytes; as a bitmap they look the same.
@@ -73,7 +74,7 @@ def draw_training(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
             for index, (_, rows) in enumerate(mine.groupby("run")):
                 name = label if index == 0 else ""
                 axes.plot(rows["epoch"], rows[term], marker, color=colour, linewidth=1, label=name, rasterized=bitmap)
-        axes.set_ylabel(TERMS[term])
+        axes.set_ylabel(TERMS.get(str(term), str(term)))
         axes.set_xlabel("epoch")
         axes.grid(axis="y")
         axes.locator_params(axis="x", integer=True)

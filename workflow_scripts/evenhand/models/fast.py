@@ -268,14 +268,15 @@ class Adam:
 class Steps:
     """`step` of a target and its noise, on CUDA as one graph, which starts its kernels, some 1,200, at once."""
 
-    def __init__(self, step: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.step = step
+    def __init__(self, step: Callable[[Tensor, Tensor], Tensor], recorded: bool = True) -> None:
+        """`recorded`: whether the step may be one graph."""
+        self.step, self.recorded = step, recorded
         self.taken = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.target, self.noise, self.terms = torch.empty(0), torch.empty(0), torch.empty(0)
 
     def __call__(self, target: Tensor, noise: Tensor) -> Tensor:
-        if not GRAPHS or target.device.type != "cuda":
+        if not (GRAPHS and self.recorded) or target.device.type != "cuda":
             return self.step(target, noise)
         self.taken += 1
         if self.taken <= PLAIN_STEPS or (self.graph and target.shape != self.target.shape):  # the last of an epoch

@@ -1,49 +1,20 @@
-"""The residual variational autoencoder of the study (paper v2, section 3.4; study facts on the public code).
+"""The residual variational autoencoder of the study (paper v2, section 3.4; study facts on the public code)."""
 
-And its weights on disk: safetensors with the architecture beside them, never a pickle.
-"""
+from __future__ import annotations
 
 import itertools
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from evenhand.models.family import Architecture, Family, Reconstruction
 from evenhand.models.fast import few_channels_convolution, norm_elu_convolution, split_channels
-from evenhand.workflow.errors import UserError
-from evenhand.workflow.files import write_bytes
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """Shape of the network. At 64 latent channels the default has 56,715,139 parameters, 50,439,619 if not deep."""
-
-    width: int = 64
-    multipliers: tuple[int, ...] = (1, 2, 4, 8)
-    latent_channels: int = 64
-    deep: bool = True
-    norm: str = "batch"
-
-    @classmethod
-    def from_config(cls, model: dict[str, Any]) -> "Architecture":
-        """The architecture that the `model` block of a configuration describes."""
-        return cls(**{**model, "multipliers": tuple(model["multipliers"])})
-
-    def widths(self) -> list[int]:
-        """Channels before each encoder stage and after the last, which doubles once more: 64, 128, ..., 1024."""
-        stages = [self.width * multiplier for multiplier in self.multipliers]
-        return [*stages, 2 * stages[-1]]
-
-    def latent_shape(self, side: int) -> tuple[int, int, int]:
-        """(C, s, s) of the latent of images of `side` pixels, a multiple of 2**stages; every stage halves the side."""
-        latent_side = side // 2 ** len(self.multipliers)
-        return (self.latent_channels, latent_side, latent_side)
+if TYPE_CHECKING:
+    from evenhand.models.perceptual import PerceptualLoss
+    from evenhand.training.loop import Recipe
 
 
 def make_norm(kind: str, channels: int) -> nn.Module:
@@ -157,11 +128,17 @@ class Decoder(nn.Module):
         return torch.tanh(self.conv_out(features))
 
 
-class VAE(nn.Module):
+class VAE(Family):
     """q(z|x) is a diagonal Gaussian with mean mu and variance exp(logvar); p(x|z) has the decoder's image as mean."""
 
+    TITLE = "variational autoencoder [kingma2014]"
+    LOSS = "the sum of the mean squared error, {kl_scale:g} times the KL divergence (mean over latents)"
+    TERMS = ("loss", "mse", "kl", "perceptual")
+    GIVES = ("latents", "posterior", "bound", "samples", "prior", "last layer")
+    GRAPH = True
+
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
+        super().__init__(architecture)
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
 
@@ -169,6 +146,54 @@ class VAE(nn.Module):
         """Reconstruction of `x` from z = mu + std * noise, with mu and logvar; `noise` is N(0, 1), shaped like mu."""
         mu, logvar = self.encoder(x)
         return self.decoder(reparameterize(mu, logvar, noise)), mu, logvar
+
+    def noise_shape(self, side: int) -> tuple[int, ...]:
+        """That of the latent."""
+        return self.architecture.latent_shape(side)
+
+    def training_terms(
+        self, target: Tensor, noise: Tensor, perceptual: PerceptualLoss | None, recipe: Recipe
+    ) -> Tensor:
+        """`loss_terms` of the reconstruction from sampled latents."""
+        reconstruction, mu, logvar = self(target, noise)
+        # The likelihood and the KL are sums over many small numbers: fp32 at any precision of the network.
+        return loss_terms(reconstruction.float(), target, mu.float(), logvar.float(), perceptual, recipe)
+
+    def reconstruct(self, target: Tensor) -> Reconstruction:
+        """From the mean latents."""
+        mu, logvar = self.encoder(target)
+        features = self.decoder.features(mu)
+        image = self.decoder.image(features)
+        divergence = kl_divergence(mu, logvar)
+        return Reconstruction(
+            image,
+            latents=mu,
+            posterior=(mu, logvar, divergence),
+            bound=self.bound(target, image, divergence),
+            last_layer=(self.decoder.conv_out, features),
+        )
+
+    def bound(self, target: Tensor, image: Tensor, divergence: Tensor) -> Tensor:
+        """Of each image, (B,); mean squared error and KL weigh as in a training with loss.kl_scale 1."""
+        latents = divergence[0].numel()
+        return latents * (image - target).square().mean(dim=(1, 2, 3)) + divergence.sum(dim=(1, 2, 3))
+
+    def encode(self, target: Tensor) -> Tensor:
+        """The mean latents."""
+        mu: Tensor = self.encoder(target)[0]
+        return mu
+
+    def sample(self, found: Reconstruction, target: Tensor, noise: Tensor) -> Tensor:
+        """The decoding of a latent of the posterior."""
+        assert found.posterior is not None
+        mu, logvar, _ = found.posterior
+        image: Tensor = self.decoder(reparameterize(mu, logvar, noise))
+        return image
+
+    def generate(self, noise: Tensor) -> Tensor:
+        """The decoding of a latent of the prior."""
+        image: Tensor = self.decoder(noise)
+        return image
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
@@ -181,31 +206,22 @@ def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar)
 
 
-def parameter_count(model: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(parameter.numel() for parameter in model.parameters())
+def loss_terms(
+    reconstruction: Tensor,
+    target: Tensor,
+    mu: Tensor,
+    logvar: Tensor,
+    perceptual: PerceptualLoss | None,
+    recipe: Recipe,
+) -> Tensor:
+    """The four scalars of `VAE.TERMS`: total, MSE, KL and perceptual loss, each a mean.
 
-
-def save_weights(path: str | Path, model: VAE, architecture: Architecture) -> None:
-    """Write the state of `model` and its architecture."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_bytes(save(tensors, {"architecture": json.dumps(asdict(architecture))}), path)
-
-
-def load_weights(path: str | Path) -> tuple[VAE, Architecture]:
-    """The trained VAE in `path`, in evaluation mode on the CPU, and its architecture.
-
-    Raises:
-        UserError: the file is missing, truncated, or not one that `save_weights` wrote.
+    The total is mse + kl_scale * kl + feature_scale * perceptual. MSE is the mean over batch, pixels and
+    channels, KL the mean over batch and latents; that is, up to scale, the negative ELBO of a Gaussian likelihood of
+    unit variance with weight kl_scale * values / (2 * latents) on the KL (6 at 128 px), plus the perceptual loss.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            architecture = Architecture.from_config(json.loads(file.metadata()["architecture"]))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        model = VAE(architecture)
-        model.load_state_dict(tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{path} does not hold the weights of a trained VAE: {error}. Delete it and run its training again."
-        ) from error
-    return model.eval(), architecture
+    mse = F.mse_loss(reconstruction, target)
+    kl = kl_divergence(mu, logvar).mean()
+    features = mse.new_zeros(()) if perceptual is None else perceptual(reconstruction, target).float()
+    total = mse + recipe.kl_scale * kl + recipe.feature_scale * features
+    return torch.stack([total, mse, kl, features])

@@ -15,6 +15,7 @@ from evenhand.data.metadata import (
     several_sources,
 )
 from evenhand.figures.registry import declared_figures
+from evenhand.models.registry import declared
 from evenhand.splits.groups import Group
 
 
@@ -146,7 +147,11 @@ def design_warnings(config: Mapping[str, Any], design: pd.DataFrame, availabilit
 
 def training_warnings(config: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Where training differs from the paper's or between models, one sentence each."""
-    found = []
+    found, name = [], config["model"]["family"]
+    if name != "vae":
+        family = declared(name)
+        without = f" Not applicable to it: {'; '.join(family.lacks)}." if family.lacks else ""
+        found.append(f"The models are not the paper's: {name}, a {family.plain_title}.{without}")
     if config["loss"]["perceptual_weights"] == "random" and config["loss"]["feature_scale"] > 0:
         found.append("The perceptual loss uses random VGG19 weights, not the ImageNet weights of the paper.")
     for name, version in versions_used(records).items():

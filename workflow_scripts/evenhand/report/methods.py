@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evenhand.figures.style import joined, percent, span
+from evenhand.models.registry import declared
 from evenhand.splits.groups import Group
 
 REFERENCES = Path(__file__).with_name("references.bib")
@@ -49,7 +50,7 @@ def methods(
     sets = zip(design["train_set"], design["compared_share"], strict=True)
     mixes = joined([f"{name} ({percent(share)} {groups[1].name})" for name, share in sets])
     runs, precision = splits["runs"], sorted({str(record["precision"]) for record in records})
-    perceptual = ""
+    family, perceptual = declared(model["family"]), ""
     if loss["feature_scale"] > 0:
         weights = {"imagenet": "pretrained on ImageNet", "random": "with random weights"}
         perceptual = (
@@ -66,14 +67,13 @@ def methods(
         f"for testing and {len(design)} training sets of {span(design['drawn'].tolist())} images drawn "
         f"{'with' if splits['replacement'] else 'without'} replacement, which differ in the mix of groups: {mixes}.",
         kept[splits["leakage"]],
-        f"On each a variational autoencoder [kingma2014] with {len(model['multipliers'])} stages, "
+        f"On each a {family.title} with {len(model['multipliers'])} stages, "
         f"{model['latent_channels']} latent channels and "
         f"{' / '.join(sorted({format(record['parameters'], ',') for record in records}))} parameters was trained for "
         f"{train['epochs']} epoch{'s' if train['epochs'] > 1 else ''} with Adam [kingma2015] (learning rate "
         f"{train['learning_rate']:g}, batches of {train['batch_size']}, gradient norm clipped at "
-        f"{train['clip_norm']:g}, {' and '.join(precision)}), minimising the sum of the mean squared error, "
-        f"{loss['kl_scale']:g} times the KL divergence (mean over latents)"
-        f"{perceptual}.",
+        f"{train['clip_norm']:g}, {' and '.join(precision)}), minimising "
+        f"{family.loss.format(**loss)}{perceptual}.",
         "The error of a test image is its mean squared error on pixels in [-1, 1].",
         "Inference is over images crossed with models: two-way clustered variances [cameron2011] with Satterthwaite's "
         "degrees of freedom [satterthwaite1946].",

@@ -14,6 +14,7 @@ import yaml
 from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.registry import Declaration, declared_figures
 from evenhand.figures.style import joined
+from evenhand.models.registry import declared
 from evenhand.report.claims import (
     DASH,
     PLOT_WIDTH,
@@ -174,8 +175,8 @@ def build_report(
     """
     shown = [figure for figure in figures if config["report"]["patient_images"] or not figure.pictures]
     groups = groups_from(config["splits"]["groups"])
-    declared = declared_figures(groups)
-    by_name = {figure.name: figure for figure in declared}
+    known = declared_figures(groups)
+    by_name = {figure.name: figure for figure in known}
     versions = versions_used(records)
     paragraph = methods(config, synthetic, groups, design, records, versions, origin) if records else ""
     gaps = next((table.frame for table in tables if table.name == "gaps"), None)
@@ -184,10 +185,11 @@ def build_report(
         synthetic=synthetic,
         dataset=config["data"].get("dataset"),
         skin=config["data"].get("skin", True),
+        family=declared(config["model"]["family"]).plain_title if records else "",
         compared=groups[1],
         groups=joined([group.title for group in groups]),
         patient_images=config["report"]["patient_images"],
-        pictures_of_paper=joined([str(one.paper) for one in declared if one.section == "Pictures" and one.paper]),
+        pictures_of_paper=joined([str(one.paper) for one in known if one.section == "Pictures" and one.paper]),
         answer=answer(claims, gaps, pairs_of(groups)[0], config["stats"]["alpha"]),
         claims=claim_rows(claims),
         verdicts=verdict_counts(claims),

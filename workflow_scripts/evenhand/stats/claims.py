@@ -13,6 +13,7 @@ from evenhand.stats.crossed import Cell
 from evenhand.stats.gaps import SHARES, RunTable, named_sets, slope_cells
 from evenhand.stats.verdicts import Case, Rules, Step, all_of, number
 
+NO_LATENT_STD = "not applicable: latents of this model family have no standard deviation"
 CROSSED_T = "t over images and runs, two-way clustered variance, two-sided"
 
 
@@ -20,7 +21,7 @@ def run_claims(table: RunTable, rules: Rules) -> list[Case]:
     """C1 to C7 and C10 as cases to be judged, in this order.
 
     Args:
-        table: run means of mse and latent_std.
+        table: run means of mse, and of latent_std where the models' family gives it.
         rules: the declared rules.
     """
     return [
@@ -190,6 +191,8 @@ def _c6(table: RunTable, rules: Rules) -> Case:
         figure="latent_std_boxes",
         equivalence=True,
     )
+    if "latent_std" not in table.values:
+        return replace(case, reason=NO_LATENT_STD)
     std = table.values["latent_std"]
     steps = []
     for name in table.shares:
@@ -218,6 +221,8 @@ def _c7(table: RunTable, rules: Rules) -> Case:
         table="runs",
         figure="latent_std_boxes",
     )
+    if "latent_std" not in table.values:
+        return replace(case, reason=NO_LATENT_STD)
     alone = table.of_pair_alone()
     if len(set(alone.values())) < 2:
         reason = f"a trend needs training sets with at least two different {table.pair.compared} shares"

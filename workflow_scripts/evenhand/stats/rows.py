@@ -11,7 +11,7 @@ import pandas as pd
 from evenhand.splits.groups import Group, Pair, groups_from, pairs_of, read_train_sets
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.progress import track
-from evenhand.workflow.tables import read_parquet, read_table
+from evenhand.workflow.tables import parquet_columns, read_parquet, read_table
 
 
 def table_parser(description: str | None, config: str) -> argparse.ArgumentParser:
@@ -185,6 +185,12 @@ def study_pairs(args: argparse.Namespace) -> list[Pair]:
 def paths_of(args: argparse.Namespace) -> list[Path]:
     """The evaluations that `args` names."""
     return evaluation_paths(args.evaluations, [train_set.name for train_set in args.train_sets], args.runs)
+
+
+def measured(args: argparse.Namespace, measures: Iterable[str]) -> list[str]:
+    """Those of `measures` that the evaluations have: a model family lacks what it does not give."""
+    columns = parquet_columns(paths_of(args)[0])
+    return [name for name in measures if name in columns]
 
 
 def stream(

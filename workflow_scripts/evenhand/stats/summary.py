@@ -42,8 +42,10 @@ def run_means(evaluation: pd.DataFrame, groups: Sequence[str], metrics: Sequence
     return pd.DataFrame(rows)
 
 
-def summarise(evaluations: Iterable[pd.DataFrame], groups: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Run means and per-image sums of all models, read one after the other.
+def summarise(
+    evaluations: Iterable[pd.DataFrame], groups: Sequence[str], metrics: Sequence[str] = RUN_METRICS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Run means of `metrics` and per-image sums of all models, read one after the other.
 
     Memory grows with the number of different images and of runs, not with their product.
 
@@ -54,7 +56,7 @@ def summarise(evaluations: Iterable[pd.DataFrame], groups: Sequence[str]) -> tup
     means: list[pd.DataFrame] = []
     images = Totals(IMAGE_INDEX)
     for evaluation in evaluations:
-        means.append(run_means(evaluation, groups))
+        means.append(run_means(evaluation, groups, metrics))
         images.add(evaluation[IMAGE_INDEX].assign(n=1, total=evaluation["mse"]))
     if not means:
         raise UserError("expected at least one evaluation table, found none.")

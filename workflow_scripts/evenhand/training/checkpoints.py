@@ -23,9 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from evenhand.models.family import Family
 from evenhand.models.fast import Adam
-from evenhand.models.vae import VAE
-from evenhand.training.loop import LOSS_TERMS
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import atomic_path, sha256_of, write_json
 
@@ -109,7 +108,7 @@ def seconds_until_next(cost: float, least: float) -> float:
     return max(least, cost * (1 / MOST_OF_TIME - 1)) if least else 0.0
 
 
-def save_checkpoint(path: Path, key: str, model: VAE, optimizer: Adam, history: History) -> None:
+def save_checkpoint(path: Path, key: str, model: Family, optimizer: Adam, history: History) -> None:
     """Write the state after the last epoch of `history`; `key` identifies everything that the weights depend on."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors.update({f"optimizer.{name}": tensor for name, tensor in optimizer.state().items()})
@@ -122,7 +121,7 @@ def save_checkpoint(path: Path, key: str, model: VAE, optimizer: Adam, history: 
         )
 
 
-def load_checkpoint(path: Path, key: str, model: VAE, optimizer: Adam) -> History:
+def load_checkpoint(path: Path, key: str, model: Family, optimizer: Adam) -> History:
     """Restore model and optimiser in place and return the history; an empty one when there is nothing to continue.
 
     A checkpoint of another job, configuration or data (another `key`) or a damaged file is not used; what
@@ -160,9 +159,9 @@ if TYPE_CHECKING:
 class ProgressCallback:
     """A line per epoch, on a terminal with a progress bar below it, and TensorBoard where it is asked for."""
 
-    def __init__(self, images: int, epochs: int, epochs_before: int, board: Path | None) -> None:
+    def __init__(self, images: int, epochs: int, epochs_before: int, terms: Sequence[str], board: Path | None) -> None:
         """`images` an epoch, of which `epochs_before` were trained earlier; `board` is a folder for TensorBoard."""
-        self.images, self.epochs, self.epochs_before = images, epochs, epochs_before
+        self.images, self.epochs, self.epochs_before, self.terms = images, epochs, epochs_before, terms
         self.start = time.perf_counter()
         self.board = open_board(board, epochs_before) if board else None
         # Disabled unless standard error is a terminal.
@@ -174,13 +173,13 @@ class ProgressCallback:
 
     def epoch(self, history: History) -> str:
         """After an epoch; the answer is its line without images/s."""
-        terms = "  ".join(f"{name} {history[-1][name]:.4f}" for name in LOSS_TERMS)
+        terms = "  ".join(f"{name} {history[-1][name]:.4f}" for name in self.terms)
         line = f"epoch {len(history)}/{self.epochs}  {terms}"
         rate = self.images * (len(history) - self.epochs_before) / (time.perf_counter() - self.start)
         self.bar.write(f"{line}  {rate:.{0 if rate > 10 else 2}f} images/s")
         self.bar.set_postfix_str(terms)
         if self.board:
-            for name in LOSS_TERMS:
+            for name in self.terms:
                 self.board.add_scalar(name, history[-1][name], len(history))
             self.board.flush()
         return line

@@ -1,11 +1,11 @@
-"""Trains one VAE (paper v2, section 3.4; loss as in section 3.2 and the study's notes on the public code).
+"""Trains one model (paper v2, section 3.4).
 
 The training set sits on the device as uint8; indexing, flipping and scaling happen there, so there is no data
 loader. All randomness of an epoch is drawn from a seed of its own, so training can stop after any epoch and
 continue with the same bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evenhand.models.family import Architecture, Family
 from evenhand.models.fast import Adam, Steps
 from evenhand.models.perceptual import PerceptualLoss
-from evenhand.models.vae import VAE, Architecture, kl_divergence
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import derive_seed, generator
-
-LOSS_TERMS = ("loss", "mse", "kl", "perceptual")
 
 
 @dataclass(frozen=True)
@@ -64,21 +62,21 @@ def require_variance(architecture: Architecture, recipe: Recipe, side: int, n: i
 
 @dataclass(frozen=True)
 class EpochDraws:
-    """The randomness of one epoch: order (n,), flips (n,) and latent noise (n, C, s, s), in order of use."""
+    """The randomness of one epoch: order (n,), flips (n,) and the noise of each image (n, ...), in order of use."""
 
     order: Tensor
     flips: Tensor
     noise: Tensor
 
 
-def draw_epoch(seed: int, epoch: int, n: int, latent_shape: tuple[int, int, int], flip: float) -> EpochDraws:
+def draw_epoch(seed: int, epoch: int, n: int, noise_shape: tuple[int, ...], flip: float) -> EpochDraws:
     """The draws of `epoch`, made on the CPU so that every device trains on the same ones."""
     numbers = generator(seed, "epoch", epoch)
     noise = torch.Generator().manual_seed(derive_seed(seed, "noise", epoch))
     return EpochDraws(
         order=torch.from_numpy(np.argsort(numbers.random(n), kind="stable")),
         flips=torch.from_numpy(numbers.random(n) < flip),
-        noise=torch.randn(n, *latent_shape, generator=noise),
+        noise=torch.randn(n, *noise_shape, generator=noise),
     )
 
 
@@ -87,29 +85,8 @@ def to_unit_range(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def loss_terms(
-    reconstruction: Tensor,
-    target: Tensor,
-    mu: Tensor,
-    logvar: Tensor,
-    perceptual: PerceptualLoss | None,
-    recipe: Recipe,
-) -> Tensor:
-    """The four scalars of `LOSS_TERMS`: total, MSE, KL and perceptual loss, each a mean.
-
-    The total is mse + kl_scale * kl + feature_scale * perceptual. MSE is the mean over batch, pixels and
-    channels, KL the mean over batch and latents; that is, up to scale, the negative ELBO of a Gaussian likelihood of
-    unit variance with weight kl_scale * values / (2 * latents) on the KL (6 at 128 px), plus the perceptual loss.
-    """
-    mse = torch.nn.functional.mse_loss(reconstruction, target)
-    kl = kl_divergence(mu, logvar).mean()
-    features = mse.new_zeros(()) if perceptual is None else perceptual(reconstruction, target).float()
-    total = mse + recipe.kl_scale * kl + recipe.feature_scale * features
-    return torch.stack([total, mse, kl, features])
-
-
 def train_step(
-    model: VAE,
+    model: Family,
     optimizer: Adam,
     perceptual: PerceptualLoss | None,
     target: Tensor,
@@ -117,11 +94,9 @@ def train_step(
     recipe: Recipe,
     precision: str,
 ) -> Tensor:
-    """One optimiser step on a batch; returns the detached `LOSS_TERMS` on the device, without waiting for it."""
+    """One optimiser step on a batch; returns the detached terms of the loss on the device, without waiting for it."""
     with torch.autocast(target.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        reconstruction, mu, logvar = model(target, noise)
-        # The likelihood and the KL are sums over many small numbers: fp32 at any precision of the network.
-        terms = loss_terms(reconstruction.float(), target, mu.float(), logvar.float(), perceptual, recipe)
+        terms = model.training_terms(target, noise, perceptual, recipe)
     model.zero_grad(set_to_none=True)
     terms[0].backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
@@ -130,11 +105,10 @@ def train_step(
 
 
 def train(
-    model: VAE,
+    model: Family,
     optimizer: Adam,
     perceptual: PerceptualLoss | None,
     images: Tensor,
-    latent_shape: tuple[int, int, int],
     recipe: Recipe,
     seed: int,
     precision: str,
@@ -146,8 +120,7 @@ def train(
 
     Args:
         images: the training set, uint8 (n, S, S, 3), on the device of the model.
-        latent_shape: (C, s, s) of the model's latent for these images.
-        history: one row per finished epoch (epoch from 1, then the `LOSS_TERMS` as means over images);
+        history: one row per finished epoch (epoch from 1, then the `TERMS` of the family as means over images);
             extended in place.
         after_epoch: called with the history after every epoch, to save a checkpoint.
         progress: called with the number of images after every step.
@@ -155,14 +128,14 @@ def train(
     Raises:
         UserError: the loss became NaN or infinite; names epoch, step and terms.
     """
-    n = len(images)
+    n, noise_shape = len(images), model.noise_shape(images.shape[1])
     model.train()
 
     def step(target: Tensor, noise: Tensor) -> Tensor:
         return train_step(model, optimizer, perceptual, target, noise, recipe, precision)
 
-    steps = Steps(step)
-    draws = draw_epoch(seed, len(history), n, latent_shape, recipe.flip)
+    steps = Steps(step, model.GRAPH)
+    draws = draw_epoch(seed, len(history), n, noise_shape, recipe.flip)
     for epoch in range(len(history), recipe.epochs):
         order, flips, noise = (draw.to(images.device) for draw in (draws.order, draws.flips, draws.noise))
         collected, sizes = [], []
@@ -174,21 +147,21 @@ def train(
             sizes.append(len(chosen))
             progress(len(chosen))
         if epoch + 1 < recipe.epochs:
-            draws = draw_epoch(seed, epoch + 1, n, latent_shape, recipe.flip)  # while a GPU still works
+            draws = draw_epoch(seed, epoch + 1, n, noise_shape, recipe.flip)  # while a GPU still works
         terms = torch.stack(collected).cpu().double()  # the only wait for the device in an epoch
-        check_finite(terms, epoch)
+        check_finite(terms, model.TERMS, epoch)
         weights = torch.tensor(sizes, dtype=torch.float64) / n
-        means = dict(zip(LOSS_TERMS, (weights @ terms).tolist(), strict=True))
+        means = dict(zip(model.TERMS, (weights @ terms).tolist(), strict=True))
         history.append({"epoch": epoch + 1, **means})
         after_epoch(history)
 
 
-def check_finite(terms: Tensor, epoch: int) -> None:
-    """Raise a `UserError` at the first step of an epoch (from 0) whose `LOSS_TERMS` (steps, 4) are not finite."""
+def check_finite(terms: Tensor, names: Sequence[str], epoch: int) -> None:
+    """Raise a `UserError` at the first step of an epoch (from 0) whose terms (steps, names) are not finite."""
     broken = ~torch.isfinite(terms).all(dim=1)
     if broken.any():
         step = int(broken.nonzero()[0])
-        values = ", ".join(f"{name} {value:.4g}" for name, value in zip(LOSS_TERMS, terms[step].tolist(), strict=True))
+        values = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, terms[step].tolist(), strict=True))
         raise UserError(
             f"the loss is no longer finite in epoch {epoch + 1}, step {step + 1}: {values}. The last checkpoint is "
             "kept."

@@ -206,6 +206,8 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:
             yield source, key, f"data.sources.{number}.{key}"
     for key in ("embeddings", "list", "not_same"):
         yield data["duplicates"], key, f"data.duplicates.{key}"
+    if ":" in config["model"]["family"]:
+        yield config["model"], "family", "model.family"
     if config["loss"]["perceptual_weights"] not in ("imagenet", "random"):
         yield config["loss"], "perceptual_weights", "loss.perceptual_weights"
     for number, source in enumerate(config["probe"]["sources"]):

@@ -115,8 +115,14 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pd.D
     Raises:
         UserError: a column is absent.
     """
-    wanted = _present(path, pq.read_schema(path).names, columns)
+    wanted = _present(path, parquet_columns(path), columns)
     return pd.read_parquet(path, columns=wanted)
+
+
+def parquet_columns(path: str | Path) -> list[str]:
+    """The columns of a Parquet table."""
+    names: list[str] = pq.read_schema(path).names
+    return names
 
 
 def write_parquet(table: pd.DataFrame, path: str | Path) -> None:

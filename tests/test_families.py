@@ -1,0 +1,127 @@
+"""Model families: what each gives, what a class of a user's own may get wrong, weights that know their family."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors import safe_open
+from workflow import ROOT
+
+from evenhand.models.conformance import SMALL, check_model
+from evenhand.models.family import Architecture, build, load_weights, save_weights
+from evenhand.models.registry import GIVEN, WEIGHTS, check_family, declared, family_names
+from evenhand.models.vae import VAE, kl_divergence
+from evenhand.training.loop import Recipe
+from evenhand.workflow.config import check_config
+from evenhand.workflow.errors import UserError
+
+OWN = Path(__file__).with_name("own_family.py")
+SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+
+
+def configuration(**model: object) -> dict:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    return config | {"model": config["model"] | model}
+
+
+@pytest.mark.parametrize("family", [*family_names(), f"{OWN}:Plain"])
+def test_a_family_does_what_is_asked_of_it(family: str) -> None:
+    assert {what: finding for what, finding in check_model(family, {}) if finding} == {}
+
+
+def test_findings_on_a_careless_class() -> None:
+    found = {what: finding for what, finding in check_model(f"{OWN}:Careless", {}) if finding}
+    assert found["what GIVES says"] == "GIVES names latents; reconstruct gives none"
+    assert found["gradient"] == "the loss does not reach idle.weight: they would stay as they were drawn"
+    assert found["resuming"].startswith("a training and the same one stopped after an epoch and resumed differ in ")
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_what_a_family_says_of_itself(family: str) -> None:
+    here = declared(family)
+    assert not here.own
+    assert here.title
+    assert here.loss.format(kl_scale=0.3, feature_scale=1) != ""
+    assert ("{kl_scale" in here.loss) == ("kl" in here.terms)
+    assert {*here.lacks} == {words for given, words in GIVEN.items() if given not in here.gives}
+
+
+def test_weights_of_the_vae_are_the_files_that_they_always_were(tmp_path: Path) -> None:
+    model = build(SMALL)
+    save_weights(tmp_path / "model.safetensors", model)
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        assert file.metadata() == {"architecture": json.dumps(SMALL)}
+    assert type(load_weights(tmp_path / "model.safetensors")) is VAE
+
+
+def test_weights_know_their_family_and_options(tmp_path: Path) -> None:
+    block = SMALL | {"family": f"{OWN}:Plain", "options": {"channels": 3}}
+    save_weights(tmp_path / "model.safetensors", build(block), block["family"])
+    loaded = load_weights(tmp_path / "model.safetensors")
+    assert (type(loaded).__name__, loaded.options) == ("Plain", {"channels": 3})
+    assert loaded.architecture == Architecture.from_config(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"family": "vea"}, r"model.family: expected vae, .* or FILE.py:CLASS; found vea"),
+        ({"family": "nowhere.py:Model"}, r"model.family: cannot read the class Model from nowhere.py"),
+        ({"family": f"{OWN}:Fancy"}, r"a class Fancy with the literals .*; classes that have them: Plain, Careless"),
+        (
+            {"family": f"{OWN}:Plain"},
+            r"loss.kl_scale: has no effect on .*:Plain, whose loss has no such term; expected 0",
+        ),
+    ],
+)
+def test_families_that_are_none_and_settings_without_effect_are_refused(model: dict, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        check_family(configuration(**model))
+
+
+def test_probes_need_latents() -> None:
+    config = configuration(family=f"{OWN}:Plain")
+    config["loss"] |= dict.fromkeys(WEIGHTS.values(), 0)
+    with pytest.raises(UserError, match=r"report.probes: .* gives no latents to probe"):
+        check_family(config)
+    config["report"]["probes"] = False
+    check_family(config)
+
+
+def test_options_of_another_family_are_refused() -> None:
+    check_config(configuration(), SCHEMA)
+    with pytest.raises(UserError, match=r"model.options: .*'codes' was unexpected"):
+        check_config(configuration(options={"codes": 8}), SCHEMA)
+    with pytest.raises(UserError, match=r"model.options: .* does not take {'depth': 3}"):
+        build(SMALL | {"family": f"{OWN}:Plain", "options": {"depth": 3}})
+
+
+def test_the_bound_of_a_learned_variance_is_that_of_a_gaussian() -> None:
+    # Against the log density of the pixels themselves, but for the constant log 2 pi / 2 of each.
+    model = build(SMALL | {"family": "sigma_vae"})
+    model.get_buffer("variance").fill_(0.09)
+    target, image = torch.rand(2, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    density = torch.distributions.Normal(image, 0.3).log_prob(target).sum(dim=(1, 2, 3))
+    constant = target[0].numel() * torch.log(torch.tensor(2 * torch.pi)) / 2
+    divergence = torch.full((2, 4, 1, 1), 0.25)
+    bound = model.bound(target, image, divergence)  # type: ignore[operator]
+    torch.testing.assert_close(bound, 1.0 - density - constant)
+
+
+def test_the_learned_variance_is_the_error_and_its_loss_the_bound() -> None:
+    # With all latents at the prior and the error of the batch as variance, half the values times the loss is the bound.
+    model = build(SMALL | {"family": "sigma_vae"}).train()
+    assert isinstance(model, VAE)
+    recipe = Recipe(1, 4, 1e-3, 10.0, 0.5, kl_scale=1.0, feature_scale=0.0)
+    target, noise = torch.rand(4, 3, 16, 16), torch.zeros(4, 4, 1, 1)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    loss, mse, *_ = model.training_terms(target, noise, None, recipe)
+    assert model.get_buffer("variance").item() == pytest.approx(0.9 + 0.1 * mse.item())
+    model.load_state_dict(state)
+    model.get_buffer("variance").fill_(mse.item())
+    reconstruction, mu, logvar = model(target, noise)
+    bound = model.bound(target, reconstruction, kl_divergence(mu, logvar)).mean()
+    values = target[0].numel()
+    assert values / 2 * (loss.item() + 1) == pytest.approx(bound.item(), rel=1e-4)
