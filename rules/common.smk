@@ -59,7 +59,7 @@ def code(name, *loaded):
 
 def model_code(name):
     """As `code`, for a script that makes or loads models: with the file of their family."""
-    return code(name, FAMILY.path)
+    return code(name, FAMILY.path.absolute() if FAMILY.own else FAMILY.path)
 
 
 def by_sum(**files):

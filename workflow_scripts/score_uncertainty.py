@@ -20,9 +20,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     clusters = read_clusters(args.read.get("together"))
     folder, names = Path(args.evaluations), [train_set.name for train_set in args.train_sets]
     ensembles = [read_parquet(folder / name / "ensemble.parquet").assign(train_set=name) for name in names]
-    of_models = pd.concat(ensembles)
-    from_models = [score for score in SCORES_OF["models"] if score in of_models]
-    of_models = of_models[["train_set", "id", *from_models]]
+    of_first = pd.concat(ensembles)
+    # What was not asked for, or not given by the models' family, has no column.
+    asked = [[score for score in SCORES_OF[kind] if score in of_first] for kind in ("models", "weights")]
     alone, bound = measured(args, [*CONTROLS, *SCORES_OF["evaluation"]]), measured(args, ["bound"])
     scores = [*alone, *(SCORES_OF["sets"] if bound and len(names) > 1 else ())]
 
@@ -34,10 +34,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     for pair in study_pairs(args):
         design = (pair, args.train_sets)
         parts.append(uncertainty_table(scored(), *design, scores, CONTROLS, clusters, alpha))
-        # All models contribute to one score per image, on the test images of the first run: over images alone.
-        first = next(scored()).merge(of_models, on=["train_set", "id"], how="left")
-        of_first = uncertainty_table([first], *design, from_models, CONTROLS, clusters, alpha)
-        parts.append(of_first.assign(n_runs=args.runs))
+        # One score per image, on the test images of the first run, from all models or from its own: over images alone.
+        first = next(scored())
+        for of_kind, n_runs in zip(asked, (args.runs, 1), strict=True):
+            if of_kind:
+                known = first.merge(of_first[["train_set", "id", *of_kind]], on=["train_set", "id"], how="left")
+                table = uncertainty_table([known], *design, of_kind, CONTROLS, clusters, alpha)
+                parts.append(table.assign(n_runs=n_runs))
     write_csv(pd.concat(parts), args.write["uncertainty"])
 
 

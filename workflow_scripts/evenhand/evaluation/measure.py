@@ -23,6 +23,7 @@ Need = Literal[
     "sets",
     "models",
     "bounds of models",
+    "weights",
     "skin",
 ]
 
@@ -57,8 +58,8 @@ class Measure:
             last convolution, what it takes, the reconstruction and a `Training`. sets: the `bound` under this model and
             its mean under those of the other training sets of the run, made with the tables. models: of the models of
             all runs, the variance of the reconstructions; bounds of models: mean and variance of the `bound`; both made
-            by `measure_ensemble`. skin: a `Skin`; the number is NaN where there is none. A study without skin has no
-            measure that needs it.
+            by `measure_ensemble`. weights: the variance that those of the first run's model leave, made there, too.
+            skin: a `Skin`; the number is NaN where there is none. A study without skin has no measure that needs it.
         title: in words.
         label: of an axis, with the unit.
         about: what it is, its unit and range, for the data dictionary.

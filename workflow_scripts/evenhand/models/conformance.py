@@ -16,6 +16,7 @@ from torch import Tensor
 
 from evenhand.models.family import Family, build, load_weights, save_weights
 from evenhand.models.fast import Adam
+from evenhand.models.vae import VAE
 from evenhand.training.checkpoints import load_checkpoint, save_checkpoint
 from evenhand.training.loop import Recipe, to_unit_range, train, train_step
 
@@ -107,31 +108,34 @@ def _reconstructions(block: Mapping[str, Any]) -> str:
     return ""
 
 
+@torch.no_grad()
 def _given(block: Mapping[str, Any]) -> str:
-    model, target = new_model(block).eval(), to_unit_range(pictures(3))
-    parts = {"latents": "latents", "posterior": "posterior", "bound": "bound", "last layer": "last_layer"}
-    with torch.no_grad():
-        found = model.reconstruct(target)
-        for given, field in parts.items():
-            there = getattr(found, field) is not None
-            if there != (given in model.GIVES):
-                return f"GIVES {'lacks' if there else 'names'} {given}; reconstruct gives {'it' if there else 'none'}"
-        if found.latents is not None and not torch.allclose(model.encode(target), found.latents, atol=1e-5):
-            return "encode gives other latents than reconstruct"
-        if found.latents is not None and found.latents.dim() != 4:
-            return f"latents are {tuple(found.latents.shape)}; expected (images, channels, rows, columns)"
-        if found.bound is not None and found.bound.shape != (3,):
-            return f"bound is {tuple(found.bound.shape)}; expected a number for each of 3 images"
-        noise = noise_for(model, 3)
-        made = {}
-        if "samples" in model.GIVES:
-            made["sample"] = model.sample(found, target, noise)
-        if "prior" in model.GIVES:
-            made["generate"] = model.generate(noise)
+    return next(_ill_given(new_model(block).eval()), "")
+
+
+def _ill_given(model: Family) -> Iterator[str]:
+    if "weights" in model.GIVES and not isinstance(model, VAE):
+        yield "GIVES names weights, which only subclasses of the VAE give"
+    target, noise = to_unit_range(pictures(3)), noise_for(model, 3)
+    found = model.reconstruct(target)
+    for given in ("latents", "posterior", "bound", "last layer"):
+        there = getattr(found, given.replace(" ", "_")) is not None
+        if there != (given in model.GIVES):
+            yield f"GIVES {'lacks' if there else 'names'} {given}; reconstruct gives {'it' if there else 'none'}"
+    if found.latents is not None and found.latents.dim() != 4:
+        yield f"latents are {tuple(found.latents.shape)}; expected (images, channels, rows, columns)"
+    if found.latents is not None and not torch.allclose(model.encode(target), found.latents, atol=1e-5):
+        yield "encode gives other latents than reconstruct"
+    if found.bound is not None and found.bound.shape != (3,):
+        yield f"bound is {tuple(found.bound.shape)}; expected a number for each of 3 images"
+    made = {}
+    if "samples" in model.GIVES:
+        made["sample"] = model.sample(found, target, noise)
+    if "prior" in model.GIVES:
+        made["generate"] = model.generate(noise)
     for method, images in made.items():
         if images.shape != target.shape or not torch.isfinite(images).all():
-            return f"{method} gave {tuple(images.shape)}; expected finite images {tuple(target.shape)}"
-    return ""
+            yield f"{method} gave {tuple(images.shape)}; expected finite images {tuple(target.shape)}"
 
 
 def _gradient(block: Mapping[str, Any]) -> str:

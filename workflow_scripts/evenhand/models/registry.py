@@ -20,6 +20,7 @@ GIVEN = {
     "samples": "error and variance of sampled decodings",
     "prior": "tone of pictures generated from the prior",
     "last layer": "Laplace variance of the last layer",
+    "weights": "SLUG",
 }
 # Terms of a loss that have a weight in the block `loss` of a configuration.
 WEIGHTS = {"kl": "kl_scale", "perceptual": "feature_scale"}
@@ -96,6 +97,8 @@ def check_family(config: Mapping[str, Any]) -> None:
     for term, key in WEIGHTS.items():
         if term not in family.terms and loss[key]:
             raise UserError(f"loss.{key}: has no effect on {name}, whose loss has no such term; expected 0")
+    if config["evaluate"]["slug"] and "weights" not in family.gives:
+        raise UserError(f"evaluate.slug: there is no SLUG of {name}; expected 0")
     probed = any(source["kind"] == "vae" for source in config["probe"]["sources"])
     if config["report"]["probes"] and probed and "latents" not in family.gives:
         raise UserError(f"report.probes: {name} gives no latents to probe; expected false, or sources of other kinds")

@@ -32,7 +32,7 @@ class SigmaVAE(VAE):
         "mean squared error (the optimal variance), {kl_scale:g} times the KL divergence (weighed as in the bound)"
     )
     TERMS = ("loss", "mse", "kl", "perceptual")
-    GIVES = ("latents", "posterior", "bound", "samples", "prior", "last layer")
+    GIVES = ("latents", "posterior", "bound", "samples", "prior", "last layer", "weights")
     GRAPH = False
 
     def __init__(self, architecture: Architecture) -> None:

@@ -134,7 +134,7 @@ class VAE(Family):
     TITLE = "variational autoencoder [kingma2014]"
     LOSS = "the sum of the mean squared error, {kl_scale:g} times the KL divergence (mean over latents)"
     TERMS = ("loss", "mse", "kl", "perceptual")
-    GIVES = ("latents", "posterior", "bound", "samples", "prior", "last layer")
+    GIVES = ("latents", "posterior", "bound", "samples", "prior", "last layer", "weights")
     GRAPH = True
 
     def __init__(self, architecture: Architecture) -> None:
