@@ -70,6 +70,7 @@ RULES: dict[str, tuple[str, str]] = {
     ),
     "snakemake --rerun-incomplete": (RUN, ""),
     "make verify STUDY=demo": (RUN, ""),
+    "make check-model MODEL=path/to/file.py:Class": (DRY, "tests/test_families.py checks classes"),
 }
 
 
