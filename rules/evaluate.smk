@@ -141,7 +141,7 @@ rule measure_ruler:
             }
         ),
         tone_option=lambda wildcards, input: "--tone" if input.tone else "",
-        finished=f"{DATA}/.ruler",
+        finished=f"{DATA}/.finished_ruler",
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q} {params.tone_option}"
         " {input.tone:q} --features {input.features:q} --config {params.config:q} --threads {threads}"

@@ -48,7 +48,7 @@ rule pack_images:
         **PACKED,
         side=config["data"]["image_size"],
         work=PACKING,
-        finished=f"{DATA}/.packed",
+        finished=f"{DATA}/.finished_packing",
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
         " --contents {params.contents:q} --archive-sums {input.archive_sums:q} --finished {params.finished:q}"
@@ -72,7 +72,7 @@ use rule pack_images as pack_for_search with:
         **PACKED,
         side=SEARCH_SIDE,
         work=f"{DATA}/.packing_for_search",
-        finished=f"{DATA}/searched/.packed",
+        finished=f"{DATA}/searched/.finished_packing",
 
 
 # The gate: later stages take this record, so nothing goes on without enough photographs, and nothing is
@@ -136,7 +136,7 @@ rule find_duplicates:
         config=as_json({"duplicates": DUPLICATES, "groups": GROUPS}),
         given=content_of(GIVEN_DUPLICATES),
         work=f"{DATA}/.features",
-        finished=f"{DATA}/.duplicates",
+        finished=f"{DATA}/.finished_duplicates",
     shell:
         "python -u {input.script:q} --images {input.images:q} --packed {input.packed:q} --index {input.index:q}"
         " --config {params.config:q} --work {params.work:q} --finished {params.finished:q} --workers {threads}"
