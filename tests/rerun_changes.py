@@ -57,6 +57,7 @@ VALUES: dict[str, Any] = {
     "data.metadata": "copy.csv",
     "data.join": "name",
     "data.skin": False,
+    "data.stated": {"licence": "another"},
     "data.metadata_sha256": "0" * 64,
     "data.columns.id": "name",
     "data.columns.checksum": "sum",

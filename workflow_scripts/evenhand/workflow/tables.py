@@ -29,7 +29,7 @@ TEXT = frozenset(
         *("note", "quantity", "score", "statistic", "subset", "target", "train_set", "warnings"),
         *("damage", "luminance", "measure", "treatment"),
         *("base", "choices", "turned_by"),
-        *("by", "item", "labels", "reasons", "section", "unit", "value"),
+        *("asked", "by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "study", "table", "test", "verdict"),
         # probes
         *("attribute", "class", "contrast", "dataset", "kind", "other_attribute", "other_set", "probe", "removal"),
