@@ -86,7 +86,7 @@ def _measured(item: str, config: Mapping[str, Any], card: pd.DataFrame, columns:
     if item == "missing":
         return [f"rows without a usable photograph: {by_group('without a usable photograph')}"]
     if item == "attributes":
-        return [f"columns of the table: {joined(sorted(columns)) or 'none'}; how they were obtained it does not say"]
+        return [f"columns of the table: {joined(sorted(columns)) or 'none'}; it does not say how they were obtained"]
     if item == "quality":
         verified, near = "photographs with the checksum of the metadata", "in a cluster of near-duplicates"
         return [f"{verified}: {by_group(verified, True)}", f"photographs {near}: {by_group(near, True)}"]
@@ -133,7 +133,7 @@ def state_models(
     groups = joined([group["title"] for group in config["splits"]["groups"]])
     rows = [
         ("model", "models", f"{len(records)}: {len(design)} training sets, {config['splits']['runs']} runs"),
-        ("model", "architecture", f"variational autoencoder, {sizes} parameters; {_settings(model)}"),
+        ("model", "architecture", f"{sizes} parameters; {_settings(model)}; the methods in the report say what it is"),
         ("model", "training", f"{_settings(train)}; loss: {_settings(loss)}"),
         ("model", "made with", f"{made_with}; {devices}; seed {config['seed']}"),
         ("model", "licence of the weights", NOT_STATED),
