@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: demo show compare verify test test-slow lint setup lock
+.PHONY: demo show compare multiverse verify test test-slow lint setup lock
 
 demo: setup
 	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml --quiet rules host
@@ -18,6 +18,12 @@ show: setup
 # Finished studies side by side, as results/comparison.html and .csv: make compare STUDIES="paper isolated"
 compare: setup
 	@$(BIN)/python workflow_scripts/compare_studies.py $(STUDIES:%=results/%) --output results/comparison.html
+
+# A study for every reading of its open points, then in how many of them each claim holds: make multiverse OPTIONS=--plan
+# says what that runs and costs; other options go to Snakemake.
+MULTIVERSE ?= studies/multiverse.yaml
+multiverse: setup
+	@$(BIN)/python workflow_scripts/run_multiverse.py $(MULTIVERSE) $(OPTIONS)
 
 # Compare a finished study with the record of what it was made from: make verify STUDY=paper
 verify: setup
