@@ -48,7 +48,7 @@ from evenhand.stats.gaps import run_table
 from evenhand.stats.summary import run_means, sort_by_design
 from evenhand.stats.verdicts import rules_from, verdict_table
 from evenhand.training.devices import choose_precision, make_deterministic, place
-from evenhand.training.loop import Recipe, to_unit_range, train
+from evenhand.training.loop import Recipe, model_seed, to_unit_range, train
 from evenhand.workflow.seeds import derive_seed
 from evenhand.workflow.tables import write_csv
 
@@ -144,7 +144,7 @@ def evaluations(
             drawn = draw_train(candidates, design, run, train_set, size, test)
             draws[train_set.name].append(drawn)
             images = np.stack([pixels[name] for name in ids_of(drawn)])
-            seed = derive_seed(config["seed"], "train", train_set.name, run)
+            seed = model_seed(config["seed"], train_set.name, run, paired=config["train"]["paired_seeds"])
             model = trained(config, images, perceptual, seed)
             for group, names in test.items():
                 measured = errors(model, np.stack([pixels[name] for name in names]), config["evaluate"]["batch_size"])

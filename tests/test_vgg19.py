@@ -86,7 +86,7 @@ def test_gradient_flows_to_the_reconstruction_only() -> None:
 
 
 def test_a_batch_taken_in_parts_has_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evenhand.models.fast.IMAGES_AT_A_TIME", 2)
+    monkeypatch.setattr("evenhand.models.fast.PIXELS_AT_A_TIME", 2 * 32**2)
     loss = PerceptualLoss(random_weights(0), normalize=False)
     a, b = (torch.rand(5, 3, 32, 32, requires_grad=True) for _ in range(2))
     whole = loss.mean_over_layers(a, b)

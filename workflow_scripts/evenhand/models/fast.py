@@ -17,8 +17,9 @@ from torch.optim.adam import adam
 SPREAD = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 # Fewer pixels in a batch are not worth the summing of weights, on a processor; a GPU merged all of them and won.
 MERGED_PIXELS = 2048
-# Of 4, 8 and 16 images on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (128 px, bf16).
-IMAGES_AT_A_TIME = 8
+# Of 4, 8 and 16 images of 128 px on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (bf16). Of
+# smaller ones as many as take that memory: 16 of 32 px at once instead of in halves made a step a third shorter.
+PIXELS_AT_A_TIME = 8 * 128**2
 # On CUDA, each measured by `benchmarks/gpu_check.py`: one graph for a step, which tests/test_cuda.py holds to the plain
 # steps, and channels padded to a multiple of what tensor cores read. (cuDNN's batch norms are not to be had: in bf16
 # PyTorch asks them for weights in bf16 as well.)
@@ -201,7 +202,8 @@ class _EarlyGradient(torch.autograd.Function):
     def forward(ctx: FunctionCtx, loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, wanted: Tensor) -> Tensor:
         total, gradients = found.new_zeros(()), []
         # A GPU has the memory, and is faster on many images.
-        chunk = IMAGES_AT_A_TIME if found.device.type == "cpu" else len(found)
+        at_a_time = max(1, PIXELS_AT_A_TIME // (found.shape[2] * found.shape[3]))
+        chunk = at_a_time if found.device.type == "cpu" else len(found)
         for part, target in zip(found.split(chunk), wanted.split(chunk), strict=True):
             with torch.enable_grad():
                 images = part.detach().requires_grad_()
