@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -175,21 +175,31 @@ def profile(check: Check) -> Lines:
 
 
 def decoded(check: Check, trainer: Ours) -> Lines:
-    """A batch of an evaluation, of the model of `trainer`: the first, one more, and its longest kernels."""
+    """A batch of an evaluation, of the model of `trainer`: the first, one more, and its longest kernels.
+
+    And how far TF32 moves the mean of a measure, at most.
+    """
     images, size = trainer.images.cpu().numpy(), check.config["evaluate"]["batch_size"]
     perceptual = place(PerceptualLoss(random_weights(0), False), check.device)
+    means = []
 
     def batch() -> None:
-        decode(trainer.model.eval(), images[:size], [str(row) for row in range(len(images[:size]))], perceptual,
-               of_training(trainer.model.eval(), images[: size // 4], len(images), seed=0, batch_size=size,
-                           device=check.device),
-               samples=check.config["evaluate"]["samples"], seed=0, batch_size=size, device=check.device,
-               workers=check.config["train"]["threads"])  # fmt: skip
+        found = decode(trainer.model.eval(), images[:size], [str(row) for row in range(len(images[:size]))], perceptual,
+                       of_training(trainer.model.eval(), images[: size // 4], len(images), seed=0, batch_size=size,
+                                   device=check.device),
+                       samples=check.config["evaluate"]["samples"], seed=0, batch_size=size, device=check.device,
+                       workers=check.config["train"]["threads"])  # fmt: skip
+        means.append(np.array([values.mean() for values in found.columns.values()]))
 
-    first, again = seconds(batch, check.device), seconds(batch, check.device)
-    yield {"what": f"an evaluated batch of {size}, fp32", "first s": first, "again s": again}
-    with open(check.out / "profile.txt", "a") as file:
-        file.write(profiled(batch, check.device)[2])
+    for tf32 in (False, True):
+        make_deterministic(tf32=tf32)
+        first, again = seconds(batch, check.device), seconds(batch, check.device)
+        apart = float(np.abs(means[-1] / means[0] - 1).max())
+        yield {"what": f"an evaluated batch of {size}, {'TF32' if tf32 else 'fp32'}", "first s": first,
+               "again s": again, "most that a mean moves": apart}  # fmt: skip
+        with open(check.out / "profile.txt", "a") as file:
+            file.write(profiled(batch, check.device)[2])
+    make_deterministic()
 
 
 def convolution(check: Check, inputs: int, outputs: int, kernel: int) -> dict[str, float]:
@@ -286,14 +296,12 @@ def planned(check: Check, jobs: int, a_model: float) -> dict[str, Any]:
 def overlapping(check: Check) -> Lines:
     """Several models at a time, of which one holds the device while the others start, read, measure and write."""
     inputs(check)
-    outputs = [check.work / f"model {number}" for number in range(AT_A_TIME + 2)]
+    outputs = [check.work / f"model {number}" for number in range(AT_A_TIME + 1)]
     begun = time.perf_counter()
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        phases = list(pool.map(lambda output: whole_job(check, output), outputs))
-    wall = time.perf_counter() - begun
-    for found in phases:
-        yield {"what": f"one of {len(outputs)} models", **found}
-    yield planned(check, AT_A_TIME, wall / len(outputs))
+        for done in as_completed([pool.submit(whole_job, check, output) for output in outputs]):
+            yield {"what": f"one of {len(outputs)} models", **done.result()}
+    yield planned(check, AT_A_TIME, (time.perf_counter() - begun) / len(outputs))
 
 
 def recipe(check: Check) -> Lines:

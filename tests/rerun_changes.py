@@ -122,6 +122,7 @@ VALUES: dict[str, Any] = {
     "evaluate.samples": 3,
     "evaluate.prior_samples": 9,
     "evaluate.device": "auto",
+    "evaluate.tf32": False,
     "evaluate.examples": 3,
     "ruler.slow_images": 20,
     "ruler.margin": 0.2,

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from training_job import CONFIG, command, write_data
 
+from evenhand.evaluation.reconstructions import decode, of_training
 from evenhand.models.fast import Adam
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, Architecture
@@ -209,3 +210,22 @@ def test_a_probe_runs_as_the_workflow_runs_it(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "on cuda" in done.stdout
+
+
+def test_an_evaluation_by_tf32_has_the_means_of_the_processor() -> None:
+    torch.manual_seed(0)
+    model = place(VAE(ARCHITECTURE), torch.device("cpu")).train()
+    images = np.random.default_rng(1).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
+    model(to_unit_range(torch.from_numpy(images)), torch.zeros(40, *ARCHITECTURE.latent_shape(64)))  # for its norms
+    columns = []
+    for device, tf32 in ((torch.device("cpu"), False), (torch.device("cuda"), True)):
+        make_deterministic(tf32=tf32)
+        perceptual = place(PerceptualLoss(random_weights(0), False), device)
+        placed = place(model.eval(), device)
+        known = of_training(placed, images[20:], 100, seed=1, batch_size=8, device=device)
+        names = [str(row) for row in range(20)]
+        columns.append(decode(placed, images[:20], names, perceptual, known, samples=2, seed=1, batch_size=8,
+                              device=device, workers=1).columns)  # fmt: skip
+    for name, values in columns[0].items():
+        # What is left of two large numbers keeps fewer digits.
+        assert columns[1][name].mean() == pytest.approx(values.mean(), rel=0.1 if name == "typicality" else 1e-2), name

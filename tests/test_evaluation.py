@@ -14,6 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.covariance import LedoitWolf
 from torch.func import functional_call, jacrev
 
+from evenhand.evaluation.laplace import Curvature, sampled
 from evenhand.evaluation.measures import MEASURES, Measure, decoding_var, mse_over_var, mse_sampled, ssim
 from evenhand.evaluation.reconstructions import (
     choose_examples,
@@ -167,6 +168,27 @@ def test_laplace_of_the_last_layer_is_that_of_automatic_differentiation(model: V
     tested, _, _ = jacobian(photographs(2))
     expected = (tested @ torch.linalg.inv(precision) * tested).sum(dim=1).reshape(2, -1).mean(dim=1)
     np.testing.assert_allclose(measure(model, photographs(2))[0]["laplace_var"], expected.detach(), rtol=1e-3)
+
+
+def test_laplace_holds_where_training_pixels_say_almost_all_of_some_directions_and_nothing_of_others() -> None:
+    """Features of large sums, fewer pixels than weights; expected from singular values, which square nothing."""
+    random = torch.Generator().manual_seed(2)
+    layer, places = torch.nn.Conv2d(8, 3, 5), torch.tensor([[2, 5, 9], [7, 1, 4]])
+    features = 10 + torch.rand(8, 8, 12, 12, generator=random)
+    images = 0.1 * torch.randn(8, 3, 12, 12, generator=random)
+    curvature = Curvature(places)
+    curvature.add(layer, features[:4], images[:4], images[:4] + 0.03)
+    found = curvature.last_layer(2000, 12).variance(layer, features[4:], images[4:])
+    inputs, slopes = (part.numpy() for part in sampled(layer, features, images, places))
+    scale = 2000 * 12**2 / (4 * 3) / 0.03**2
+    expected = np.zeros(4)
+    for colour in range(3):
+        rows = inputs[:4].reshape(12, -1) * np.sqrt(scale * slopes[:4, :, colour].reshape(12, 1))
+        _, values, directions = np.linalg.svd(rows)
+        values = np.concatenate([values, np.zeros(len(directions) - len(values))])
+        along = (inputs[4:] @ directions.T) ** 2 / (1 + values**2)
+        expected += (along.sum(axis=2) * slopes[4:, :, colour]).mean(axis=1) / 3
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_distance_to_the_training_latents_is_mahalanobis(model: VAE) -> None:

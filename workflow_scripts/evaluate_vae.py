@@ -39,8 +39,8 @@ OF_IMAGE = [
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     torch.set_num_threads(args.threads)
-    make_deterministic()
     config, seed = args.config["evaluate"], args.config["seed"]
+    make_deterministic(tf32=config["tf32"])
     model, architecture = load_weights(args.model)
     drawn = read_draw(args.test, args.run, None)
     test = ids_of(drawn)

@@ -201,13 +201,14 @@ def place(module: ModuleType, device: torch.device) -> ModuleType:
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def make_deterministic(deterministic: bool = True) -> None:
+def make_deterministic(deterministic: bool = True, tf32: bool = False) -> None:
     """Ask PyTorch for algorithms that give the same bits on every run; call it before anything is on the GPU.
 
     Otherwise cuDNN tries its algorithms and takes the fastest. The network's operations on a CPU give the same bits
-    either way. In both cases fp32 means fp32: without TF32, which rounds the factors of a product to 10 bits.
+    either way. In both cases fp32 means fp32, unless convolutions may take TF32, which rounds the factors of a product
+    to 10 bits, on a GPU that has it.
     """
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, tf32
     torch.backends.cudnn.benchmark = not deterministic
     # cuBLAS reads this when it starts, and is deterministic only with a fixed workspace.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
