@@ -123,8 +123,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             studies = [range(start, min(start + 100, args.studies)) for start in range(0, args.studies, 100)]
             found = pd.concat(pool.map(partial(promises, scenario.truth), studies))
             table = replaced(scenario.name, kept(found))
-    factors, demo = (pd.read_csv(ROOT / "benchmarks" / f"{name}.csv") for name in ("variance_factor", "demo"))
-    write_text(describe(table, factors) + describe_demo(demo), args.page)
+    factors = pd.read_csv(ROOT / "benchmarks" / "variance_factor.csv")
+    write_text(describe(table, factors), args.page)
 
 
 def powered(truth: Truth, number: int) -> list[float]:
@@ -168,10 +168,11 @@ LIMITS = """
 Power below 85 % of the oracle's at ten runs, where that is 20 to 95 %: {ten}.
 
 At two runs about half of what an oracle finds is found: the price of not knowing how models differ. Where the models of
-one training set differ three times as much as the others, few runs cannot tell, and pooling gives {hetero} false
-alarms. At thirty runs there were {thirty}. With heavy tails the oracle, which takes the
-estimate for normal, is no upper bound. *Different mixes*, of conditions and sources, would make dark errors a half
-larger; other things make up for it, so that there is no gap.
+one training set differ three times as much as the others, few runs cannot tell, and pooling gives {hetero}
+false alarms: `stats.min_runs` is 3 for that, two runs have to be asked for. At thirty runs there were
+{thirty}. With heavy tails the oracle, which takes the estimate for normal, is no
+upper bound. *Different mixes*, of conditions and sources, would make dark errors a half larger; other things make up
+for it, so that there is no gap.
 
 ## What would decide a claim
 
@@ -277,35 +278,6 @@ def describe(table: pd.DataFrame, factors: pd.DataFrame) -> str:
         number = f"{row['statistic']} ({row['factor']})"
         lines.append(f"| {row['scenario']} | {number} | {row['value']:.3g} | {row['rate']:.3f} | {row['n']} |")
     return "\n".join(lines) + "\n"
-
-
-DEMO = """
-## The demo
-
-What is true of generated images the models decide. Verdicts of the demo (`make demo`), of one with {many} runs, which
-stands for what is true and has the demo's own among its runs, and how many of {none} demos of other seeds say so where
-no group is harder (`data.synthetic.dark_difficulty: 0`; claims on errors and latents alone). All from `python
-benchmarks/demo.py`, benchmarks/demo.csv. {counts}
-
-| claim | the demo: {few} runs | {many} runs | no group harder: supported, contradicted |
-|---|---|---|---|
-"""
-
-
-def describe_demo(demo: pd.DataFrame) -> str:
-    """What the demo says beside what is true, from benchmarks/demo.csv."""
-    planted, none = (demo[(demo["difficulty"] > 0) == harder] for harder in (True, False))
-    few, many = planted["runs"].min(), planted["runs"].max()
-    said, true = (planted[planted["runs"] == runs].set_index("claim")["verdict"] for runs in (few, many))
-    testable, decided = said[said != "not testable"], said[~said.isin(["not testable", "inconclusive"])]
-    agree = int((decided == true[decided.index]).sum())
-    counts = f"Of {len(testable)} testable claims the demo decides {len(decided)}, {agree} of them as the many runs do."
-    page = DEMO.format(many=many, few=few, none=none["seed"].nunique(), counts=counts)
-    for claim, verdict in said.items():
-        of_claim = none.loc[none["claim"] == claim, "verdict"]
-        rates = ", ".join(str((of_claim == which).sum()) for which in ("supported", "contradicted"))
-        page += f"| {claim} | {verdict} | {true[claim]} | {rates if len(of_claim) else ''} |\n"
-    return page
 
 
 if __name__ == "__main__":
