@@ -102,7 +102,8 @@ rule measure_ensemble:
         config=json.dumps(
             {
                 "runs": len(RUNS),
-                **{key: config["evaluate"][key] for key in ("batch_size", "device")},
+                "seed": config["seed"],
+                **{key: config["evaluate"][key] for key in ("batch_size", "device", "slug")},
             }
         ),
     shell:

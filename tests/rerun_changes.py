@@ -123,6 +123,7 @@ VALUES: dict[str, Any] = {
     "evaluate.prior_samples": 9,
     "evaluate.device": "auto",
     "evaluate.tf32": False,
+    "evaluate.slug": 5,
     "evaluate.examples": 3,
     "ruler.slow_images": 20,
     "ruler.margin": 0.2,

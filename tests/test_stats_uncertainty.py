@@ -225,9 +225,14 @@ def test_the_claims_of_the_warning(planted: float, verdict: str) -> None:
     claims = verdict_table(warning_claims(table, PAIR, RULES), 0.05, 3).set_index("claim")
     assert claims["verdict"].to_dict() == {"U1": verdict, "U2": "not testable"}
     assert ("distance to the training latents" in claims.loc["U1", "sentence"]) == (planted > 0)
+    slug = table[table["score"] == PLANTED].assign(score="slug")  # asked for
+    asked = pd.concat([table, slug], ignore_index=True)
+    of_slug = verdict_table(warning_claims(asked, PAIR, RULES), 0.05, 3).set_index("claim")
+    assert of_slug["verdict"].to_dict() == {"U1": verdict, "U2": verdict}
+    assert of_slug.loc["U2", "p"] < of_slug.loc["U1", "p"]  # of one score, not of several
     both = table[table["train_set"] == "B"]
-    (none, _) = warning_claims(both, PAIR, RULES)
-    assert none.reason == "no training set lacks either light or dark images alone"
+    reason = "no training set lacks either light or dark images alone"
+    assert [case.reason for case in warning_claims(both, PAIR, RULES)] == [reason, reason]
 
 
 def test_scores_with_the_error_in_them_are_not_held_against_it() -> None:

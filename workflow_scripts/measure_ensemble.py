@@ -10,7 +10,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.evaluation.reconstructions import ensemble_scores, images_at_a_time, reconstruct
+from evenhand.evaluation.slug import slug
 from evenhand.models.vae import load_weights
 from evenhand.splits.manifests import (
     ids_of,
@@ -66,6 +68,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     with leased_device(config["device"], args.gpu_slots, "reconstructing", args.gpus) as device:
         table = ensemble_scores(test, images.shape, models(device))
+        if config["slug"]:
+            first = args.models / "run0" / "model.safetensors"
+            ids = test["id"].tolist()
+            known = training_images(
+                first, args.splits / "run0" / f"train_{args.train_set}.csv", args.train_set, 0, ids, cluster_of
+            )
+            training = read_images(args.images, rows_of(known, read_names(args.index)))
+            model = place(load_weights(first)[0], device)
+            variances = slug(model, images, ids, training, len(known), config["slug"], config["seed"], device)
+            table["slug"] = MEASURES["slug"].of(variances)
     print(table.groupby("group").mean(numeric_only=True).to_string())
     write_parquet(table, args.output)
 

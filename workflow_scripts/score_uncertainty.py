@@ -20,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     clusters = read_clusters(args.read.get("together"))
     folder, names = Path(args.evaluations), [train_set.name for train_set in args.train_sets]
     ensembles = [read_parquet(folder / name / "ensemble.parquet").assign(train_set=name) for name in names]
-    of_models = pd.concat(ensembles)[["train_set", "id", *SCORES_OF["models"]]]
+    of_first = pd.concat(ensembles)
+    # What was not asked for has no column.
+    asked = [[score for score in SCORES_OF[kind] if score in of_first] for kind in ("models", "weights")]
     alone = [*CONTROLS, *SCORES_OF["evaluation"]]
     scores = [*alone, *(SCORES_OF["sets"] if len(names) > 1 else ())]
 
@@ -31,10 +33,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     for pair in study_pairs(args):
         design = (pair, args.train_sets)
         parts.append(uncertainty_table(scored(), *design, scores, CONTROLS, clusters, alpha))
-        # All models contribute to one score per image, on the test images of the first run: over images alone.
-        first = next(scored()).merge(of_models, on=["train_set", "id"], how="left")
-        of_first = uncertainty_table([first], *design, SCORES_OF["models"], CONTROLS, clusters, alpha)
-        parts.append(of_first.assign(n_runs=args.runs))
+        # One score per image, on the test images of the first run, from all models or from its own: over images alone.
+        first = next(scored())
+        for of_kind, n_runs in zip(asked, (args.runs, 1), strict=True):
+            if of_kind:
+                known = first.merge(of_first[["train_set", "id", *of_kind]], on=["train_set", "id"], how="left")
+                table = uncertainty_table([known], *design, of_kind, CONTROLS, clusters, alpha)
+                parts.append(table.assign(n_runs=n_runs))
     write_csv(pd.concat(parts), args.write["uncertainty"])
 
 

@@ -21,6 +21,7 @@ Need = Literal[
     "last layer",
     "sets",
     "models",
+    "weights",
     "skin",
 ]
 
@@ -55,7 +56,8 @@ class Measure:
             convolution, what it takes, the reconstruction and a `Training`. sets: the `bound` under this model and its
             mean under those of the other training sets of the run, made with the tables. models: of the models of all
             runs, the variance of the reconstructions, mean and variance of the `bound`, made by `measure_ensemble`.
-            skin: a `Skin`; the number is NaN where there is none. A study without skin has no measure that needs it.
+            weights: the variance that those of the first run's model leave, made there, too. skin: a `Skin`; the number
+            is NaN where there is none. A study without skin has no measure that needs it.
         title: in words.
         label: of an axis, with the unit.
         about: what it is, its unit and range, for the data dictionary.

@@ -256,13 +256,15 @@ MEASURES: dict[str, Measure] = {
         best=0.0,
     ),
 }
-# What might have warned, by where it comes from: an evaluation, those of other training sets, the models of all runs.
+# What might have warned, by where it comes from: an evaluation, those of other training sets, the models of all runs,
+# the weights of the first run's.
 SCORES_OF = {
     kind: tuple(name for name, measure in MEASURES.items() if measure.uncertainty and measure.needs in needs)
     for kind, needs in (
         ("evaluation", ("latents", "samples", "training", "again", "last layer")),
         ("sets", ("sets",)),
         ("models", ("models",)),
+        ("weights", ("weights",)),
     )
 }
 CONTROLS = tuple(name for name, measure in MEASURES.items() if measure.control)

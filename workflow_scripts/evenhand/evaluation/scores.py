@@ -166,4 +166,14 @@ SCORES = {
         uncertainty=True,
         of_error=True,
     ),
+    "slug": Measure(
+        lambda variance: variance,
+        "weights",
+        title="SLUG, sketched Lanczos uncertainty",
+        label="variance of pixels from all weights",
+        about="Variance of pixels, in [-1, 1], by a Laplace approximation of all weights of the model of the first run "
+        "(Lopez-Perez et al. 2025), on its test images, where it is asked for.",
+        summarised=False,
+        uncertainty=True,
+    ),
 }

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from evenhand.evaluation.measures import CONTROLS, MEASURES
+from evenhand.evaluation.measures import CONTROLS, MEASURES, SCORES_OF
 from evenhand.splits.groups import Pair
 from evenhand.stats.crossed import row_test
 from evenhand.stats.gaps import RunTable, named_sets
@@ -120,36 +120,52 @@ def warning_claims(uncertainty: pd.DataFrame, pair: Pair, rules: Rules) -> list[
         pair: the two groups.
         rules: the declared rules.
     """
-    needed = ["auroc_adjusted", *(f"over {control}" for control in CONTROLS)]
-    flags = uncertainty[(uncertainty["target"] == LACKED) & uncertainty["statistic"].isin(needed)]
-    rows = flags.dropna(subset="p")
-    steps = len(needed) * flags["train_set"].nunique()
-    tested = [score for score in dict.fromkeys(rows["score"]) if (rows["score"] == score).sum() == steps]
-    case = Case(
+    beaten = (
+        f"has a higher AUROC for the group left out than {' and '.join(CONTROLS)}, and one above 0.5 with both held "
+        "fixed, in every training set that lacks a group"
+    )
+    some = Case(
         claim="U1",
         statement="Some score of uncertainty flags the group that training left out better than what knows no model",
         source="v1, v2 4.3, taken further",
         test="t over images and runs (scores of several models: over images), two-way clustered variance",
         rule=(
-            f"supported: a score has a higher AUROC for the group left out than {' and '.join(CONTROLS)}, and one "
-            "above 0.5 with both held fixed, in every training set that lacks a group, p of the weakest times the "
-            f"scores at most {rules.alpha:g}; contradicted: each score fails in one of these, p likewise; else "
-            "inconclusive"
+            f"supported: a score {beaten}, p of the weakest times the scores at most {rules.alpha:g}; contradicted: "
+            "each score fails in one of these, p likewise; else inconclusive"
         ),
         table="uncertainty",
         figure="uncertainty",
     )
     slug = replace(
-        case,
+        some,
         claim="U2",
         statement="SLUG, sketched Lanczos uncertainty, flags it better than what knows no model",
         source="asked beside C6: no claim of the paper",
-        reason="SLUG is not computed",
+        test="t over images (of the first run), two-way clustered variance",
+        rule=(
+            f"supported: it {beaten}, p of the weakest at most {rules.alpha:g}; contradicted: it fails in one of these,"
+            " p likewise; else inconclusive"
+        ),
     )
+    flags = uncertainty[uncertainty["target"] == LACKED]
     if flags.empty:
-        return [replace(case, reason=f"no training set lacks either {' or '.join(pair)} images alone"), slug]
+        reason = f"no training set lacks either {' or '.join(pair)} images alone"
+        return [replace(case, reason=reason) for case in (some, slug)]
+    of_slug = flags[flags["score"].isin(SCORES_OF["weights"])]
+    if of_slug.empty:
+        return [warned(some, flags, rules), replace(slug, reason="SLUG is not computed (evaluate.slug: 0)")]
+    return [warned(some, flags, rules), warned(slug, of_slug, rules)]
+
+
+def warned(case: Case, flags: pd.DataFrame, rules: Rules) -> Case:
+    """The case with what the scores in `flags` say, rows of `uncertainty` on the group that training left out."""
+    needed = ["auroc_adjusted", *(f"over {control}" for control in CONTROLS)]
+    told = flags[flags["statistic"].isin(needed)]
+    rows = told.dropna(subset="p")
+    steps = len(needed) * told["train_set"].nunique()
+    tested = [score for score in dict.fromkeys(rows["score"]) if (rows["score"] == score).sum() == steps]
     if not tested:
-        return [replace(case, reason="no score has a p in all of these"), slug]
+        return replace(case, reason="no score has a p in all of these")
     found = []
     for score in tested:
         of_score = rows[rows["score"] == score]
@@ -159,14 +175,13 @@ def warning_claims(uncertainty: pd.DataFrame, pair: Pair, rules: Rules) -> list[
     best = min(range(len(found)), key=lambda place: found[place][0])
     row = rows.loc[found[best][2]]
     titles = [MEASURES[score].title for score in tested]
-    caught = uncertainty[(uncertainty["target"] == LACKED) & (uncertainty["score"] == tested[best])]
-    shares = caught[caught["statistic"] == "alarm"]
+    shares = flags[(flags["score"] == tested[best]) & (flags["statistic"] == "alarm")]
     alarms = ", ".join(f"{of['estimate']:.0%} ({of['train_set']})" for of in shares.to_dict("records"))
-    facts = (
-        f"Of {len(tested)} scores the nearest is {titles[best]}; with {CHANCE['alarm']:.0%} false alarms it catches "
-        f"{alarms} of the left-out group."
+    nearest = (
+        f"Of {len(tested)} scores the nearest is {titles[best]}" if len(tested) > 1 else f"The score is {titles[0]}"
     )
-    left_out = sorted(set(flags["score"]) - set(tested) - set(CONTROLS))
+    facts = f"{nearest}; with {CHANCE['alarm']:.0%} false alarms it catches {alarms} of the left-out group."
+    left_out = sorted(set(told["score"]) - set(tested) - set(CONTROLS))
     facts += f" Without a p: {', '.join(left_out)}." if left_out else ""
     evidence = Evidence(
         name=f"{row['statistic']} of {titles[best]} under {row['train_set']} (chance {row['chance']:g})",
@@ -179,4 +194,4 @@ def warning_claims(uncertainty: pd.DataFrame, pair: Pair, rules: Rules) -> list[
         n=int(row["n_runs"]),
         null=float(row["chance"]),
     )
-    return [replace(case, facts=facts, evidence=evidence), slug]
+    return replace(case, facts=facts, evidence=evidence)
