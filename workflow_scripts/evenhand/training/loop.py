@@ -62,6 +62,11 @@ def require_variance(architecture: Architecture, recipe: Recipe, side: int, n: i
         )
 
 
+def model_seed(study_seed: int, train_set: str, run: int, *, paired: bool) -> int:
+    """The seed of a model's start, batches, flips and noise; `paired`: the same for all training sets of a run."""
+    return derive_seed(study_seed, "train", *([] if paired else [train_set]), run)
+
+
 @dataclass(frozen=True)
 class EpochDraws:
     """The randomness of one epoch: order (n,), flips (n,) and latent noise (n, C, s, s), in order of use."""
