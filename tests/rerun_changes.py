@@ -117,6 +117,7 @@ VALUES: dict[str, Any] = {
     "train.device": "auto",
     "train.threads": 2,
     "train.deterministic": False,
+    "train.paired_seeds": True,
     "train.tensorboard": True,
     "evaluate.batch_size": 32,
     "evaluate.samples": 3,

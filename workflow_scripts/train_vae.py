@@ -37,7 +37,7 @@ from evenhand.training.devices import (
     peak_memory_mb,
     place,
 )
-from evenhand.training.loop import Recipe, require_variance, train
+from evenhand.training.loop import Recipe, model_seed, require_variance, train
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.files import sha256_of, write_json, write_text
 from evenhand.workflow.finished import cache_products, key_of, restore_products
@@ -62,7 +62,7 @@ def train_one(args: argparse.Namespace) -> None:
     ids = ids_of(read_draw(args.manifest, args.run, args.train_set))
     images = read_images(args.images, rows_of(ids, read_names(args.index)))
 
-    seed = derive_seed(config["seed"], "train", args.train_set, args.run)
+    seed = model_seed(config["seed"], args.train_set, args.run, paired=config["train"]["paired_seeds"])
     architecture = Architecture.from_config(config["model"])
     recipe = Recipe.from_config(config["train"], config["loss"])
     require_variance(architecture, recipe, images.shape[1], len(images))
