@@ -3,11 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: demo show compare verify check-model test test-slow lint setup lock
+.PHONY: demo picture show compare multiverse verify check-model test test-slow lint setup lock
 
 demo: setup
 	$(SNAKEMAKE) --workflow-profile profiles/cpu --configfile studies/demo.yaml --quiet rules host
 	@echo "report: $(CURDIR)/results/demo/report.html"
+
+# The README's picture, the first screen of the demo's report, after make demo; takes a Chromium.
+CHROMIUM ?= chromium
+picture: setup
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1440,1000 \
+	  --screenshot=$(CURDIR)/docs/demo.png file://$(CURDIR)/results/demo/report.html
+	$(BIN)/python -c 'from PIL import Image; p = "docs/demo.png"; Image.open(p).convert("RGB").quantize(64).save(p, optimize=True)'
 
 # The verdicts in the terminal: make show STUDY=demo, in full with OPTIONS=--long. A table for a paper: TABLE=headline
 # FORMAT=latex (or markdown); all tables in one workbook: FORMAT=xlsx; the verdicts on one page: FORMAT=pdf
@@ -18,6 +25,12 @@ show: setup
 # Finished studies side by side, as results/comparison.html and .csv: make compare STUDIES="paper isolated"
 compare: setup
 	@$(BIN)/python workflow_scripts/compare_studies.py $(STUDIES:%=results/%) --output results/comparison.html
+
+# A study for every reading of its open points, then in how many of them each claim holds: make multiverse OPTIONS=--plan
+# says what that runs and costs; other options go to Snakemake.
+MULTIVERSE ?= studies/multiverse.yaml
+multiverse: setup
+	@$(BIN)/python workflow_scripts/run_multiverse.py $(MULTIVERSE) $(OPTIONS)
 
 # Compare a finished study with the record of what it was made from: make verify STUDY=paper
 verify: setup

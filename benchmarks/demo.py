@@ -1,15 +1,17 @@
 """Are the verdicts of the demo true? The models of its design, and what the claims say of them.
 
     python benchmarks/demo.py --difficulty 0 --seeds 1 2 3
-    python benchmarks/demo.py --runs 20
+    snakemake --configfile studies/demo.yaml --config study=truth 'splits={runs: 12}'
+    python benchmarks/demo.py --finished results/demo results/truth
 
-The first trains the models of as many demos, in which no group is harder, and judges them; the second one demo with
-more runs, which tells what is true. Claims on errors and latents alone (C1 to C7, C10), in one process: without the
-workflow, the start of Python for each of its jobs and the measures that these claims do not need. Adds rows to
-benchmarks/demo.csv, one per claim; what is there is not trained again.
+The first trains the models of as many demos, in which no group is harder, and judges claims on errors and latents alone
+(C1 to C7, C10), in one process: without the workflow, the start of Python for each of its jobs and the measures that
+these claims do not need. The last two add all claims of finished demos, one of which has more runs and tells what is
+true. One row per claim in benchmarks/demo.csv; what is there is not trained again.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,37 +51,38 @@ from evenhand.stats.gaps import run_table
 from evenhand.stats.summary import run_means, sort_by_design
 from evenhand.stats.verdicts import rules_from, verdict_table
 from evenhand.training.devices import choose_precision, make_deterministic, place
-from evenhand.training.loop import Recipe, to_unit_range, train
+from evenhand.training.loop import Recipe, model_seed, to_unit_range, train
 from evenhand.workflow.seeds import derive_seed
-from evenhand.workflow.tables import write_csv
+from evenhand.workflow.tables import read_table, write_csv
 
 METRICS = ["mse", "latent_std"]
 CPU = torch.device("cpu")
+COLUMNS = ["claim", "verdict", "estimate", "ci_low", "ci_high", "p"]
 KEY = ["seed", "difficulty", "runs", "epochs", "train_size", "test_size", "n"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", help="of the studies; else the demo's")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[], help="of the studies")
     parser.add_argument("--difficulty", type=float, help="data.synthetic.dark_difficulty; else the demo's")
-    parser.add_argument("--runs", type=int, help="splits.runs; else the demo's")
+    parser.add_argument("--finished", type=Path, nargs="*", default=[], help="results/<study> of finished demos")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "demo.csv")
     args = parser.parse_args(argv)
 
     demo = read_study(str(ROOT / "studies" / "demo.yaml"))
     synthetic = {} if args.difficulty is None else {"dark_difficulty": args.difficulty}
-    changes: dict[str, Any] = {"data": {"synthetic": synthetic}, "splits": {"runs": args.runs} if args.runs else {}}
     torch.set_num_threads(1)
     make_deterministic()
-    table = pd.read_csv(args.output) if args.output.exists() else pd.DataFrame(columns=KEY)
-    for seed in args.seeds or [demo["seed"]]:
-        config = overlaid(demo, changes | {"seed": seed})
+    table = pd.read_csv(args.output) if args.output.exists() else pd.DataFrame(columns=[*KEY, *COLUMNS])
+    studies = [overlaid(demo, {"data": {"synthetic": synthetic}, "seed": seed}) for seed in args.seeds]
+    finished = [json.loads((folder / "settings" / "study.json").read_text("utf-8")) for folder in args.finished]
+    for number, config in enumerate([*finished, *studies]):
         key = sizes(config)
         if (table[KEY] == pd.Series(key)).all(axis=1).any():
             continue
-        claims = judged(config)
-        print(claims[["claim", "verdict", "estimate", "p"]].assign(seed=seed).to_string(index=False), flush=True)
-        table = pd.concat([table, claims.assign(**key)[[*key, *claims.columns]]], ignore_index=True)
+        claims = claims_of(args.finished[number]) if number < len(finished) else judged(config)
+        print(claims[["claim", "verdict", "estimate", "p"]].assign(seed=key["seed"]).to_string(index=False), flush=True)
+        table = pd.concat([table, claims.assign(**key)[list(table)]], ignore_index=True)
         write_csv(table, args.output)
 
 
@@ -90,11 +93,14 @@ def sizes(config: Mapping[str, Any]) -> dict[str, float]:
     return dict(zip(KEY, (*values, splits["train_size"], splits["test_size"], synthetic["n"]), strict=True))
 
 
-def judged(config: Mapping[str, Any]) -> pd.DataFrame:
-    """The verdicts on the claims that rest on errors and latents: claim, verdict, estimate, ci_low, ci_high, p, p_holm.
+def claims_of(folder: Path) -> pd.DataFrame:
+    """The verdicts of a finished study, `COLUMNS`."""
+    tables = [read_table(folder / "tables" / f"{name}.csv") for name in ("claims", "probe_claims")]
+    return pd.concat(tables, ignore_index=True)[COLUMNS]
 
-    Holm's method is over these claims alone.
-    """
+
+def judged(config: Mapping[str, Any]) -> pd.DataFrame:
+    """The verdicts on the claims that rest on errors and latents, `COLUMNS`."""
     synthetic, stats = config["data"]["synthetic"], config["stats"]
     phantom = generate(seed=config["seed"], **synthetic)
     design = design_from(config["seed"], config["splits"])
@@ -111,8 +117,7 @@ def judged(config: Mapping[str, Any]) -> pd.DataFrame:
     runs = sort_by_design(pd.concat(means, ignore_index=True), pair, ["run"])
     rules = rules_from(stats)
     cases = run_claims(run_table(runs, sums.table(), described, pair, METRICS), rules)
-    columns = ["claim", "verdict", "estimate", "ci_low", "ci_high", "p", "p_holm"]
-    return verdict_table(cases, rules.alpha, rules.min_runs)[columns]
+    return verdict_table(cases, rules.alpha, rules.min_runs)[COLUMNS]
 
 
 def evaluations(
@@ -145,7 +150,7 @@ def evaluations(
             drawn = draw_train(candidates, design, run, train_set, size, test)
             draws[train_set.name].append(drawn)
             images = np.stack([pixels[name] for name in ids_of(drawn)])
-            seed = derive_seed(config["seed"], "train", train_set.name, run)
+            seed = model_seed(config["seed"], train_set.name, run, paired=config["train"]["paired_seeds"])
             model = trained(config, images, perceptual, seed)
             for group, names in test.items():
                 measured = errors(model, np.stack([pixels[name] for name in names]), config["evaluate"]["batch_size"])

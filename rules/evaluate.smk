@@ -141,9 +141,11 @@ rule measure_ruler:
             }
         ),
         tone_option=lambda wildcards, input: "--tone" if input.tone else "",
+        finished=f"{DATA}/.finished_ruler",
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q} {params.tone_option}"
         " {input.tone:q} --features {input.features:q} --config {params.config:q} --threads {threads}"
+        " --finished {params.finished:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 

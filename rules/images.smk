@@ -12,8 +12,7 @@ SEARCHED = "<results>/data/searched" if DUPLICATES["method"] == "features" else 
 # What packing at any size takes of the configuration.
 PACKED = {
     "sources": json.dumps(SOURCES),
-    "folders": FOLDERS,
-    "archives": ARCHIVE_CONTENTS,
+    "contents": as_json([FOLDERS, ARCHIVE_CONTENTS]),
     "downloads": f"{DOWNLOADS}/images",
     "status": lambda wildcards, input: Path(input.metadata).parent / "downloads",
     "shards": len(SHARDS) if USES_URLS else 0,
@@ -49,8 +48,10 @@ rule pack_images:
         **PACKED,
         side=config["data"]["image_size"],
         work=PACKING,
+        finished=f"{DATA}/.finished_packing",
     shell:
         "python -u {input.script:q} --metadata {input.metadata:q} --sources {params.sources:q}"
+        " --contents {params.contents:q} --archive-sums {input.archive_sums:q} --finished {params.finished:q}"
         " --downloads {params.downloads:q} --download-status {params.status:q} --shards {params.shards:q}"
         " --side {params.side:q} --icc {params.icc:q} --workers {threads} --work {params.work:q}"
         " --images {output.images:q} --index {output.index:q} --availability {output.availability:q}"
@@ -71,6 +72,7 @@ use rule pack_images as pack_for_search with:
         **PACKED,
         side=SEARCH_SIDE,
         work=f"{DATA}/.packing_for_search",
+        finished=f"{DATA}/searched/.finished_packing",
 
 
 # The gate: later stages take this record, so nothing goes on without enough photographs, and nothing is
@@ -134,9 +136,10 @@ rule find_duplicates:
         config=as_json({"duplicates": DUPLICATES, "groups": GROUPS}),
         given=content_of(GIVEN_DUPLICATES),
         work=f"{DATA}/.features",
+        finished=f"{DATA}/.finished_duplicates",
     shell:
         "python -u {input.script:q} --images {input.images:q} --packed {input.packed:q} --index {input.index:q}"
-        " --config {params.config:q} --work {params.work:q} --workers {threads}"
+        " --config {params.config:q} --work {params.work:q} --finished {params.finished:q} --workers {threads}"
         " --duplicates {output.duplicates:q} --list {output.listed:q} --links {output.links:q}"
         " --pairs {output.pairs:q} --clusters {output.clusters:q} --thresholds {output.thresholds:q}"
         " --summary {output.summary:q} > {log:q} 2>&1"

@@ -20,6 +20,36 @@ TEMPLATES = {
 }
 
 
+# What a study must state of its data and its models.
+rule write_cards:
+    input:
+        **code("write_cards.py", *ADAPTER),
+        settings="<results>/settings/study.json",
+        record="<results>/data/images.json",
+        availability=ancient("<results>/data/availability.csv"),
+        packed_sum="<results>/data/packed.sha256",
+        card="<results>/tables/dataset_card.csv",
+        design="<results>/tables/design.csv",
+        runs=of_models("run.json"),
+    output:
+        statement=table("data_statement"),
+        models=table("model_card"),
+    log:
+        "<logs>/write_cards.log",
+    benchmark:
+        "<benchmarks>/write_cards.tsv"
+    localrule: True
+    conda:
+        environment("base")
+    params:
+        models=lambda wildcards, input: Path(input.runs[0]).parents[2],
+    shell:
+        "python -u {input.script:q} --settings {input.settings:q} --record {input.record:q}"
+        " --availability {input.availability:q} --card {input.card:q} --design {input.design:q}"
+        " --models {params.models:q} --data-statement {output.statement:q} --model-card {output.models:q}"
+        " > {log:q} 2>&1"
+
+
 # Takes what the tables take, and every script: the record names the code that all products are up to date with.
 rule record_provenance:
     input:

@@ -17,6 +17,8 @@ from PIL import Image
 
 import compare_studies
 from evenhand.report.claims import number
+from evenhand.report.comparison import read_study
+from evenhand.report.multiverse import Multiverse, variants_of, write_multiverse
 from evenhand.report.page import MAX_ROWS
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ OPTIONS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 DASH = number(None)
+MULTIVERSE_PAGE = Path(__file__).parents[1] / "workflow_scripts/evenhand/report/templates/multiverse.html.j2"
 AXE = Path(__file__).parent / "browser"
 PATIENCE = 300_000  # milliseconds, for machines that do other things as well
 
@@ -358,22 +361,30 @@ def test_no_serious_finding_of_accessibility(reader: Reader, axe: str) -> None:
     assert serious == [], json.dumps(serious, indent=1)[:3000]
 
 
-def test_studies_side_by_side(chromium: "Browser", results: Path, tmp_path: Path, axe: str) -> None:
+def test_pages_of_several_studies(chromium: "Browser", results: Path, tmp_path: Path, axe: str) -> None:
     other = shutil.copytree(results, tmp_path / "other", ignore=shutil.ignore_patterns("runs", "data", "logs"))
     shutil.copytree(results / "data", other / "data", ignore=shutil.ignore_patterns("*.npy", "*.zip"))
     compare_studies.main([str(results), str(other), "--output", str(tmp_path / "comparison.html")])
-    for size in (DESKTOP, PHONE):
-        context = chromium.new_context(viewport=size, offline=True)
-        page, requests = context.new_page(), []
-        page.on("request", lambda request, asked=requests: asked.append(request.url))
-        page.goto((tmp_path / "comparison.html").as_uri())
-        assert len(requests) == 1
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        assert page.locator(".compared .verdict").count() == 2 * len(pd.read_csv(results / "tables" / "claims.csv"))
-        page.evaluate(axe)
-        found = page.evaluate("axe.run()")["violations"]
-        assert [entry["id"] for entry in found if entry["impact"] in ("serious", "critical")] == []
-        context.close()
+    points = {"runs": {"two": {}, "three": {"splits": {"runs": 3}}}}
+    multiverse = Multiverse("many", (), {}, 1, {"base": 0}, points)
+    studies = [read_study(results), read_study(other)]
+    write_multiverse(MULTIVERSE_PAGE, multiverse, variants_of(multiverse), studies, tmp_path)
+    claims = len(pd.read_csv(results / "tables" / "claims.csv"))
+    for name, verdicts in (("comparison", 2 * claims), ("multiverse", claims)):
+        for size in (DESKTOP, PHONE):
+            context = chromium.new_context(viewport=size, offline=True)
+            page, requests, complaints = context.new_page(), [], []
+            page.on("request", lambda request, asked=requests: asked.append(request.url))
+            page.on("pageerror", lambda error, said=complaints: said.append(str(error)))
+            page.goto((tmp_path / f"{name}.html").as_uri())
+            assert len([url for url in requests if not url.startswith("data:")]) == 1
+            assert complaints == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            assert page.locator(".compared .verdict").count() == verdicts
+            page.evaluate(axe)
+            found = page.evaluate("axe.run()")["violations"]
+            assert [entry["id"] for entry in found if entry["impact"] in ("serious", "critical")] == []
+            context.close()
 
 
 def test_the_check_finds_what_is_wrong(reader: Reader, axe: str) -> None:

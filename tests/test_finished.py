@@ -1,4 +1,4 @@
-"""Trainings that have ended are not done again, and not by two processes at once."""
+"""Jobs that have ended are not done again, in no study, and not by two processes at once."""
 
 import subprocess
 import sys
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evenhand.training.checkpoints import cache_products, file_lock, restore_products
+from evenhand.training.checkpoints import file_lock
+from evenhand.workflow.finished import cache_products, kept, key_of, restore_products
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_products_come_back_after_they_were_deleted(tmp_path: Path, products: li
 
 def test_they_take_no_space(tmp_path: Path, products: list[Path]) -> None:
     cache_products(tmp_path / ".finished", "key", products)
-    assert products[0].stat().st_ino == (tmp_path / ".finished" / "model.bin").stat().st_ino
+    assert products[0].stat().st_ino == kept(tmp_path / ".finished", products[0]).stat().st_ino
 
 
 def test_another_key_restores_nothing(tmp_path: Path, products: list[Path]) -> None:
@@ -43,7 +44,7 @@ def test_another_key_restores_nothing(tmp_path: Path, products: list[Path]) -> N
 
 def test_an_incomplete_set_restores_nothing(tmp_path: Path, products: list[Path]) -> None:
     cache_products(tmp_path / ".finished", "key", products)
-    (tmp_path / ".finished" / "history.csv").unlink()
+    kept(tmp_path / ".finished", products[1]).unlink()
     for product in products:
         product.unlink()
     assert not restore_products(tmp_path / ".finished", "key", products)
@@ -55,6 +56,32 @@ def test_damaged_products_are_not_restored(tmp_path: Path, products: list[Path])
     with products[0].open("r+") as file:  # in place: the kept link has the same bytes
         file.truncate(3)
     assert not restore_products(tmp_path / ".finished", "key", products)
+
+
+def test_another_study_takes_over_what_an_equal_job_has_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made, wanted = ([Path(f"results/{study}/{part}/same.csv") for part in ("data", "tables")] for study in "ab")
+    for product in made:
+        product.parent.mkdir(parents=True)
+        product.write_text(f"rows of {product.parent.name}")
+    cache_products(Path("results/a/data/.done"), "key", made)
+    Path("results/b/data").mkdir(parents=True)
+    assert not restore_products(Path("results/b/data/.done"), "another", wanted)
+    assert restore_products(Path("results/b/data/.done"), "key", wanted)
+    assert [product.read_text() for product in wanted] == ["rows of data", "rows of tables"]
+    assert wanted[0].stat().st_ino == made[0].stat().st_ino
+    # What it has taken over it keeps, also when the other study is deleted.
+    for path in (*made, *wanted, *Path("results/a/data/.done").iterdir()):
+        path.unlink()
+    assert restore_products(Path("results/b/data/.done"), "key", wanted)
+    # Only below results/: elsewhere, folders side by side are not known to be studies.
+    assert not restore_products(tmp_path / "c" / "data" / ".done", "key", wanted)
+
+
+def test_all_that_decides_is_in_the_key() -> None:
+    key = key_of({"config": 1, "read": ["a"]})
+    assert key == key_of({"read": ["a"], "config": 1})
+    assert len({key, key_of({"config": 2, "read": ["a"]}), key_of({"config": 1, "read": ["a"]}, ["numpy"])}) == 3
 
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:

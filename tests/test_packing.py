@@ -46,6 +46,24 @@ def test_row_i_of_the_index_is_image_i_in_the_order_of_the_metadata(tmp_path: Pa
     assert study.availability["status"].to_dict() == {h: "missing" if h == missing else "ok" for h in hashes}
 
 
+def test_photographs_that_another_study_has_packed_are_not_packed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = {"folder": str(folder_of(tmp_path / "f", PHOTOGRAPHS))}
+    made = {}
+    for name, contents in (("a", "same"), ("b", "same"), ("c", "another")):
+        folder = tmp_path / "results" / name / "data"
+        folder.mkdir(parents=True)
+        study = Study(folder, list(PHOTOGRAPHS), [source])
+        finished = f"results/{name}/data/.packed"
+        study.pack("--finished", finished, "--contents", f'["{contents}"]', "--sums", str(folder / "packed.sha256"))
+        made[name] = (folder / "images.npy").stat().st_ino, study.bytes()
+    assert made["a"] == made["b"]
+    assert made["c"][0] != made["a"][0]  # other photographs would be in it
+    assert made["c"][1] == made["a"][1]
+
+
 def test_chunks_workers_and_reruns_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = {"folder": str(folder_of(tmp_path / "f", PHOTOGRAPHS))}
     results = []

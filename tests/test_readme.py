@@ -44,6 +44,8 @@ RULES: dict[str, tuple[str, str]] = {
     "make show STUDY=paper FORMAT=xlsx": (RUN, ""),
     "make show STUDY=paper FORMAT=pdf": (RUN, ""),
     'make compare STUDIES="paper isolated"': (DRY, "tests/test_comparison.py compares studies"),
+    "make multiverse OPTIONS=--plan": (DRY, "tests/test_multiverse.py plans one"),
+    "make multiverse": (DRY, "many studies"),
     "snakemake --report report.zip": (RUN, ""),
     **{
         f"snakemake {stage}": (RUN, "")

@@ -13,6 +13,7 @@ from evenhand.models.vgg19 import random_weights
 from evenhand.training.loop import (
     Recipe,
     draw_epoch,
+    model_seed,
     to_unit_range,
     train,
     train_step,
@@ -136,6 +137,15 @@ def test_gradient_norm_is_clipped() -> None:
     )
     moved = torch.sqrt(sum((parameter - before[name]).square().sum() for name, parameter in model.named_parameters()))
     assert moved.item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_paired_models_of_a_run_have_one_seed() -> None:
+    paired = [[model_seed(1, name, run, paired=True) for name in "ABC"] for run in range(2)]
+    assert [len(set(seeds)) for seeds in paired] == [1, 1]
+    assert paired[0] != paired[1]
+    alone = {model_seed(1, name, run, paired=False) for name in "ABC" for run in range(2)}
+    assert len(alone) == 6
+    assert alone.isdisjoint(seed for seeds in paired for seed in seeds)
 
 
 def test_an_epoch_draws_every_image_once_and_repeats_itself() -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
+from evenhand.models.fast import few_pixels_convolution
 from evenhand.models.perceptual import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -86,7 +88,7 @@ def test_gradient_flows_to_the_reconstruction_only() -> None:
 
 
 def test_a_batch_taken_in_parts_has_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evenhand.models.fast.IMAGES_AT_A_TIME", 2)
+    monkeypatch.setattr("evenhand.models.fast.PIXELS_AT_A_TIME", 2 * 32**2)
     loss = PerceptualLoss(random_weights(0), normalize=False)
     a, b = (torch.rand(5, 3, 32, 32, requires_grad=True) for _ in range(2))
     whole = loss.mean_over_layers(a, b)
@@ -95,6 +97,15 @@ def test_a_batch_taken_in_parts_has_the_same_loss_and_gradient(monkeypatch: pyte
     (found,) = torch.autograd.grad(3 * parts, a)
     torch.testing.assert_close(parts, whole)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-8)
+
+
+def test_small_maps_are_convolved_as_large_ones() -> None:
+    weight, bias, x = (torch.randn(*shape).double() for shape in ((4, 5, 3, 3), (4,), (3, 5, 2, 3)))
+    x.requires_grad_()
+    found, expected = few_pixels_convolution(x, weight, bias), F.conv2d(x, weight, bias, padding=1)
+    torch.testing.assert_close(found, expected)
+    gradients = (torch.autograd.grad(y.square().sum(), x)[0] for y in (found, expected))
+    torch.testing.assert_close(*gradients)
 
 
 def test_random_weights_are_seeded_and_keep_the_scale_of_features() -> None:

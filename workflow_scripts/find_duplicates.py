@@ -39,7 +39,8 @@ from evenhand.data.local_features import copy_likeness
 from evenhand.data.metadata import assign_group
 from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import write_npz
+from evenhand.workflow.files import sha256_of, write_npz
+from evenhand.workflow.finished import key_of, make_once
 from evenhand.workflow.tables import read_image_table, write_csv
 
 BITS = (0, 2, 4, 6, 8, 10)
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--index", required=True, help="data/images.csv: the photographs of the study, the same ones")
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: duplicates (of data) and groups")
     parser.add_argument("--work", required=True, type=Path, help="folder for what a killed run goes on from")
+    parser.add_argument("--finished", type=Path, help="folder that keeps the products, for equal jobs of other studies")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--duplicates", required=True, help="output CSV: id, cluster, size")
     parser.add_argument("--list", required=True, help="output CSV: one row per photograph in a cluster of several")
@@ -64,6 +66,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--summary", required=True, help="output CSV: one row")
     args = parser.parse_args(argv)
 
+    if args.finished is None:
+        find(args)
+        return
+    given = [args.config["duplicates"][key] for key in ("embeddings", "list", "not_same")]
+    read = [args.images, args.packed, args.index, *filter(None, given)]
+    outputs = ("duplicates", "list", "links", "pairs", "clusters", "thresholds", "summary")
+    key = key_of(
+        {"config": args.config, "read": [sha256_of(path) for path in read]}, ["numpy", "opencv-python-headless"]
+    )
+    make_once(args.finished, key, [Path(getattr(args, name)) for name in outputs], lambda: find(args))
+
+
+def find(args: argparse.Namespace) -> None:
+    """Search the photographs of `args` and write the tables."""
     settings = args.config["duplicates"]
     index = read_image_table(args.index)
     index["group"] = assign_group(index, groups_from(args.config["groups"]))

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.splits.groups import groups_from
 from evenhand.training.devices import make_deterministic
 from evenhand.workflow.errors import run
+from evenhand.workflow.files import sha256_of
+from evenhand.workflow.finished import key_of, make_once
 from evenhand.workflow.tables import read_image_table, write_parquet
 
 
@@ -27,11 +30,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--config", required=True, type=json.loads, help="JSON: seed, groups, slow_images, perceptual_normalize"
     )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", required=True, help="output Parquet: one row per image, damage and step")
+    parser.add_argument("--finished", type=Path, help="folder that keeps the product, for equal jobs of other studies")
+    parser.add_argument("--output", required=True, type=Path, help="output Parquet: one row per image, damage and step")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     make_deterministic()
+    if args.finished is None:
+        measure(args)
+        return
+    read = [args.images, args.index, args.features, *filter(None, [args.tone])]
+    decides = {"config": args.config, "read": [sha256_of(path) for path in read], "threads": args.threads}
+    make_once(args.finished, key_of(decides, ["numpy", "torch"]), [args.output], lambda: measure(args))
 
+
+def measure(args: argparse.Namespace) -> None:
+    """Measure the images of `args` and write the table."""
     seed, images = args.config["seed"], np.load(args.images, mmap_mode="r")
     index = read_image_table(args.index)
     index["group"] = assign_group(index, groups_from(args.config["groups"]))

@@ -15,7 +15,8 @@ from evenhand.data.metadata import SOUGHT
 from evenhand.data.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer, write_checksums
+from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer, sha256_of, write_checksums
+from evenhand.workflow.finished import key_of, make_once
 
 GONE = "it was downloaded, but the file is gone since; fetch it again with snakemake --forcerun list_downloads"
 
@@ -44,19 +45,36 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=Path,
         help="folder for what a killed run goes on from, on the same file system as --images",
     )
-    parser.add_argument("--images", required=True, help="output: uint8 array (n, side, side, 3)")
-    parser.add_argument("--index", required=True, help="output: CSV, row i describes images[i]")
-    parser.add_argument("--availability", required=True, help="output: CSV, one row per row of the metadata")
-    parser.add_argument("--sums", help="output: SHA-256 of these three")
+    parser.add_argument("--contents", type=json.loads, help="JSON: sums of what is in the folders and archives")
+    parser.add_argument("--archive-sums", nargs="*", default=[], type=Path, help="files with sums of archives")
+    parser.add_argument("--finished", type=Path, help="folder that keeps the products, for equal jobs of other studies")
+    parser.add_argument("--images", required=True, type=Path, help="output: uint8 array (n, side, side, 3)")
+    parser.add_argument("--index", required=True, type=Path, help="output: CSV, row i describes images[i]")
+    parser.add_argument("--availability", required=True, type=Path, help="output: CSV, one row per row of the metadata")
+    parser.add_argument("--sums", type=Path, help="output: SHA-256 of these three")
     args = parser.parse_args(argv)
 
+    if args.finished is None:
+        pack(args)
+        return
+    decides = {
+        "sources": args.sources,
+        "contents": args.contents,
+        "read": [sha256_of(path) for path in (args.metadata, *args.archive_sums, *_shards(args))],
+        "settings": [args.side, args.icc, args.max_pixels],
+    }
+    products = [args.images, args.index, args.availability, args.sums]
+    make_once(args.finished, key_of(decides, ["numpy", "pillow"]), products, lambda: pack(args))
+
+
+def pack(args: argparse.Namespace) -> None:
+    """Pack the photographs that `args` ask for and write the tables."""
     # Nothing is held for every image: the lists lie on disk, the tables are read and written row by row.
     checksums = stored_checksums(args.metadata)
     locations = locate_images(sources_from(args.sources, args.downloads), stored_names(args.metadata), args.work)
     settings = Settings(args.side, args.icc, args.max_pixels)
     pack_images(checksums, locations, settings, work_folder=args.work, workers=args.workers)
-    shards = [args.download_status / f"shard{number}.csv" for number in range(args.shards)]
-    downloads = Stored(_read_downloads(shards), Download)
+    downloads = Stored(_read_downloads(_shards(args)), Download)
     counts: Counter[str] = Counter()
     told = [column for column in read_header(args.metadata) if column not in SOUGHT]
     index_columns = ["row", *told, "found_in", "verified", "width", "height"]
@@ -75,6 +93,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     shutil.rmtree(args.work)
     for status, count in counts.most_common():
         print(f"{status}: {count}")
+
+
+def _shards(args: argparse.Namespace) -> list[Path]:
+    return [args.download_status / f"shard{number}.csv" for number in range(args.shards)]
 
 
 def _read_downloads(paths: Sequence[Path]) -> Iterator[tuple[str, Download]]:

@@ -23,11 +23,8 @@ from evenhand.splits.manifests import ids_of, read_draw, read_images, read_names
 from evenhand.training.checkpoints import (
     History,
     ProgressCallback,
-    cache_products,
-    code_fingerprint,
     file_lock,
     load_checkpoint,
-    restore_products,
     save_checkpoint,
     seconds_until_next,
 )
@@ -41,9 +38,10 @@ from evenhand.training.devices import (
     peak_memory_mb,
     place,
 )
-from evenhand.training.loop import Recipe, require_variance, train
+from evenhand.training.loop import Recipe, model_seed, require_variance, train
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.files import sha256_of, write_json, write_text
+from evenhand.workflow.finished import cache_products, key_of, restore_products
 from evenhand.workflow.seeds import derive_seed
 
 
@@ -65,7 +63,7 @@ def train_one(args: argparse.Namespace) -> None:
     ids = ids_of(read_draw(args.manifest, args.run, args.train_set))
     images = read_images(args.images, rows_of(ids, read_names(args.index)))
 
-    seed = derive_seed(config["seed"], "train", args.train_set, args.run)
+    seed = model_seed(config["seed"], args.train_set, args.run, paired=config["train"]["paired_seeds"])
     family = declared(config["model"]["family"])
     recipe = Recipe.from_config(config["train"], config["loss"])
     torch.manual_seed(derive_seed(seed, "weights"))
@@ -92,7 +90,7 @@ def train_one(args: argparse.Namespace) -> None:
     # A GPU is held for as long as it works, not while images are read and weights are written.
     with leased_device(config["train"]["device"], args.gpu_slots, "training", args.gpus) as device:
         record |= {"precision": choose_precision(config["train"]["precision"], device), **hardware(device)}
-        key = hashlib.sha256(json.dumps([record, code_fingerprint()], sort_keys=True).encode()).hexdigest()
+        key = key_of(record)
         if restore_products(finished, key, products):
             return
         history, measured = train_on(device, args, model, features, images, recipe, seed, record["precision"], key)

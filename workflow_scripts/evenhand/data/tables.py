@@ -20,6 +20,7 @@ class Adapter(Protocol):
     Attributes:
         TABLES: its tables in the order of `data.metadata`, by a name, with the columns that each must have.
         FORMAT: what `prepare` calls its columns.
+        STATED: if there, what is published of the data set, by the items of `evenhand.report.cards`.
     """
 
     TABLES: Mapping[str, Sequence[str]]
@@ -33,6 +34,12 @@ class Adapter(Protocol):
 def load_adapter(name: str) -> Adapter:
     """The module of a data set; any of `datasets.adapter_names`."""
     return cast(Adapter, importlib.import_module(f"evenhand.data.datasets.{name}"))
+
+
+def stated_by(name: str | None) -> Mapping[str, str]:
+    """What the module of a data set states of it, `STATED`; nothing where it states nothing or there is no module."""
+    found: Mapping[str, str] = getattr(load_adapter(name), "STATED", {}) if name else {}
+    return found
 
 
 def read_images(paths: Sequence[Path], data: Mapping[str, Any]) -> pd.DataFrame:

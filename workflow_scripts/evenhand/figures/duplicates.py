@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
+from evenhand.figures.panels import mark_values
 from evenhand.figures.reconstructions import read_examples
 from evenhand.figures.style import (
     BLUE,
@@ -40,6 +41,7 @@ FIGURES: Declared = {
 
 THRESHOLD_COLUMNS = ("method", "threshold", "links", "new_links", "estimated_true", "new_estimated_true", "chosen")
 LEAKAGE_COLUMNS = ("run", "train_set", "group", "n", "with_copy", "share")
+UNITS = {"features": "features or more", "hash": "bits or fewer"}
 AXES = {"features": "features in agreement, at least", "hash": "bits in which hashes differ, at most"}
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -68,6 +70,11 @@ def draw_duplicates(found: pd.DataFrame, leakage: pd.DataFrame, groups: Sequence
         style = styles[str(group)]
         places = rows["train_set"].map(sets.index) + shift
         axes.plot(places, rows["share"], style.marker, color=style.colour, alpha=0.55, markersize=4, label=group)
+        texts = [
+            f"{row['train_set']}, {group}, run {row['run']}: {percent(round(row['share'], 4))} of {row['n']:,} images"
+            for row in rows.to_dict("records")
+        ]
+        mark_values(axes, places, rows["share"], texts)
         means = rows.groupby("train_set", sort=False)["share"].mean()
         axes.plot([sets.index(name) + shift for name in means.index], means, "_", color=INK, markersize=11)
     axes.set_xticks(range(len(sets)), sets)
@@ -83,10 +90,9 @@ def draw_duplicates(found: pd.DataFrame, leakage: pd.DataFrame, groups: Sequence
 def duplicates_text(found: pd.DataFrame, leakage: pd.DataFrame) -> FigureText:
     """Title, caption and alternative text."""
     chosen = found[found["chosen"] == 1]
-    unit = {"features": "features or more", "hash": "bits or fewer"}
     links = joined(
         [
-            f"{links:,} at {threshold:g} {unit[method]}"
+            f"{links:,} at {threshold:g} {UNITS[method]}"
             for method, threshold, links in chosen[["method", "threshold", "links"]].itertuples(index=False)
         ]
     )
@@ -148,6 +154,9 @@ def _draw_thresholds(axes: Axes, rows: pd.DataFrame, method: str) -> None:
     axes.plot(rows["threshold"], rows["links"], "o-", color=BLUE, markersize=4, label="links")
     believed = rows["links"] * rows["estimated_true"]
     axes.plot(rows["threshold"], believed, "s-", color=GREEN, markersize=4, label="estimated true")
+    for threshold, links, true in zip(rows["threshold"], rows["links"], believed, strict=True):
+        mark_values(axes, [threshold], [links], [f"{links:,} links at {threshold:g} {UNITS[method]}"])
+        mark_values(axes, [threshold], [true], [f"{true:,.0f} of {links:,} estimated true at {threshold:g}"])
     for threshold in rows.loc[rows["chosen"] == 1, "threshold"]:
         axes.axvline(threshold, color=INK, linewidth=0.8, linestyle="--")
     if method == "features":

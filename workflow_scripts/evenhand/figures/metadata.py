@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, counts_by_pair
 from evenhand.figures.panels import label_points, legend_columns, mark_values
-from evenhand.figures.style import BLUE, FAINT, INK, MUTED, PAGE_WIDTH, SMALL, group_styles, joined, new_figure
+from evenhand.figures.style import BLUE, FAINT, INK, MUTED, PAGE_WIDTH, SMALL, group_styles, joined, new_figure, percent
 from evenhand.splits.groups import Group
 
 FIGURES: Declared = {
@@ -94,6 +94,13 @@ def draw_fst_counts(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
             label=f"{name}: {rows['n'].sum():,}",
         )
         axes.bar_label(bars, [f"{n:,}" for n in rows["n"]], padding=2, fontsize=SMALL, color=INK)
+        shares = rows["n"] / max(1, data["n"].sum())
+        types = ["missing" if scale < 0 else f"FST {scale}" for scale in rows["skin_type"]]
+        texts = [
+            f"{kind}: {n:,} images, {percent(round(share, 4))}, {name}"
+            for kind, n, share in zip(types, rows["n"], shares, strict=True)
+        ]
+        mark_values(axes, rows.index, rows["n"], texts)
     axes.set_xticks(range(len(data)), labels)
     axes.set_xlabel("Fitzpatrick skin type (FST), light to dark")
     axes.set_ylabel("images")

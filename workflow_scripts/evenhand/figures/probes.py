@@ -6,7 +6,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
-from evenhand.figures.style import BLUE, FAINT, GREEN, INK, MUTED, NORMAL, ORANGE, PAGE_WIDTH, VERMILLION, new_figure
+from evenhand.figures.panels import mark_values
+from evenhand.figures.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    MUTED,
+    NORMAL,
+    ORANGE,
+    PAGE_WIDTH,
+    VERMILLION,
+    new_figure,
+    percent,
+)
 from evenhand.workflow.tables import read_table
 
 FIGURES: Declared = {
@@ -120,6 +133,7 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame) -> None:
         if removal == "random":
             axes.fill_between(share, line["band_low"], line["band_high"], color=colour, alpha=0.2, linewidth=0)
         axes.plot(share, middle, marker=marker, color=colour, linestyle=dash, markersize=3.5, label=words)
+        _mark(axes, line, words)
         if removal == "top":
             # A t interval does not know that an AUC ends at 0 and 1.
             low, high = line["ci_low"].clip(lower=0), line["ci_high"].clip(upper=1)
@@ -133,6 +147,7 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame) -> None:
             100 * ordered["fraction"], ordered["mean_auc"], color=MUTED, marker="xv+*"[number % 4], markersize=4,
             linewidth=1, label=label,
         )  # fmt: skip
+        _mark(axes, ordered, label)
     erased = attribute[attribute["removal"] == "leace"]
     if len(erased):
         axes.axhline(erased["mean_auc"].iloc[0], color=INK, linestyle=(0, (1, 3)), label="linearly erased (LEACE)")
@@ -141,6 +156,16 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame) -> None:
     axes.set_xticks([0, 1, 10, 50], ["0", "1", "10", "50"])
     axes.minorticks_off()
     axes.grid(axis="y")
+
+
+def _mark(axes: Axes, line: pd.DataFrame, label: str) -> None:
+    """The values of a line, for the pointer."""
+    texts = [
+        f"{label}, {percent(row['fraction'])} removed: AUC {row['mean_auc']:.3f}; {row['n_images']:,} images, "
+        f"{row['n_runs']} {row['unit']}s"
+        for row in line.to_dict("records")
+    ]
+    mark_values(axes, 100 * line["fraction"], line["mean_auc"], texts)
 
 
 def _name(row: tuple[object, ...]) -> str:

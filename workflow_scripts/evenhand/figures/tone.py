@@ -9,7 +9,7 @@ from evenhand.data.metadata import SKIN_TYPE_COLUMNS
 from evenhand.data.tone import CLASSES
 from evenhand.evaluation.measures import MEASURES
 from evenhand.figures.common import Declared, Drawing, FigureText, Given
-from evenhand.figures.panels import ordered_sets, set_colours, set_names
+from evenhand.figures.panels import mark_values, ordered_sets, set_colours, set_names
 from evenhand.figures.style import FAINT, INK, MUTED, PAGE_WIDTH, SMALL, group_styles, joined, new_figure
 from evenhand.splits.groups import Group, group_of
 from evenhand.workflow.tables import read_table
@@ -149,6 +149,12 @@ def draw_tone_by_type(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
             whiskerprops={"color": INK},
             capprops={"color": INK},
         )
+    texts = [
+        f"median {row['ita_50']:.1f}°, quartiles {row['ita_25']:.1f} to {row['ita_75']:.1f}; "
+        f"{row['n'] - row['n_few_skin']:,} photographs"
+        for row in measured.to_dict("records")
+    ]
+    mark_values(axes, measured.index, measured["ita_50"], texts)
     labels = [
         f"{'missing' if scale < 0 else scale}\nn = {n - few:,}"
         for scale, n, few in data[["skin_type", "n", "n_few_skin"]].itertuples(index=False)

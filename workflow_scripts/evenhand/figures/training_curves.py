@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from evenhand.figures.common import Declared, Drawing, FigureText, Given, rows_to_draw
-from evenhand.figures.panels import ordered_sets, panel_grid, set_colours, set_names
+from evenhand.figures.panels import mark_values, ordered_sets, panel_grid, set_colours, set_names
 from evenhand.splits.groups import Group, read_train_sets
 
 FIGURES: Declared = {
@@ -74,6 +74,12 @@ def draw_training(data: pd.DataFrame, groups: Sequence[Group]) -> Figure:
             for index, (_, rows) in enumerate(mine.groupby("run")):
                 name = label if index == 0 else ""
                 axes.plot(rows["epoch"], rows[term], marker, color=colour, linewidth=1, label=name, rasterized=bitmap)
+                last = rows.tail(0 if bitmap else 1)  # of thousands of points the last of each model
+                texts = [
+                    f"{label}, run {row['run']}: {row[term]:.4g} after epoch {row['epoch']}"
+                    for row in last.to_dict("records")
+                ]
+                mark_values(axes, last["epoch"], last[term], texts)
         axes.set_ylabel(TERMS.get(str(term), str(term)))
         axes.set_xlabel("epoch")
         axes.grid(axis="y")

@@ -17,8 +17,12 @@ from torch.optim.adam import adam
 SPREAD = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 # Fewer pixels in a batch are not worth the summing of weights, on a processor; a GPU merged all of them and won.
 MERGED_PIXELS = 2048
-# Of 4, 8 and 16 images on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (128 px, bf16).
-IMAGES_AT_A_TIME = 8
+# Of 4, 8 and 16 images of 128 px on a CPU: 4 and 8 took 0.4 and 0.3 GB less memory than 16, and 8 less time (bf16). Of
+# smaller ones as many as take that memory: 16 of 32 px at once instead of in halves made a step a third shorter.
+PIXELS_AT_A_TIME = 8 * 128**2
+# Maps of 512 channels, 16 images, bf16, forward and backward: a product took 8 ms at 4 x 4 pixels and 3.5 ms at 2 x 2,
+# where oneDNN took 17 and 14; of 256 channels at 8 x 8 it took longer.
+FEW_PIXELS = 16
 # On CUDA, each measured by `benchmarks/gpu_check.py`: one graph for a step, which tests/test_cuda.py holds to the plain
 # steps, and channels padded to a multiple of what tensor cores read. (cuDNN's batch norms are not to be had: in bf16
 # PyTorch asks them for weights in bf16 as well.)
@@ -83,6 +87,21 @@ def few_channels_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = No
         padding = (0, 0, 0, 0, 0, -x.shape[1] % CHANNELS)
         x, weight = F.pad(x.to(weight.dtype), padding), F.pad(weight, padding)
     return F.conv2d(x, weight, bias, padding=1)
+
+
+def few_pixels_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`F.conv2d(x, weight, bias, padding=1)` of maps (B, C, s, s), by one product of matrices if small, on a processor.
+
+    Of small maps oneDNN takes longer to sort the weights, anew at each call, than to multiply with them.
+    """
+    n, _, height, width = x.shape
+    if x.device.type != "cpu" or height * width > FEW_PIXELS:
+        return F.conv2d(x, weight, bias, padding=1)
+    around = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    shifted = [around[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    patches = torch.cat(shifted, dim=3).flatten(0, 2)
+    found = torch.addmm(bias, patches, weight.permute(0, 2, 3, 1).flatten(1).T)  # a view where channels are last
+    return found.view(n, height, width, -1).permute(0, 3, 1, 2)
 
 
 def _convolution(h: Tensor, weight: Tensor, stride: int, upsample: bool, merged: bool) -> Tensor:
@@ -201,7 +220,8 @@ class _EarlyGradient(torch.autograd.Function):
     def forward(ctx: FunctionCtx, loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, wanted: Tensor) -> Tensor:
         total, gradients = found.new_zeros(()), []
         # A GPU has the memory, and is faster on many images.
-        chunk = IMAGES_AT_A_TIME if found.device.type == "cpu" else len(found)
+        at_a_time = max(1, PIXELS_AT_A_TIME // (found.shape[2] * found.shape[3]))
+        chunk = at_a_time if found.device.type == "cpu" else len(found)
         for part, target in zip(found.split(chunk), wanted.split(chunk), strict=True):
             with torch.enable_grad():
                 images = part.detach().requires_grad_()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evenhand.models.fast import few_channels_convolution, mean_over_images, mean_square
+from evenhand.models.fast import few_channels_convolution, few_pixels_convolution, mean_over_images, mean_square
 from evenhand.workflow.errors import UserError
 
 # Output channels of the convolutions of VGG19 (Simonyan and Zisserman 2015, table 1, column E); M: max-pooling.
@@ -76,7 +76,7 @@ class PerceptualLoss(nn.Module):
                 x = F.max_pool2d(x, 2)
                 continue
             weight, bias = self.get_buffer(f"conv{index}_weight"), self.get_buffer(f"conv{index}_bias")
-            x = F.conv2d(x, weight, bias, padding=1) if index else few_channels_convolution(x, weight, bias)
+            x = (few_pixels_convolution if index else few_channels_convolution)(x, weight, bias)
             yield x
             x = F.relu(x)
             index += 1

@@ -1,7 +1,7 @@
 """Finished studies side by side: claims by studies, what the studies differ in, and why they may not be comparable."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,11 @@ def differing(studies: Sequence[Study]) -> dict[str, list[str]]:
     return {key: texts for key, texts in values.items() if len(set(texts)) > 1}
 
 
+def concerns(key: str, changed: Iterable[str]) -> bool:
+    """Whether a key of the configuration, or one below it, is among those that were changed."""
+    return any(name == key or name.startswith(f"{key}.") for name in changed)
+
+
 def not_comparable(studies: Sequence[Study]) -> list[str]:
     """What speaks against reading the numbers of these studies side by side, in sentences."""
     names, changed = [study.name for study in studies], differing(studies)
@@ -79,9 +84,7 @@ def not_comparable(studies: Sequence[Study]) -> list[str]:
             found.append(f"Whether the {what} are the same is not known: no record in {', '.join(lacking)}.")
         elif len(set(sums)) > 1:
             found.append(f"The {what} are not the same: differences may come from the data.")
-    found += [
-        reason for key, reason in REASONS.items() if any(name == key or name.startswith(f"{key}.") for name in changed)
-    ]
+    found += [reason for key, reason in REASONS.items() if concerns(key, changed)]
     photographs = {study.files.get(PHOTOGRAPHS) for study in studies}
     if None in photographs or len(photographs) == 1:  # equal, or not known to differ
         found.append(

@@ -60,6 +60,11 @@ def require_variance(architecture: Architecture, recipe: Recipe, side: int, n: i
         )
 
 
+def model_seed(study_seed: int, train_set: str, run: int, *, paired: bool) -> int:
+    """The seed of a model's start, batches, flips and noise; `paired`: the same for all training sets of a run."""
+    return derive_seed(study_seed, "train", *([] if paired else [train_set]), run)
+
+
 @dataclass(frozen=True)
 class EpochDraws:
     """The randomness of one epoch: order (n,), flips (n,) and the noise of each image (n, ...), in order of use."""
@@ -95,9 +100,9 @@ def train_step(
     precision: str,
 ) -> Tensor:
     """One optimiser step on a batch; returns the detached terms of the loss on the device, without waiting for it."""
+    model.zero_grad(set_to_none=True)  # here, since the step needs most memory before its backward pass
     with torch.autocast(target.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         terms = model.training_terms(target, noise, perceptual, recipe)
-    model.zero_grad(set_to_none=True)
     terms[0].backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
     optimizer.step()

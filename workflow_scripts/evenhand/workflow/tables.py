@@ -28,7 +28,8 @@ TEXT = frozenset(
         *("adjustment", "claims", "compared", "covers", "design", "group", "groups", "metric", "mix", "model"),
         *("note", "quantity", "score", "statistic", "subset", "target", "train_set", "warnings"),
         *("damage", "luminance", "measure", "treatment"),
-        *("by", "item", "labels", "reasons", "section", "unit", "value"),
+        *("base", "choices", "turned_by"),
+        *("asked", "by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "study", "table", "test", "verdict"),
         # probes
         *("attribute", "class", "contrast", "dataset", "kind", "other_attribute", "other_set", "probe", "removal"),

@@ -20,6 +20,18 @@ FORMAT = TableFormat(
     second_skin_type="fitzpatrick_centaur",
 )
 TABLES = {"table": [FORMAT.id, FORMAT.skin_type, *FORMAT.conditions]}
+STATED = {
+    "name": "Fitzpatrick17k (Groh et al. 2021), 16,577 photographs",
+    "licence": "CC BY-NC-SA 3.0; the photographs show patients: do not publish them without regard to it",
+    "creators": "Groh et al. 2021; who paid is not stated here",
+    "origin": "two online atlases of dermatology, DermaAmin and Atlas Dermatologico; when taken is not stated here",
+    "labels": (
+        "conditions as the atlases name them; skin types from photographs by two pools of annotators (columns "
+        "fitzpatrick_scale and fitzpatrick_centaur), not by the people shown; the dataset card has how far they agree"
+    ),
+    "missing": "41 rows have no URL; a skin type of -1 is missing",
+    "bias": "skin types are unlike in number and, here, in atlas and condition (tables dataset_card and prevalence)",
+}
 ATLASES = {"dermaamin.com": "dermaamin", "atlasdermatologico.com.br": "atlasdermatologico"}
 
 
