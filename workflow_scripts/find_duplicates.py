@@ -72,9 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = [args.config["duplicates"][key] for key in ("embeddings", "list", "not_same")]
     read = [args.images, args.packed, args.index, *filter(None, given)]
     outputs = ("duplicates", "list", "links", "pairs", "clusters", "thresholds", "summary")
-    key = key_of(
-        {"config": args.config, "read": [sha256_of(path) for path in read]}, ["numpy", "opencv-python-headless"]
-    )
+    key = key_of({"config": args.config, "read": [sha256_of(path) for path in read]})
     make_once(args.finished, key, [Path(getattr(args, name)) for name in outputs], lambda: find(args))
 
 

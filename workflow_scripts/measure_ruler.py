@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     read = [args.images, args.index, args.features, *filter(None, [args.tone])]
     decides = {"config": args.config, "read": [sha256_of(path) for path in read], "threads": args.threads}
-    make_once(args.finished, key_of(decides, ["numpy", "torch"]), [args.output], lambda: measure(args))
+    make_once(args.finished, key_of(decides), [args.output], lambda: measure(args))
 
 
 def measure(args: argparse.Namespace) -> None:

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "settings": [args.side, args.icc, args.max_pixels],
     }
     products = [args.images, args.index, args.availability, args.sums]
-    make_once(args.finished, key_of(decides, ["numpy", "pillow"]), products, lambda: pack(args))
+    make_once(args.finished, key_of(decides), products, lambda: pack(args))
 
 
 def pack(args: argparse.Namespace) -> None:

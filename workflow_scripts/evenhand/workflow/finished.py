@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 
 from evenhand.workflow.files import atomic_path, sha256_of, write_json
@@ -21,15 +21,15 @@ RECORD = "record.json"
 RESULTS = "results"  # of all studies, in the folder in which Snakemake works
 
 
-def key_of(decides: Mapping[str, object], packages: Sequence[str] = ()) -> str:
+def key_of(decides: Mapping[str, object]) -> str:
     """A hash of all that decides on the products of the running job.
 
     Args:
-        decides: settings, and the sums of what is read; no path that differs between equal jobs.
-        packages: whose versions decide as well. The code that the job has imported always does.
+        decides: settings, and the sums of what is read; no path that differs between equal jobs. The code that the job
+            has imported and the versions of all that is installed are added.
     """
-    versions = {name: version(name) for name in packages}
-    return hashlib.sha256(json.dumps([decides, versions, _code()], sort_keys=True).encode()).hexdigest()
+    versions = sorted(f"{found.name} {found.version}" for found in distributions())
+    return hashlib.sha256(json.dumps([decides, sys.version, versions, _code()], sort_keys=True).encode()).hexdigest()
 
 
 def _code() -> str:
