@@ -230,6 +230,7 @@ def test_the_claims_of_the_warning(planted: float, verdict: str) -> None:
     of_slug = verdict_table(warning_claims(asked, PAIR, RULES), 0.05, 3).set_index("claim")
     assert of_slug["verdict"].to_dict() == {"U1": verdict, "U2": verdict}
     assert of_slug.loc["U2", "p"] < of_slug.loc["U1", "p"]  # of one score, not of several
+    assert "images of the first run; p" in of_slug.loc["U2", "sentence"]  # so that stats.min_runs has no say
     both = table[table["train_set"] == "B"]
     reason = "no training set lacks either light or dark images alone"
     assert [case.reason for case in warning_claims(both, PAIR, RULES)] == [reason, reason]

@@ -139,9 +139,9 @@ def warning_claims(uncertainty: pd.DataFrame, pair: Pair, rules: Rules) -> list[
     slug = replace(
         some,
         claim="U2",
-        statement="SLUG, sketched Lanczos uncertainty, flags it better than what knows no model",
+        statement="SLUG, sketched Lanczos uncertainty, of the first run flags it better than what knows no model",
         source="asked beside C6: no claim of the paper",
-        test="t over images (of the first run), two-way clustered variance",
+        test="t over images of the first run: it does not know how models differ",
         rule=(
             f"supported: it {beaten}, p of the weakest at most {rules.alpha:g}; contradicted: it fails in one of these,"
             " p likewise; else inconclusive"
@@ -183,6 +183,7 @@ def warned(case: Case, flags: pd.DataFrame, rules: Rules) -> Case:
     facts = f"{nearest}; with {CHANCE['alarm']:.0%} false alarms it catches {alarms} of the left-out group."
     left_out = sorted(set(told["score"]) - set(tested) - set(CONTROLS))
     facts += f" Without a p: {', '.join(left_out)}." if left_out else ""
+    of_one_run = set(tested) <= set(SCORES_OF["weights"])
     evidence = Evidence(
         name=f"{row['statistic']} of {titles[best]} under {row['train_set']} (chance {row['chance']:g})",
         estimate=float(row["estimate"]),
@@ -191,7 +192,8 @@ def warned(case: Case, flags: pd.DataFrame, rules: Rules) -> Case:
         level=1 - rules.alpha,
         p_for=min(1.0, len(tested) * found[best][0]),
         p_against=max(against for _, against, _ in found),
-        n=int(row["n_runs"]),
+        n=int(row["n_images"] if of_one_run else row["n_runs"]),
         null=float(row["chance"]),
+        counts="images of the first run" if of_one_run else "runs",
     )
     return replace(case, facts=facts, evidence=evidence)

@@ -108,8 +108,9 @@ Clause = tuple[Step, ...]
 class Evidence:
     """What a verdict rests on: p of the claim and of its opposite, and the number that decides, with its interval.
 
-    `test` and `null` are those of the number; `margin`: the largest size of the number that is not relevant, NaN where
-    none was declared; `p_none`: p of no relevant difference, where it was tested.
+    `n` is the number of runs, or of what `counts` names, for a test within one run. `test` and `null` are those of the
+    number; `margin`: the largest size of the number that is not relevant, NaN where none was declared; `p_none`: p of
+    no relevant difference, where it was tested.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Evidence:
     null: float = 0.0
     margin: float = math.nan
     p_none: float = 1.0
+    counts: str = "runs"
 
     @property
     def p(self) -> float:
@@ -162,7 +164,7 @@ class Case:
 
     @property
     def n(self) -> int:
-        """Number of runs; 0 where the claim could not be put."""
+        """Number of runs, or as the evidence counts; 0 where the claim could not be put."""
         return self.evidence.n if self.evidence else self.steps[0].test.n if self.clauses else 0
 
 
@@ -214,7 +216,8 @@ def untestable(case: Case, min_runs: int) -> str:
     """Why the claim has no test, or empty text."""
     if case.reason:
         return case.reason
-    if case.n < min_runs:
+    over_runs = case.evidence is None or case.evidence.counts == "runs"
+    if over_runs and case.n < min_runs:
         runs = "run" if case.n == 1 else "runs"
         return f"{case.n} {runs}, and a test over runs needs at least {min_runs} (stats.min_runs)"
     for step in case.steps:
@@ -267,8 +270,8 @@ def _judged_row(case: Case, evidence: Evidence, p_holm: float, alpha: float) -> 
     which = f"Deciding among {len(case.steps)} tests: " if len(case.steps) > 1 else "Tested: "
     sentence = (
         f"{case.facts} {which}{evidence.name}, {number(evidence.estimate)} ({100 * evidence.level:g} % interval "
-        f"{number(evidence.low)} to {number(evidence.high)}; {evidence.n} runs; {p_text(evidence.p)}, Holm-adjusted "
-        f"{p_text(p_holm)})."
+        f"{number(evidence.low)} to {number(evidence.high)}; {evidence.n} {evidence.counts}; {p_text(evidence.p)}, "
+        f"Holm-adjusted {p_text(p_holm)})."
     )
     if case.margin and evidence.test:
         low, high = evidence.test.interval(1 - 2 * alpha)
