@@ -35,7 +35,7 @@ def key_of(decides: Mapping[str, object]) -> str:
 def _code() -> str:
     """SHA-256 over the running script and every module of this library that it has imported."""
     modules = [module for name, module in sys.modules.items() if name.split(".")[0] in ("__main__", "evenhand")]
-    files = sorted({module.__file__ for module in modules if module.__file__})
+    files = sorted({file for module in modules if (file := getattr(module, "__file__", None))})
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
 
 
