@@ -100,6 +100,7 @@ VALUES: dict[str, Any] = {
     "splits.replacement": True,
     "splits.train_sets": SETS,
     "model.family": "sigma_vae",
+    "model.options": {"codes": 16},
     "model.width": 32,
     "model.multipliers": [1, 1, 1, 2],
     "model.latent_channels": 8,
@@ -191,6 +192,7 @@ COLUMNS = {"id": "md5hash", "conditions": ["label"]}
 BESIDE: dict[str, Config] = {
     "data.dataset": {"data.columns": COLUMNS},
     "data.join": {"data.dataset": None, "data.columns": COLUMNS, "data.metadata": ["metadata.csv", "copy.csv"]},
+    "model.options": {"model.family": "vqvae", "loss.kl_scale": 0},
     "data.duplicates.inliers": {"data.duplicates.method": "features"},
     "data.columns.file": {"data.sources": [{"archive": "images.zip"}]},  # downloads are called like their ids
 }

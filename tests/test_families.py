@@ -13,6 +13,7 @@ from evenhand.models.conformance import SMALL, check_model
 from evenhand.models.family import Architecture, build, load_weights, save_weights
 from evenhand.models.registry import GIVEN, WEIGHTS, check_family, declared, family_names
 from evenhand.models.vae import VAE, kl_divergence
+from evenhand.models.vqvae import VQVAE
 from evenhand.training.loop import Recipe
 from evenhand.workflow.config import check_config
 from evenhand.workflow.errors import UserError
@@ -45,7 +46,7 @@ def test_what_a_family_says_of_itself(family: str) -> None:
     assert here.title
     assert here.loss.format(kl_scale=0.3, feature_scale=1) != ""
     assert ("{kl_scale" in here.loss) == ("kl" in here.terms)
-    assert {*here.lacks} == {words for given, words in GIVEN.items() if given not in here.gives}
+    assert {*here.lacks} == {words for given, words in GIVEN.items() if words and given not in here.gives}
 
 
 def test_weights_of_the_vae_are_the_files_that_they_always_were(tmp_path: Path) -> None:
@@ -94,8 +95,32 @@ def test_options_of_another_family_are_refused() -> None:
     check_config(configuration(), SCHEMA)
     with pytest.raises(UserError, match=r"model.options: .*'codes' was unexpected"):
         check_config(configuration(options={"codes": 8}), SCHEMA)
+    check_config(configuration(family="vqvae", options={"codes": 8}), SCHEMA)
     with pytest.raises(UserError, match=r"model.options: .* does not take {'depth': 3}"):
         build(SMALL | {"family": f"{OWN}:Plain", "options": {"depth": 3}})
+
+
+def test_dead_codes_become_latents_of_the_batch_and_others_stay() -> None:
+    model = build(SMALL | {"family": "vqvae", "options": {"codes": 8}})
+    assert isinstance(model, VQVAE)
+    vectors, before = torch.randn(6, 4), model.codebook.detach().clone()
+    model.get_buffer("usage")[:5] = 1.0  # of six vectors an even share is 6 / 8
+    model.revive(vectors, torch.tensor([3.0, 1.0, 2.0, 0.0, 5.0, 4.0]))
+    assert torch.equal(model.codebook[:5], before[:5])
+    # The order of the vectors is 3, 1, 2, 0, 5, 4, and then again from its start.
+    assert torch.equal(model.codebook[5:], vectors[[4, 3, 1]])
+    model.count(torch.tensor([0, 0, 5]))
+    assert model.get_buffer("usage").tolist() == pytest.approx([1.1, *[0.9] * 4, 0.775, 0.675, 0.675])
+
+
+def test_each_latent_becomes_its_nearest_code() -> None:
+    model = build(SMALL | {"family": "vqvae", "options": {"codes": 8}})
+    assert isinstance(model, VQVAE)
+    latents = torch.randn(2, 4, 3, 3)
+    vectors = latents.permute(0, 2, 3, 1).reshape(-1, 4)
+    nearest = torch.cdist(vectors, model.codebook).argmin(dim=1)
+    expected = model.codebook[nearest].view(2, 3, 3, 4).permute(0, 3, 1, 2)
+    assert torch.equal(model.quantised(latents), expected)
 
 
 def test_the_bound_of_a_learned_variance_is_that_of_a_gaussian() -> None:

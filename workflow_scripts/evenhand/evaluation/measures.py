@@ -261,7 +261,7 @@ MEASURES: dict[str, Measure] = {
 SCORES_OF = {
     kind: tuple(name for name, measure in MEASURES.items() if measure.uncertainty and measure.needs in needs)
     for kind, needs in (
-        ("evaluation", ("posterior", "samples", "typicality", "training", "again", "last layer")),
+        ("evaluation", ("posterior", "codes", "samples", "typicality", "training", "again", "last layer")),
         ("sets", ("sets",)),
         ("models", ("models", "bounds of models")),
         ("weights", ("weights",)),

@@ -91,6 +91,8 @@ def decode(
             }
             if found.posterior is not None:
                 given["posterior"] = found.posterior
+            if found.code_distance is not None:
+                given["codes"] = (found.code_distance,)
             if found.bound is not None:
                 given |= {"bound": (found.bound,), "typicality": (found.bound, training)}
             if found.latents is not None:

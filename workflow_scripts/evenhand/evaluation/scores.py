@@ -112,6 +112,15 @@ SCORES = {
         summarised=False,
         uncertainty=True,
     ),
+    "code_distance": Measure(
+        lambda distance: distance,
+        "codes",
+        title="distance to the codes",
+        label="mean squared distance of the latents to their codes",
+        about="Mean squared distance of the latents to their codes, of vector-quantised models.",
+        summarised=False,
+        uncertainty=True,
+    ),
     "reencoding": Measure(
         reencoding,
         "again",

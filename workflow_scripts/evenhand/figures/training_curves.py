@@ -25,6 +25,7 @@ TERMS = {
     "loss": "loss",
     "mse": "mean squared error",
     "kl": "KL divergence\n(mean over latents)",
+    "distance": "squared distance\nof latents to codes",
     "perceptual": "perceptual",
 }
 # A loss has converged when its mean fall an epoch, over this many last epochs, is less than this part of it.

@@ -118,8 +118,9 @@ def _ill_given(model: Family) -> Iterator[str]:
         yield "GIVES names weights, which only subclasses of the VAE give"
     target, noise = to_unit_range(pictures(3)), noise_for(model, 3)
     found = model.reconstruct(target)
-    for given in ("latents", "posterior", "bound", "last layer"):
-        there = getattr(found, given.replace(" ", "_")) is not None
+    fields = {"last layer": "last_layer", "codes": "code_distance"}
+    for given in ("latents", "posterior", "bound", *fields):
+        there = getattr(found, fields.get(given, given)) is not None
         if there != (given in model.GIVES):
             yield f"GIVES {'lacks' if there else 'names'} {given}; reconstruct gives {'it' if there else 'none'}"
     if found.latents is not None and found.latents.dim() != 4:
@@ -140,14 +141,17 @@ def _ill_given(model: Family) -> Iterator[str]:
 
 def _gradient(block: Mapping[str, Any]) -> str:
     model = new_model(block).train()
-    model.training_terms(to_unit_range(pictures(4)), noise_for(model, 4), None, RECIPE)[0].backward()
+    optimizer, target = Adam(model.parameters(), RECIPE.learning_rate), to_unit_range(pictures(4))
     # A bias before a batch norm, which takes it away again, needs none.
-    without = [
-        name
-        for name, parameter in model.named_parameters()
-        if not name.endswith("bias") and (parameter.grad is None or not parameter.grad.any())
-    ]
-    return f"the loss does not reach {', '.join(without)}: they would stay as they were drawn" if without else ""
+    without = {name for name, _ in model.named_parameters() if not name.endswith("bias")}
+    for step in range(3):  # what starts at its optimum, as a codebook may, has none at first
+        train_step(model, optimizer, None, target, noise_for(model, 4, step), RECIPE, "fp32")
+        without -= {
+            name for name, parameter in model.named_parameters() if parameter.grad is not None and parameter.grad.any()
+        }
+    return (
+        f"the loss does not reach {', '.join(sorted(without))}: they would stay as they were drawn" if without else ""
+    )
 
 
 def _overfit(block: Mapping[str, Any]) -> str:

@@ -57,7 +57,8 @@ class Reconstruction:
 
     image: (B, 3, S, S) in [-1, 1]; latents: (B, C, s, s), the same for the same image; posterior: mean and log-variance
     of the latents and the KL divergence of each to the prior, all shaped like these; bound: negative evidence lower
-    bound in nats, but for a constant, (B,); last_layer: the convolution whose tanh is the image, and what it takes.
+    bound in nats, but for a constant, (B,); last_layer: the convolution whose tanh is the image, and what it takes;
+    code_distance: mean squared distance of the latents to their codes, (B,).
     """
 
     image: Tensor
@@ -65,6 +66,7 @@ class Reconstruction:
     posterior: tuple[Tensor, Tensor, Tensor] | None = None
     bound: Tensor | None = None
     last_layer: tuple[nn.Conv2d, Tensor] | None = None
+    code_distance: Tensor | None = None
 
 
 class Family(nn.Module, ABC):

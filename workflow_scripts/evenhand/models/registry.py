@@ -21,6 +21,7 @@ GIVEN = {
     "prior": "tone of pictures generated from the prior",
     "last layer": "Laplace variance of the last layer",
     "weights": "SLUG",
+    "codes": "",  # asked of no other family
 }
 # Terms of a loss that have a weight in the block `loss` of a configuration.
 WEIGHTS = {"kl": "kl_scale", "perceptual": "feature_scale"}
@@ -50,7 +51,7 @@ class Declared(NamedTuple):
     @property
     def lacks(self) -> list[str]:
         """What is not applicable to the family, in words."""
-        return [what for given, what in GIVEN.items() if given not in self.gives]
+        return [what for given, what in GIVEN.items() if what and given not in self.gives]
 
 
 def family_names() -> list[str]:

@@ -90,11 +90,15 @@ class Encoder(nn.Module):
         self.logvar = nn.Conv2d(widths[-1], architecture.latent_channels, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.features(x)
+        return self.mu(h), self.logvar(h)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layers, two convolutions, take, (B, W, s, s)."""
         h, bias = few_channels_convolution(x, self.conv_in.weight), bias_of(self.conv_in)
         for block in (*self.stages, self.bottleneck):
             h, bias = block(h, bias)
-        h = F.elu(h + bias.to(h.dtype)[:, None, None], inplace=True)
-        return self.mu(h), self.logvar(h)
+        return F.elu(h + bias.to(h.dtype)[:, None, None], inplace=True)
 
 
 class Decoder(nn.Module):
