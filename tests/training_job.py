@@ -16,7 +16,15 @@ from evenhand.workflow.tables import write_csv
 
 CONFIG = {
     "seed": 1,
-    "model": {"family": "vae", "options": {}, "width": 16, "multipliers": [1, 1, 1, 1], "latent_channels": 2, "deep": False, "norm": "batch"},
+    "model": {
+        "family": "vae",
+        "options": {},
+        "width": 16,
+        "multipliers": [1, 1, 1, 1],
+        "latent_channels": 2,
+        "deep": False,
+        "norm": "batch",
+    },
     "loss": {"kl_scale": 1.0, "feature_scale": 0.0, "perceptual_weights": "random", "perceptual_normalize": False},
     "train": {"epochs": 6, "batch_size": 8, "learning_rate": 1e-3, "clip_norm": 10.0, "flip": 0.5}
     | {"precision": "fp32", "device": "cpu", "threads": 1, "deterministic": True, "paired_seeds": False},
