@@ -25,7 +25,7 @@ import prepare_vgg19
 import train_vae
 from evenhand.models.family import Architecture, save_weights
 from evenhand.models.vae import VAE
-from evenhand.workflow.config import check_config
+from evenhand.workflow.config import check_config, evaluation_settings
 from evenhand.workflow.errors import UserError, run
 
 HASHES = [f"{i:032x}" for i in range(6)]
@@ -285,9 +285,10 @@ def test_weights_that_are_none_are_refused_and_never_executed(
     names = ("images", "index", "test", "training", "features", "evaluation", "embeddings", "samples")
     options = [part for name in names for part in (f"--{name}", str(tmp_path / name))]
     options += ["--train-set", "A", "--run", "0", "--model", str(path)]
-    options += ["--config", json.dumps({"seed": 1, "evaluate": {}})]
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    options += ["--config", json.dumps(evaluation_settings(config, "A"))]
     text = message(lambda: evaluate_vae.main(options), capsys)
-    assert "does not hold the weights of a trained VAE" in text
+    assert "does not hold the weights of a trained model" in text
     assert "run its training again" in text
     assert not (tmp_path / "executed").exists()
     assert not (tmp_path / "evaluation").exists()
