@@ -12,21 +12,12 @@ from hypothesis import strategies as st
 from paper import LIGHT_DARK
 
 from evenhand.probes.configuration import name_groups, with_text_cells
-from evenhand.workflow.config import check_config, read_as_yaml
+from evenhand.workflow.config import check_config, merged, read_as_yaml
 from evenhand.workflow.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
-
-
-def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    """As Snakemake lays one configuration over another: mappings merge, everything else is replaced."""
-    result = dict(base)
-    for key, value in overlay.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
-    return result
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -39,8 +39,8 @@ from evenhand.data.local_features import copy_likeness
 from evenhand.data.metadata import assign_group
 from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import UserError, run
-from evenhand.workflow.files import sha256_of, write_npz
-from evenhand.workflow.finished import key_of, make_once
+from evenhand.workflow.files import write_npz
+from evenhand.workflow.finished import make_once
 from evenhand.workflow.tables import read_image_table, write_csv
 
 BITS = (0, 2, 4, 6, 8, 10)
@@ -66,14 +66,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--summary", required=True, help="output CSV: one row")
     args = parser.parse_args(argv)
 
-    if args.finished is None:
-        find(args)
-        return
     given = [args.config["duplicates"][key] for key in ("embeddings", "list", "not_same")]
     read = [args.images, args.packed, args.index, *filter(None, given)]
     outputs = ("duplicates", "list", "links", "pairs", "clusters", "thresholds", "summary")
-    key = key_of({"config": args.config, "read": [sha256_of(path) for path in read]})
-    make_once(args.finished, key, [Path(getattr(args, name)) for name in outputs], lambda: find(args))
+    products = [Path(getattr(args, name)) for name in outputs]
+    make_once(args.finished, args.config, read, products, lambda: find(args))
 
 
 def find(args: argparse.Namespace) -> None:

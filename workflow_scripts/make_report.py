@@ -12,7 +12,7 @@ from evenhand.report.page import FigureItem, TableItem, build_report, describe_t
 from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_text
-from evenhand.workflow.provenance import origin, read_provenance
+from evenhand.workflow.provenance import origin, read_provenance, run_records
 from evenhand.workflow.tables import read_image_table, read_table
 
 
@@ -59,13 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         read_table(args.design) if args.design else pd.DataFrame(),
         [] if availability is None else availability_counts(availability, groups),
         [] if availability is None else not_applicable(availability, groups, skin),
-        [
-            json.loads((args.models / train_set["name"] / f"run{number}" / "run.json").read_text("utf-8"))
-            for train_set in splits["train_sets"]
-            for number in range(splits["runs"])
-        ]
-        if args.models
-        else [],
+        run_records(args.models, splits) if args.models else [],
         origin(read_provenance(args.provenance)) if args.provenance else {},
         [] if availability is None else name_warnings(availability),
     )

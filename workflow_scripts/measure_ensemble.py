@@ -51,15 +51,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     group = [group for group, images in drawn.items() for _ in images]
     test = pd.DataFrame({"id": ids_of(drawn), "group": group})
     cluster_of = read_cluster_of(args.clusters)
-    images = read_images(args.images, rows_of(test["id"], read_names(args.index)))
+    names = read_names(args.index)
+    images = read_images(args.images, rows_of(test["id"], names))
+
+    def trained(number: int) -> tuple[Path, list[str]]:
+        """The model of a run, and the images that it was trained on."""
+        path = args.models / f"run{number}" / "model.safetensors"
+        manifest = args.splits / f"run{number}" / f"train_{args.train_set}.csv"
+        # The model of the same run has seen none of the images.
+        own_test = test["id"].tolist() if number == 0 else ()
+        return path, training_images(path, manifest, args.train_set, number, own_test, cluster_of)
 
     def models(device: torch.device) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float64] | None, list[bool]]]:
         for number in range(config["runs"]):
-            path = args.models / f"run{number}" / "model.safetensors"
-            manifest = args.splits / f"run{number}" / f"train_{args.train_set}.csv"
-            # The model of the same run has seen none of the images.
-            own_test = test["id"].tolist() if number == 0 else ()
-            trained_on = training_images(path, manifest, args.train_set, number, own_test, cluster_of)
+            path, trained_on = trained(number)
             model = place(load_weights(path), device)
             size = images_at_a_time(config["batch_size"], images.shape[1])
             starts = range(0, len(images), size)
@@ -75,14 +80,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     with leased_device(config["device"], args.gpu_slots, "reconstructing", args.gpus) as device:
         table = ensemble_scores(test, images.shape, models(device))
         if config["slug"]:
-            first = args.models / "run0" / "model.safetensors"
-            ids = test["id"].tolist()
-            known = training_images(
-                first, args.splits / "run0" / f"train_{args.train_set}.csv", args.train_set, 0, ids, cluster_of
-            )
-            training = read_images(args.images, rows_of(known, read_names(args.index)))
+            first, known = trained(0)
+            training = read_images(args.images, rows_of(known, names))
             model = place(load_weights(first), device)
             assert isinstance(model, VAE)  # the only ones that `evaluate.slug` is accepted with
+            ids = test["id"].tolist()
             variances = slug(model, images, ids, training, len(known), config["slug"], config["seed"], device)
             table["slug"] = MEASURES["slug"].of(variances)
     print(table.groupby("group").mean(numeric_only=True).to_string())

@@ -15,8 +15,7 @@ from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.splits.groups import groups_from
 from evenhand.training.devices import make_deterministic
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import sha256_of
-from evenhand.workflow.finished import key_of, make_once
+from evenhand.workflow.finished import make_once
 from evenhand.workflow.tables import read_image_table, write_parquet
 
 
@@ -35,12 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     make_deterministic()
-    if args.finished is None:
-        measure(args)
-        return
     read = [args.images, args.index, args.features, *filter(None, [args.tone])]
-    decides = {"config": args.config, "read": [sha256_of(path) for path in read], "threads": args.threads}
-    make_once(args.finished, key_of(decides), [args.output], lambda: measure(args))
+    make_once(args.finished, [args.config, args.threads], read, [args.output], lambda: measure(args))
 
 
 def measure(args: argparse.Namespace) -> None:

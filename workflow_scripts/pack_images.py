@@ -15,8 +15,8 @@ from evenhand.data.metadata import SOUGHT
 from evenhand.data.packing import ARRAY, Outcome, Settings, pack_images, read_outcomes
 from evenhand.data.sources import locate_images, sources_from
 from evenhand.workflow.errors import run
-from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer, sha256_of, write_checksums
-from evenhand.workflow.finished import key_of, make_once
+from evenhand.workflow.files import move_into_place, read_header, read_rows, row_writer, write_checksums
+from evenhand.workflow.finished import make_once
 
 GONE = "it was downloaded, but the file is gone since; fetch it again with snakemake --forcerun list_downloads"
 
@@ -54,17 +54,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sums", type=Path, help="output: SHA-256 of these three")
     args = parser.parse_args(argv)
 
-    if args.finished is None:
-        pack(args)
-        return
-    decides = {
-        "sources": args.sources,
-        "contents": args.contents,
-        "read": [sha256_of(path) for path in (args.metadata, *args.archive_sums, *_shards(args))],
-        "settings": [args.side, args.icc, args.max_pixels],
-    }
+    settings = [args.sources, args.contents, args.side, args.icc, args.max_pixels]
+    read = [args.metadata, *args.archive_sums, *_shards(args)]
     products = [args.images, args.index, args.availability, args.sums]
-    make_once(args.finished, key_of(decides), products, lambda: pack(args))
+    make_once(args.finished, settings, read, products, lambda: pack(args))
 
 
 def pack(args: argparse.Namespace) -> None:

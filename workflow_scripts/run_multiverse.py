@@ -23,11 +23,11 @@ from evenhand.report.multiverse import (
     BASE,
     Multiverse,
     Variant,
-    merged,
     read_multiverse,
     variants_of,
     write_multiverse,
 )
+from evenhand.workflow.config import merged
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.files import write_text
 

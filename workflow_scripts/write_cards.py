@@ -9,6 +9,7 @@ from evenhand.data.metadata import ADDED
 from evenhand.data.tables import stated_by
 from evenhand.report.cards import NOT_STATED, own_columns, state_data, state_models
 from evenhand.workflow.errors import run
+from evenhand.workflow.provenance import run_records
 from evenhand.workflow.tables import read_image_table, read_table, write_csv
 
 
@@ -30,11 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     columns = own_columns(read_image_table(args.availability), ADDED)
     statement = state_data(config, synthetic, stated, read_table(args.card), columns)
     write_csv(statement, args.data_statement)
-    records = [
-        json.loads((args.models / train_set["name"] / f"run{number}" / "run.json").read_text("utf-8"))
-        for train_set in config["splits"]["train_sets"]
-        for number in range(config["splits"]["runs"])
-    ]
+    records = run_records(args.models, config["splits"])
     licence = "; ".join(statement.loc[statement["item"] == "licence", "value"])
     write_csv(state_models(config, records, read_table(args.design), licence), args.model_card)
     gaps = statement.loc[statement["value"] == NOT_STATED, "item"].tolist()

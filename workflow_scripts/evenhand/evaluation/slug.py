@@ -9,7 +9,7 @@ vectors only sketches are kept, and made orthogonal as sketches (Miani et al. 20
 batch norm has no part, as it has none in a training.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,8 +79,10 @@ def slug(
         with torch.enable_grad():
             values = reconstruction(model, weights, to_unit_range(torch.from_numpy(image[None]).to(device)))
         signs = random_signs((PROBES, *values.shape), derive_seed(seed, "slug", name)).to(values)
-        probed = [torch.autograd.grad(values, leaves, sign, retain_graph=True, allow_unused=True) for sign in signs]
-        variances = [posterior.variance(flat(gradient, leaves)) / values.numel() for gradient in probed]
+        probed = [
+            torch.autograd.grad(values, leaves, sign, retain_graph=True, materialize_grads=True) for sign in signs
+        ]
+        variances = [posterior.variance(flat(gradient)) / values.numel() for gradient in probed]
         found.append(float(torch.stack(variances).mean()))
     return np.array(found)
 
@@ -111,7 +113,7 @@ def posterior_of(
 
             moved = jvp(of, (weights,), (shaped(vector, weights),))[1]
             (gradient,) = vjp(of, weights)[1](moved)
-            total += flat(list(gradient.values()), list(weights.values()))
+            total += flat(gradient.values())
         return total * times
 
     p = sum(weight.numel() for weight in weights.values())
@@ -167,10 +169,9 @@ def random_signs(shape: Sequence[int], seed: int) -> Tensor:
     return torch.randint(2, tuple(shape), generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def flat(gradient: Sequence[Tensor | None], weights: Sequence[Tensor]) -> Tensor:
-    """One vector (p,); what nothing depends on has the gradient 0."""
-    pairs = zip(gradient, weights, strict=True)
-    return torch.cat([torch.zeros_like(weight).reshape(-1) if of is None else of.reshape(-1) for of, weight in pairs])
+def flat(parts: Iterable[Tensor]) -> Tensor:
+    """One vector (p,)."""
+    return torch.cat([part.reshape(-1) for part in parts])
 
 
 def shaped(vector: Tensor, weights: Weights) -> dict[str, Tensor]:

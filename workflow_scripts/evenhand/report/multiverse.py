@@ -36,7 +36,7 @@ from evenhand.report.claims import DASH, VERDICTS, interval_words, number
 from evenhand.report.comparison import COLUMNS, REASONS, Study, comparison_table, concerns, differing, flat
 from evenhand.report.one_page import SIGNS
 from evenhand.report.page import data_uri, display_width, page_template
-from evenhand.workflow.config import describe
+from evenhand.workflow.config import describe, merged
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import write_text
 from evenhand.workflow.tables import write_csv
@@ -117,15 +117,6 @@ def _clashes(multiverse: Multiverse) -> Iterator[tuple[str, str]]:
         for (first, overlay), (second, other) in itertools.product(options.items(), others.items()):
             if common := flat(overlay).keys() & flat(other).keys() - {""}:
                 yield f"{one}-{first} and {two}-{second}", joined(sorted(common))
-
-
-def merged(block: Overlay, overlay: Overlay) -> dict[str, Any]:
-    """A configuration changed as Snakemake changes it: blocks key by key, all else replaced."""
-    changed = dict(block)
-    for key, value in overlay.items():
-        both = isinstance(value, Mapping) and isinstance(changed.get(key), Mapping)
-        changed[key] = merged(changed[key], value) if both else value
-    return changed
 
 
 def variants_of(multiverse: Multiverse) -> list[Variant]:

@@ -18,6 +18,15 @@ from evenhand.workflow.planning import as_list
 UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"  # surrogates: halves of a character
 
 
+def merged(block: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration changed as Snakemake changes it: blocks key by key, all else replaced."""
+    changed = dict(block)
+    for key, value in overlay.items():
+        both = isinstance(value, Mapping) and isinstance(changed.get(key), Mapping)
+        changed[key] = merged(changed[key], value) if both else value
+    return changed
+
+
 def check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
     """Raise a `UserError` that lists every mistake in `config`, each with its key, value and remedy."""
     errors = Draft202012Validator(schema).iter_errors(config)

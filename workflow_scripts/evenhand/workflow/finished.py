@@ -80,8 +80,22 @@ def restore_products(folder: Path, key: str, products: Sequence[Path]) -> bool:
     return False
 
 
-def make_once(folder: Path, key: str, products: Sequence[Path], make: Callable[[], None]) -> None:
-    """Call `make`, which writes `products`, unless a job of the same `key` has ended (see `restore_products`)."""
+def make_once(
+    folder: Path | None,
+    settings: object,
+    read: Sequence[str | Path],
+    products: Sequence[Path],
+    make: Callable[[], None],
+) -> None:
+    """Call `make`, which writes `products`, unless an equal job has ended (see `restore_products`).
+
+    Equal are jobs of the same `settings`, of files of the same bytes to `read`, and of the same code. Without a folder
+    nothing is kept, and `make` is called.
+    """
+    if folder is None:
+        make()
+        return
+    key = key_of({"settings": settings, "read": [sha256_of(path) for path in read]})
     if not restore_products(folder, key, products):
         make()
         cache_products(folder, key, products)

@@ -32,6 +32,15 @@ class Difference(NamedTuple):
         return f"{self.what}: expected {self.expected}, found {self.found}"
 
 
+def run_records(folder: Path, splits: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The run.json of every model of a design, in `folder`/<train_set>/run<r>; `splits` of the configuration."""
+    return [
+        json.loads((folder / train_set["name"] / f"run{number}" / "run.json").read_text("utf-8"))
+        for train_set in splits["train_sets"]
+        for number in range(splits["runs"])
+    ]
+
+
 def hash_files(folder: Path, names: Sequence[str], workers: int = 1) -> Hashes:
     """The SHA-256 of each file by its name below `folder`, sorted."""
     there = sorted(set(names))
