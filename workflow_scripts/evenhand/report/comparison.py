@@ -164,15 +164,16 @@ def models_table(studies: Sequence[Study]) -> pd.DataFrame:
         error of the reference group; ratio, ratio_low and ratio_high, that of the compared group over it;
         equivalent_ratio, equivalent_low and equivalent_high, the ratio of the blurs that cost as much; codec_ratio,
         codec_low and codec_high, the ratio of codecs of equal error; n_runs; n_test, images of a group and run;
-        parameters of a model; seconds of a training, mean over the study's models; the verdict on each of `OF_MODELS`.
+        parameters of a model; seconds of a training, mean over the study's models; claims, the verdicts on `OF_MODELS`.
     """
     if "model.family" not in differing(studies):
         return pd.DataFrame()
     rows = []
     for study in studies:
-        verdicts = dict(zip(study.claims["claim"], study.claims["verdict"], strict=True))
+        verdicts = zip(study.claims["claim"], study.claims["verdict"], strict=True)
+        judged = [f"{claim} {verdict}" for claim, verdict in verdicts if claim in OF_MODELS]
         if study.models:
-            rows.append({"study": study.name, **study.models, **{name: verdicts.get(name, "") for name in OF_MODELS}})
+            rows.append({"study": study.name, **study.models, "claims": "; ".join(judged)})
     return pd.DataFrame(rows)
 
 
@@ -191,7 +192,7 @@ def models_shown(table: pd.DataFrame) -> list[dict[str, Any]]:
             "ratio": ratio(row, "ratio", "ratio_low", "ratio_high"),
             "equivalent": ratio(row, "equivalent_ratio", "equivalent_low", "equivalent_high"),
             "codec": ratio(row, "codec_ratio", "codec_low", "codec_high"),
-            "verdicts": {name: row[name] for name in OF_MODELS if row[name]},
+            "verdicts": row["claims"].split("; "),
             "n": f"{number(row['n_runs'])} runs of {number(row['n_test'])} test images a group",
             "cost": f"{number(row['parameters'])} parameters; {number(row['seconds'])} s a training",
         }
