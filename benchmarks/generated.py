@@ -176,10 +176,12 @@ decides: half of the width over 1.96 standard deviations of the estimates was, w
 The estimate of a small KID that is not 0 is skewed: in 200 trials with one model, 100 pictures and a mean of the first
 feature off by half its standard deviation, intervals of KID held the mean of all trials in 90 to 93 %.
 
-A number that no picture changes has no interval. The bound of copies is a distance below which 1 % of the held-out
-pictures lie. Where training and test share near-duplicates (`splits.leakage: paper`), these set it, and copies are
-missed. The share is right where other pictures are like held-out ones; where these lie farther away, it is too small by
-up to 1 %.
+Where one real picture lies far from the others, its ball may hold most of what is generated: precision and density
+hang on that picture then, and their intervals say so. A number that no picture changes has no interval.
+
+The bound of copies is a distance below which 1 % of the held-out pictures lie. Where training and test share
+near-duplicates (`splits.leakage: paper`), these set it, and copies are missed. The share is right where other pictures
+are like held-out ones; where these lie farther away, it is too small by up to 1 %.
 
 Train-on-synthetic test-on-real is not computed: pictures from the prior of a model have no group and no label to train
 on, and one model per group would be another study, not another measure of this one.

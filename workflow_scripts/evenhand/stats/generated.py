@@ -19,7 +19,7 @@ from evenhand.splits.groups import Pair
 from evenhand.stats.crossed import CrossedSums, CrossedTest, contrast_row, crossed
 
 QUANTITIES = ("kid", "precision", "recall", "density", "coverage", "copies")
-SHARES = ("precision", "recall", "coverage")  # of a group; their intervals end at 0 and 1
+SHARES = ("precision", "recall", "coverage")  # their intervals end at 0 and 1, of differences at -1 and 1
 COLUMNS = [
     *("train_set", "compared_share", "sample_of", "group", "minus", "quantity", "estimate", "ci_low", "ci_high", "p"),
     *("n_runs", "n_images", "extractor", "covers", "note"),
@@ -94,8 +94,9 @@ def _row(model: Pictures, test: CrossedTest | None, about: dict[str, str], alpha
         few = f"fewer than {LEAST} images of each kind"
         return row | {"covers": "", "note": few if n < LEAST else "no training image of the group to be near to"}
     row |= contrast_row(test, alpha)
-    if not about["minus"] and about["quantity"] in SHARES:
-        row |= {end: float(np.clip(row[end], 0.0, 1.0)) for end in ("ci_low", "ci_high")}
+    if about["quantity"] in SHARES:
+        least = -1.0 if about["minus"] else 0.0
+        row |= {end: float(np.clip(row[end], least, 1.0)) for end in ("ci_low", "ci_high")}
     if not about["minus"] and about["quantity"] not in ("kid", "copies"):
         row["p"] = np.nan  # nobody expects 0 of it
     return row
