@@ -66,7 +66,15 @@ SUMMARIES = {
         data=["together"],
     ),
     "compare_samples": Summary(
-        ["samples"], {"stats": STATS}, ["design"], others=of_models("samples.parquet")
+        ["samples", "generated"],
+        {"stats": STATS},
+        ["design"],
+        data=["together"],
+        others=[
+            *of_models("samples.parquet"),
+            *of_models("evaluation.sha256"),
+            *(ancient(path) for path in of_models("pictures.npz") if is_made("generated")),
+        ],
     ),
     "estimate_sweep": Summary(
         ["sweep"],
