@@ -143,12 +143,16 @@ def run_stages(
     runs: int = 3,
     alpha: float = 0.05,
     groups: Sequence[Mapping[str, Any]] = (LIGHT, DARK),
+    starts: int = 1,
+    stages: Sequence[ModuleType] = (),
 ) -> dict[str, Path]:
-    """Every statistics script, as the rules call them; the tables they wrote, by name."""
+    """Every statistics script, or those of `stages`, as the rules call them; the tables they wrote, by name."""
     stats = CONFIG | {"alpha": alpha}
     write_ruler(folder, [str(group["name"]) for group in groups], 1.3, alpha)
     (folder / "train_sets.json").write_text(json.dumps([train_set._asdict() for train_set in train_sets]))
     evaluations = ["--evaluations", f"{folder}/runs", "--train-sets", f"{folder}/train_sets.json", "--runs", str(runs)]
+    evaluations += ["--starts", str(starts)] if starts > 1 else []
+    of_starts = " start_covariances" if starts > 1 else ""
     config = json.dumps({"seed": 1, "stats": stats, "groups": groups, "margin": 0.1})
     of_metadata = json.dumps({"seed": 1, "resamples": stats["resamples"], "alpha": alpha, "groups": groups})
     given = {name: f"{folder}/{name}" for name in GIVEN}
@@ -157,10 +161,12 @@ def run_stages(
         read, written = (
             [given.get(name, f"{folder}/tables/{name}.csv") for name in names.split()] for names in (reads, writes)
         )
-        script.main([*options, "--config", config, *(["--read", *read] if read else []), "--write", *written])
+        if not stages or script in stages:
+            script.main([*options, "--config", config, *(["--read", *read] if read else []), "--write", *written])
 
     call(summarise_metadata, "metadata.csv", "fst_counts prevalence condition_mix", config=of_metadata)
-    call(summarise_runs, "together.csv", "runs covariances headline conditions pooled_conditions", evaluations)
+    writes = "runs covariances headline conditions pooled_conditions"
+    call(summarise_runs, "together.csv", writes + of_starts, evaluations)
     call(adjust_gaps, "together.csv ruler_bias.csv", "adjusted models", evaluations)
     call(compare_codec, "together.csv", "codec_runs codec", evaluations)
     call(compare_samples, "design.csv together.csv", "samples generated", evaluations)
@@ -169,10 +175,11 @@ def run_stages(
     colours = "colour_runs colour_covariances colour tone_curves tone_slopes"
     call(measure_colour, "design.csv together.csv", colours, evaluations)
     of_ruler = "ruler_bias.csv ruler.csv colour_runs colour_covariances"
-    call(estimate_gaps, f"runs covariances design.csv {of_ruler}", "gaps equivalents")
-    call(estimate_sweep, "runs covariances design.csv train_sets.json ruler_bias.csv", "sweep")
+    writes = "gaps equivalents" + (" starts" if starts > 1 else "")
+    call(estimate_gaps, f"runs covariances design.csv {of_ruler}{of_starts}", writes)
+    call(estimate_sweep, f"runs covariances design.csv train_sets.json ruler_bias.csv{of_starts}", "sweep")
     read = (
         "runs covariances design.csv adjusted codec colour_runs colour_covariances condition_mix uncertainty ruler.csv"
     )
-    call(judge_claims, read, "claims")
+    call(judge_claims, read + of_starts, "claims")
     return {path.stem: path for path in sorted((folder / "tables").iterdir())}

@@ -33,7 +33,8 @@ TEXT = frozenset(
         *("asked", "by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "study", "table", "test", "verdict"),
         # probes
-        *("attribute", "class", "contrast", "dataset", "kind", "other_attribute", "other_set", "probe", "removal"),
+        *("attribute", "class", "contrast", "dataset", "kind", "other_attribute", "other_group", "other_set"),
+        *("probe", "removal"),
         *("cell", "column", "not_scored", "reason", "why"),
         *("Attribute", "Dataset", "Images", "Kept together", "Left out", "Model", "Not scored", "Task", "Training set"),
     }
