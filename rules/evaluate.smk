@@ -20,6 +20,9 @@ rule evaluate_vae:
         evaluation="<results>/runs/{train_set}/run{run}{start}/evaluation.parquet",
         embeddings="<results>/runs/{train_set}/run{run}{start}/embeddings.npz",
         samples="<results>/runs/{train_set}/run{run}{start}/samples.parquet",
+        pictures=(
+            "<results>/runs/{train_set}/run{run}{start}/pictures.npz" if THERE_IS["prior"] else []
+        ),
         sums="<results>/runs/{train_set}/run{run}{start}/evaluation.sha256",
     log:
         "<logs>/evaluate_vae/{train_set}.run{run}{start}.log",
@@ -33,13 +36,14 @@ rule evaluate_vae:
         **growing(mem_mb=6000, runtime=30),
     params:
         config=lambda wildcards: as_json(evaluation_settings(config, wildcards.train_set)),
+        pictures_option="--pictures" if THERE_IS["prior"] else "",
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --test {input.test:q} --training {input.manifest:q} --clusters {input.clusters:q}"
         " --features {input.features:q} --train-set {wildcards.train_set:q} --run {wildcards.run}"
         " --config {params.config:q} --threads {threads} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
         " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q}"
-        " --sums {output.sums:q} > {log:q} 2>&1"
+        " {params.pictures_option} {output.pictures:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule reconstruct_examples:

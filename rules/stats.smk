@@ -70,7 +70,19 @@ SUMMARIES = {
         data=["together"],
     ),
     "compare_samples": Summary(
-        ["samples"], {"stats": STATS}, ["design"], others=of_models("samples.parquet", start="")
+        ["samples", "generated"],
+        {"stats": STATS},
+        ["design"],
+        data=["together"],
+        others=[
+            *of_models("samples.parquet", start=""),
+            *of_models("evaluation.sha256", start=""),
+            *(
+                ancient(path)
+                for path in of_models("pictures.npz", start="")
+                if is_made("generated")
+            ),
+        ],
     ),
     "estimate_sweep": Summary(
         ["sweep"],

@@ -23,6 +23,7 @@ import score_uncertainty
 import summarise_metadata
 import summarise_runs
 from evenhand.evaluation.measures import MEASURES, RULED, SCORES_OF
+from evenhand.evaluation.pictures import Pictures, nearest_pictures, write_pictures
 from evenhand.splits.groups import Pair, TrainSet, groups_from
 from evenhand.stats.crossed import CrossedSums
 from evenhand.stats.rows import by_run
@@ -112,9 +113,25 @@ def write_study(folder: Path, shuffle: int | None = None, change: Change = lambd
         write_parquet(table.reset_index(drop=True), of_model / "evaluation.parquet")
         samples = table.assign(sample_of=np.where(table["mse"] > 0.05, "prior", "training"), ita=table["ita_in"])
         write_parquet(samples[["train_set", "compared_share", "run", "sample_of", "ita"]], of_model / "samples.parquet")
+        write_pictures(made_up_pictures(part, rng), of_model / "pictures.npz")
     write_csv(design if shuffle is None else design.iloc[::-1], folder / "design.csv")
     metadata = rows.drop_duplicates("id").assign(condition_2="x", condition_3="y")
     write_csv(metadata if shuffle is None else metadata.iloc[::-1], folder / "metadata.csv")
+
+
+def made_up_pictures(model: pd.DataFrame, rng: np.random.Generator) -> Pictures:
+    """Pictures of one model, of normal features."""
+    ids = {str(group): sorted(part["id"])[:12] for group, part in model.groupby("group")}
+    prior, training = rng.normal(size=(2, 12, 8))
+    real = {group: rng.normal(size=prior.shape) for group in ids}
+    return Pictures(
+        *(str(model["train_set"].iloc[0]), float(model["compared_share"].iloc[0]), "made up"),
+        {"prior": prior, "training": training},
+        {"prior": range(12), "training": [f"training {k}" for k in range(12)]},
+        real,
+        ids,
+        nearest_pictures(prior, real, training, ["light", "dark"] * 6),
+    )
 
 
 GIVEN = ("design.csv", "together.csv", "metadata.csv", "train_sets.json", "ruler.csv", "ruler_bias.csv")
@@ -152,7 +169,7 @@ def run_stages(
     call(summarise_runs, "together.csv", writes + of_starts, evaluations)
     call(adjust_gaps, "together.csv ruler_bias.csv", "adjusted models", evaluations)
     call(compare_codec, "together.csv", "codec_runs codec", evaluations)
-    call(compare_samples, "design.csv", "samples", evaluations)
+    call(compare_samples, "design.csv together.csv", "samples generated", evaluations)
     call(score_uncertainty, "together.csv", "uncertainty", evaluations)
     call(compare_subsets, "together.csv ruler_bias.csv", "subsets", evaluations)
     colours = "colour_runs colour_covariances colour tone_curves tone_slopes"

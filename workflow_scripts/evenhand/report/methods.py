@@ -51,6 +51,7 @@ def methods(
     mixes = joined([f"{name} ({percent(share)} {groups[1].name})" for name, share in sets])
     runs, precision = splits["runs"], sorted({str(record["precision"]) for record in records})
     family, perceptual = declared(model["family"]), ""
+    latents = f", {model['latent_channels']} latent channels" if "latents" in family.gives else ""
     if loss["feature_scale"] > 0:
         weights = {"imagenet": "pretrained on ImageNet", "random": "with random weights"}
         perceptual = (
@@ -67,8 +68,7 @@ def methods(
         f"for testing and {len(design)} training sets of {span(design['drawn'].tolist())} images drawn "
         f"{'with' if splits['replacement'] else 'without'} replacement, which differ in the mix of groups: {mixes}.",
         kept[splits["leakage"]],
-        f"On each a {family.title} with {len(model['multipliers'])} stages, "
-        f"{model['latent_channels']} latent channels and "
+        f"On each a {family.title} with {len(model['multipliers'])} stages{latents} and "
         f"{' / '.join(sorted({format(record['parameters'], ',') for record in records}))} parameters was trained for "
         f"{train['epochs']} epoch{'s' if train['epochs'] > 1 else ''} with Adam [kingma2015] (learning rate "
         f"{train['learning_rate']:g}, batches of {train['batch_size']}, gradient norm clipped at "

@@ -28,6 +28,7 @@ TEXT = frozenset(
         *("adjustment", "claims", "compared", "covers", "design", "group", "groups", "metric", "mix", "model"),
         *("note", "quantity", "score", "statistic", "subset", "target", "train_set", "warnings"),
         *("damage", "luminance", "measure", "treatment"),
+        *("extractor", "minus"),  # of generated images
         *("base", "choices", "turned_by"),
         *("asked", "by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "study", "table", "test", "verdict"),
