@@ -325,7 +325,8 @@ def describe(table: pd.DataFrame, factors: pd.DataFrame) -> str:
         studies = table.loc[table["scenario"] == scenario.name, "n"].iloc[0]
         designs.append(f"| {' | '.join([*cells, str(int(studies))])} |")
     ten_runs = "; ".join(lost) or "none"
-    lines += [LIMITS.format(ten=ten_runs, hetero=hetero, thirty=thirty, promises="\n".join(promised))]
+    of_tables = {"promises": "\n".join(promised), "designs": "\n".join(designs)}
+    lines += [LIMITS.format(ten=ten_runs, hetero=hetero, thirty=thirty, **of_tables)]
     lines += ["False alarms of the gap, and power at the middle ratio as a fraction of the oracle's.", ""]
     lines += [f"| candidate | {' | '.join(SHOWN)} |", "|---" * (len(SHOWN) + 1) + "|"]
     for procedure in CANDIDATES:

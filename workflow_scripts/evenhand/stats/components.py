@@ -92,7 +92,8 @@ class StartSums:
     def add(self, starts: Sequence[pd.DataFrame]) -> None:
         """Count a run: the evaluations of each start, by all training sets, of the same test images."""
         sets = sorted(starts[0]["train_set"].unique())
-        clusters, values = {}, {}
+        clusters: dict[str, list[Hashable]] = {}
+        values: dict[str, np.ndarray] = {}
         for group in self._groups:
             parts = [
                 [rows[(rows["group"] == group) & (rows["train_set"] == name)].sort_values("id") for name in sets]
@@ -133,7 +134,7 @@ class StartSums:
         for m, metric in enumerate(self._metrics):
             for i, (group, name) in enumerate(cells):
                 for j, (other_group, other_set) in enumerate(cells[i:], i):
-                    row = {"metric": metric, "group": group, "train_set": name}
+                    row: dict[str, Any] = {"metric": metric, "group": group, "train_set": name}
                     row |= {"other_group": other_group, "other_set": other_set}
                     row |= {"total": self._total[m, i, j] / self._runs, "images": self._noise[m, i, j] / self._runs}
                     rows.append(row | {"n_runs": self._runs, "n_starts": self._starts})
