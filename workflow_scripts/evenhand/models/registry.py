@@ -18,7 +18,7 @@ GIVEN = {
     "posterior": "latent standard deviation, KL divergence",
     "bound": "evidence lower bound, distance from the typical set, likelihood ratio, WAIC",
     "samples": "error and variance of sampled decodings",
-    "prior": "tone of pictures generated from the prior",
+    "prior": "pictures generated from the prior: their tone, how they compare with held-out images",
     "last layer": "Laplace variance of the last layer",
     "weights": "SLUG",
     "codes": "",  # asked of no other family

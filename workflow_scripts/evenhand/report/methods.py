@@ -74,6 +74,14 @@ def methods(
         f"{train['learning_rate']:g}, batches of {train['batch_size']}, gradient norm clipped at "
         f"{train['clip_norm']:g}, {' and '.join(precision)}), minimising "
         f"{family.loss.format(**loss)}{perceptual}.",
+        *(
+            [
+                f"Each was trained from {splits['starts']} starts (weights, order of batches); what a run says of an "
+                "image is the mean over them."
+            ]
+            if splits["starts"] > 1
+            else []
+        ),
         "The error of a test image is its mean squared error on pixels in [-1, 1].",
         "Inference is over images crossed with models: two-way clustered variances [cameron2011] with Satterthwaite's "
         "degrees of freedom [satterthwaite1946].",

@@ -9,6 +9,7 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from evenhand.splits.groups import Pair
+from evenhand.stats.components import starts_of
 from evenhand.stats.crossed import Cell, Crossed, contrast_row, crossed
 from evenhand.stats.paired import hedges_dz, joined, run_test, tost_p, wilcoxon_p
 from evenhand.stats.rows import of_groups
@@ -63,8 +64,7 @@ class RunTable:
         return {
             name: share
             for name, share in self.shares.items()
-            # Tables have ten digits.
-            if math.isclose(share + self.reference_shares[name], 1, abs_tol=1e-6)
+            if math.isclose(share + self.reference_shares[name], 1, abs_tol=1e-6)  # tables have ten digits
         }
 
 
@@ -75,6 +75,7 @@ def run_table(
     pair: Pair,
     metrics: Sequence[str],
     partial: bool = False,
+    starts: pd.DataFrame | None = None,
 ) -> RunTable:
     """Arrange tables/runs.csv, tables/covariances.csv and tables/design.csv for the tests.
 
@@ -85,6 +86,7 @@ def run_table(
         pair: the two groups.
         metrics: columns of `runs`.
         partial: a mean may be empty, as that of the colours is where no image shows skin.
+        starts: tables/start_covariances.csv, where there are several.
 
     Raises:
         UserError: a metric is missing or not finite, a training set is not in the design, or a training set
@@ -122,6 +124,7 @@ def run_table(
                 raise UserError(f"runs table: expected the group {group} in training set {train_set}, found none.")
     sizes = dict(zip(design["train_set"], design["test_size"], strict=True))
     reference_shares = dict(zip(design["train_set"], design["reference_share"].astype(float), strict=True))
+    names = list(shares)
     return RunTable(
         pair=pair,
         runs=numbers,
@@ -129,7 +132,7 @@ def run_table(
         reference_shares={name: reference_shares[name] for name in shares},
         values=values,
         crossed={
-            metric: crossed(cells, covariances, metric, tuple(shares), pair)
+            metric: crossed(cells, covariances, metric, names, pair, starts_of(starts, metric, names, pair, shared))
             for metric, cells in values.items()
             if all(np.isfinite(of_cell).all() for of_cell in cells.values())
         },
@@ -202,10 +205,8 @@ def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: floa
     equivalence_low, equivalence_high = test.interval(1 - 2 * alpha)
     limit = np.nan if margin is None else margin * abs(reference.mean())
     notes = [test.note, over_runs.note, log_ratio.note if not test.note else ""]
-    if over_runs.n == 2 and over_runs.sd > 0:
-        notes.append("no effect size: it needs three runs")
-    if over_runs.n > 1 and not np.any(compared - reference):
-        notes.append("no Wilcoxon test: all differences are 0")
+    notes += ["no effect size: it needs three runs"] if over_runs.n == 2 and over_runs.sd > 0 else []
+    notes += ["no Wilcoxon test: all differences are 0"] if over_runs.n > 1 and not np.any(compared - reference) else []
     return {
         "train_set": name,
         "compared_share": table.shares[name],
