@@ -192,8 +192,9 @@ def test_the_bound_of_a_diffusion_of_many_levels_is_the_likelihood() -> None:
 
 def test_a_diffusion_that_knows_the_picture_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
     target = torch.rand(2, 3, 16, 16) * 2 - 1
-    model = build(SMALL | {"family": "diffusion", "options": {"level": 0.7, "steps": 3}})
+    model = build(SMALL | {"family": "diffusion", "deep": True, "options": {"level": 0.4, "steps": 3}})
     assert isinstance(model, Diffusion)
+    assert model.network(target, torch.rand(2)).shape == target.shape
     monkeypatch.setattr(model, "denoised", lambda z, time: SCALE * target)
     found = model.reconstruct(target)
     assert torch.equal(found.image, target)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,8 @@ def read_study(results: Path) -> Study:
 
 def _models_of(results: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """What `models_table` says of a study, but for verdicts; of the first training set of equal shares."""
-    compared, tables = config["splits"]["groups"][1]["name"], {}
+    compared = config["splits"]["groups"][1]["name"]
+    tables: dict[str, dict[Hashable, Any]] = {}
     for name in ("gaps", "equivalents", "codec"):
         path = results / "tables" / f"{name}.csv"
         if not path.is_file():
