@@ -189,13 +189,14 @@ def draw(
     *files: Path,
     synthetic: bool = False,
     runs: int = 1,
+    starts: int = 1,
     groups: Sequence[dict] = PAPER,
     text: str = "outline",
 ) -> dict[str, object]:
     """Draw a figure into `folder`, where its histories are, too; its words."""
     outputs = ["--svg", folder / f"{figure}.svg", "--text", folder / f"{figure}.json"]
     look = {"formats": ["svg", "png", "pdf"], "dpi": 60, "text": text}
-    settings = {"rare_below": 10, "label_conditions": 3, "runs": runs}
+    settings = {"rare_below": 10, "label_conditions": 3, "runs": runs, "starts": starts}
     config = {"groups": groups, "synthetic": synthetic, "settings": settings} | look
     options = ["--files", *files, "--models", folder, "--config", json.dumps(config), *outputs]
     draw_figure.main(["--figure", figure, *map(str, options)])

@@ -200,6 +200,8 @@ def test_training_curves_draw(tmp_path: Path) -> None:
         assert "2 models" in text["caption"]
         assert verdict in text["caption"]
     assert "1 of 2 models have converged by epoch 4" in text["caption"]
+    (tmp_path / "A" / "run1").rename(tmp_path / "A" / "run0.start1")
+    assert draw("training_curves", tmp_path, files, runs=1, starts=2) == text  # of starts as of runs
     assert re.search(COUNT, text["caption"])
     assert "<image" not in (tmp_path / "training_curves.svg").read_text()
 

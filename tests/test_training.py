@@ -19,6 +19,7 @@ from evenhand.training.loop import (
     train_step,
 )
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.seeds import derive_seed
 from evenhand.workflow.torchvision_import import vgg
 
 SMALL = Architecture(width=16, latent_channels=4, deep=False)
@@ -143,8 +144,11 @@ def test_paired_models_of_a_run_have_one_seed() -> None:
     paired = [[model_seed(1, name, run, paired=True) for name in "ABC"] for run in range(2)]
     assert [len(set(seeds)) for seeds in paired] == [1, 1]
     assert paired[0] != paired[1]
-    alone = {model_seed(1, name, run, paired=False) for name in "ABC" for run in range(2)}
-    assert len(alone) == 6
+    alone = {
+        model_seed(1, name, run, paired=False, start=start) for name in "ABC" for run in range(2) for start in range(2)
+    }
+    assert len(alone) == 12
+    assert derive_seed(1, "train", "A", 0) in alone  # the first start is what a study of one start trains
     assert alone.isdisjoint(seed for seeds in paired for seed in seeds)
 
 

@@ -87,13 +87,13 @@ class StartSums:
         self._groups, self._metrics, self._clusters = list(groups), list(metrics), clusters or {}
         self._sets: list[str] = []
         self._runs = self._starts = 0
-        self._total: np.ndarray = np.zeros(0)
-        self._noise: np.ndarray = np.zeros(0)
+        self._total = self._noise = np.zeros(())  # of any shape
 
     def add(self, starts: Sequence[pd.DataFrame]) -> None:
         """Count a run: the evaluations of each start, by all training sets, of the same test images."""
         sets = sorted(starts[0]["train_set"].unique())
-        clusters, values = {}, {}
+        clusters: dict[str, list[Hashable]] = {}
+        values: dict[str, np.ndarray] = {}
         for group in self._groups:
             parts = [
                 [rows[(rows["group"] == group) & (rows["train_set"] == name)].sort_values("id") for name in sets]
@@ -124,8 +124,7 @@ class StartSums:
         cells = np.concatenate(means, axis=1)
         degrees = self._starts - 1
         total = np.einsum("sam,sbm->mab", cells, cells) / degrees
-        self._total = self._total + total if self._runs else total
-        self._noise = self._noise + noise / degrees if self._runs else noise / degrees
+        self._total, self._noise = self._total + total, self._noise + noise / degrees
         self._runs += 1
 
     def table(self) -> pd.DataFrame:
@@ -135,7 +134,7 @@ class StartSums:
         for m, metric in enumerate(self._metrics):
             for i, (group, name) in enumerate(cells):
                 for j, (other_group, other_set) in enumerate(cells[i:], i):
-                    row = {"metric": metric, "group": group, "train_set": name}
+                    row: dict[str, Any] = {"metric": metric, "group": group, "train_set": name}
                     row |= {"other_group": other_group, "other_set": other_set}
                     row |= {"total": self._total[m, i, j] / self._runs, "images": self._noise[m, i, j] / self._runs}
                     rows.append(row | {"n_runs": self._runs, "n_starts": self._starts})
@@ -196,8 +195,8 @@ def starts_of(
 ) -> Starts | None:
     """Arrange tables/start_covariances.csv (`StartSums.table`).
 
-    None where starts tell nothing: there is one (no table), `metric` is not in it, or runs differ in none of their
-    training images (or there is one run).
+    None where starts tell nothing: there is one (no table), `metric` is not in it, or the runs of a training set differ
+    in none of their images (or there is one run).
 
     Args:
         covariances: the table.

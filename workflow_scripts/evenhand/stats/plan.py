@@ -18,7 +18,6 @@ CONTRASTS = {
     "C3, C4": "a group under one training set against the other under another",
     "C1": "change of a group from one training set to another",
 }
-NOT_TOLD = "runs that differ in none of their training images, or one run, do not tell what these do"
 
 
 @dataclass(frozen=True)
@@ -97,14 +96,18 @@ def start_table(tables: Sequence[RunTable]) -> pd.DataFrame:
 
 
 def _start_parts(of: Crossed, cell: Cell) -> dict[str, object]:
-    omega, scale = of.weights({cell: 1.0}), np.abs(of.runs.mean(axis=0))
-    if not of.starts or not (scale > 0).all():
-        return {"note": NOT_TOLD}
+    if not of.starts:
+        return {"note": "runs that differ in none of their training images, or one run, do not tell what these do"}
+    omega, means = of.weights({cell: 1.0}), of.runs.mean(axis=0)
+    positive = bool((of.runs > 0).all())  # as `Crossed.test` has it
+    scale, unit = means if positive else np.ones_like(means), 1.0 if positive else abs(float(omega @ means))
+    if unit == 0:
+        return {"note": "the mean is 0"}
     starts, runs = of.starts.between(omega, scale).models, of.between_runs(omega, scale)
     beyond = max(runs.models - starts / of.starts.n, 0.0)
     shared = of.starts.shared_part(omega, scale, runs, runs.df > len(of.runs) - 1)
-    parts = {"sd_starts": math.sqrt(starts), "sd_runs": math.sqrt(beyond), "se_shared": math.sqrt(shared)}
-    return parts | {"n_starts": of.starts.n, "note": ""}
+    parts = {"sd_starts": starts, "sd_runs": beyond, "se_shared": shared}
+    return {name: math.sqrt(part) / unit for name, part in parts.items()} | {"n_starts": of.starts.n, "note": ""}
 
 
 def planned(contrast: str, size: Size, of: Components) -> Planned:
@@ -117,13 +120,14 @@ def planned(contrast: str, size: Size, of: Components) -> Planned:
     image, rest = math.expm1(of.image**2), math.expm1(of.rest**2)
     n, runs = size.test_size, size.runs
     paired = contrast == "C1"
+    rest /= size.starts
     within = 2 * rest / n if paired else 2 * (image + rest) / n
     common = 0.0 if paired else sum(image / pool for pool in size.pools)
     models = 2 * (of.model_group**2 + (0.0 if contrast == "C2" else of.model**2)) / size.starts
     # The runs of all training sets tell how models differ; a contrast of two sets leaves one of them out.
     df_pooled = (runs - 1) * max(size.sets - (contrast != "C2"), 1)
     images = (within + (runs - 1) * common) / runs
-    if size.starts > 1:
+    if size.starts > 1 and size.shared < 1:
         error = 2 * (models + within - common) ** 2 / df_pooled
         error += 2 * models**2 / (runs * (size.starts - 1) * size.sets)
         images += size.shared / (1 - size.shared) * min(models, math.sqrt(error))
