@@ -103,10 +103,12 @@ def table(name):
     )
 
 
-# What tables and figures may need: photographs of skin, that the ruler is asked for, what the model family gives.
+# What tables and figures may need: photographs of skin, that the ruler is asked for, that models are trained here, what
+# their family gives.
 THERE_IS = {
     "skin": config["data"]["skin"],
     "ruler": config["report"]["ruler"],
+    "training": FAMILY.trained,
     **{given: given in FAMILY.gives for given in GIVEN},
 }
 

@@ -102,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tones = [
             measure_tone(pixels, args.threads).assign(sample_of=name)
             for name, pixels in ({"training": training} | generated).items()
+            if len(pixels)  # a frozen model has no training images
         ]
         samples = pd.concat(tones, ignore_index=True)
     else:  # nothing is measured on generated images yet that needs no skin

@@ -16,9 +16,10 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from evenhand.evaluation.measures import MEASURES, RULED
-from evenhand.evaluation.reconstructions import measured, measured_skin, to_pixels
+from evenhand.evaluation.reconstructions import measured, measured_skin
 from evenhand.models.codec import recode
 from evenhand.models.perceptual import PerceptualLoss
+from evenhand.training.loop import to_pixels
 from evenhand.workflow.progress import track
 from evenhand.workflow.seeds import generator
 

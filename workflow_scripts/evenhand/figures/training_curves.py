@@ -16,6 +16,7 @@ FIGURES: Declared = {
         "label": "loss by epoch",
         "section": "Training",
         "files": ["train_sets", "histories"],
+        "needs": ["training"],
         "settings": ["runs"],
     }
 }

@@ -9,8 +9,9 @@ from itertools import pairwise
 import numpy as np
 
 from evenhand.evaluation.measures import MEASURES
+from evenhand.splits.groups import FROZEN
 from evenhand.stats.crossed import Cell
-from evenhand.stats.gaps import SHARES, RunTable, named_sets, slope_cells
+from evenhand.stats.gaps import NO_TRAINING, SHARES, RunTable, named_sets, slope_cells
 from evenhand.stats.verdicts import Case, Rules, Step, all_of, number
 
 NO_LATENT_STD = "not applicable: latents of this model family have no standard deviation"
@@ -81,7 +82,7 @@ def _c2(table: RunTable, rules: Rules) -> Case:
     reference, compared = table.pair
     case = Case(
         claim="C2",
-        statement=f"With equal representation (B) {compared} MSE is higher than {reference} MSE",
+        statement=f"{table.claimed} {compared} MSE is higher than {reference} MSE",
         source="v1, v2 4.2",
         test=CROSSED_T,
         rule=rules.one_step_or_none(reference),
@@ -94,7 +95,7 @@ def _c2(table: RunTable, rules: Rules) -> Case:
     (b,) = names
     return replace(
         case,
-        facts=_compared(table, rules, "With equal representation", (b, compared), (b, reference)),
+        facts=_compared(table, rules, table.setting, (b, compared), (b, reference)),
         clauses=all_of(
             Step(f"MSE gap under {b} ({table.difference})", table.crossed["mse"].test(table.gap_cells(b)), +1)
         ),
@@ -224,6 +225,8 @@ def _c7(table: RunTable, rules: Rules) -> Case:
     if "latent_std" not in table.values:
         return replace(case, reason=NO_LATENT_STD)
     alone = table.of_pair_alone()
+    if FROZEN in table.shares:
+        return replace(case, reason=NO_TRAINING)
     if len(set(alone.values())) < 2:
         reason = f"a trend needs training sets with at least two different {table.pair.compared} shares"
         return replace(case, reason=reason)

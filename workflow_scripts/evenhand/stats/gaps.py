@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from evenhand.splits.groups import Pair
+from evenhand.splits.groups import FROZEN, Pair
 from evenhand.stats.crossed import Cell, Crossed, contrast_row, crossed
 from evenhand.stats.paired import hedges_dz, joined, run_test, tost_p, wilcoxon_p
 from evenhand.stats.rows import of_groups
@@ -16,6 +16,7 @@ from evenhand.stats.summary import sort_by_design
 from evenhand.workflow.errors import UserError
 
 SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # of the compared group in the paper's training sets
+NO_TRAINING = "not applicable: a frozen model has no training sets"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class RunTable:
     shared: dict[str, float]
 
     def test_train_ratio(self, *train_sets: str) -> float:
-        """n_test / n_train of the given training sets, the largest where they differ (the careful side)."""
+        """n_test / n_train of the given training sets, the largest where they differ (the careful side). NaN: none."""
+        if FROZEN in train_sets:
+            return math.nan
         return max(self.test_sizes[name] / self.train_sizes[name] for name in train_sets)
 
     def gap(self, metric: str, train_set: str) -> np.ndarray:
@@ -57,6 +60,16 @@ class RunTable:
     def difference(self) -> str:
         """What a gap is, in words."""
         return f"{self.pair.compared} minus {self.pair.reference}"
+
+    @property
+    def setting(self) -> str:
+        """The models of the claims about equal representation, in words: those of B, or those that are not trained."""
+        return "With a frozen model" if FROZEN in self.shares else "With equal representation"
+
+    @property
+    def claimed(self) -> str:
+        """How the statement of such a claim begins."""
+        return self.setting if FROZEN in self.shares else f"{self.setting} (B)"
 
     def of_pair_alone(self) -> dict[str, float]:
         """`shares` of the training sets that hold images of the two groups and of no other."""
@@ -140,7 +153,12 @@ def run_table(
 
 
 def named_sets(table: RunTable, *letters: str) -> tuple[tuple[str, ...], str]:
-    """The training sets that stand for the paper's letters, and why one is missing or ambiguous (or "")."""
+    """The training sets that stand for the paper's letters, and why one is missing or ambiguous (or "").
+
+    What is asked of B alone is asked of frozen models, too.
+    """
+    if FROZEN in table.shares:
+        return ((FROZEN,), "") if letters == ("B",) else ((), NO_TRAINING)
     names = []
     candidates = table.of_pair_alone()
     alone = f" of {' and '.join(table.pair)} images alone" if len(candidates) < len(table.shares) else ""
