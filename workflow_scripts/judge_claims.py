@@ -31,11 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     stats = args.config["stats"]
     rules = rules_from(stats)
     pair = pairs_of(groups_from(args.config["groups"]))[0]  # the claims know two groups
-    of_pair = {
-        name: read_table(args.read[name]).query("compared == @pair.compared")
-        for name in ("adjusted", "codec", "condition_mix", "uncertainty")
-        if name in args.read
-    }
+    names = [name for name in ("adjusted", "codec", "condition_mix", "uncertainty") if name in args.read]
+    tables = {name: read_table(args.read[name]) for name in names}
+    of_pair = {name: table[table["compared"] == pair.compared] for name, table in tables.items()}
     design = read_table(args.read["design"])
     runs, covariances = (read_table(args.read[name]) for name in ("runs", "covariances"))
     table = run_table(runs, covariances, design, pair, [name for name in PRINCIPAL if name in runs])

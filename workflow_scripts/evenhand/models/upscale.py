@@ -25,7 +25,8 @@ class Upscale(Frozen):
 
     def enlarge(self, small: Tensor) -> Tensor:
         """Images (B, 3, S, S) in [-1, 1], S = `factor` times s, of reduced ones (B, 3, s, s)."""
-        return F.interpolate(small, scale_factor=self.options["factor"], mode="bicubic", align_corners=False)
+        # Antialiasing changes nothing here but the kernel, to that of Keys (1981) which keeps slopes, as Pillow's does.
+        return F.interpolate(small, scale_factor=self.options["factor"], mode="bicubic", antialias=True)
 
     def reconstruct(self, target: Tensor) -> Reconstruction:
         """What is made of the reduced pictures, which are means over `factor` x `factor` pixels, without rounding.
