@@ -4,7 +4,8 @@
 
 Simulated evaluations of the paper's design (three training sets, 1,000 test images a model, 114 conditions) are written
 as the workflow would have left them; then Snakemake makes the tables, the figures and the report by its own rules. Each
-script reports its wall and processor time and the peak of its resident memory (VmHWM) as it ends.
+script reports its wall and processor time and the peak of its resident memory (VmHWM) as it ends. The page is the one
+without pictures.
 """
 
 import argparse
@@ -46,6 +47,9 @@ atexit.register(note)
 """
 TARGETS = ["stats", "figures", "report"]
 # Rule files whose results are not made but written; the record of what a study was made from is written, too.
+# What the columns of the small tables of the data stage hold that are not numbers.
+WORDS = {"method": "hash", "measure": "mse", "damage": "blur", "by": "group", "value": "light", "group": "light"}
+WORDS |= {"train_set": "A", "compared": "dark", "treatment": "alike"}
 SIMULATED = ["data", "images", "splits", "train", "evaluate", "probe"]
 SPLIT = 10  # conditions of the simulation are split in as many, for as many as the data set has
 
@@ -74,6 +78,7 @@ def write_study(folder: Path, runs: int) -> None:
     config["study"] = "scale"
     config["splits"]["runs"] = runs
     config["report"]["probes"] = False  # nothing is trained, so there is nothing to probe
+    config["report"]["patient_images"] = False  # the simulated ones are noise, which nothing makes smaller
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
     results = folder / "results" / "scale"
     truth = Truth(gap={"A": 0.3, "B": 0.15, "C": -0.1}, condition=0.3, mix=0.5, source=0.2, runs=runs)
@@ -157,8 +162,8 @@ def write_data(results: Path, design: pd.DataFrame, images: pd.DataFrame, per_gr
     rng = np.random.default_rng(2)
     dictionary = yaml.safe_load((ROOT / "schemas" / "tables.yaml").read_text())
     for name in (name for name, entry in dictionary.items() if entry.get("$page") == "data"):
-        row = pd.DataFrame([{column: 0 for column in dictionary[name] if not column.startswith("$")}])
-        write_text(as_csv(row), results / "tables" / f"{name}.csv")
+        row = {column: WORDS.get(column, 0) for column in dictionary[name] if not column.startswith("$")}
+        write_text(as_csv(pd.DataFrame([row])), results / "tables" / f"{name}.csv")
     design = design.assign(requested=1668, planned=1668, mix="834 light, 834 dark")
     write_csv(design, results / "tables" / "design.csv")
     metadata = images.sample(16_577, replace=True, random_state=3).assign(status="ok", url="")
@@ -222,7 +227,8 @@ def run_rules(folder: Path, cores: int) -> tuple[pd.DataFrame, float]:
     lines = (folder / "measured.jsonl").read_text().splitlines()
     measured = pd.DataFrame([json.loads(line) for line in lines])
     measured = measured[measured["script"].str.endswith(".py") & (measured["script"] != "__main__.py")]
-    print(f"processor time of all scripts: {measured['cpu'].sum():.0f} s")
+    page = folder / "results" / "scale" / "report.html"
+    print(f"processor time of all scripts: {measured['cpu'].sum():.0f} s; report: {page.stat().st_size / 1e6:.2f} MB")
     return measured.groupby("script").max().round(1), seconds
 
 

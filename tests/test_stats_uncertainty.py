@@ -12,7 +12,9 @@ from scipy.stats import spearmanr
 from simulated import PAIR, RULES, TRAIN_SETS
 from sklearn.metrics import roc_auc_score
 
-from evenhand.evaluation.measures import CONTROLS
+from evenhand.data.decoding import decode_square
+from evenhand.data.synthetic.phantom import generate
+from evenhand.evaluation.measures import CONTROLS, MEASURES
 from evenhand.splits.groups import TrainSet
 from evenhand.stats.further_claims import warning_claims
 from evenhand.stats.rows import by_run
@@ -176,24 +178,35 @@ def test_what_controls_explain_is_gone() -> None:
 LUMINANCE, PLANTED, NOTHING = "latent_std", "latent_distance", "reencoding"  # what stands for each
 
 
-def warned(planted: float, seed: int = 0) -> pd.DataFrame:
-    """Rows of four runs: dark images are darker. A score is luminance in disguise, in the direction that flags the
-    group which the training set lacks; one is higher on that group by `planted` standard deviations; one is noise."""
-    rng = np.random.default_rng(seed)
-    dark = np.arange(400) >= 200
-    images = pd.DataFrame({"id": [f"{i:03d}" for i in range(400)], "group": np.where(dark, "dark", "light")})
-    images["luma"] = rng.normal(size=400) - 1.2 * dark
-    images["complexity"] = rng.normal(size=400) + 0.3 * images["luma"]
-    difficulty = rng.normal(size=400) + images["complexity"]
+@pytest.fixture(scope="module")
+def phantoms() -> pd.DataFrame:
+    """The controls, measured on 200 rendered pictures of skin of either group. Light skin is of type III, dark of IV,
+    whose luminances overlap, as those of photographs do and those of phantoms further apart do not."""
+    made = generate(430, seed=1, size=32, dark_difficulty=0.5, fst_shares={3: 0.5, 4: 0.5})
+    known = made.truth[made.truth["id"].isin(made.files) & (made.truth["duplicate_of"] == "")]
+    known = known.groupby("true_fst").head(200).sort_values("true_fst")
+    pictures = [decode_square(made.files[name], 32)[0] for name in known["id"]]
+    measured = {name: [MEASURES[name].of(picture) for picture in pictures] for name in CONTROLS}
+    group = known["true_fst"].map({3: "light", 4: "dark"})
+    return pd.DataFrame({"id": known["id"], "group": group} | measured).reset_index(drop=True)
+
+
+def warned(images: pd.DataFrame, planted: float) -> pd.DataFrame:
+    """Rows of four runs. A score is luminance in disguise, in the direction that flags the group which the training set
+    lacks; one is higher on that group by `planted` standard deviations; one is noise."""
+    rng, n = np.random.default_rng(0), len(images)
+    dark = (images["group"] == "dark").to_numpy()
+    luma, complexity = ((images[name] - images[name].mean()) / images[name].std() for name in ("luma", "complexity"))
+    difficulty = rng.normal(size=n) + complexity
     parts = []
     for run in range(4):
         for train_set in TRAIN_SETS:
             lacked = dark if train_set is A else ~dark
             rows = images.assign(train_set=train_set.name, compared_share=train_set.share("dark"), run=run)
-            rows["mse"] = np.exp(0.3 * difficulty + rng.normal(0, 0.1, 400))
-            rows[LUMINANCE] = np.exp((-1 if train_set is A else 1) * images["luma"] + rng.normal(0, 0.3, 400))
-            rows[PLANTED] = difficulty + planted * lacked + rng.normal(0, 1, 400)
-            rows[NOTHING] = rng.normal(size=400)
+            rows["mse"] = np.exp(0.3 * difficulty + rng.normal(0, 0.1, n))
+            rows[LUMINANCE] = np.exp((-1 if train_set is A else 1) * luma + rng.normal(0, 0.3, n))
+            rows[PLANTED] = difficulty + planted * lacked + rng.normal(0, 1, n)
+            rows[NOTHING] = rng.normal(size=n)
             parts.append(rows)
     return pd.concat(parts, ignore_index=True)
 
@@ -203,15 +216,15 @@ def table_of(rows: pd.DataFrame) -> pd.DataFrame:
     return uncertainty_table(by_run(rows), PAIR, TRAIN_SETS, scores, CONTROLS, None, 0.05)
 
 
-def test_a_warning_has_to_beat_what_knows_no_model() -> None:
-    table = table_of(warned(5.0))
+def test_a_warning_has_to_beat_what_knows_no_model(phantoms: pd.DataFrame) -> None:
+    table = table_of(warned(phantoms, 5.0))
     lacking = table[table["target"] == LACKED].set_index(["train_set", "score", "statistic"]).sort_index()
     for name in ("A", "C"):
         disguise, planted, noise = (lacking.loc[name, score] for score in (LUMINANCE, PLANTED, NOTHING))
         assert disguise.loc["auroc", "ci_low"] > 0.6
         assert disguise.loc["auroc_adjusted", "ci_low"] < 0.5 < disguise.loc["auroc_adjusted", "ci_high"]
         assert disguise.loc["over luma", "ci_high"] < 0.02
-        assert planted.loc[["auroc", "auroc_adjusted"], "ci_low"].min() > 0.8
+        assert planted.loc[["auroc", "auroc_adjusted"], "ci_low"].min() > 0.7
         assert planted.loc[["over luma", "over complexity"], "ci_low"].min() > 0
         assert planted.loc["alarm", "ci_low"] > 0.5
         assert noise.loc["auroc", "ci_low"] < 0.5 < noise.loc["auroc", "ci_high"]
@@ -220,8 +233,8 @@ def test_a_warning_has_to_beat_what_knows_no_model() -> None:
 
 
 @pytest.mark.parametrize(("planted", "verdict"), [(5.0, "supported"), (0.0, "contradicted")])
-def test_the_claims_of_the_warning(planted: float, verdict: str) -> None:
-    table = table_of(warned(planted))
+def test_the_claims_of_the_warning(phantoms: pd.DataFrame, planted: float, verdict: str) -> None:
+    table = table_of(warned(phantoms, planted))
     claims = verdict_table(warning_claims(table, PAIR, RULES), 0.05, 3).set_index("claim")
     assert claims["verdict"].to_dict() == {"U1": verdict, "U2": "not testable"}
     assert ("distance to the training latents" in claims.loc["U1", "sentence"]) == (planted > 0)

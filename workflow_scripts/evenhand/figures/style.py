@@ -3,6 +3,7 @@
 Figures are built with `matplotlib.figure.Figure`, never through pyplot: no display, no global list of figures.
 """
 
+import re
 import textwrap
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -237,6 +238,8 @@ def save_figure(figure: Figure, outputs: Sequence[Path], dpi: int, text: str) ->
             kind = output.suffix[1:]
             with atomic_path(output) as temporary:
                 figure.savefig(temporary, format=kind, dpi=dpi, metadata=METADATA[kind])
+                if kind == "svg":  # in the page, line by line it would take an eighth more
+                    temporary.write_text(re.sub(r"\s*\n\s*", " ", temporary.read_text("utf-8")), "utf-8")
 
 
 def group_styles(names: Sequence[str]) -> dict[str, GroupStyle]:

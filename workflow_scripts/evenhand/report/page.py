@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import pandas as pd
@@ -106,8 +107,10 @@ def describe_table(
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """Content as a URI that needs no request."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    """Content as a URI that needs no request: text stays text, which is a fifth shorter than base64."""
+    if kind == "application/pdf":
+        return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return f"data:{kind},{quote(content, safe=' !$()*+,-./:;=?@_~')}"
 
 
 def display_width(svg: bytes) -> int:
