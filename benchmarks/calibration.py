@@ -22,7 +22,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from simulated_outcomes import CHOSEN, kept, outcomes, promises, rates  # noqa: E402
+from simulated_outcomes import CHOSEN, kept, outcomes, promises, rates, widths  # noqa: E402
 from simulated_studies import Truth  # noqa: E402
 
 from evenhand.workflow.files import write_text  # noqa: E402
@@ -75,6 +75,18 @@ SCENARIOS = [
     Scenario("2 runs, models under B differ three times as much", replace(BASE, runs=2, spread={"B": 3.0})),
 ]
 
+# What starts and pairing buy, at equal numbers of trainings; the same.
+SHARING = replace(BASE, training=0.02)
+DESIGNS = [
+    Scenario("2 %: 10 runs", SHARING),
+    Scenario("2 %: 5 runs, 2 starts", replace(SHARING, runs=5, starts=2)),
+    Scenario("2 %: 20 runs", replace(SHARING, runs=20)),
+    Scenario("2 %: 10 runs, 2 starts", replace(SHARING, starts=2)),
+    Scenario("none: 10 runs", BASE),
+    Scenario("none: 10 runs, paired seeds", replace(BASE, paired=True)),
+    Scenario("none: 5 runs, 2 starts", replace(BASE, runs=5, starts=2)),
+]
+
 # What studies promise of the power of others; the same numbers.
 PROMISES = [
     Scenario("2 runs, test sets of 100", replace(BASE, runs=2, test_size=100)),
@@ -95,12 +107,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--scenarios", type=int, nargs="*", default=[*numbers], help="numbers, from 0; others are kept")
     promised = range(len(PROMISES))
     parser.add_argument("--promised", type=int, nargs="*", default=[*promised], help="likewise, of promises of power")
+    designs = range(len(DESIGNS))
+    parser.add_argument("--designs", type=int, nargs="*", default=[*designs], help="likewise, of several starts")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "calibration.csv")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "calibration.md")
     args = parser.parse_args(argv)
 
     table = pd.read_csv(args.output) if args.output.exists() else pd.DataFrame()
-    order = [one.name for one in (*SCENARIOS, *PROMISES)]
+    order = [one.name for one in (*SCENARIOS, *PROMISES, *DESIGNS)]
 
     def replaced(scenario: str, rows: pd.DataFrame) -> pd.DataFrame:
         """The table with these rows in place of those that it has of a scenario, written."""
@@ -123,6 +137,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             studies = [range(start, min(start + 100, args.studies)) for start in range(0, args.studies, 100)]
             found = pd.concat(pool.map(partial(promises, scenario.truth), studies))
             table = replaced(scenario.name, kept(found))
+        for number in args.designs:
+            scenario = DESIGNS[number]
+            seeds = [range(start, min(start + BLOCK, args.studies)) for start in range(0, args.studies, BLOCK)]
+            one = partial(_block, scenario.truth, 200 + number, [1.0])
+            found = pd.concat(tqdm(pool.map(one, seeds), total=len(seeds), desc=scenario.name))
+            found = found[found["procedure"].isin([CHOSEN, "shared images"])]
+            table = replaced(scenario.name, pd.concat([rates(found), widths(found)]))
     factors = pd.read_csv(ROOT / "benchmarks" / "variance_factor.csv")
     write_text(describe(table, factors), args.page)
 

@@ -174,6 +174,19 @@ def kept(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def widths(found: pd.DataFrame) -> pd.DataFrame:
+    """Half the width of the intervals, mean over studies with its 95 % interval, as rows of `rates`."""
+    rows = []
+    for (contrast, ratio, procedure), part in found.groupby(["contrast", "ratio", "procedure"], sort=False):
+        half = (part["high"] - part["low"]) / 2
+        error = 1.96 * half.std(ddof=1) / math.sqrt(len(half))
+        row = {"contrast": contrast, "ratio": ratio, "procedure": procedure, "outcome": "half-width"}
+        rows.append(
+            row | {"rate": half.mean(), "low": half.mean() - error, "high": half.mean() + error, "n": len(half)}
+        )
+    return pd.DataFrame(rows)
+
+
 def rates(found: pd.DataFrame) -> pd.DataFrame:
     """How often each candidate finds a contrast other than 0, and covers what is true, with binomial intervals.
 

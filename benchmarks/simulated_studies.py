@@ -7,13 +7,14 @@ normal effects, hence every expectation is known in closed form.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
 
 from evenhand.splits.groups import Pair
+from evenhand.stats.components import StartSums, starts_of
 from evenhand.stats.crossed import Cell, CrossedSums, crossed
 from evenhand.stats.gaps import RunTable
 
@@ -37,8 +38,9 @@ class Truth:
     heavy: one image in twenty has a difficulty three times as spread, the others less. duplicates: the fraction of
     images that come in pairs of equal difficulty. run: effect of a model on both groups; run_group: on
     one group. training: effect on one group of the training images that a model has seen, shared by runs as far
-    as their training sets overlap. spread: factors of run and run_group by training set. noise: the rest. std_gap:
-    added to the log latent standard deviation of dark images.
+    as their training sets overlap. starts: models on one training set. paired: run and run_group are the same under
+    all training sets, the most that `train.paired_seeds` can do. spread: factors of run and run_group by training set.
+    noise: the rest. std_gap: added to the log latent standard deviation of dark images.
     """
 
     shares: dict[str, float] = field(default_factory=lambda: {"A": 0.0, "B": 0.5, "C": 1.0})
@@ -60,6 +62,8 @@ class Truth:
     run: float = 0.02
     run_group: float = 0.02
     training: float = 0.0
+    starts: int = 1
+    paired: bool = False
     spread: dict[str, float] = field(default_factory=dict)
     noise: float = 0.1
     std_gap: float = 0.0
@@ -164,7 +168,8 @@ def _models(truth: Truth, rng: np.random.Generator) -> Iterator[dict[str, np.nda
     """The columns of `simulate_models`."""
     pools = {group: _pool(truth, group, rng) for group in PAIR}
     labels = {group: _labels(pool, group) for group, pool in pools.items()}
-    for run, tested, values in _runs(truth, pools, rng):
+    for run, tested, started in _runs(truth, pools, rng):
+        values = {group: numbers.mean(axis=1) for group, numbers in started.items()}
         for s, (name, share) in enumerate(truth.shares.items()):
             parts = []
             for group, images in tested.items():
@@ -181,12 +186,16 @@ def simulate_table(truth: Truth, rng: np.random.Generator, metrics: Sequence[str
     """The same study as far as the tests of means need it, without its rows: many thousand an hour."""
     columns = [MEASURED.index(metric) for metric in metrics]
     pools = {group: _pool(truth, group, rng) for group in PAIR}
-    sums = CrossedSums(PAIR, metrics)
+    sums, starts = CrossedSums(PAIR, metrics), StartSums(PAIR, metrics)
     means: dict[Cell, list[np.ndarray]] = {(name, group): [] for name in truth.shares for group in PAIR}
     for _, tested, values in _runs(truth, pools, rng):
-        for group, images in tested.items():
-            numbers = values[group][:, :, columns]
-            sums.add_values(group, pools[group]["cluster"][images].tolist(), list(truth.shares), numbers)
+        clusters = {group: pools[group]["cluster"][images].tolist() for group, images in tested.items()}
+        if truth.starts > 1:
+            started = {group: numbers[..., columns] for group, numbers in values.items()}
+            starts.add_values(list(truth.shares), clusters, started)
+        for group in tested:
+            numbers = values[group].mean(axis=1)[:, :, columns]
+            sums.add_values(group, clusters[group], list(truth.shares), numbers)
             for s, name in enumerate(truth.shares):
                 means[name, group].append(numbers[:, s].mean(axis=0))
     cells = {
@@ -194,16 +203,21 @@ def simulate_table(truth: Truth, rng: np.random.Generator, metrics: Sequence[str
     }
     design = simulated_design(truth)
     covariances = sums.table()
+    shared = dict(zip(truth.shares, design["shared"], strict=True))
+    of_starts = {m: starts_of(starts.table(), m, list(truth.shares), PAIR, shared) for m in metrics if truth.starts > 1}
     return RunTable(
         pair=PAIR,
         runs=tuple(range(truth.runs)),
         shares=dict(truth.shares),
         reference_shares=dict(zip(truth.shares, design["reference_share"], strict=True)),
         values=cells,
-        crossed={m: crossed(cells[m], covariances, m, list(truth.shares), PAIR) for m in metrics},
+        crossed={
+            m: replace(crossed(cells[m], covariances, m, list(truth.shares), PAIR), starts=of_starts.get(m))
+            for m in metrics
+        },
         test_sizes=dict.fromkeys(truth.shares, truth.test_size),
         train_sizes=dict.fromkeys(truth.shares, float(truth.train_size)),
-        shared=dict(zip(truth.shares, design["shared"], strict=True)),
+        shared=shared,
     )
 
 
@@ -213,11 +227,12 @@ Tested = dict[str, np.ndarray]
 def _runs(
     truth: Truth, pools: dict[str, dict[str, np.ndarray]], rng: np.random.Generator
 ) -> Iterator[tuple[int, Tested, dict[str, np.ndarray]]]:
-    """Run after run: its number, the test images by group, and `MEASURED` by group, (images, training sets, 5)."""
+    """Run after run: its number, the test images by group, and `MEASURED` by group, (images, starts, sets, 5)."""
     models = {
-        (name, run): rng.normal(0, truth.run * truth.spread.get(name, 1.0))
+        (name, run, start): rng.normal(0, truth.run * truth.spread.get(name, 1.0))
         for name in truth.shares
         for run in range(truth.runs)
+        for start in range(truth.starts)
     }
     influence = {
         (name, tested, trained): rng.normal(0, 1, len(pools[trained]["difficulty"]))
@@ -229,26 +244,33 @@ def _runs(
     for run in range(truth.runs):
         order = {group: rng.permutation(len(pool["difficulty"])) for group, pool in pools.items()}
         tested = {group: order[group][: truth.test_size] for group in pools}
-        values = {group: np.empty((truth.test_size, len(truth.shares), len(MEASURED))) for group in pools}
+        shape = (truth.test_size, truth.starts, len(truth.shares), len(MEASURED))
+        values = {group: np.empty(shape) for group in pools}
+        same = rng.normal(0, 1, (truth.starts, 3)) if truth.paired else None
         for s, (name, share) in enumerate(truth.shares.items()):
             chosen = {}
             if truth.training:
                 trained = {"dark": round(share * truth.train_size)}
                 trained["light"] = truth.train_size - trained["dark"]
                 chosen = {group: rng.permutation(order[group][truth.test_size :])[: trained[group]] for group in PAIR}
-            for group, pool in pools.items():
-                difficulty = pool["difficulty"][tested[group]]
+            for group, start in product(pools, range(truth.starts)):
+                difficulty = pools[group]["difficulty"][tested[group]]
                 n = len(difficulty)
                 seen = sum(influence[name, group, other][images].sum() for other, images in chosen.items())
                 effect = truth.gap.get(name, 0.0) if group == "dark" else 0.0
-                effect += models[name, run] + rng.normal(0, truth.run_group * truth.spread.get(name, 1.0))
-                effect += truth.training * seen / np.sqrt(truth.train_size)
-                log_std = -0.3 + 0.5 * models[name, run] + (truth.std_gap if group == "dark" else 0.0)
+                own = models[name, run, start]
+                of_group = rng.normal(0, truth.run_group * truth.spread.get(name, 1.0))
+                if same is not None:
+                    both, *each = same[start]
+                    own, of_group = truth.run * both, truth.run_group * each[group == "dark"]
+                effect += own + of_group + truth.training * seen / np.sqrt(truth.train_size)
+                log_std = -0.3 + 0.5 * own + (truth.std_gap if group == "dark" else 0.0)
                 colour = rng.normal(0, 0.2, 3) + rng.normal(0, 3, (n, 3))
                 colour[:, 0] += share * truth.shift.get(group, 0.0)
-                values[group][:, s, 0] = np.exp(truth.log_mse + effect + difficulty + rng.normal(0, truth.noise, n))
-                values[group][:, s, 1] = np.exp(log_std + rng.normal(0, 0.05, n) + 0.1 * difficulty)
-                values[group][:, s, 2:] = colour
+                found = values[group][:, start, s]
+                found[:, 0] = np.exp(truth.log_mse + effect + difficulty + rng.normal(0, truth.noise, n))
+                found[:, 1] = np.exp(log_std + rng.normal(0, 0.05, n) + 0.1 * difficulty)
+                found[:, 2:] = colour
         yield run, tested, values
 
 

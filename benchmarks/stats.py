@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 from simulated_studies import PAIR, Truth, simulate_models, simulated_design  # noqa: E402
 
 from evenhand.evaluation.measures import MEASURES  # noqa: E402
+from evenhand.evaluation.pictures import Pictures, nearest_pictures, write_pictures  # noqa: E402
 from evenhand.workflow.files import write_checksums, write_json, write_npz, write_text  # noqa: E402
 from evenhand.workflow.tables import as_csv, write_csv, write_parquet  # noqa: E402
 
@@ -51,6 +52,7 @@ TARGETS = ["stats", "figures", "report"]
 WORDS = {"method": "hash", "measure": "mse", "damage": "blur", "by": "group", "value": "light", "group": "light"}
 WORDS |= {"train_set": "A", "compared": "dark", "treatment": "alike"}
 SIMULATED = ["data", "images", "splits", "train", "evaluate", "probe"]
+FEATURES = 512  # of a picture
 SPLIT = 10  # conditions of the simulation are split in as many, for as many as the data set has
 
 
@@ -90,6 +92,9 @@ def write_study(folder: Path, runs: int) -> None:
         rows = completed(model, rng)
         write_parquet(rows, part / "evaluation.parquet")
         write_parquet(tones(name, share, run, truth, rng), part / "samples.parquet")
+        write_pictures(pictures(rows, rng), part / "pictures.npz")
+        files = [part / name for name in ("evaluation.parquet", "samples.parquet", "pictures.npz")]
+        write_checksums(files, part / "evaluation.sha256")
         write_csv(history(config["train"]["epochs"], rng), part / "history.csv")
         write_json(record(name), part / "run.json")
         if run == 0:
@@ -133,6 +138,22 @@ def tones(name: str, share: float, run: int, truth: Truth, rng: np.random.Genera
     sizes = {"training": truth.train_size, "posterior": 2 * truth.test_size, "prior": 500}
     parts = [pd.DataFrame({"sample_of": kind, "ita": rng.normal(20, 25, n)}) for kind, n in sizes.items()]
     return pd.concat(parts, ignore_index=True).assign(train_set=name, compared_share=share, run=run, skin_share=0.5)
+
+
+def pictures(rows: pd.DataFrame, rng: np.random.Generator) -> Pictures:
+    """pictures.npz of one model: as many features of each kind as there are test images of a group."""
+    ids = {str(group): part["id"].tolist() for group, part in rows.groupby("group")}
+    n = min(map(len, ids.values()))
+    prior, training, *real = rng.normal(size=(2 + len(ids), n, FEATURES)).astype(np.float32)
+    of_groups = dict(zip(ids, real, strict=True))
+    return Pictures(
+        *(str(rows["train_set"].iloc[0]), float(rows["compared_share"].iloc[0]), "simulated"),
+        {"prior": prior, "training": training},
+        {"prior": range(n), "training": [f"training {k}" for k in range(n)]},
+        of_groups,
+        {group: names[:n] for group, names in ids.items()},
+        nearest_pictures(prior, of_groups, training, np.resize([*ids], n).tolist()),
+    )
 
 
 def history(epochs: int, rng: np.random.Generator) -> pd.DataFrame:

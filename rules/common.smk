@@ -7,7 +7,7 @@ from snakemake.settings.enums import Quietness
 
 from evenhand.models.registry import GIVEN, declared
 from evenhand.workflow.notices import follow_notices
-from evenhand.workflow.planning import content_sums, modules_behind, numbers_below
+from evenhand.workflow.planning import content_sums, modules_behind, numbers_below, start_suffix
 from evenhand.workflow.study_progress import follow_study
 
 with open(ROOT / "schemas" / "tables.yaml", encoding="utf-8") as dictionary:
@@ -15,6 +15,8 @@ with open(ROOT / "schemas" / "tables.yaml", encoding="utf-8") as dictionary:
 GROUPS = config["splits"]["groups"]
 TRAIN_SETS = [entry["name"] for entry in config["splits"]["train_sets"]]
 RUNS = [str(run) for run in range(config["splits"]["runs"])]
+# Models on one training set: what their folders have after the run, nothing for the first.
+STARTS = [start_suffix(start) for start in range(config["splits"]["starts"])]
 MEMORY_OF_CONTENTS = Path("results") / ".contents.json"
 # The packed images. Their record is small and compared by content: packing the same images again changes nothing.
 IMAGES = {
@@ -36,6 +38,7 @@ pathvars:
 wildcard_constraints:
     train_set="|".join(TRAIN_SETS),
     run=numbers_below(len(RUNS)),
+    start=f"(?:{'|'.join(STARTS)})",
 
 
 def source(name):
@@ -78,9 +81,10 @@ def as_json(settings):
     return json.dumps(settings, sort_keys=True)
 
 
-def of_models(name, train_set=TRAIN_SETS, run=RUNS):
-    """The file `name` of all models, or of those of one training set or run."""
-    return expand(f"<results>/runs/{{train_set}}/run{{run}}/{name}", train_set=train_set, run=run)
+def of_models(name, train_set=TRAIN_SETS, run=RUNS, start=STARTS):
+    """The file `name` of all models, or of those of one training set, run or start."""
+    path = f"<results>/runs/{{train_set}}/run{{run}}{{start}}/{name}"
+    return expand(path, train_set=train_set, run=run, start=start)
 
 
 def manifests(train_set=TRAIN_SETS, run=RUNS):
@@ -103,12 +107,13 @@ def table(name):
     )
 
 
-# What tables and figures may need: photographs of skin, that the ruler is asked for, that models are trained here, what
-# their family gives.
+# What tables and figures may need: photographs of skin, that the ruler is asked for, that models are trained here, several
+# starts, what the model family gives.
 THERE_IS = {
     "skin": config["data"]["skin"],
     "ruler": config["report"]["ruler"],
     "training": FAMILY.trained,
+    "starts": len(STARTS) > 1,
     **{given: given in FAMILY.gives for given in GIVEN},
 }
 

@@ -15,21 +15,24 @@ rule evaluate_vae:
         **by_sum(features="<results>/perceptual/vgg19.safetensors"),
         **by_sum(clusters="<results>/data/isolated.csv"),
         # The record of a training holds the sum of its model.
-        training="<results>/runs/{train_set}/run{run}/run.json",
-        model=ancient("<results>/runs/{train_set}/run{run}/model.safetensors"),
+        training="<results>/runs/{train_set}/run{run}{start}/run.json",
+        model=ancient("<results>/runs/{train_set}/run{run}{start}/model.safetensors"),
         test="<results>/splits/run{run}/test.csv",
         test_sum="<results>/splits/run{run}/test.sha256",
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
     output:
-        evaluation="<results>/runs/{train_set}/run{run}/evaluation.parquet",
-        embeddings="<results>/runs/{train_set}/run{run}/embeddings.npz",
-        samples="<results>/runs/{train_set}/run{run}/samples.parquet",
-        sums="<results>/runs/{train_set}/run{run}/evaluation.sha256",
+        evaluation="<results>/runs/{train_set}/run{run}{start}/evaluation.parquet",
+        embeddings="<results>/runs/{train_set}/run{run}{start}/embeddings.npz",
+        samples="<results>/runs/{train_set}/run{run}{start}/samples.parquet",
+        pictures=(
+            "<results>/runs/{train_set}/run{run}{start}/pictures.npz" if THERE_IS["prior"] else []
+        ),
+        sums="<results>/runs/{train_set}/run{run}{start}/evaluation.sha256",
     log:
-        "<logs>/evaluate_vae/{train_set}.run{run}.log",
+        "<logs>/evaluate_vae/{train_set}.run{run}{start}.log",
     benchmark:
-        "<benchmarks>/evaluate_vae/{train_set}.run{run}.tsv"
+        "<benchmarks>/evaluate_vae/{train_set}.run{run}{start}.tsv"
     conda:
         environment("torch")
     threads: config["train"]["threads"]
@@ -38,13 +41,14 @@ rule evaluate_vae:
         **growing(mem_mb=6000, runtime=30),
     params:
         config=lambda wildcards: as_json(evaluation_settings(config, wildcards.train_set)),
+        pictures_option="--pictures" if THERE_IS["prior"] else "",
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --test {input.test:q} --training {input.manifest:q} --clusters {input.clusters:q}"
         " --features {input.features:q} --train-set {wildcards.train_set:q} --run {wildcards.run}"
         " --config {params.config:q} --threads {threads} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
         " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q}"
-        " --sums {output.sums:q} > {log:q} 2>&1"
+        " {params.pictures_option} {output.pictures:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule reconstruct_examples:
@@ -53,9 +57,9 @@ rule reconstruct_examples:
         **IMAGES,
         **by_sum(clusters="<results>/data/isolated.csv"),
         train_sets="<results>/settings/train_sets.json",
-        trainings=of_models("run.json", run="0"),
-        models=ancient(of_models("model.safetensors", run="0")),
-        evaluations=of_models("evaluation.parquet", run="0"),
+        trainings=of_models("run.json", run="0", start=""),
+        models=ancient(of_models("model.safetensors", run="0", start="")),
+        evaluations=of_models("evaluation.parquet", run="0", start=""),
         manifests=manifests(run="0"),
     output:
         "<results>/examples.npz",
@@ -79,14 +83,14 @@ rule reconstruct_examples:
         " --output {output:q} > {log:q} 2>&1"
 
 
-# Test images of the first run under the models of all runs that were not trained on them.
+# Test images of the first run under the models of all runs (the first start of each) that were not trained on them.
 rule measure_ensemble:
     input:
         **model_code("measure_ensemble.py"),
         **IMAGES,
         **by_sum(clusters="<results>/data/isolated.csv"),
-        trainings=of_models("run.json", train_set="{train_set}"),
-        models=ancient(of_models("model.safetensors", train_set="{train_set}")),
+        trainings=of_models("run.json", train_set="{train_set}", start=""),
+        models=ancient(of_models("model.safetensors", train_set="{train_set}", start="")),
         test=expand("<results>/splits/run0/test.{kind}", kind=["csv", "sha256"]),
         manifests=manifests(train_set="{train_set}"),
     output:

@@ -2,7 +2,12 @@
 # makes settings/*.json.
 
 SETTINGS = {
-    "design": as_json({key: config[key] for key in ("seed", "splits")}),
+    "design": as_json(
+        {
+            "seed": config["seed"],
+            "splits": {key: value for key, value in config["splits"].items() if key != "starts"},
+        }
+    ),
     "train_sets": json.dumps(config["splits"]["train_sets"]),
     "study": json.dumps(config),
     "probes": as_json(collected(EMBEDDINGS.values(), config)),

@@ -8,6 +8,7 @@ TRAIN_SETS_FILE = "<results>/settings/train_sets.json"
 EVALUATION_OPTIONS = (
     f"--evaluations results/{config['study']}/runs --runs {len(RUNS)}"
     f" --train-sets results/{config['study']}/settings/train_sets.json"
+    + (f" --starts {len(STARTS)}" if is_made("starts") else "")
 )
 # Jobs read one evaluation after the other; this is what they keep of them (measured: at most 0.13 MB; docs/scaling.md).
 EVALUATIONS_MB = len(EVALUATIONS) // 5
@@ -37,14 +38,17 @@ SUMMARIES = {
         minutes=5,
     ),
     "summarise_runs": Summary(
-        ["runs", "covariances", "headline", "conditions", "pooled_conditions"],
+        ["runs", "covariances", "headline", "conditions", "pooled_conditions", "start_covariances"],
         {"stats": {"alpha": STATS["alpha"]}},
         data=["together"],
     ),
     "estimate_gaps": Summary(
-        ["gaps", "equivalents"],
+        ["gaps", "equivalents", "starts"],
         {"stats": STATS},
-        ["runs", "covariances", "design", *RULER, *(OF_EQUIVALENTS if is_made("ruler") else [])],
+        [
+            *("runs", "covariances", "design", "start_covariances", *RULER),
+            *(OF_EQUIVALENTS if is_made("ruler") else []),
+        ],
         models=False,
         minutes=5,
     ),
@@ -66,12 +70,24 @@ SUMMARIES = {
         data=["together"],
     ),
     "compare_samples": Summary(
-        ["samples"], {"stats": STATS}, ["design"], others=of_models("samples.parquet")
+        ["samples", "generated"],
+        {"stats": STATS},
+        ["design"],
+        data=["together"],
+        others=[
+            *of_models("samples.parquet", start=""),
+            *of_models("evaluation.sha256", start=""),
+            *(
+                ancient(path)
+                for path in of_models("pictures.npz", start="")
+                if is_made("generated")
+            ),
+        ],
     ),
     "estimate_sweep": Summary(
         ["sweep"],
         {"stats": STATS},
-        ["runs", "covariances", "design", "train_sets", *RULER],
+        ["runs", "covariances", "design", "train_sets", "start_covariances", *RULER],
         models=False,
         minutes=5,
     ),
@@ -88,6 +104,7 @@ SUMMARIES = {
             "colour_covariances",
             "condition_mix",
             "ruler",
+            "start_covariances",
             "uncertainty",
         ],
         models=False,

@@ -1,5 +1,5 @@
-# Training. Needs a manifest, the packed images and the weights of VGG19; makes one model per training set and run, each
-# a job of its own on one GPU, with its history and record.
+# Training. Needs a manifest, the packed images and the weights of VGG19; makes one model per training set, run and
+# start, each a job of its own on one GPU, with its history and record.
 from evenhand.workflow.config import training_settings
 
 WEIGHTS = config["loss"]["perceptual_weights"]
@@ -43,13 +43,13 @@ if FAMILY.trained:
             manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
             checked="<results>/checks/run{run}.txt",
         output:
-            model="<results>/runs/{train_set}/run{run}/model.safetensors",
-            history="<results>/runs/{train_set}/run{run}/history.csv",
-            record="<results>/runs/{train_set}/run{run}/run.json",
+            model="<results>/runs/{train_set}/run{run}{start}/model.safetensors",
+            history="<results>/runs/{train_set}/run{run}{start}/history.csv",
+            record="<results>/runs/{train_set}/run{run}{start}/run.json",
         log:
-            "<logs>/train_vae/{train_set}.run{run}.log",
+            "<logs>/train_vae/{train_set}.run{run}{start}.log",
         benchmark:
-            "<benchmarks>/train_vae/{train_set}.run{run}.tsv"
+            "<benchmarks>/train_vae/{train_set}.run{run}{start}.tsv"
         conda:
             environment("torch")
         threads: config["train"]["threads"]
@@ -59,10 +59,11 @@ if FAMILY.trained:
             tensorboard=int(config["train"]["tensorboard"]),
         params:
             config=as_json(training_settings(config)),
+            start=lambda wildcards: STARTS.index(wildcards.start),
         shell:
             "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --record {input.record:q}"
             " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q}"
-            " --run {wildcards.run} --config {params.config:q} --threads {threads}"
+            " --run {wildcards.run} --start {params.start} --config {params.config:q} --threads {threads}"
             " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --tensorboard {resources.tensorboard}"
             " --model {output.model:q} --history {output.history:q} --run-record {output.record:q} > {log:q} 2>&1"
 
@@ -78,12 +79,12 @@ else:
             manifest="<results>/splits/run{run}/train_{train_set}.csv",
             checked="<results>/checks/run{run}.txt",
         output:
-            model="<results>/runs/{train_set}/run{run}/model.safetensors",
-            record="<results>/runs/{train_set}/run{run}/run.json",
+            model="<results>/runs/{train_set}/run{run}{start}/model.safetensors",
+            record="<results>/runs/{train_set}/run{run}{start}/run.json",
         log:
-            "<logs>/freeze_model/{train_set}.run{run}.log",
+            "<logs>/freeze_model/{train_set}.run{run}{start}.log",
         benchmark:
-            "<benchmarks>/freeze_model/{train_set}.run{run}.tsv"
+            "<benchmarks>/freeze_model/{train_set}.run{run}{start}.tsv"
         localrule: True
         conda:
             environment("torch")

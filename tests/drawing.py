@@ -26,6 +26,8 @@ THREE = [
     {"name": "unknown", "title": "people of unknown sex", "where": {"sex": [""]}},
 ]
 GROUPS = groups_from(PAPER)
+# The longest one.
+EXTRACTOR = "VGG19, last convolution, mean over places (untrained, with random weights: a weak choice)"
 # Those drawn from tables that `write_tables` makes up.
 FROM_TABLES = {
     figure.name: figure
@@ -92,6 +94,11 @@ def write_tables(folder: Path, sets: int, runs: int, entries: Sequence[dict] = P
         for kind in ("training", "prior"):
             row = {"sample_of": kind, "quantity": "ita_mean", "n_images": 9}
             lists["samples"].append(key | row | estimate(20.0))
+        shown = {"minus": "", "n_images": 500, "extractor": EXTRACTOR} | estimate(0.2)
+        lists["generated"] += [
+            key | shown | {"sample_of": kind, "group": group.name, "quantity": quantity}
+            for kind, group, quantity in product(("training", "prior"), groups, ("kid", "recall", "copies"))
+        ]
         for ita in (60.0, 20.0, -20.0):
             row = {
                 "ita": ita,

@@ -93,6 +93,7 @@ VALUES: dict[str, Any] = {
     "data.synthetic.dark_difficulty": 0.1,
     "splits.groups": [LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"skin_type": [6]}}],
     "splits.runs": 3,
+    "splits.starts": 2,
     "splits.test_size": 18,
     "splits.train_size": 20,
     "splits.min_train_size": 4,

@@ -23,6 +23,7 @@ import score_uncertainty
 import summarise_metadata
 import summarise_runs
 from evenhand.evaluation.measures import MEASURES, RULED, SCORES_OF
+from evenhand.evaluation.pictures import Pictures, nearest_pictures, write_pictures
 from evenhand.splits.groups import Pair, TrainSet, groups_from
 from evenhand.stats.crossed import CrossedSums
 from evenhand.stats.rows import by_run
@@ -112,9 +113,25 @@ def write_study(folder: Path, shuffle: int | None = None, change: Change = lambd
         write_parquet(table.reset_index(drop=True), of_model / "evaluation.parquet")
         samples = table.assign(sample_of=np.where(table["mse"] > 0.05, "prior", "training"), ita=table["ita_in"])
         write_parquet(samples[["train_set", "compared_share", "run", "sample_of", "ita"]], of_model / "samples.parquet")
+        write_pictures(made_up_pictures(part, rng), of_model / "pictures.npz")
     write_csv(design if shuffle is None else design.iloc[::-1], folder / "design.csv")
     metadata = rows.drop_duplicates("id").assign(condition_2="x", condition_3="y")
     write_csv(metadata if shuffle is None else metadata.iloc[::-1], folder / "metadata.csv")
+
+
+def made_up_pictures(model: pd.DataFrame, rng: np.random.Generator) -> Pictures:
+    """Pictures of one model, of normal features."""
+    ids = {str(group): sorted(part["id"])[:12] for group, part in model.groupby("group")}
+    prior, training = rng.normal(size=(2, 12, 8))
+    real = {group: rng.normal(size=prior.shape) for group in ids}
+    return Pictures(
+        *(str(model["train_set"].iloc[0]), float(model["compared_share"].iloc[0]), "made up"),
+        {"prior": prior, "training": training},
+        {"prior": range(12), "training": [f"training {k}" for k in range(12)]},
+        real,
+        ids,
+        nearest_pictures(prior, real, training, ["light", "dark"] * 6),
+    )
 
 
 GIVEN = ("design.csv", "together.csv", "metadata.csv", "train_sets.json", "ruler.csv", "ruler_bias.csv")
@@ -126,12 +143,16 @@ def run_stages(
     runs: int = 3,
     alpha: float = 0.05,
     groups: Sequence[Mapping[str, Any]] = (LIGHT, DARK),
+    starts: int = 1,
+    stages: Sequence[ModuleType] = (),
 ) -> dict[str, Path]:
-    """Every statistics script, as the rules call them; the tables they wrote, by name."""
+    """Every statistics script, or those of `stages`, as the rules call them; the tables they wrote, by name."""
     stats = CONFIG | {"alpha": alpha}
     write_ruler(folder, [str(group["name"]) for group in groups], 1.3, alpha)
     (folder / "train_sets.json").write_text(json.dumps([train_set._asdict() for train_set in train_sets]))
     evaluations = ["--evaluations", f"{folder}/runs", "--train-sets", f"{folder}/train_sets.json", "--runs", str(runs)]
+    evaluations += ["--starts", str(starts)] if starts > 1 else []
+    of_starts = " start_covariances" if starts > 1 else ""
     config = json.dumps({"seed": 1, "stats": stats, "groups": groups, "margin": 0.1})
     of_metadata = json.dumps({"seed": 1, "resamples": stats["resamples"], "alpha": alpha, "groups": groups})
     given = {name: f"{folder}/{name}" for name in GIVEN}
@@ -140,22 +161,25 @@ def run_stages(
         read, written = (
             [given.get(name, f"{folder}/tables/{name}.csv") for name in names.split()] for names in (reads, writes)
         )
-        script.main([*options, "--config", config, *(["--read", *read] if read else []), "--write", *written])
+        if not stages or script in stages:
+            script.main([*options, "--config", config, *(["--read", *read] if read else []), "--write", *written])
 
     call(summarise_metadata, "metadata.csv", "fst_counts prevalence condition_mix", config=of_metadata)
-    call(summarise_runs, "together.csv", "runs covariances headline conditions pooled_conditions", evaluations)
+    writes = "runs covariances headline conditions pooled_conditions"
+    call(summarise_runs, "together.csv", writes + of_starts, evaluations)
     call(adjust_gaps, "together.csv ruler_bias.csv", "adjusted models", evaluations)
     call(compare_codec, "together.csv", "codec_runs codec", evaluations)
-    call(compare_samples, "design.csv", "samples", evaluations)
+    call(compare_samples, "design.csv together.csv", "samples generated", evaluations)
     call(score_uncertainty, "together.csv", "uncertainty", evaluations)
     call(compare_subsets, "together.csv ruler_bias.csv", "subsets", evaluations)
     colours = "colour_runs colour_covariances colour tone_curves tone_slopes"
     call(measure_colour, "design.csv together.csv", colours, evaluations)
     of_ruler = "ruler_bias.csv ruler.csv colour_runs colour_covariances"
-    call(estimate_gaps, f"runs covariances design.csv {of_ruler}", "gaps equivalents")
-    call(estimate_sweep, "runs covariances design.csv train_sets.json ruler_bias.csv", "sweep")
+    writes = "gaps equivalents" + (" starts" if starts > 1 else "")
+    call(estimate_gaps, f"runs covariances design.csv {of_ruler}{of_starts}", writes)
+    call(estimate_sweep, f"runs covariances design.csv train_sets.json ruler_bias.csv{of_starts}", "sweep")
     read = (
         "runs covariances design.csv adjusted codec colour_runs colour_covariances condition_mix uncertainty ruler.csv"
     )
-    call(judge_claims, read, "claims")
+    call(judge_claims, read + of_starts, "claims")
     return {path.stem: path for path in sorted((folder / "tables").iterdir())}

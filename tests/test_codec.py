@@ -12,10 +12,10 @@ from evenhand.evaluation.measures import mse as model_mse
 from evenhand.figures.group_boxes import group_box_data, group_box_text, with_codec
 from evenhand.models.codec import LOWEST_QUALITY, equal_error, ladder, recode, squared_error
 from evenhand.splits.groups import FROZEN, Group
-from evenhand.stats.claims import run_claims
+from evenhand.stats.claims import NO_TRAINING, run_claims
 from evenhand.stats.codec import codec_tables, with_excess
 from evenhand.stats.further_claims import codec_claim
-from evenhand.stats.gaps import NO_TRAINING, RunTable, gap_table, run_table
+from evenhand.stats.gaps import RunTable, gap_table, run_table
 from evenhand.stats.verdicts import verdict_table
 
 SIDE = 32

@@ -11,7 +11,7 @@ import pytest
 from test_report import EVIL, claims, config
 
 import compare_studies
-from evenhand.report.comparison import comparison_table, differing, not_comparable, read_study
+from evenhand.report.comparison import comparison_table, differing, models_table, not_comparable, read_study
 from evenhand.workflow.errors import UserError
 
 
@@ -108,3 +108,54 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
             compare_studies.main([*map(str, arguments), "--output", str(tmp_path / "x.html")])
     with pytest.raises(UserError, match=r"two/tables/claims\.csv of a finished study, found none.* there: one\."):
         compare_studies.main([str(one), str(tmp_path / "two"), "--output", str(tmp_path / "x.html")])
+
+
+def test_models_of_several_families_have_a_row_each(tmp_path: Path) -> None:
+    for name, family, ratio in (("one", "vae", 1.5), ("two", "diffusion", 1.25)):
+
+        def change(settings: dict, family: str = family) -> None:
+            settings["model"]["family"] = family
+
+        folder = finished(tmp_path / name, change)
+        # What is shown is the mean squared error of the second group under equal shares, and nothing beside it.
+        rows = pd.DataFrame(
+            [
+                {
+                    "train_set": train_set,
+                    "compared_share": share,
+                    "compared": compared,
+                    "metric": metric,
+                    "ratio": found,
+                }
+                for train_set, share, compared, metric, found in (
+                    *(("A", 0.0, "dark", "mse", 9.0), ("B", 0.5, "other", "mse", 9.0)),
+                    *(("B", 0.5, "dark", "psnr", 9.0), ("B", 0.5, "dark", "mse", ratio)),
+                )
+            ]
+        ).assign(mean_reference=0.01, ratio_low=1.125, ratio_high=2.0, n_runs=3, n_test=50)
+        rows.to_csv(folder / "tables" / "gaps.csv", index=False)
+        if name == "one":
+            rows.to_csv(folder / "tables" / "equivalents.csv", index=False)
+        codec = rows[rows["metric"] == "mse"].drop(columns="metric").rename(columns=lambda name: f"codec_{name}")
+        codec = codec.rename(columns={f"codec_{name}": name for name in ("train_set", "compared_share", "compared")})
+        codec.to_csv(folder / "tables" / "codec.csv", index=False)
+        for run, seconds in enumerate((10.0, 20.0)):
+            record = folder / "runs" / "B" / f"run{run}" / "run.json"
+            record.parent.mkdir(parents=True)
+            record.write_text(json.dumps({"parameters": 1234, "seconds": seconds}))
+    studies = [read_study(tmp_path / name) for name in ("one", "two")]
+    table = models_table(studies).set_index("study")
+    assert table["model"].tolist() == ["vae", "diffusion"]
+    assert table["train_set"].tolist() == ["B", "B"]
+    assert table["ratio"].tolist() == table["codec_ratio"].tolist() == [1.5, 1.25]
+    assert table["equivalent_ratio"].fillna(0).tolist() == [1.5, 0]  # the second has no ruler
+    assert table[["parameters", "seconds", "claims"]].to_numpy().tolist() == [[1234, 15.0, "C1 supported"]] * 2
+
+    compare_studies.main([*(str(tmp_path / name) for name in ("one", "two")), "--output", str(tmp_path / "x.html")])
+    page = (tmp_path / "x.html").read_text()
+    assert "1.25 (1.12 to 2.00)" in page
+    assert "3 runs of 50 test images a group" in page
+    assert "1,234 parameters; 15 s a training" in page
+    assert (tmp_path / "x_models.csv").read_text().count("\n") == 3
+    # Of one family there is nothing to compare.
+    assert models_table(studies[:1]).empty

@@ -1,6 +1,7 @@
 """Model families: what each gives, what a class of a user's own may get wrong, weights that know their family."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from workflow import ROOT
 
 from evenhand.models.codec import recode
 from evenhand.models.conformance import SIDE, SMALL, check_model, pictures
+from evenhand.models.diffusion import SCALE, Diffusion, negative_bound
 from evenhand.models.family import Architecture, Frozen, build, load_weights, save_weights
+from evenhand.models.fast import Adam
 from evenhand.models.registry import GIVEN, WEIGHTS, check_family, declared, family_names
 from evenhand.models.vae import VAE, kl_divergence
 from evenhand.models.vqvae import VQVAE
-from evenhand.training.loop import Recipe, to_pixels, to_unit_range
+from evenhand.training.loop import Recipe, to_pixels, to_unit_range, train
 from evenhand.workflow.config import check_config, merged
 from evenhand.workflow.errors import UserError
 
@@ -200,6 +203,9 @@ def test_options_of_another_family_are_refused() -> None:
     with pytest.raises(UserError, match=r"model.options: .*'codes' was unexpected"):
         check_config(configuration(options={"codes": 8}), SCHEMA)
     check_config(configuration(family="vqvae", options={"codes": 8}), SCHEMA)
+    with pytest.raises(UserError, match=r"model.latent_channels: 1 was expected"):
+        check_config(configuration(family="diffusion"), SCHEMA)
+    check_config(configuration(family="diffusion", latent_channels=1, options={"level": 0.3}), SCHEMA)
     with pytest.raises(UserError, match=r"model.options: .* does not take {'depth': 3}"):
         build(SMALL | {"family": f"{OWN}:Plain", "options": {"depth": 3}})
 
@@ -254,3 +260,65 @@ def test_the_learned_variance_is_the_error_and_its_loss_the_bound() -> None:
     bound = model.bound(target, reconstruction, kl_divergence(mu, logvar)).mean()
     values = target[0].numel()
     assert values / 2 * (loss.item() + 1) == pytest.approx(bound.item(), rel=1e-4)
+
+
+def gaussian_bound(log_ratios: torch.Tensor, n: int) -> tuple[float, float]:
+    """Mean `negative_bound` of values drawn from N(0, 0.25), 12 n, in nats each, under the best denoiser; its error."""
+    random = torch.Generator().manual_seed(0)
+    target = torch.randn(n, 3, 2, 2, generator=random) / 2
+    noise = torch.randn(len(log_ratios) - 1, n, 3, 2, 2, generator=random)
+
+    def best(z: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        signal, level = torch.cos(torch.pi / 2 * time), torch.sin(torch.pi / 2 * time)
+        return signal / 4 / (signal**2 / 4 + level**2) * z
+
+    found = negative_bound(best, target, noise, log_ratios) / target[0].numel()
+    return found.mean().item(), found.std().item() / math.sqrt(n)
+
+
+def test_the_bound_of_a_diffusion_is_that_of_its_levels() -> None:
+    # Under the best denoiser a value is missed by a variance of 1 / (4 + ratio); its variance is a quarter.
+    log_ratios = torch.linspace(8, -8, 9)
+    ratio = log_ratios.double().exp()
+    signal = ratio[-1] / (1 + ratio[-1])
+    prior = signal / 4 - signal - (1 - signal).log()
+    expected = ((ratio[:-1] - ratio[1:]) / (4 + ratio[1:])).sum() / 2 + prior / 2
+    found, error = gaussian_bound(log_ratios, 20_000)
+    assert found == pytest.approx(expected.item(), abs=4 * error)
+
+
+def test_the_bound_of_a_diffusion_of_many_levels_is_the_likelihood() -> None:
+    # With the constant that is left out it becomes the entropy of the values, log(2 pi e / 4) / 2.
+    found, error = gaussian_bound(torch.linspace(12, -12, 1201), 200)
+    whole = found + (1 + math.log(2 * math.pi) - 12) / 2
+    assert whole == pytest.approx(math.log(2 * math.pi * math.e / 4) / 2, abs=4 * error + 0.02)
+
+
+def test_a_diffusion_that_knows_the_picture_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = torch.rand(2, 3, 16, 16) * 2 - 1
+    model = build(SMALL | {"family": "diffusion", "options": {"level": 0.7, "steps": 3}})
+    assert isinstance(model, Diffusion)
+    monkeypatch.setattr(model, "denoised", lambda z, time: SCALE * target)
+    found = model.reconstruct(target)
+    assert torch.equal(found.image, target)
+    assert found.bound is not None
+    assert found.bound.min() >= 0
+    noise = torch.randn(2, *model.noise_shape(16))
+    assert torch.equal(model.sample(found, target, noise), target)
+    assert torch.equal(model.generate(noise), target)
+
+
+def test_pictures_of_a_diffusion_are_like_those_it_has_learned() -> None:
+    # Three of four are dark grey and one is light: -0.5 and 0.5.
+    images = torch.full((64, 8, 8, 3), 64, dtype=torch.uint8)
+    images[::4] = 191
+    torch.manual_seed(0)
+    model = build(SMALL | {"family": "diffusion", "norm": "group"})
+    recipe = Recipe(80, 32, 2e-3, 10.0, 0.0, kl_scale=0.0, feature_scale=0.0)
+    optimizer = Adam(model.parameters(), recipe.learning_rate)
+    train(model, optimizer, None, images, recipe, 1, "fp32", [], lambda _: None, lambda _: None)
+    noise = torch.randn(200, *model.noise_shape(8), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        means = model.eval().generate(noise).mean(dim=(1, 2, 3))
+    assert means.mean().item() == pytest.approx(-0.25, abs=0.1)
+    assert (means > 0).float().mean().item() == pytest.approx(0.25, abs=0.1)

@@ -1,6 +1,7 @@
 """Images crossed with models, and standardisation: by hand, by closed form and by invariance."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,11 @@ from simulated import NO_IMAGES, PAIR, Truth, covariances_of, simulate_study
 from simulated_outcomes import promises
 from simulated_studies import simulate_table
 
-from evenhand.stats.crossed import Crossed, CrossedSums, crossed
+from evenhand.stats.components import StartSums, starts_of
+from evenhand.stats.crossed import Crossed, CrossedSums, CrossedTest, crossed
 from evenhand.stats.paired import Planned
 from evenhand.stats.plan import Components, Size, pilot_components, plan_table, planned
-from evenhand.stats.rows import by_model, by_run
+from evenhand.stats.rows import by_model, by_run, mean_of_starts
 from evenhand.stats.strata import adjusted_gaps, standard_means
 from evenhand.stats.summary import error_totals
 from evenhand.workflow.errors import UserError
@@ -144,6 +146,63 @@ def test_models_that_do_not_differ_add_nothing_and_clusters_count_as_one(rows: p
     alone = crossed_of(part, {image: part["group"].iloc[0] for image in ids if image.startswith("d")}).test(GAP)
     assert alone.reason == "no interval and no test: the dark test images are one image or one cluster"
     assert math.isnan(alone.p())
+
+
+def test_starts_differ_by_what_a_balanced_analysis_of_variance_says() -> None:
+    """Within each run, starts crossed with images: (mean square of starts - that of the rest) / images."""
+    rng, runs, starts, n = np.random.default_rng(0), 3, 4, 25
+    values = (
+        rng.normal(0, 1, (runs, 1, n)) + rng.normal(0, 0.3, (runs, starts, 1)) + rng.normal(0, 0.5, (runs, starts, n))
+    )
+    sums = StartSums(["dark"], ["mse"])
+    for run in values:
+        frame = pd.DataFrame({"id": [f"{i:02d}" for i in range(n)], "group": "dark", "train_set": "A"})
+        sums.add([frame.assign(mse=start).sample(frac=1, random_state=1) for start in run])
+    (row,) = sums.table().to_dict("records")
+    means = values.mean(axis=2)
+    rest = values - values.mean(axis=1, keepdims=True) - means[..., None] + means.mean(axis=1)[:, None, None]
+    between, within = n * means.var(axis=1, ddof=1).mean(), (rest**2).sum() / (runs * (starts - 1) * (n - 1))
+    assert row["total"] - row["images"] == pytest.approx((between - within) / n)
+    assert row["images"] == pytest.approx(within / n)
+    assert (row["n_runs"], row["n_starts"]) == (runs, starts)
+
+
+def test_what_runs_share_comes_from_what_they_differ_by_beyond_their_starts() -> None:
+    runs = {("A", "dark"): np.array([1.0, 1.2, 0.9, 1.1, 0.8])}
+    cells = {("A", "dark"): 1.0}
+    row = {"metric": "mse", "group": "dark", "train_set": "A", "other_group": "dark", "other_set": "A"}
+
+    def test_of(shared: float, total: float = 0.06) -> CrossedTest:
+        table = pd.DataFrame([row | {"total": total, "images": 0.01, "n_runs": 50, "n_starts": 2}])
+        starts = starts_of(table, "mse", ["A"], ["dark"], {"A": shared})
+        return crossed(runs, NO_IMAGES, "mse", ["A"], ["dark"], starts).test(cells)
+
+    plain = crossed(runs, NO_IMAGES, "mse", ["A"], ["dark"]).test(cells)
+    assert plain.models == pytest.approx(0.025 / 5)
+    error = math.sqrt(2 * 0.025**2 / 4 + 2 * (0.06 / 2) ** 2 / 50)
+    assert test_of(0.6).shared == pytest.approx(0.6 / 0.4 * (0.025 - (0.05 / 2 - error)))
+    # Starts that hardly differ leave all that runs differ by to the training images: the bound without starts.
+    assert test_of(0.6, 0.012).shared == pytest.approx(0.6 / 0.4 * 0.025)
+    assert test_of(0.6, 0.012).se == pytest.approx(plain.sharing(0.6).se)
+    # And starts that differ more than runs leave them nothing.
+    assert test_of(0.6, 0.2).shared == 0
+    assert test_of(0.6).se ** 2 == pytest.approx(plain.models + test_of(0.6).shared)
+    assert test_of(0.6).covers == "images, runs and shared training images"
+    assert test_of(0.0).se == plain.se
+    for nothing_told in (1.0, math.nan):  # runs that differ in none of their training images, or one run
+        assert test_of(nothing_told) == plain
+        assert plain.covers == "images and runs"
+
+
+def test_starts_of_a_run_are_averaged_image_by_image() -> None:
+    run = pd.DataFrame({"train_set": "A", "compared_share": 0.0, "run": 0, "group": "dark", "id": ["a", "b"]})
+    starts = [run.assign(mse=[1.0, 2.0], ita=[1.0, np.nan]), run.assign(mse=[3.0, 6.0], ita=[3.0, 4.0])]
+    mean = mean_of_starts(starts, ["mse", "ita"])
+    assert mean["mse"].tolist() == [2.0, 4.0]
+    assert mean["ita"].iloc[0] == 2.0
+    assert math.isnan(mean["ita"].iloc[1])
+    with pytest.raises(UserError, match="the same test images in the evaluations of all starts"):
+        mean_of_starts([starts[0], starts[1].assign(id=["a", "c"])], ["mse"])
 
 
 def test_a_run_without_images_counts_nothing(rows: pd.DataFrame) -> None:
@@ -277,10 +336,15 @@ def test_planned_power_comes_true_and_a_pilot_gives_its_components_back(truth: T
 
 def test_a_plan_says_what_doubling_buys() -> None:
     of = Components(0.6, 0.03, 0.03, 0.1)
-    table = plan_table(Size(10, 500, (7755, 2168), 3), of, 0.05).set_index(["design", "claims"])["ratio"]
+    size = Size(10, 500, (7755, 2168), 3)
+    table = plan_table(size, of, 0.05).set_index(["design", "claims"])["ratio"]
     assert (table["as configured"] > table["twice the runs"]).all()
     assert (table["twice the runs"] > table["four times the runs"]).all()
     assert (table["as configured"] > table["twice the test images"]).all()
+    assert table["twice the starts"]["C1"] < table["as configured"]["C1"]
+    # What shared training images may do is paid for, and more where runs share more of them.
+    shared = plan_table(replace(size, starts=2, shared=0.5), of, 0.05).set_index(["design", "claims"])["ratio"]
+    assert (shared["as configured"] > table["twice the starts"]).all()
     small = plan_table(Size(10, 1500, (7755, 2168), 3), of, 0.05)
     assert "twice the test images" not in set(small["design"])  # more than the dark pool holds
 

@@ -1,12 +1,16 @@
 """Every statistics script on a small simulated study on disk: the tables and what they promise."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from simulated import DARK, LIGHT, PAIR, ROOT, TRAIN_SETS, run_stages, write_study
 
+import estimate_gaps
+import measure_colour
+import summarise_runs
 from evenhand.report.claims import VERDICTS
 from evenhand.report.page import read_dictionary
 from evenhand.splits.groups import TrainSet
@@ -135,9 +139,42 @@ def test_groups_without_a_common_condition_have_no_adjusted_gap(tmp_path: Path) 
     assert "no condition has enough test images of both groups" in claim["sentence"]
 
 
-def test_every_table_matches_the_dictionary(tables: dict[str, Path]) -> None:
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Tables of a study of one start, and of the same where every model was trained once more and came out the same."""
+    folder, stages = tmp_path_factory.mktemp("starts"), (summarise_runs, measure_colour, estimate_gaps)
+    write_study(folder / "one")
+    for path in shutil.copytree(folder / "one", folder / "two").glob("runs/*/run?"):
+        shutil.copytree(path, path.with_name(f"{path.name}.start1"))
+    return run_stages(folder / "one", stages=stages), run_stages(folder / "two", starts=2, stages=stages)
+
+
+def test_starts_that_agree_leave_every_estimate_and_tell_of_training_images(
+    started: tuple[dict[str, Path], dict[str, Path]],
+) -> None:
+    one, two = started
+    assert two.keys() - one.keys() == {"start_covariances", "starts"}
+    for name in one.keys() - {"gaps", "equivalents"}:  # whose intervals allow for shared training images
+        assert two[name].read_bytes() == one[name].read_bytes(), name
+    gaps, before = pd.read_csv(two["gaps"]), pd.read_csv(one["gaps"])
+    same = ["mean_reference", "mean_compared", "ratio", "gap", "se_images", "se_models", "df", "nb_low", "p_wilcoxon"]
+    pd.testing.assert_frame_equal(gaps[same], before[same])
+    assert (gaps["se"] > before["se"])[before["se_models"] > 0].all()
+    assert set(gaps["covers"]) == {"images, runs and shared training images"}
+    starts = pd.read_csv(two["starts"])
+    assert (starts["sd_starts"] == 0).all()
+    row = starts[starts["metric"] == "mse"].set_index(["train_set", "group"]).loc[("B", PAIR.compared)]
+    assert row["se_shared"] > 0
+    assert row["n_starts"] == 2
+    of_gap = gaps[(gaps["metric"] == "mse") & (gaps["train_set"] == "B")].iloc[0]
+    assert row["mean"] == of_gap["mean_compared"]
+
+
+def test_every_table_matches_the_dictionary(
+    tables: dict[str, Path], started: tuple[dict[str, Path], dict[str, Path]]
+) -> None:
     dictionary = read_dictionary(ROOT / "schemas" / "tables.yaml")
-    for name, path in tables.items():
+    for name, path in (tables | started[1]).items():
         columns = [column for column in dictionary[name] if not column.startswith("$")]
         assert "$about" in dictionary[name]
         assert pd.read_csv(path).columns.tolist() == columns, name

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,18 @@ import pandas as pd
 import torch
 
 from evenhand.data.tone import measure_tone
-from evenhand.evaluation.reconstructions import decode, measured_skin, of_training, sample_prior
+from evenhand.evaluation.pictures import choose_pictures, write_pictures
+from evenhand.evaluation.reconstructions import (
+    Pixels,
+    decode,
+    measured_skin,
+    of_training,
+    pooled_features,
+    sample_prior,
+)
 from evenhand.models.codec import equal_error
 from evenhand.models.family import load_weights
-from evenhand.models.perceptual import PerceptualLoss, load_features
+from evenhand.models.perceptual import PerceptualLoss, extractor_of, load_features
 from evenhand.splits.manifests import (
     id_array,
     ids_of,
@@ -55,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     known = sorted(trained_on)
     order = generator(seed, "known", args.train_set, args.run).permutation(len(known))
     chosen = read_images(args.images, rows_of([known[place] for place in order[:KNOWN]], index["id"]))
+    training = read_images(args.images, rows_of(trained_on, index["id"]))
     # A GPU is held for as long as the network works, not for what comes after it.
     with leased_device(config["device"], args.gpu_slots, "evaluating", args.gpus) as device:
         place(model, device)
@@ -73,6 +82,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         generated = {"posterior": decoded.reconstructions}
         if "prior" in model.GIVES:
             generated["prior"] = sample_prior(model, images.shape[1], config["prior_samples"], seed, device)
+        if args.pictures:
+            # As many as there are of each group: every number depends on how many are compared.
+            shown = generated["prior"][: min(len(trained_on), *map(len, drawn.values()))]
+            features = [pooled_features(perceptual, pictures, device) for pictures in (shown, images, training)]
     on_skin = measured_skin(images, decoded.reconstructions, args.threads) if args.config["skin"] else {}
     measured = pd.DataFrame(decoded.columns | on_skin)
     group = np.array([name for name, names in drawn.items() for _ in names])
@@ -83,10 +96,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
 
     table = index.loc[rows, OF_IMAGE].reset_index(drop=True)
-    table.insert(0, "train_set", args.train_set)
-    table.insert(1, "compared_share", args.config["compared_share"])
-    table.insert(2, "run", args.run)
-    table.insert(3, "group", group)
+    of_model = {"train_set": args.train_set, "compared_share": args.config["compared_share"], "run": args.run}
+    for column, (name, value) in enumerate((of_model | {"group": group}).items()):
+        table.insert(column, name, value)
     write_parquet(table.join(measured), args.evaluation)
     embeddings = {
         "id": id_array(table["id"]),
@@ -97,25 +109,30 @@ def main(argv: Sequence[str] | None = None) -> None:
         if config["full_latents"]:
             embeddings["mu"] = decoded.latents
     write_npz(embeddings, args.embeddings)
-    if args.config["skin"]:
-        training = read_images(args.images, rows_of(trained_on, index["id"]))
-        tones = [
-            measure_tone(pixels, args.threads).assign(sample_of=name)
-            for name, pixels in ({"training": training} | generated).items()
-            if len(pixels)  # a frozen model has no training images
-        ]
-        samples = pd.concat(tones, ignore_index=True)
-    else:  # nothing is measured on generated images yet that needs no skin
-        samples = pd.DataFrame(columns=["skin_share", "ita", "few_skin", "sample_of"])
-    samples["ita"] = samples["ita"].where(~samples["few_skin"].astype(bool))
-    of_model = {"train_set": args.train_set, "compared_share": args.config["compared_share"], "run": args.run}
+    samples = tones({"training": training} | generated, args.config["skin"], args.threads)
     write_parquet(samples.assign(**of_model)[[*of_model, "sample_of", "skin_share", "ita"]], args.samples)
-    write_checksums([args.evaluation, args.embeddings, args.samples], args.sums)
+    if args.pictures:
+        draws = drawn, read_draw(args.training, args.run, args.train_set)
+        named = of_model | {"extractor": extractor_of(args.features), "seed": seed}
+        write_pictures(choose_pictures(features, draws, **named), args.pictures)
+    products = (args.evaluation, args.embeddings, args.samples, args.pictures)
+    write_checksums([path for path in products if path], args.sums)
     print(
         measured.groupby(group)[["mse", *(name for name in ("latent_std", "kl") if name in measured)]]
         .mean()
         .to_string()
     )
+
+
+def tones(pictures: Mapping[str, Pixels], skin: bool, threads: int) -> pd.DataFrame:
+    """Apparent tones of pictures by what they are samples of, one row each; no row where there is no `skin`."""
+    if not skin:
+        return pd.DataFrame(columns=["skin_share", "ita", "sample_of"])
+    there = {name: pixels for name, pixels in pictures.items() if len(pixels)}  # frozen models have no training images
+    measured = [measure_tone(pixels, threads).assign(sample_of=name) for name, pixels in there.items()]
+    samples = pd.concat(measured, ignore_index=True)
+    samples["ita"] = samples["ita"].where(~samples["few_skin"].astype(bool))
+    return samples
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -140,7 +157,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--evaluation", required=True, help="output: Parquet, one row per test image")
     parser.add_argument("--embeddings", required=True, help="output: npz of latent means, pooled over space")
     parser.add_argument("--samples", required=True, help="output: Parquet of apparent tones, one row per picture")
-    parser.add_argument("--sums", help="output: SHA-256 of these three")
+    parser.add_argument("--pictures", help="output: npz of features of generated and real pictures, of who has a prior")
+    parser.add_argument("--sums", help="output: SHA-256 of these")
     return parser.parse_args(argv)
 
 

@@ -11,7 +11,7 @@ from evenhand.stats.further_claims import codec_claim, ruler_claim, warning_clai
 from evenhand.stats.gaps import run_table
 from evenhand.stats.image_claims import adjusted_claim, colour_claim
 from evenhand.stats.prevalence import mix_claim
-from evenhand.stats.rows import parse_tables, table_parser
+from evenhand.stats.rows import optional_table, parse_tables, table_parser
 from evenhand.stats.tone import AXES
 from evenhand.stats.verdicts import COLUMNS, claim_order, rules_from, verdict_table
 from evenhand.workflow.errors import run
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv,
         reads=["runs", "covariances", "design", "adjusted", "codec", "condition_mix"],
         writes=["claims"],
-        optional=["colour_runs", "colour_covariances", "ruler", "uncertainty"],
+        optional=["colour_runs", "colour_covariances", "ruler", "start_covariances", "uncertainty"],
     )
 
     stats = args.config["stats"]
@@ -36,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     of_pair = {name: table[table["compared"] == pair.compared] for name, table in tables.items()}
     design = read_table(args.read["design"])
     runs, covariances = (read_table(args.read[name]) for name in ("runs", "covariances"))
-    table = run_table(runs, covariances, design, pair, [name for name in PRINCIPAL if name in runs])
-    ruled = [run_table(runs, covariances, design, pair, [name for name in RULED if name in runs])]
+    starts = optional_table(args.read.get("start_covariances"))
+    table = run_table(runs, covariances, design, pair, [name for name in PRINCIPAL if name in runs], starts=starts)
+    ruled = [run_table(runs, covariances, design, pair, [name for name in RULED if name in runs], starts=starts)]
     colours = None  # C9 is then not testable
     if "colour_runs" in args.read:
         runs, covariances = (read_table(args.read[name]) for name in ("colour_runs", "colour_covariances"))

@@ -2,9 +2,11 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -37,17 +39,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     (pair, *_) = pairs_of(groups)
     counts = available(candidates_from(read_rows(args.metadata), groups))
     size = Size(
-        splits["runs"], splits["test_size"], (counts[pair.reference], counts[pair.compared]), len(splits["train_sets"])
+        splits["runs"],
+        splits["test_size"],
+        (counts[pair.reference], counts[pair.compared]),
+        len(splits["train_sets"]),
+        splits["starts"],
+        float(np.mean([shared_share(entry["mix"], splits["train_size"], counts) for entry in splits["train_sets"]])),
     )
     of, source = Components(*(plan[key] for key in ("image", "model", "model_group", "rest"))), "stated (plan)"
     if plan["pilot"]:
         tables = Path(plan["pilot"]) / "tables"
         runs, covariances, design = (read_table(tables / f"{name}.csv") for name in ("runs", "covariances", "design"))
-        of, source = pilot_components(run_table(runs, covariances, design, pair, ["mse"])), f"of {plan['pilot']}"
+        starts = read_table(tables / "starts.csv")["n_starts"].max() if (tables / "starts.csv").exists() else 1
+        table = run_table(runs, covariances, design, pair, ["mse"])
+        of, source = pilot_components(table, int(starts)), f"of {plan['pilot']}"
     found = plan_table(size, of, alpha)
     words = (
         f"Standard deviations of log errors, {source}: images {of.image:.3g}, models {of.model:.3g} on both groups and "
-        f"{of.model_group:.3g} on each, the rest {of.rest:.3g}; {size.sets} training sets."
+        f"{of.model_group:.3g} on each, the rest {of.rest:.3g}; {size.sets} training sets. Models are taken to differ "
+        "by their starts; with several, intervals allow for shared training images as well."
     )
     print(words)
     print(found.to_string(index=False))
@@ -57,12 +67,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_figure(drawing, args.config["synthetic"], args.svg, args.text, args.config)
 
 
+def shared_share(mix: Mapping[str, float], size: int, counts: Mapping[str, int]) -> float:
+    """The fraction of its images that a training set of `size` is expected to share with that of another run."""
+    return sum(share**2 * min(size / counts[group], 1.0 / share) for group, share in mix.items() if share > 0)
+
+
 def draw(size: Size, of: Components, alpha: float, words: str) -> Figure:
     """The smallest ratio against the number of runs, a line per contrast; a mark at the configured design."""
     figure = new_figure(PAGE_WIDTH, 4.0)
     axes = figure.add_subplot()
     for claims, contrast in CONTRASTS.items():
-        sizes = [Size(runs, size.test_size, size.pools, size.sets) for runs in sorted({*RUNS, size.runs})]
+        sizes = [replace(size, runs=runs) for runs in sorted({*RUNS, size.runs})]
         ratios = pd.Series(smallest_ratios(sizes, claims, of, alpha), index=[one.runs for one in sizes])
         (line,) = axes.plot(ratios.index, ratios, marker=".", label=f"{claims}: {contrast}")
         axes.plot(size.runs, ratios[size.runs], "o", color=line.get_color())

@@ -9,6 +9,7 @@ from pathlib import Path
 from evenhand.splits.groups import FROZEN
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_json
+from evenhand.workflow.planning import start_suffix
 from evenhand.workflow.provenance import describe_code, hash_files, machine, versions
 
 
@@ -22,9 +23,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     config = json.loads(args.settings.read_text("utf-8"))
-    runs = config["splits"]["runs"]
+    runs, starts = config["splits"]["runs"], config["splits"]["starts"]
     train_sets = [train_set["name"] for train_set in config["splits"]["train_sets"]]
-    models = [f"runs/{name}/run{number}" for name in train_sets for number in range(runs)]
+    folders = [f"run{number}{start_suffix(start)}" for number in range(runs) for start in range(starts)]
+    models = [f"runs/{name}/{folder}" for name in train_sets for folder in folders]
     names = [path.relative_to(args.folder).as_posix() for path in args.files]
     for number in range(runs):
         drawn = ["test", *(f"train_{name}" for name in train_sets)]

@@ -1,4 +1,4 @@
-"""Train the model of one training set and run."""
+"""Train the model of one training set, run and start."""
 
 import argparse
 import hashlib
@@ -63,7 +63,8 @@ def train_one(args: argparse.Namespace) -> None:
     ids = ids_of(read_draw(args.manifest, args.run, args.train_set))
     images = read_images(args.images, rows_of(ids, read_names(args.index)))
 
-    seed = model_seed(config["seed"], args.train_set, args.run, paired=config["train"]["paired_seeds"])
+    paired = config["train"]["paired_seeds"]
+    seed = model_seed(config["seed"], args.train_set, args.run, paired=paired, start=args.start)
     family = declared(config["model"]["family"])
     recipe = Recipe.from_config(config["train"], config["loss"])
     torch.manual_seed(derive_seed(seed, "weights"))
@@ -74,6 +75,7 @@ def train_one(args: argparse.Namespace) -> None:
         "config": config,
         "train_set": args.train_set,
         "run": args.run,
+        **({"start": args.start} if args.start else {}),
         "seed": seed,
         "synthetic": json.loads(args.record.read_text())["synthetic"],
         "n_images": len(ids),
@@ -201,6 +203,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--run", required=True, type=int)
+    parser.add_argument("--start", default=0, type=int, help="of several on this training set (splits.starts)")
     parser.add_argument("--config", required=True, type=json.loads, help="JSON: seed and blocks model, loss, train")
     parser.add_argument("--threads", type=int, default=1, help="processor threads; other numbers, other bits")
     add_gpu_options(parser)

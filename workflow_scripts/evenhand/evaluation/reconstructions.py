@@ -197,6 +197,16 @@ def sample_prior(model: Family, side: int, n: int, seed: int, device: torch.devi
     return np.concatenate([to_pixels(model.generate(batch.to(device))) for batch in batches])
 
 
+@torch.no_grad()
+def pooled_features(perceptual: PerceptualLoss, images: Pixels, device: torch.device) -> NDArray[np.float32]:
+    """The features (n, d) by which pictures (n, S, S, 3) are compared; `perceptual` is on the device."""
+    size = images_at_a_time(FULL_BATCH, images.shape[1])
+    starts = range(0, len(images), size)
+    batches = (torch.from_numpy(images[first : first + size]).to(device) for first in starts)
+    parts = [perceptual.pooled(to_unit_range(batch)).cpu().numpy() for batch in batches]
+    return np.concatenate(parts)
+
+
 def noise_of(ids: Sequence[str], samples: int, shape: Sequence[int], seed: int) -> Tensor:
     """N(0, 1) noise (samples, B, *shape), seeded by the name of each image."""
     noise = []

@@ -89,8 +89,8 @@ SCORES = {
         "bound",
         title="negative evidence lower bound",
         label="negative evidence lower bound, nats",
-        about="Negative evidence lower bound in nats, but for a constant, under a Gaussian likelihood of the variance "
-        "for which a training with loss.kl_scale 1 minimises it.",
+        about="Negative evidence lower bound in nats, but for a constant: of the VAE under a Gaussian likelihood of "
+        "the variance for which a training with loss.kl_scale 1 minimises it, of a diffusion over its levels of noise.",
         summarised=False,
     ),
     "typicality": Measure(

@@ -67,7 +67,7 @@ def declared_figures(groups: Sequence[Group]) -> list[Declaration]:
 def figure_settings(config: Mapping[str, Any], figure: Declaration) -> dict[str, Any]:
     """What a figure takes of the configuration of a study."""
     made_up = config["data"]["synthetic"] or (figure.section == "Probes" and config["probe"]["lookalike"])
-    settings = config["figures"] | {"runs": config["splits"]["runs"]}
+    settings = config["figures"] | {key: config["splits"][key] for key in ("runs", "starts")}
     return {
         "groups": config["splits"]["groups"],
         "synthetic": bool(made_up),

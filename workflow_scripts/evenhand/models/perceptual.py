@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -92,10 +93,24 @@ class PerceptualLoss(nn.Module):
         pairs = zip(self.features(reconstruction), wanted, strict=True)
         return torch.stack([mean_square(found, layer) for found, layer in pairs]).mean()
 
+    def pooled(self, x: Tensor) -> Tensor:
+        """The last convolution after its ReLU, mean over its places: features (B, 512) of images as in `features`."""
+        for last in self.features(x):
+            found = last
+        return F.relu(found).mean(dim=(2, 3))
+
     def distances(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """The loss of each image of a batch, (B,)."""
         pairs = zip(self.features(reconstruction), self.features(target), strict=True)
         return torch.stack([(found - expected).square().mean(dim=(1, 2, 3)) for found, expected in pairs]).mean(dim=0)
+
+
+def extractor_of(path: str | Path) -> str:
+    """What `PerceptualLoss.pooled` takes features with, in words, from the file that `load_features` reads."""
+    with safe_open(path, framework="pt") as file:
+        weights = file.metadata()["weights"]
+    known = {"imagenet": "trained on ImageNet", "random": "untrained, with random weights: a weak choice"}
+    return f"VGG19, last convolution, mean over places ({known.get(weights, f'weights of {Path(weights).name}')})"
 
 
 def load_features(path: str | Path) -> dict[str, Tensor]:

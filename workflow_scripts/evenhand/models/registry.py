@@ -19,7 +19,7 @@ GIVEN = {
     "posterior": "latent standard deviation, KL divergence",
     "bound": "evidence lower bound, distance from the typical set, likelihood ratio, WAIC",
     "samples": "error and variance of sampled decodings",
-    "prior": "tone of pictures generated from the prior",
+    "prior": "pictures generated from the prior: their tone, how they compare with held-out images",
     "last layer": "Laplace variance of the last layer",
     "weights": "SLUG",
     "codes": "",  # asked of no other family
@@ -35,7 +35,7 @@ OF_TRAINING = {
     "train": ("threads",),
     "loss": ("perceptual_weights", "perceptual_normalize"),
 }
-SIZES = ("train_size", "min_train_size", "replacement")  # likewise, of `splits`
+SIZES = ("train_size", "min_train_size", "replacement", "starts")  # likewise, of `splits`
 
 
 class Declared(NamedTuple):

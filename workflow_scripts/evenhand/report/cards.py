@@ -132,9 +132,11 @@ def state_models(
         f"{row['train_set']}: {row['drawn']:,} images ({row['mix']}), {number(row['distinct'])} distinct a run"
         for row in design.to_dict("records")
     ]
-    groups = joined([group["title"] for group in config["splits"]["groups"]])
+    splits = config["splits"]
+    groups = joined([group["title"] for group in splits["groups"]])
+    starts = f", {splits['starts']} starts" if splits["starts"] > 1 else ""
     rows = [
-        ("model", "models", f"{len(records)}: {len(design)} training sets, {config['splits']['runs']} runs"),
+        ("model", "models", f"{len(records)}: {len(design)} training sets, {splits['runs']} runs{starts}"),
         ("model", "architecture", f"{sizes} parameters; {_settings(model)}; the methods in the report say what it is"),
         ("model", "training", f"{_settings(train)}; loss: {_settings(loss)}"),
         ("model", "made with", f"{made_with}; {devices}; seed {config['seed']}"),

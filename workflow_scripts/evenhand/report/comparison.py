@@ -1,6 +1,7 @@
-"""Finished studies side by side: claims by studies, what the studies differ in, and why they may not be comparable."""
+"""Finished studies side by side: their models, claims, what they differ in, and why they may not be comparable."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,32 @@ from typing import Any
 
 import pandas as pd
 
-from evenhand.report.claims import DASH, PLOT_WIDTH, claim_rows, is_synthetic, read_claims
+from evenhand.report.claims import DASH, PLOT_WIDTH, claim_rows, is_synthetic, number, read_claims
 from evenhand.report.page import page_template
 from evenhand.stats.verdicts import claim_order
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.tables import read_table
 
 COLUMNS = ["verdict", "survives", "estimate", "ci_low", "ci_high", "level", "null_value", "margin", "n"]
 PHOTOGRAPHS = "data/images.npy"
+# Whose verdicts stand in the table of models: how the error depends on training and group, and the controls of that.
+OF_MODELS = ("C1", "C2", "C3", "C4", "C5", "K1")
+# Its columns that are numbers of a study: by column, the table under tables/ and the column there.
+OF_GAP = {
+    "train_set": ("gaps", "train_set"),
+    "mean_reference": ("gaps", "mean_reference"),
+    "ratio": ("gaps", "ratio"),
+    "ratio_low": ("gaps", "ratio_low"),
+    "ratio_high": ("gaps", "ratio_high"),
+    "equivalent_ratio": ("equivalents", "ratio"),
+    "equivalent_low": ("equivalents", "ratio_low"),
+    "equivalent_high": ("equivalents", "ratio_high"),
+    "codec_ratio": ("codec", "codec_ratio"),
+    "codec_low": ("codec", "codec_ratio_low"),
+    "codec_high": ("codec", "codec_ratio_high"),
+    "n_runs": ("gaps", "n_runs"),
+    "n_test": ("gaps", "n_test"),
+}
 # Keys of the configuration that change what is compared; by the reason why two studies are then not of one kind.
 REASONS = {
     "splits.groups": "The groups are not the same: a claim is about other people.",
@@ -26,13 +46,17 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Study:
-    """A finished study: its configuration, its claims, the sums of its files where they were recorded."""
+    """A finished study: its configuration, its claims, the sums of its files where they were recorded.
+
+    models: its columns of `models_table`, empty where none was trained.
+    """
 
     name: str
     config: Mapping[str, Any]
     synthetic: bool
     claims: pd.DataFrame
     files: Mapping[str, str]
+    models: Mapping[str, Any]
 
 
 def read_study(results: Path) -> Study:
@@ -46,7 +70,31 @@ def read_study(results: Path) -> Study:
     if not settings.is_file():
         raise UserError(f"expected {settings} of a finished study, found none. Run the study again.")
     files = json.loads(record.read_text("utf-8"))["files"] if record.is_file() else {}
-    return Study(results.name, json.loads(settings.read_text("utf-8")), is_synthetic(results), claims, files)
+    config = json.loads(settings.read_text("utf-8"))
+    return Study(results.name, config, is_synthetic(results), claims, files, _models_of(results, config))
+
+
+def _models_of(results: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `models_table` says of a study, but for verdicts; of the first training set of equal shares."""
+    compared, tables = config["splits"]["groups"][1]["name"], {}
+    for name in ("gaps", "equivalents", "codec"):
+        path = results / "tables" / f"{name}.csv"
+        if not path.is_file():
+            continue
+        rows = read_table(path)
+        chosen = (rows["compared_share"] == 0.5) & (rows["compared"] == compared)
+        if "metric" in rows:
+            chosen &= rows["metric"] == "mse"
+        tables[name] = next(iter(rows[chosen].to_dict("records")), {})
+    if "gaps" not in tables:
+        return {}
+    records = [json.loads(path.read_text("utf-8")) for path in sorted(results.glob("runs/*/run*/run.json"))]
+    return {
+        "model": config["model"]["family"],
+        **{column: tables.get(name, {}).get(of, math.nan) for column, (name, of) in OF_GAP.items()},
+        "parameters": max((record["parameters"] for record in records), default=math.nan),
+        "seconds": sum(record["seconds"] for record in records) / len(records) if records else math.nan,
+    }
 
 
 def flat(value: object, name: str = "") -> dict[str, str]:
@@ -108,13 +156,59 @@ def comparison_table(studies: Sequence[Study]) -> pd.DataFrame:
     return rows[["claim", "statement", "study", *COLUMNS]]
 
 
-def build_comparison(template: Path, studies: Sequence[Study]) -> str:
-    """The page as HTML text; equal studies give equal text."""
+def models_table(studies: Sequence[Study]) -> pd.DataFrame:
+    """One row per study that has models, where studies differ in their family; else none.
+
+    Returns:
+        study; model, its family; train_set, the one of equal shares, of which are: mean_reference, the mean squared
+        error of the reference group; ratio, ratio_low and ratio_high, that of the compared group over it;
+        equivalent_ratio, equivalent_low and equivalent_high, the ratio of the blurs that cost as much; codec_ratio,
+        codec_low and codec_high, the ratio of codecs of equal error; n_runs; n_test, images of a group and run;
+        parameters of a model; seconds of a training, mean over the study's models; claims, the verdicts on `OF_MODELS`.
+    """
+    if "model.family" not in differing(studies):
+        return pd.DataFrame()
+    rows = []
+    for study in studies:
+        verdicts = zip(study.claims["claim"], study.claims["verdict"], strict=True)
+        judged = [f"{claim} {verdict}" for claim, verdict in verdicts if claim in OF_MODELS]
+        if study.models:
+            rows.append({"study": study.name, **study.models, "claims": "; ".join(judged)})
+    return pd.DataFrame(rows)
+
+
+def models_shown(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of `models_table` in words, as the pages show them."""
+
+    def ratio(row: Mapping[Any, Any], name: str, low: str, high: str) -> str:
+        words = "" if math.isnan(row[low]) else f" ({row[low]:.2f} to {row[high]:.2f})"
+        return DASH if math.isnan(row[name]) else f"{row[name]:.2f}{words}"
+
+    return [
+        {
+            "study": row["study"],
+            "model": row["model"],
+            "error": number(row["mean_reference"]),
+            "ratio": ratio(row, "ratio", "ratio_low", "ratio_high"),
+            "equivalent": ratio(row, "equivalent_ratio", "equivalent_low", "equivalent_high"),
+            "codec": ratio(row, "codec_ratio", "codec_low", "codec_high"),
+            "verdicts": row["claims"].split("; "),
+            "n": f"{number(row['n_runs'])} runs of {number(row['n_test'])} test images a group",
+            "cost": f"{number(row['parameters'])} parameters; {number(row['seconds'])} s a training",
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def build_comparison(template: Path, studies: Sequence[Study], models_csv: str) -> str:
+    """The page as HTML text; equal studies give equal text. `models_csv` is the address of `models_table`."""
     cells = {(study.name, row["claim"]): row for study in studies for row in claim_rows(study.claims)}
     table = comparison_table(studies)
     statements = {claim: list(dict.fromkeys(rows["statement"])) for claim, rows in table.groupby("claim", sort=False)}
     return page_template(template).render(
         names=[study.name for study in studies],
+        models=models_shown(models_table(studies)),
+        models_csv=models_csv,
         synthetic=[study.name for study in studies if study.synthetic],
         claims=[
             {

@@ -51,6 +51,7 @@ def methods(
     mixes = joined([f"{name} ({percent(share)} {groups[1].name})" for name, share in sets])
     runs, precision = splits["runs"], sorted({str(record.get("precision", "")) for record in records})
     family, perceptual = declared(model["family"]), ""
+    latents = f", {model['latent_channels']} latent channels" if "latents" in family.gives else ""
     if loss["feature_scale"] > 0:
         weights = {"imagenet": "pretrained on ImageNet", "random": "with random weights"}
         perceptual = (
@@ -66,8 +67,7 @@ def methods(
         f"{kept[splits['leakage']]}"
     )
     trained = (
-        f"On each a {family.title} with {len(model['multipliers'])} stages, "
-        f"{model['latent_channels']} latent channels and "
+        f"On each a {family.title} with {len(model['multipliers'])} stages{latents} and "
         f"{' / '.join(sorted({format(record['parameters'], ',') for record in records}))} parameters was trained for "
         f"{train['epochs']} epoch{'s' if train['epochs'] > 1 else ''} with Adam [kingma2015] (learning rate "
         f"{train['learning_rate']:g}, batches of {train['batch_size']}, gradient norm clipped at "
@@ -84,6 +84,14 @@ def methods(
         f"In each of {runs} run{'s' if runs > 1 else ''}, {splits['test_size']} images of each group were set aside "
         f"{drawn}",
         trained,
+        *(
+            [
+                f"Each was trained from {splits['starts']} starts (weights, order of batches); what a run says of an "
+                "image is the mean over them."
+            ]
+            if splits["starts"] > 1
+            else []
+        ),
         "The error of a test image is its mean squared error on pixels in [-1, 1].",
         "Inference is over images crossed with models: two-way clustered variances [cameron2011] with Satterthwaite's "
         "degrees of freedom [satterthwaite1946].",

@@ -33,7 +33,17 @@ from evenhand.figures.style import (
     save_figure,
 )
 from evenhand.report.claims import DASH, VERDICTS, interval_words, number
-from evenhand.report.comparison import COLUMNS, REASONS, Study, comparison_table, concerns, differing, flat
+from evenhand.report.comparison import (
+    COLUMNS,
+    REASONS,
+    Study,
+    comparison_table,
+    concerns,
+    differing,
+    flat,
+    models_shown,
+    models_table,
+)
 from evenhand.report.one_page import SIGNS
 from evenhand.report.page import data_uri, display_width, page_template
 from evenhand.workflow.config import describe, merged
@@ -278,6 +288,8 @@ def write_multiverse(
 ) -> None:
     """Write multiverse.csv, robustness.csv, the curves as SVG and PDF, and the page multiverse.html into `folder`.
 
+    And models.csv, where the variants are of several families of models.
+
     Args:
         template: of the page.
         multiverse: as read.
@@ -289,6 +301,9 @@ def write_multiverse(
     claims = robustness(table, variants)
     write_csv(table, folder / "multiverse.csv")
     write_csv(claims, folder / "robustness.csv")
+    models = models_table(studies)
+    if len(models):
+        write_csv(models, folder / "models.csv")
     shown, synthetic = [], any(study.synthetic for study in studies)
     for row in claims.to_dict("records"):
         rows = table[table["claim"] == row["claim"]]
@@ -308,6 +323,7 @@ def write_multiverse(
         name=multiverse.name,
         synthetic=synthetic,
         departures=multiverse.departures,
+        models=models_shown(models),
         claims=shown,
         stable=int((claims["turned_by"] == "").sum()),
         remarks=[*REMARKS, *(reason for key, reason in REASONS.items() if concerns(key, changed))],

@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from evenhand.stats.paired import POOLING, ROUNDING, MeanTest, Planned
+from evenhand.stats.components import Between, Starts, between_models
+from evenhand.stats.paired import ROUNDING, MeanTest, Planned
 from evenhand.workflow.errors import UserError
 
 Cell = tuple[str, str]  # training set, group
@@ -119,16 +120,19 @@ class CrossedSums:
 class CrossedTest(MeanTest):
     """A contrast of means over images and runs.
 
-    `images` and `models` are the parts of the variance `se` ** 2, with `fixed`, which neither runs nor test images make
-    smaller (that of the ruler); `within` is that of one run's mean from its images; `df_images`: degrees of freedom of
-    the first; `df_pooled`: of the runs of all training sets together, 0 where these tell no more than the contrast's
-    own; `pooled`: whether the models' part is theirs; `reason`: why there is no test.
+    `images` and `models` are the parts of the variance `se` ** 2, with those that neither runs nor test images make
+    smaller: `fixed`, of the ruler, and `shared`, of training images that runs share, where several starts tell of it
+    (`told`); `within` is that of one run's mean from its images; `df_images`: degrees of freedom of the first;
+    `df_pooled`: of the runs of all training sets together, 0 where these tell no more than the contrast's own;
+    `pooled`: whether the models' part is theirs; `reason`: why there is no test.
     """
 
     images: float = math.nan
     models: float = math.nan
     within: float = math.nan
     fixed: float = 0.0
+    shared: float = 0.0
+    told: bool = False
     df_images: float = math.nan
     df_pooled: float = 0.0
     pooled: bool = False
@@ -154,7 +158,7 @@ class CrossedTest(MeanTest):
             models = max((models + noise) * df / float(special.chdtri(df, 0.5)) - noise, 0.0)
         return Planned(
             runs,
-            images=(self.within / images + (runs - 1) * common) / runs + self.fixed,
+            images=(self.within / images + (runs - 1) * common) / runs + self.fixed + self.shared,
             models=models / runs,
             noise=max(self.within / images - common, 0.0),
             df_images=self.df_images * images,
@@ -177,12 +181,14 @@ class CrossedTest(MeanTest):
         part.
         """
         factor = 1 + self.n * shared / (1 - shared) if shared < 1 else math.inf
-        return replace(self, se=math.sqrt(self.images + factor * self.models + self.fixed)) if self.models > 0 else self
+        models = max(factor * self.models, self.models + self.shared)
+        return replace(self, se=math.sqrt(self.images + models + self.fixed)) if self.models > 0 else self
 
     @property
     def covers(self) -> str:
         """What interval and p account for."""
-        return "" if not self.se > 0 else "images and runs" if self.n > 1 else "images"
+        runs = "images, runs and shared training images" if self.told else "images and runs"
+        return "" if not self.se > 0 else runs if self.n > 1 else "images"
 
 
 def contrast_row(test: CrossedTest, alpha: float, null: float = 0.0) -> dict[str, Any]:
@@ -212,6 +218,7 @@ class Crossed:
         between: the part of the covariance of run means that comes from their different images.
         within: the covariance of the means of one run that comes from the choice of its images.
         df: degrees of freedom of the diagonal of `images`, (cells,).
+        starts: what starts on one training set differ by, where there are several.
     """
 
     sets: tuple[str, ...]
@@ -221,6 +228,7 @@ class Crossed:
     between: np.ndarray
     within: np.ndarray
     df: np.ndarray
+    starts: Starts | None = None
 
     def weights(self, cells: Mapping[Cell, float]) -> np.ndarray:
         """The weights of cells as a vector."""
@@ -263,27 +271,33 @@ class Crossed:
             if part > 0:
                 freedom += part**2 / float(self.df[one != 0].min())
         df_images = images**2 / freedom if freedom > 0 else math.inf
-        models, df_pooled, pooled = 0.0, 0.0, False
+        models, shared, df_pooled, pooled = 0.0, 0.0, 0.0, False
         if n > 1:
-            spread = np.atleast_2d(np.cov(runs / scale, rowvar=False))
-            between = self.between / np.outer(scale, scale)
-            models, total, df, df_pooled = self._models(omega, spread, between)
-            pooled = df > n - 1
-            freedom += (total / n) ** 2 / df
-            models /= n
+            found = self.between_runs(omega, scale)
+            freedom += (found.total / n) ** 2 / found.df
+            models, df_pooled, pooled = found.models / n, found.df_pooled, found.df > n - 1
+            shared = self.starts.shared_part(omega, scale, found, pooled) if self.starts else 0.0
         variance = images + models
         if not variance > (ROUNDING * size) ** 2:
             return CrossedTest(n, estimate, 0.0 if n > 1 else math.nan, math.nan)
         return CrossedTest(
             # What is subtracted from the models' part leaves less than one degree where hardly any variance is left.
-            *(n, estimate, math.sqrt(variance), max(variance**2 / freedom, 1.0)),
+            *(n, estimate, math.sqrt(variance + shared), max(variance**2 / freedom, 1.0)),
             images=images,
             models=models,
+            shared=shared,
+            told=n > 1 and self.starts is not None,
             within=float(omega @ (self.within / np.outer(scale, scale)) @ omega),
             df_images=df_images,
             df_pooled=df_pooled,
             pooled=pooled,
         )
+
+    def between_runs(self, omega: np.ndarray, scale: np.ndarray) -> Between:
+        """What runs differ by in the contrast `omega` of means relative to `scale`, both (cells,)."""
+        runs = self.runs[np.lexsort(self.runs.T)] / scale
+        spread, images = np.atleast_2d(np.cov(runs, rowvar=False)), self.between / np.outer(scale, scale)
+        return between_models(omega, spread, images, len(runs) - 1, len(self.sets))
 
     def _by_group(self, omega: np.ndarray) -> list[np.ndarray]:
         """The weights of each group, others 0."""
@@ -291,37 +305,14 @@ class Crossed:
         split[range(len(self.groups)), range(len(self.groups))] = omega.reshape(len(self.groups), -1)
         return list(split.reshape(len(self.groups), -1))
 
-    def _models(self, omega: np.ndarray, spread: np.ndarray, between: np.ndarray) -> tuple[float, float, float, float]:
-        """Variance of the contrast between models, that between run means, its degrees of freedom, those if pooled."""
-        k = len(self.runs) - 1
-        own = float(omega @ spread @ omega)
-        ours = max(own - float(omega @ between @ omega), 0.0)
-        average = self._exchanged(np.outer(omega, omega))
-        total = float(np.sum(average * spread))
-        product = average @ self._exchanged(spread)
-        trace = float(np.trace(product @ product))
-        df = k * float(np.trace(product)) ** 2 / trace if trace > 0 else 0.0
-        share = float(omega @ average @ omega) / float(omega @ omega) ** 2
-        if not total > 0 or df <= k * (1 + 1e-9) or share > 1 - 1e-9:
-            return ours, own, k, 0.0
-        others = max(total - share * own, 0.0) / (1 - share)
-        if others == 0 or special.fdtrc(k, df - k, own / others) < POOLING:
-            return ours, own, k, df
-        return max(total - float(np.sum(average * between)), 0.0), total, df, df
-
-    def _exchanged(self, matrix: np.ndarray) -> np.ndarray:
-        """The mean of a matrix over all permutations of the training sets."""
-        g, s = len(self.groups), len(self.sets)
-        blocks = matrix.reshape(g, s, g, s)
-        diagonal = np.einsum("asbs->ab", blocks) / s
-        beside = (blocks.sum(axis=(1, 3)) - s * diagonal) / (s * (s - 1)) if s > 1 else np.zeros((g, g))
-        found = np.broadcast_to(beside[:, None, :, None], (g, s, g, s)).copy()
-        found[:, range(s), :, range(s)] = diagonal
-        return found.reshape(g * s, g * s)
-
 
 def crossed(
-    runs: Mapping[Cell, np.ndarray], covariances: pd.DataFrame, metric: str, sets: Sequence[str], groups: Sequence[str]
+    runs: Mapping[Cell, np.ndarray],
+    covariances: pd.DataFrame,
+    metric: str,
+    sets: Sequence[str],
+    groups: Sequence[str],
+    starts: Starts | None = None,
 ) -> Crossed:
     """Arrange run means and tables/covariances.csv.
 
@@ -331,6 +322,7 @@ def crossed(
         metric: its name there.
         sets: training sets, in any order.
         groups: of the cells.
+        starts: of the same sets and groups (`starts_of`).
     """
     names = tuple(sets)
     size = len(names) * len(groups)
@@ -347,4 +339,4 @@ def crossed(
         if i == j:
             df[i] = row["df"]
     values = np.stack([runs[name, group] for group in groups for name in names], axis=1)
-    return Crossed(names, tuple(groups), values, images, between, within, df)
+    return Crossed(names, tuple(groups), values, images, between, within, df, starts)

@@ -8,8 +8,9 @@ import pandas as pd
 
 from evenhand.evaluation.measures import CONTROLS, MEASURES, SCORES_OF
 from evenhand.splits.groups import Pair
+from evenhand.stats.claims import NO_TRAINING, claimed, named_sets, setting
 from evenhand.stats.crossed import row_test
-from evenhand.stats.gaps import NO_TRAINING, RunTable, named_sets
+from evenhand.stats.gaps import RunTable
 from evenhand.stats.ruler import damage_of, equivalent_test, readings, unreadable
 from evenhand.stats.uncertainty import CHANCE, LACKED
 from evenhand.stats.verdicts import Case, Evidence, Rules, Step, all_of, number
@@ -38,7 +39,7 @@ def ruler_claim(
     metrics = [(table, metric) for table in tables for metric in table.values]
     case = Case(
         claim="R1",
-        statement=f"{tables[0].claimed} {compared} images are worse on every measure once calibrated",
+        statement=f"{claimed(tables[0])} {compared} images are worse on every measure once calibrated",
         source="asked beside C2: no claim of the paper",
         test="t over images and runs, two-way clustered variance, and the ruler, all measures",
         rule=(
@@ -83,7 +84,7 @@ def codec_claim(table: RunTable, codec: pd.DataFrame, rules: Rules) -> Case:
     case = Case(
         claim="K1",
         statement=(
-            f"{table.claimed} the ratio of {compared} to {reference} MSE is larger than that of a codec "
+            f"{claimed(table)} the ratio of {compared} to {reference} MSE is larger than that of a codec "
             f"of equal {reference} MSE, which has learned nothing"
         ),
         source="control of C2: no claim of the paper",
@@ -104,7 +105,7 @@ def codec_claim(table: RunTable, codec: pd.DataFrame, rules: Rules) -> Case:
     if math.hypot(row["se_images"], row["se_models"]) < SAME:
         return replace(case, reason="image by image the models err as the codec does")
     facts = (
-        f"{table.setting} the mean MSE of {compared} images is {row['ratio']:.2f} times that of {reference} "
+        f"{setting(table)} the mean MSE of {compared} images is {row['ratio']:.2f} times that of {reference} "
         f"images; with JPEG of the same MSE on {reference} images ({number(row['mean_reference'])}: on average quality "
         f"{row['quality']:.0f} at {row['side']:.0f} px a side) it is {row['codec_ratio']:.2f} times. The model's ratio "
         f"is {row['excess']:.2f} times the codec's ({100 * (1 - rules.alpha):g} % interval {row['excess_low']:.2f} to "

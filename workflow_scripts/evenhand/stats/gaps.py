@@ -9,14 +9,12 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from evenhand.splits.groups import FROZEN, Pair
+from evenhand.stats.components import starts_of
 from evenhand.stats.crossed import Cell, Crossed, contrast_row, crossed
 from evenhand.stats.paired import hedges_dz, joined, run_test, tost_p, wilcoxon_p
 from evenhand.stats.rows import of_groups
 from evenhand.stats.summary import sort_by_design
 from evenhand.workflow.errors import UserError
-
-SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # of the compared group in the paper's training sets
-NO_TRAINING = "not applicable: a frozen model has no training sets"
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,8 @@ class RunTable:
 
     def test_train_ratio(self, *train_sets: str) -> float:
         """n_test / n_train of the given training sets, the largest where they differ (the careful side). NaN: none."""
-        if FROZEN in train_sets:
-            return math.nan
-        return max(self.test_sizes[name] / self.train_sizes[name] for name in train_sets)
+        ratios = [self.test_sizes[name] / self.train_sizes[name] for name in train_sets if name != FROZEN]
+        return max(ratios, default=math.nan)
 
     def gap(self, metric: str, train_set: str) -> np.ndarray:
         """Compared minus reference, one number per run."""
@@ -61,23 +58,12 @@ class RunTable:
         """What a gap is, in words."""
         return f"{self.pair.compared} minus {self.pair.reference}"
 
-    @property
-    def setting(self) -> str:
-        """The models of the claims about equal representation, in words: those of B, or those that are not trained."""
-        return "With a frozen model" if FROZEN in self.shares else "With equal representation"
-
-    @property
-    def claimed(self) -> str:
-        """How the statement of such a claim begins."""
-        return self.setting if FROZEN in self.shares else f"{self.setting} (B)"
-
     def of_pair_alone(self) -> dict[str, float]:
         """`shares` of the training sets that hold images of the two groups and of no other."""
         return {
             name: share
             for name, share in self.shares.items()
-            # Tables have ten digits.
-            if math.isclose(share + self.reference_shares[name], 1, abs_tol=1e-6)
+            if math.isclose(share + self.reference_shares[name], 1, abs_tol=1e-6)  # tables have ten digits
         }
 
 
@@ -88,6 +74,7 @@ def run_table(
     pair: Pair,
     metrics: Sequence[str],
     partial: bool = False,
+    starts: pd.DataFrame | None = None,
 ) -> RunTable:
     """Arrange tables/runs.csv, tables/covariances.csv and tables/design.csv for the tests.
 
@@ -98,6 +85,7 @@ def run_table(
         pair: the two groups.
         metrics: columns of `runs`.
         partial: a mean may be empty, as that of the colours is where no image shows skin.
+        starts: tables/start_covariances.csv, where there are several.
 
     Raises:
         UserError: a metric is missing or not finite, a training set is not in the design, or a training set
@@ -135,6 +123,7 @@ def run_table(
                 raise UserError(f"runs table: expected the group {group} in training set {train_set}, found none.")
     sizes = dict(zip(design["train_set"], design["test_size"], strict=True))
     reference_shares = dict(zip(design["train_set"], design["reference_share"].astype(float), strict=True))
+    names = list(shares)
     return RunTable(
         pair=pair,
         runs=numbers,
@@ -142,7 +131,7 @@ def run_table(
         reference_shares={name: reference_shares[name] for name in shares},
         values=values,
         crossed={
-            metric: crossed(cells, covariances, metric, tuple(shares), pair)
+            metric: crossed(cells, covariances, metric, names, pair, starts_of(starts, metric, names, pair, shared))
             for metric, cells in values.items()
             if all(np.isfinite(of_cell).all() for of_cell in cells.values())
         },
@@ -150,26 +139,6 @@ def run_table(
         train_sizes={name: distinct[name] for name in shares},
         shared={name: shared[name] for name in shares},
     )
-
-
-def named_sets(table: RunTable, *letters: str) -> tuple[tuple[str, ...], str]:
-    """The training sets that stand for the paper's letters, and why one is missing or ambiguous (or "").
-
-    What is asked of B alone is asked of frozen models, too.
-    """
-    if FROZEN in table.shares:
-        return ((FROZEN,), "") if letters == ("B",) else ((), NO_TRAINING)
-    names = []
-    candidates = table.of_pair_alone()
-    alone = f" of {' and '.join(table.pair)} images alone" if len(candidates) < len(table.shares) else ""
-    for letter in letters:
-        matches = [name for name, share in candidates.items() if share == SHARES[letter]]
-        if len(matches) != 1:
-            count = f"{len(matches)} training sets" if matches else "no training set"
-            share = f"a {table.pair.compared} share of {SHARES[letter]:g}"
-            return (), f"the design has {count}{alone} with {share} ({letter} of the paper)"
-        names.append(matches[0])
-    return tuple(names), ""
 
 
 def training_sizes(design: pd.DataFrame) -> dict[str, float]:
@@ -220,10 +189,8 @@ def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: floa
     equivalence_low, equivalence_high = test.interval(1 - 2 * alpha)
     limit = np.nan if margin is None else margin * abs(reference.mean())
     notes = [test.note, over_runs.note, log_ratio.note if not test.note else ""]
-    if over_runs.n == 2 and over_runs.sd > 0:
-        notes.append("no effect size: it needs three runs")
-    if over_runs.n > 1 and not np.any(compared - reference):
-        notes.append("no Wilcoxon test: all differences are 0")
+    notes += ["no effect size: it needs three runs"] if over_runs.n == 2 and over_runs.sd > 0 else []
+    notes += ["no Wilcoxon test: all differences are 0"] if over_runs.n > 1 and not np.any(compared - reference) else []
     return {
         "train_set": name,
         "compared_share": table.shares[name],

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from evenhand.splits.groups import FROZEN, Pair
+from evenhand.stats.claims import named_sets, setting
 from evenhand.stats.crossed import row_test
-from evenhand.stats.gaps import RunTable, named_sets
+from evenhand.stats.gaps import RunTable
 from evenhand.stats.tone import AXES
 from evenhand.stats.verdicts import Case, Evidence, Rules, Step, all_of, number
 
@@ -122,7 +123,7 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
         margin=abs(rules.vanishing * gap / float(row["relative"])) if gap else math.nan,
     )
     facts = (
-        f"{table.setting} the MSE gap is {number(crude['gap'])}; with the mix of the {row['n_strata']} "
+        f"{setting(table)} the MSE gap is {number(crude['gap'])}; with the mix of the {row['n_strata']} "
         f"conditions that both groups have held fixed it is {number(gap)} ({row['coverage']:.0%} of the test images; "
         f"unadjusted on the same images {number(row['crude_gap'])})."
     )

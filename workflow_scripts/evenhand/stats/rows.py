@@ -10,6 +10,7 @@ import pandas as pd
 
 from evenhand.splits.groups import Group, Pair, groups_from, pairs_of, read_train_sets
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.planning import start_suffix
 from evenhand.workflow.progress import track
 from evenhand.workflow.tables import parquet_columns, read_parquet, read_table
 
@@ -59,6 +60,31 @@ def evaluation_paths(folder: str | Path, train_sets: Sequence[str], runs: int) -
     """
     sets = sorted(train_sets)
     return [Path(folder) / name / f"run{run}" / "evaluation.parquet" for name in sets for run in range(runs)]
+
+
+def start_paths(path: Path, starts: int) -> list[Path]:
+    """The same file of every start of a run, from that of the first (`start_suffix`)."""
+    folder = path.parent
+    return [folder.with_name(folder.name + start_suffix(start)) / path.name for start in range(starts)]
+
+
+def mean_of_starts(starts: Sequence[pd.DataFrame], numbers: Sequence[str]) -> pd.DataFrame:
+    """The mean of the columns `numbers` of each image over the starts of a model; NaN where one has none.
+
+    Raises:
+        UserError: the starts were not evaluated on the same images.
+    """
+    first = starts[0]
+    if len(starts) == 1:
+        return first
+    for other in starts[1:]:
+        if not first[KEYS].equals(other[KEYS]):
+            raise UserError(
+                f"training set {first['train_set'].iloc[0]}, run {first['run'].iloc[0]}: expected the same test images "
+                "in the evaluations of all starts, found others."
+            )
+    means = np.mean([start[list(numbers)].to_numpy(dtype=float) for start in starts], axis=0)
+    return first.assign(**dict(zip(numbers, means.T, strict=True)))
 
 
 def read_evaluation(
@@ -111,10 +137,15 @@ def read_evaluations(
     metrics: Sequence[str],
     labels: Sequence[str] = (),
     partial: Sequence[str] = (),
+    starts: int = 1,
 ) -> Iterator[pd.DataFrame]:
-    """The evaluations one after the other (`read_evaluation`), so that memory holds one file at a time."""
+    """The evaluations one after the other (`read_evaluation`), so that memory holds those of one model at a time.
+
+    Of several starts, the mean of each image over them: what a run has to say of it.
+    """
     for path in paths:
-        yield read_evaluation(path, groups, metrics, labels, partial)
+        models = [read_evaluation(one, groups, metrics, labels, partial) for one in start_paths(Path(path), starts)]
+        yield mean_of_starts(models, [*metrics, *partial])
 
 
 def of_groups(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
@@ -164,6 +195,7 @@ def study_parser(description: str | None, config: str) -> argparse.ArgumentParse
     parser.add_argument("--evaluations", required=True, help="folder with <train_set>/run<run>/evaluation.parquet")
     parser.add_argument("--train-sets", required=True, type=read_train_sets, help="settings/train_sets.json")
     parser.add_argument("--runs", required=True, type=int, help="number of runs, counted from 0")
+    parser.add_argument("--starts", default=1, type=int, help="models on one training set; others in run<run>.start<k>")
     return parser
 
 
@@ -198,7 +230,8 @@ def stream(
 ) -> Iterator[pd.DataFrame]:
     """The evaluations that `args` names, one after the other, with progress on stderr: memory holds one of them."""
     paths = paths_of(args)
-    return read_evaluations(track(paths, len(paths), "reading", "models"), group_names(args), metrics, labels, partial)
+    tracked = track(paths, len(paths), "reading", "models")
+    return read_evaluations(tracked, group_names(args), metrics, labels, partial, args.starts)
 
 
 def stream_runs(
@@ -207,12 +240,26 @@ def stream_runs(
     """The evaluations of all training sets in one table, one run after the other."""
     paths, groups = paths_of(args), group_names(args)
     for run in track(range(args.runs), args.runs, "reading", "runs"):
-        yield pd.concat(read_evaluations(paths[run :: args.runs], groups, metrics, labels, partial), ignore_index=True)
+        models = read_evaluations(paths[run :: args.runs], groups, metrics, labels, partial, args.starts)
+        yield pd.concat(models, ignore_index=True)
+
+
+def stream_starts(args: argparse.Namespace, metrics: Sequence[str]) -> Iterator[list[pd.DataFrame]]:
+    """For one run after the other, by start, the evaluations of all training sets in one table."""
+    paths, groups = paths_of(args), group_names(args)
+    for run in track(range(args.runs), args.runs, "reading", "starts"):
+        starts = zip(*(start_paths(path, args.starts) for path in paths[run :: args.runs]), strict=True)
+        yield [pd.concat(read_evaluations(models, groups, metrics), ignore_index=True) for models in starts]
+
+
+def optional_table(path: Path | None) -> pd.DataFrame | None:
+    """A table that is not made in every study; None without a file."""
+    return None if path is None else read_table(path)
 
 
 def read_clusters(path: Path | None) -> dict[str, str] | None:
     """Duplicate cluster of each image that is in one with others, from data/duplicates.csv; None without a file."""
-    if path is None:
+    table = optional_table(path)
+    if table is None:
         return None
-    table = read_table(path)
     return dict(zip(table["id"], "cluster " + table["cluster"], strict=True))

@@ -61,9 +61,13 @@ def require_variance(architecture: Architecture, recipe: Recipe, side: int, n: i
         )
 
 
-def model_seed(study_seed: int, train_set: str, run: int, *, paired: bool) -> int:
-    """The seed of a model's start, batches, flips and noise; `paired`: the same for all training sets of a run."""
-    return derive_seed(study_seed, "train", *([] if paired else [train_set]), run)
+def model_seed(study_seed: int, train_set: str, run: int, *, paired: bool, start: int = 0) -> int:
+    """The seed of a model's weights, batches, flips and noise.
+
+    `paired`: the same for all training sets of a run; `start`: of several on one training set, from 0.
+    """
+    of_start = ["start", start] if start else []
+    return derive_seed(study_seed, "train", *([] if paired else [train_set]), run, *of_start)
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,9 @@ def table_settings(data: Mapping[str, Any], dataset: str | None) -> dict[str, An
 def draw_settings(config: Mapping[str, Any], train_set: str | None = None) -> dict[str, Any]:
     """What decides on a draw: the groups and sizes, and the mix of the training set that is drawn.
 
-    Neither runs nor other training sets are named: adding one leaves all other draws alone.
+    Neither runs, starts nor other training sets are named: adding one leaves all other draws alone.
     """
-    splits = {key: value for key, value in config["splits"].items() if key not in ("runs", "train_sets")}
+    splits = {key: value for key, value in config["splits"].items() if key not in ("runs", "starts", "train_sets")}
     mix = {"mix": _mix_of(train_set, config)} if train_set else {}
     return {"seed": config["seed"], "splits": splits} | mix
 

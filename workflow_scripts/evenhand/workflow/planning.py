@@ -108,6 +108,11 @@ def _imported(path: Path, root: Path) -> set[Path]:
     return {file for file in files if file.is_file()}
 
 
+def start_suffix(start: int) -> str:
+    """What the folder of a start has after run<r>: nothing for the first, .start<k> for the others (splits.starts)."""
+    return f".start{start}" if start else ""
+
+
 def numbers_below(count: int) -> str:
     """A regular expression for 0, 1, ... `count` - 1, as long as the number and not as the list.
 

@@ -28,11 +28,13 @@ TEXT = frozenset(
         *("adjustment", "claims", "compared", "covers", "design", "group", "groups", "metric", "mix", "model"),
         *("note", "quantity", "score", "statistic", "subset", "target", "train_set", "warnings"),
         *("damage", "luminance", "measure", "treatment"),
+        *("extractor", "minus"),  # of generated images
         *("base", "choices", "turned_by"),
         *("asked", "by", "item", "labels", "reasons", "section", "unit", "value"),
         *("claim", "figure", "rule", "sentence", "statement", "study", "table", "test", "verdict"),
         # probes
-        *("attribute", "class", "contrast", "dataset", "kind", "other_attribute", "other_set", "probe", "removal"),
+        *("attribute", "class", "contrast", "dataset", "kind", "other_attribute", "other_group", "other_set"),
+        *("probe", "removal"),
         *("cell", "column", "not_scored", "reason", "why"),
         *("Attribute", "Dataset", "Images", "Kept together", "Left out", "Model", "Not scored", "Task", "Training set"),
     }
