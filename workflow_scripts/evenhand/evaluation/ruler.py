@@ -17,10 +17,11 @@ from scipy.fft import dctn, idctn
 from torch import Tensor
 
 from evenhand.evaluation.measures import MEASURES, RULED
-from evenhand.evaluation.reconstructions import measured, measured_skin, to_pixels
+from evenhand.evaluation.reconstructions import measured, measured_skin
 from evenhand.models.codec import recode
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.splits.manifests import read_images
+from evenhand.training.loop import to_pixels
 from evenhand.workflow.progress import track
 from evenhand.workflow.seeds import generator
 
