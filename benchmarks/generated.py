@@ -215,9 +215,9 @@ def describe(table: pd.DataFrame) -> str:
             ratios = of["half_width"]["A"] / of["sd"]["A"] / 1.96
             found = [f"{name} {ratios[PAIR.reference, '', name]:.1f}" for name in QUANTITIES[:5]]
             widths.append(f"{', '.join(found)} ({scenario.n} pictures)")
-    return (
-        PAGE + "\n".join(lines) + "\n" + MISSING + "\n".join(missing) + "\n" + LIMITS.format(widths="; ".join(widths))
-    )
+    absent = [one.name for one in SCENARIOS if one.name not in set(table["scenario"])]
+    parts = [PAGE + "\n".join(lines), MISSING + "\n".join(missing), LIMITS.format(widths="; ".join(widths))]
+    return "\n".join(parts) + (f"\nNot simulated yet: {'; '.join(absent)}.\n" if absent else "")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -234,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = rates(outcomes(scenario, range(args.trials), number), scenario)
         found.insert(0, "scenario", scenario.name)
         if args.output.exists():
-            table = pd.read_csv(args.output, keep_default_na=False, na_values={"truth": [""]})
+            table = pd.read_csv(args.output)
             found = pd.concat([table[table["scenario"] != scenario.name], found])
         found = found.sort_values("scenario", key=lambda names: names.map(order.index), kind="stable")
         write_text(as_csv(found), args.output)

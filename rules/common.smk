@@ -107,11 +107,12 @@ def table(name):
     )
 
 
-# What tables and figures may need: photographs of skin, that the ruler is asked for, several starts, what the model
-# family gives.
+# What tables and figures may need: photographs of skin, that the ruler is asked for, that models are trained here, several
+# starts, what the model family gives.
 THERE_IS = {
     "skin": config["data"]["skin"],
     "ruler": config["report"]["ruler"],
+    "training": FAMILY.trained,
     "starts": len(STARTS) > 1,
     **{given: given in FAMILY.gives for given in GIVEN},
 }

@@ -2,6 +2,11 @@
 # few reconstructions to look at, and how far the models of all runs differ.
 from evenhand.workflow.config import evaluation_settings
 
+# The runs of a frozen model do not differ.
+ENSEMBLES = expand(
+    "<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS if FAMILY.trained else []
+)
+
 
 rule evaluate_vae:
     input:
@@ -156,6 +161,6 @@ rule measure_ruler:
 rule evaluate:
     input:
         of_models("evaluation.parquet"),
-        expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
+        ENSEMBLES,
         "<results>/examples.npz",
     localrule: True

@@ -60,7 +60,7 @@ SUMMARIES = {
         ["uncertainty"],
         {"stats": STATS},
         data=["together"],
-        others=expand("<results>/runs/{train_set}/ensemble.parquet", train_set=TRAIN_SETS),
+        others=ENSEMBLES,
     ),
     "compare_subsets": Summary(["subsets"], {"stats": STATS}, RULER, data=["together"]),
     "measure_colour": Summary(

@@ -14,7 +14,7 @@ if Path.cwd() != ROOT.resolve():
     sys.dont_write_bytecode = True
     os.environ.update(PYTHONDONTWRITEBYTECODE="1")
 
-from evenhand.models.registry import check_family
+from evenhand.models.registry import check_family, declared, without_training
 from evenhand.probes.configuration import name_groups
 from evenhand.workflow.config import check_config, read_as_yaml
 from evenhand.workflow.errors import UserError
@@ -28,7 +28,9 @@ try:
     read_as_yaml(config, workflow.config_settings.config)
     check_config(config, yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text()))
     expand_paths(config, os.environ)
-    check_family(config)
+    check_family(config, yaml.safe_load((ROOT / "config.yaml").read_text()))
+    if not declared(config["model"]["family"]).trained:
+        without_training(config)
     name_groups(config["probe"]["sources"], config["splits"]["groups"])
 except UserError as error:
     raise WorkflowError(str(error)) from None

@@ -11,10 +11,11 @@ from simulated import PAIR, RULES, covariances_of
 from evenhand.evaluation.measures import mse as model_mse
 from evenhand.figures.group_boxes import group_box_data, group_box_text, with_codec
 from evenhand.models.codec import LOWEST_QUALITY, equal_error, ladder, recode, squared_error
-from evenhand.splits.groups import Group
+from evenhand.splits.groups import FROZEN, Group
+from evenhand.stats.claims import NO_TRAINING, run_claims
 from evenhand.stats.codec import codec_tables, with_excess
 from evenhand.stats.further_claims import codec_claim
-from evenhand.stats.gaps import run_table
+from evenhand.stats.gaps import RunTable, gap_table, run_table
 from evenhand.stats.verdicts import verdict_table
 
 SIDE = 32
@@ -115,13 +116,20 @@ def study(
     return pd.concat(parts, ignore_index=True).sort_values(["run", "train_set", "group", "id"], ignore_index=True)
 
 
-def judged(rows: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
-    """The row of K1, and the table codec."""
+def tables(rows: pd.DataFrame) -> tuple[RunTable, pd.DataFrame]:
+    """What claims are judged by: the means of runs, and the table codec."""
     of_runs, codec = codec_tables((part for _, part in rows.groupby("run")), PAIR, [PAIR], None, RULES.alpha)
     runs = of_runs.assign(latent_std=1.0)
     design = runs[["train_set", "compared_share"]].drop_duplicates()
-    design = design.assign(reference_share=1 - design["compared_share"], distinct=100.0, test_size=60, shared=0.5)
-    table = run_table(runs, covariances_of(rows, ["mse"]), design, PAIR, ["mse"])
+    trained = design["train_set"] != FROZEN
+    design = design.assign(reference_share=(1 - design["compared_share"]) * trained, distinct=100.0 * trained)
+    design = design.assign(test_size=60, shared=0.5)
+    return run_table(runs, covariances_of(rows, ["mse"]), design, PAIR, ["mse"]), codec
+
+
+def judged(rows: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+    """The row of K1, and the table codec."""
+    table, codec = tables(rows)
     return verdict_table([codec_claim(table, codec, RULES)], RULES.alpha, RULES.min_runs).iloc[0], codec
 
 
@@ -148,6 +156,27 @@ def test_no_more_false_verdicts_than_declared() -> None:
     """Models that err like the codec up to noise: 20 studies, of which 5 % would be 1; more than 4 has p < 0.01."""
     studies = (study(1.0, runs=3, n=30, noise=0.2, seed=seed, sets={"B": 0.5}) for seed in range(20))
     assert sum(judged(rows)[0]["verdict"] != "inconclusive" for rows in studies) <= 4
+
+
+def test_claims_of_b_are_asked_of_a_frozen_model_and_those_of_training_sets_are_not() -> None:
+    rows = study(1.15, sets={FROZEN: 0.0})
+    claim, _ = judged(rows)
+    assert (claim["verdict"], claim["statement"][:20]) == ("supported", "With a frozen model ")
+    table, _ = tables(rows)
+    claims = verdict_table(run_claims(table, RULES), RULES.alpha, RULES.min_runs).set_index("claim")
+    assert (claims.loc["C2", "verdict"], claims.loc["C2", "statement"][:20]) == ("supported", "With a frozen model ")
+    for name in ("C1", "C3", "C4", "C5", "C7"):
+        assert claims.loc[name, "verdict"] == "not testable"
+        assert NO_TRAINING in claims.loc[name, "sentence"] or name == "C7"  # its latents are asked first
+    gaps = gap_table(table, ["mse"], ["mse"], RULES.alpha, {}).iloc[0]
+    assert gaps["ci_low"] > 0
+    assert np.isnan(gaps[["nb_low", "p_nb"]].to_numpy(dtype=float)).all()
+
+
+def test_a_model_that_is_the_codec_but_for_rounding_does_not_support_k1() -> None:
+    claim, _ = judged(study(1.0, noise=1e-8))
+    assert claim["verdict"] == "not testable"
+    assert "image by image the models err as the codec does" in claim["sentence"]
 
 
 def test_excess_has_the_mean_of_the_ratio() -> None:

@@ -70,7 +70,7 @@ def measure(model: VAE, images: np.ndarray, batch_size: int = 4) -> tuple[pd.Dat
 def test_what_is_declared_is_measured(model: VAE) -> None:
     images = photographs(2)
     table = measure(model, images)[0]
-    of_several = ("sets", "models", "bounds of models", "weights", "codes")
+    of_several = ("sets", "models", "bounds of models", "weights", "codes", "bits")
     assert {*table} == {name for name, entry in MEASURES.items() if entry.needs not in of_several}
     # What a study without skin has: each measure on its own side, none on both.
     of_skin = measured_skin(images, images, workers=1)

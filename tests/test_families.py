@@ -4,35 +4,41 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors import safe_open
 from workflow import ROOT
 
-from evenhand.models.conformance import SMALL, check_model
+from evenhand.models.codec import recode
+from evenhand.models.conformance import SIDE, SMALL, check_model, pictures
 from evenhand.models.diffusion import SCALE, Diffusion, negative_bound
-from evenhand.models.family import Architecture, build, load_weights, save_weights
+from evenhand.models.family import Architecture, Frozen, build, load_weights, save_weights
 from evenhand.models.fast import Adam
 from evenhand.models.registry import GIVEN, WEIGHTS, check_family, declared, family_names
 from evenhand.models.vae import VAE, kl_divergence
 from evenhand.models.vqvae import VQVAE
-from evenhand.training.loop import Recipe, train
-from evenhand.workflow.config import check_config
+from evenhand.training.loop import Recipe, to_pixels, to_unit_range, train
+from evenhand.workflow.config import check_config, merged
 from evenhand.workflow.errors import UserError
 
 OWN = Path(__file__).with_name("own_family.py")
 SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+DEFAULTS = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def configuration(**model: object) -> dict:
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    return config | {"model": config["model"] | model}
+    return merged(DEFAULTS, {"model": model})
 
 
 @pytest.mark.parametrize("family", [*family_names(), f"{OWN}:Plain"])
-def test_a_family_does_what_is_asked_of_it(family: str) -> None:
-    assert {what: finding for what, finding in check_model(family, {}) if finding} == {}
+def test_a_family_does_what_is_asked_of_it(family: str, tmp_path: Path) -> None:
+    options = {"codec": {"kind": "WEBP", "quality": 20}, "folder": {"path": str(tmp_path)}}.get(family, {})
+    for number, image in enumerate(pictures(10).numpy()):
+        Image.fromarray(255 - image).save(tmp_path / f"{number}.png")
+    assert {what: finding for what, finding in check_model(family, options) if finding} == {}
 
 
 def test_findings_on_a_careless_class() -> None:
@@ -47,7 +53,7 @@ def test_what_a_family_says_of_itself(family: str) -> None:
     here = declared(family)
     assert not here.own
     assert here.title
-    assert here.loss.format(kl_scale=0.3, feature_scale=1) != ""
+    assert (here.loss.format(kl_scale=0.3, feature_scale=1) != "") == here.trained
     assert ("{kl_scale" in here.loss) == ("kl" in here.terms)
     assert {*here.lacks} == {words for given, words in GIVEN.items() if words and given not in here.gives}
 
@@ -82,16 +88,114 @@ def test_weights_know_their_family_and_options(tmp_path: Path) -> None:
 )
 def test_families_that_are_none_and_settings_without_effect_are_refused(model: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        check_family(configuration(**model))
+        check_family(configuration(**model), DEFAULTS)
 
 
 def test_probes_need_latents() -> None:
     config = configuration(family=f"{OWN}:Plain")
     config["loss"] |= dict.fromkeys(WEIGHTS.values(), 0)
     with pytest.raises(UserError, match=r"report.probes: .* gives no latents to probe"):
-        check_family(config)
+        check_family(config, DEFAULTS)
     config["report"]["probes"] = False
-    check_family(config)
+    check_family(config, DEFAULTS)
+
+
+def test_a_frozen_study_has_no_training_and_no_setting_of_one() -> None:
+    config = merged(DEFAULTS, yaml.safe_load((ROOT / "studies" / "codec.yaml").read_text()))
+    check_config(config, SCHEMA)
+    check_family(config, DEFAULTS)
+    for key, value, words in (
+        (
+            "splits",
+            {"train_sets": DEFAULTS["splits"]["train_sets"]},
+            r"splits.train_sets: .* not trained; expected \[\]",
+        ),
+        ("splits", {"train_size": 20}, "splits.train_size: has no effect on codec, .* expected 1668"),
+        ("train", {"epochs": 3}, "train.epochs: has no effect on codec, .* expected 15"),
+        ("model", {"width": 16}, "model.width: has no effect on codec"),
+        ("loss", {"kl_scale": 0.5}, "loss.kl_scale: has no effect on codec"),
+        ("model", {"family": "vae", "options": {}}, "splits.train_sets: expected one at least, as vae is trained"),
+        ("model", {"family": "folder", "options": {"path": "nowhere"}}, "model.options.path: nothing is at nowhere"),
+    ):
+        with pytest.raises(UserError, match=words):
+            check_family(
+                merged(config, {key: value}) | ({"model": config["model"] | value} if key == "model" else {}), DEFAULTS
+            )
+
+
+def frozen(family: str, **options: object) -> Frozen:
+    model = build(SMALL | {"family": family, "options": options})
+    assert isinstance(model, Frozen)
+    return model
+
+
+def test_a_codec_gives_the_picture_that_is_read_back_and_its_bits() -> None:
+    image = pictures(1)
+    found = frozen("codec", kind="JPEG", quality=20, side=8).reconstruct(to_unit_range(image))
+    expected, size = recode(image[0].numpy(), "JPEG", 20, 8)
+    np.testing.assert_array_equal(to_pixels(found.image)[0], expected)
+    assert found.bits is not None
+    assert found.bits.item() == 8 * size / SIDE**2
+
+
+def test_a_folder_has_a_picture_of_every_image_or_is_refused(tmp_path: Path) -> None:
+    images, names = pictures(3).numpy(), ["a", "b", "c.x"]
+    model = frozen("folder", path=str(tmp_path))
+    for name, image in zip(names[:2], images, strict=False):
+        Image.fromarray(255 - image).save(tmp_path / f"{name}.png")
+    with pytest.raises(UserError, match=r"each of 3 test images, called like it; 1 \(c.x\) has none"):
+        model.prepare(images, names)
+    Image.fromarray(images[2, :8]).save(tmp_path / "c.x.png")
+    with pytest.raises(UserError, match=r"pictures of 16 x 16 pixels.*; 1 \(.*c.x.png\) is not, the first: 16 x 8"):
+        model.prepare(images, names)
+    Image.fromarray(images[2]).save(tmp_path / "c.x.png")
+    model.prepare(images, names)
+    expected = np.stack([255 - images[0], 255 - images[1], images[2]])
+    np.testing.assert_array_equal(to_pixels(model.reconstruct(to_unit_range(pictures(3))).image), expected)
+    with pytest.raises(UserError, match="1 of 4 images are none of those"):
+        model.reconstruct(to_unit_range(pictures(4)))
+    Image.fromarray(images[0]).save(tmp_path / "a.webp")
+    with pytest.raises(UserError, match=r"one file of each image; found several of 1 \(a\)"):
+        model.prepare(images, names)
+
+
+def test_enlarging_a_slope_changes_nothing_but_its_ends() -> None:
+    slope = torch.linspace(-0.5, 0.5, 32).expand(1, 3, 32, 32)
+    found = frozen("upscale", factor=4).reconstruct(slope).image
+    torch.testing.assert_close(found[..., 8:-8], slope[..., 8:-8])
+    with pytest.raises(UserError, match="expected a divisor of 32, the side of the images; found 5"):
+        frozen("upscale", factor=5).reconstruct(slope)
+
+
+def test_layers_of_tensorflow_js_are_built_and_computed(tmp_path: Path) -> None:
+    # One convolution that copies each channel to four places with a weight of its own, and a shuffle.
+    conv = {"name": "c", "filters": 12, "kernel_size": [3, 3], "use_bias": True, "strides": [1, 1], "padding": "same"}
+    conv |= {"dilation_rate": [1, 1], "groups": 1, "activation": "linear"}
+    layers = [
+        {"class_name": "InputLayer", "name": "i", "config": {}, "inbound_nodes": []},
+        {"class_name": "Conv2D", "name": "c", "config": conv, "inbound_nodes": [[["i", 0, 0, {}]]]},
+        {"class_name": "PixelShuffle2x", "name": "s", "config": {}, "inbound_nodes": [[["c", 0, 0, {}]]]},
+    ]
+    kernel = np.zeros((3, 3, 3, 12), dtype="<f4")
+    places = np.array([1.0, 0.5, 0.25, 0.75])  # of the pixels (0, 0), (0, 1), (1, 0), (1, 1) that one becomes
+    for place, weight in enumerate(places):
+        for channel in range(3):
+            kernel[1, 1, channel, 3 * place + channel] = weight
+    weights = [("c/kernel", kernel), ("c/bias", np.zeros(12, dtype="<f4"))]
+    (tmp_path / "w1.bin").write_bytes(kernel.tobytes()[:100])
+    (tmp_path / "w2.bin").write_bytes(kernel.tobytes()[100:] + weights[1][1].tobytes())
+    described = [{"name": name, "shape": list(of.shape), "dtype": "float32"} for name, of in weights]
+    model = {"modelTopology": {"model_config": {"config": {"layers": layers}}}}
+    model |= {"weightsManifest": [{"paths": ["w1.bin", "w2.bin"], "weights": described}]}
+    (tmp_path / "model.json").write_text(json.dumps(model))
+    network = frozen(f"{ROOT}/examples/esrgan.py:ESRGAN", path=str(tmp_path), factor=2)
+    network.prepare(np.empty(0), [])
+    small = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    expected = torch.einsum("bcij,kl->bcikjl", small, torch.tensor(places.reshape(2, 2), dtype=torch.float32))
+    torch.testing.assert_close(network.enlarge(2 * small - 1), 2 * expected.reshape(1, 3, 8, 8) - 1)  # type: ignore[operator]
+    (tmp_path / "w2.bin").write_bytes(b"")
+    with pytest.raises(UserError, match="expected 336 numbers of 32 bits; found 25"):
+        network.prepare(np.empty(0), [])
 
 
 def test_options_of_another_family_are_refused() -> None:
@@ -192,8 +296,9 @@ def test_the_bound_of_a_diffusion_of_many_levels_is_the_likelihood() -> None:
 
 def test_a_diffusion_that_knows_the_picture_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
     target = torch.rand(2, 3, 16, 16) * 2 - 1
-    model = build(SMALL | {"family": "diffusion", "options": {"level": 0.7, "steps": 3}})
+    model = build(SMALL | {"family": "diffusion", "deep": True, "options": {"level": 0.4, "steps": 3}})
     assert isinstance(model, Diffusion)
+    assert model.network(target, torch.rand(2)).shape == target.shape
     monkeypatch.setattr(model, "denoised", lambda z, time: SCALE * target)
     found = model.reconstruct(target)
     assert torch.equal(found.image, target)

@@ -1,6 +1,7 @@
 """What known damages cost: exact anchors, and a ruler that is known to be crooked."""
 
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,11 @@ def pictures(n: int) -> np.ndarray:
 def costs_of(images: np.ndarray, rows: list[int], slow: list[bool], workers: int = 1) -> pd.DataFrame:
     perceptual = PerceptualLoss(random_weights(0), False)
     names = [f"image {row}" for row in rows]
-    return measure_ruler(images, np.array(rows), names, np.array(slow), perceptual, skin=True, seed=1, workers=workers)
+    with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+        np.save(file.name, images)
+        return measure_ruler(
+            file.name, np.array(rows), names, np.array(slow), perceptual, skin=True, seed=1, workers=workers
+        )
 
 
 def cost(measure: str, image: np.ndarray, other: np.ndarray) -> float:

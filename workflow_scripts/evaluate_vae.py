@@ -128,7 +128,8 @@ def tones(pictures: Mapping[str, Pixels], skin: bool, threads: int) -> pd.DataFr
     """Apparent tones of pictures by what they are samples of, one row each; no row where there is no `skin`."""
     if not skin:
         return pd.DataFrame(columns=["skin_share", "ita", "sample_of"])
-    measured = [measure_tone(pixels, threads).assign(sample_of=name) for name, pixels in pictures.items()]
+    there = {name: pixels for name, pixels in pictures.items() if len(pixels)}  # frozen models have no training images
+    measured = [measure_tone(pixels, threads).assign(sample_of=name) for name, pixels in there.items()]
     samples = pd.concat(measured, ignore_index=True)
     samples["ita"] = samples["ita"].where(~samples["few_skin"].astype(bool))
     return samples

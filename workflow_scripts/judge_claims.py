@@ -23,16 +23,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_tables(
         parser,
         argv,
-        reads=["runs", "covariances", "design", "adjusted", "codec", "condition_mix", "uncertainty"],
+        reads=["runs", "covariances", "design", "adjusted", "codec", "condition_mix"],
         writes=["claims"],
-        optional=["colour_runs", "colour_covariances", "ruler", "start_covariances"],
+        optional=["colour_runs", "colour_covariances", "ruler", "start_covariances", "uncertainty"],
     )
 
     stats = args.config["stats"]
     rules = rules_from(stats)
     pair = pairs_of(groups_from(args.config["groups"]))[0]  # the claims know two groups
-    tables = [read_table(args.read[name]) for name in ("adjusted", "codec", "condition_mix", "uncertainty")]
-    adjusted, codec, mix, uncertainty = (table[table["compared"] == pair.compared] for table in tables)
+    names = [name for name in ("adjusted", "codec", "condition_mix", "uncertainty") if name in args.read]
+    tables = {name: read_table(args.read[name]) for name in names}
+    of_pair = {name: table[table["compared"] == pair.compared] for name, table in tables.items()}
     design = read_table(args.read["design"])
     runs, covariances = (read_table(args.read[name]) for name in ("runs", "covariances"))
     starts = optional_table(args.read.get("start_covariances"))
@@ -48,13 +49,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     cases = [
         *run_claims(table, rules),
         colour_claim(colours, pair, rules),
-        adjusted_claim(table, adjusted, rules),
-        codec_claim(table, codec, rules),
+        adjusted_claim(table, of_pair["adjusted"], rules),
+        codec_claim(table, of_pair["codec"], rules),
         ruler_claim(ruled, ruler, pair, rules, args.config["margin"]),
-        *warning_claims(uncertainty, pair, rules),
+        *warning_claims(of_pair.get("uncertainty"), pair, rules),
     ]
     claims = verdict_table(cases, rules.alpha, rules.min_runs)
-    of_mix = mix_claim(mix, pair, rules.alpha, stats["mix"]["little"], stats["mix"]["much"])
+    of_mix = mix_claim(of_pair["condition_mix"], pair, rules.alpha, stats["mix"]["little"], stats["mix"]["much"])
     claims = pd.concat([claims, pd.DataFrame([of_mix], columns=COLUMNS)], ignore_index=True)
     in_order = claims["claim"].map(claim_order).sort_values()
     claims = claims.loc[in_order.index].reset_index(drop=True)

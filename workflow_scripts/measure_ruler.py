@@ -13,6 +13,7 @@ from evenhand.evaluation.ruler import choose_slow, measure_ruler, thirds
 from evenhand.evaluation.scores import luminance
 from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.splits.groups import groups_from
+from evenhand.splits.manifests import read_images
 from evenhand.training.devices import make_deterministic
 from evenhand.workflow.errors import run
 from evenhand.workflow.finished import make_once
@@ -40,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measure(args: argparse.Namespace) -> None:
     """Measure the images of `args` and write the table."""
-    seed, images = args.config["seed"], np.load(args.images, mmap_mode="r")
+    seed = args.config["seed"]
     index = read_image_table(args.index)
     index["group"] = assign_group(index, groups_from(args.config["groups"]))
     rows = np.flatnonzero(index["group"] != "")
     shown = index.loc[rows, ["id", "group"]].assign(
-        luminance=thirds(np.array([luminance(images[row]) for row in rows]))
+        luminance=thirds(np.array([luminance(*read_images(args.images, rows[[place]])) for place in range(len(rows))]))
     )
     if args.tone:
         tone = read_image_table(args.tone, ["id", "tone_class"])
@@ -53,7 +54,9 @@ def measure(args: argparse.Namespace) -> None:
     ids = shown["id"].tolist()
     slow = choose_slow(ids, shown["group"].tolist(), args.config["slow_images"], seed)
     perceptual = PerceptualLoss(load_features(args.features), args.config["perceptual_normalize"])
-    costs = measure_ruler(images, rows, ids, slow, perceptual, skin=bool(args.tone), seed=seed, workers=args.threads)
+    costs = measure_ruler(
+        args.images, rows, ids, slow, perceptual, skin=bool(args.tone), seed=seed, workers=args.threads
+    )
     write_parquet(shown.merge(costs, on="id", validate="one_to_many"), args.output)
     print(f"{len(ids)} images of the groups of {len(index)}; features and skin of {slow.sum()}")
 

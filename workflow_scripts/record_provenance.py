@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from evenhand.splits.groups import FROZEN
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_json
 from evenhand.workflow.planning import start_suffix
@@ -30,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for number in range(runs):
         drawn = ["test", *(f"train_{name}" for name in train_sets)]
         names += [f"splits/run{number}/{name}.{kind}" for name in drawn for kind in ("csv", "sha256")]
-    for model in models:
-        names += [f"{model}/{name}" for name in ("model.safetensors", "history.csv", "evaluation.parquet")]
+    of_model = ["model.safetensors", "evaluation.parquet", *([] if train_sets == [FROZEN] else ["history.csv"])]
+    names += [f"{model}/{name}" for model in models for name in of_model]
     # How long a training took is in its record, so the sum of that differs from machine to machine.
     records = [f"{model}/run.json" for model in models]
     trained = machine([json.loads((args.folder / name).read_text("utf-8")) for name in records])

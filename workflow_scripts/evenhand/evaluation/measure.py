@@ -15,6 +15,7 @@ Need = Literal[
     "features",
     "posterior",
     "codes",
+    "bits",
     "bound",
     "samples",
     "again",
@@ -54,12 +55,12 @@ class Measure:
             reconstruction, (B, 3, S, S) in [-1, 1]. features: the distance of their VGG19 features, (B,). posterior:
             mu, logvar and the KL divergence of each latent to the prior, (B, C, s, s). samples: target, and n
             reconstructions by chance, (n, B, 3, S, S). pixels: the image as it is, uint8 (S, S, 3). codes: distance of
-            the latents to them, (B,). bound: the model's own, (B,). again: latents of the image and of its
-            reconstruction. typicality: the bound and what the model makes of its training images, `scores.Training`;
-            training: latents and the same. last layer: the decoder's last convolution, what it takes, the
-            reconstruction and a `Training`. sets: the `bound` under this model and its mean under those of the other
-            training sets of the run, made with the tables. models: of the models of all runs, the variance of the
-            reconstructions; bounds of models: mean and variance of the `bound`; both made by `measure_ensemble`.
+            the latents to them, (B,). bits: of the file per pixel, (B,). bound: the model's own, (B,). again: latents
+            of the image and of its reconstruction. typicality: the bound and what the model makes of its training
+            images, `scores.Training`; training: latents and the same. last layer: the decoder's last convolution, what
+            it takes, the reconstruction and a `Training`. sets: the `bound` under this model and its mean under those
+            of the other training sets of the run, made with the tables. models: of the models of all runs, the variance
+            of the reconstructions; bounds of models: mean and variance of the `bound`; both made by `measure_ensemble`.
             weights: the variance that those of the first run's model leave, made there, too. skin: a `Skin`; the number
             is NaN where there is none. A study without skin has no measure that needs it.
         title: in words.

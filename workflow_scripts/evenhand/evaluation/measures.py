@@ -255,6 +255,14 @@ MEASURES: dict[str, Measure] = {
         better="lower",
         best=0.0,
     ),
+    "bits": Measure(
+        lambda bits: bits,
+        "bits",
+        title="bits per pixel",
+        label="bits of the file per pixel",
+        about="Bits of the file that a codec makes, headers included, per pixel of the whole picture.",
+        better="lower",
+    ),
 }
 # What might have warned, by where it comes from: an evaluation, those of other training sets, the models of all runs,
 # the weights of the first run's.

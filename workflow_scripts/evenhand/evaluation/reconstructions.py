@@ -19,7 +19,7 @@ from evenhand.evaluation.measures import MEASURES
 from evenhand.evaluation.scores import Training
 from evenhand.models.family import Family
 from evenhand.models.perceptual import PerceptualLoss
-from evenhand.training.loop import to_unit_range
+from evenhand.training.loop import to_pixels, to_unit_range
 from evenhand.workflow.progress import track
 from evenhand.workflow.seeds import derive_seed
 
@@ -93,6 +93,8 @@ def decode(
                 given["posterior"] = found.posterior
             if found.code_distance is not None:
                 given["codes"] = (found.code_distance,)
+            if found.bits is not None:
+                given["bits"] = (found.bits,)
             if found.bound is not None:
                 given |= {"bound": (found.bound,), "typicality": (found.bound, training)}
             if found.latents is not None:
@@ -212,12 +214,6 @@ def noise_of(ids: Sequence[str], samples: int, shape: Sequence[int], seed: int) 
         random = torch.Generator().manual_seed(derive_seed(seed, "decoding", name))
         noise.append(torch.randn(samples, *shape, generator=random))
     return torch.stack(noise, dim=1)
-
-
-def to_pixels(images: Tensor) -> Pixels:
-    """Images (B, 3, S, S) in [-1, 1], rounded to uint8 (B, S, S, 3)."""
-    pixels = ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 @torch.no_grad()

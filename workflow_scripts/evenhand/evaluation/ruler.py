@@ -7,6 +7,7 @@ of the contrast an eighth for the same blur. Then a gap in it is in part one of 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +17,15 @@ from scipy.fft import dctn, idctn
 from torch import Tensor
 
 from evenhand.evaluation.measures import MEASURES, RULED
-from evenhand.evaluation.reconstructions import measured, measured_skin, to_pixels
+from evenhand.evaluation.reconstructions import measured, measured_skin
 from evenhand.models.codec import recode
 from evenhand.models.perceptual import PerceptualLoss
+from evenhand.splits.manifests import read_images
+from evenhand.training.loop import to_pixels
 from evenhand.workflow.progress import track
 from evenhand.workflow.seeds import generator
 
 Images = npt.NDArray[np.float32]  # (n, S, S, 3) in [-1, 1]
-Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 THIRDS = ("darkest third", "middle third", "lightest third")
@@ -74,10 +76,11 @@ DAMAGES = {
     "JPEG": Damage((90, 70, 40, 10), compressed),
 }
 AT_A_TIME = 16  # images, each in as many versions as there are steps
+STEPS_AT_A_TIME = 6
 
 
 def measure_ruler(
-    images: Pixels,
+    images: str | Path,
     rows: npt.NDArray[np.int64],
     ids: Sequence[str],
     slow: npt.NDArray[np.bool_],
@@ -90,7 +93,7 @@ def measure_ruler(
     """What each damage of each image costs: how much worse than the image itself each measure finds it.
 
     Args:
-        images: (n, S, S, 3), may be memory-mapped.
+        images: .npy, of which the rows in hand alone are read: (n, S, S, 3).
         rows: of the images to damage, (m,).
         ids: their names, which seed the noise: no other image changes a number.
         slow: (m,), of which of them features and skin are measured, which takes long; NaN for the others.
@@ -109,7 +112,7 @@ def measure_ruler(
     with ThreadPoolExecutor(workers) as pool:
         for first in track(starts, len(starts), "damaging", "batches"):
             batch = slice(first, first + AT_A_TIME)
-            pixels, chosen = images[rows[batch]], slow[batch]
+            pixels, chosen = read_images(images, rows[batch]), slow[batch]
             where = first + np.flatnonzero(chosen)
             whole = pixels.astype(np.float32) / 127.5 - 1
             noise = [generator(seed, "ruler", name).standard_normal(whole.shape[1:], np.float32) for name in ids[batch]]
@@ -138,11 +141,12 @@ def damaged(images: Images, noise: Images) -> Iterator[Images]:
 @torch.no_grad()
 def feature_costs(perceptual: PerceptualLoss, spoiled: Sequence[Tensor], target: Tensor) -> Floats:
     """For each of `spoiled` (B, 3, S, S) the distances of its images to `target`, (steps, B); image by image inside."""
-    of_images = [
-        perceptual.distances(torch.stack([found[row] for found in spoiled]), target[row : row + 1])
-        for row in range(len(target))
-    ]
-    return torch.stack(of_images, dim=1).double().numpy() if of_images else np.empty((len(spoiled), 0))
+    found = np.empty((len(spoiled), len(target)))
+    for row, image in enumerate(target):
+        # A few steps at once, whose features are held until they are compared.
+        parts = torch.stack([images[row] for images in spoiled]).split(STEPS_AT_A_TIME)
+        found[:, row] = torch.cat([perceptual.distances(part, image[None]) for part in parts]).double().numpy()
+    return found
 
 
 def choose_slow(ids: Sequence[str], group: Sequence[str], per_group: int, seed: int) -> npt.NDArray[np.bool_]:

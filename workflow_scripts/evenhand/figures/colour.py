@@ -33,7 +33,7 @@ FIGURES: Declared = {
         "label": "tone of generated images",
         "section": "Results",
         "files": ["samples"],
-        "needs": ["skin"],
+        "needs": ["skin", "training"],
     },
 }
 

@@ -16,6 +16,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from evenhand.figures.style import INK, PAGE_WIDTH, SMALL, new_figure, percent
+from evenhand.splits.groups import FROZEN
 
 # Offsets in points and alignments, tried in this order: beside, above, below, then around and further out.
 PLACES = (
@@ -177,7 +178,10 @@ def set_axis(axes: Axes, sets: pd.DataFrame, compared: str) -> None:
     # At most six names, so that they stay apart in a narrow panel.
     named = sets.iloc[:: math.ceil(len(sets) / 6)]
     pairs = zip(named["train_set"], named["compared_share"], strict=True)
-    axes.set_xticks(named["position"], [f"{100 * s:.3g}" if many else f"{n}\n{percent(s)}" for n, s in pairs])
+    axes.set_xticks(
+        named["position"],
+        [f"{100 * s:.3g}" if many else n if n == FROZEN else f"{n}\n{percent(s)}" for n, s in pairs],
+    )
     axes.set_xticks(sets["position"], minor=True)
     axes.set_xlim(-0.6, len(sets) - 0.4)
     axes.set_xlabel(f"{compared} share of the training set, %" if many else f"training set (% {compared})")
@@ -185,7 +189,8 @@ def set_axis(axes: Axes, sets: pd.DataFrame, compared: str) -> None:
 
 def set_names(sets: pd.DataFrame, compared: str) -> list[str]:
     """Training sets in running text, such as "A (0 % dark)" where the compared group is called dark."""
-    return [f"{n} ({percent(s)} {compared})" for n, s in zip(sets["train_set"], sets["compared_share"], strict=True)]
+    pairs = zip(sets["train_set"], sets["compared_share"], strict=True)
+    return [n if n == FROZEN else f"{n} ({percent(s)} {compared})" for n, s in pairs]
 
 
 MARK = "mark"  # what unseen texts are called that carry the value of a mark

@@ -12,7 +12,8 @@ files     what it is drawn from: tables by name, `examples`, `duplicate_pairs`, 
 settings  keys of `figures` in the configuration that it takes, and `runs`, their number (left out: none)
 paper     number of the figure in the paper that it stands for (left out: none)
 needs     what there must be to draw it (left out: nothing more): `skin`, photographs of it, whose tone and types can be
-          told (data.skin of the configuration); what a model family gives (evenhand.models.registry), as `posterior`
+          told (data.skin of the configuration); what a model family gives (evenhand.models.registry), as `posterior`;
+          `training`, that it is trained
 each      `group`: one such figure for each group, whose name and title stand for {group} and {title} in the name and
           the label of the figure; `paper` is then a list, of the first groups
 and whatever the module itself wants to know, such as `metric`.

@@ -30,6 +30,7 @@ FIGURES: Declared = {
         "label": "error against the {compared} share",
         "section": "Results",
         "files": ["runs", "sweep"],
+        "needs": ["training"],
     }
 }
 

@@ -17,6 +17,7 @@ FIGURES: Declared = {
         "label": "loss by epoch",
         "section": "Training",
         "files": ["train_sets", "histories"],
+        "needs": ["training"],
         "settings": ["runs", "starts"],
     }
 }

@@ -29,6 +29,7 @@ FIGURES: Declared = {
         "label": "uncertainty as a warning sign",
         "section": "Results",
         "files": ["uncertainty"],
+        "needs": ["training"],
     }
 }
 

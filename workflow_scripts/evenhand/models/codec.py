@@ -15,7 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
+from torch import Tensor
+
+from evenhand.models.family import Architecture, Frozen, Reconstruction
+from evenhand.training.loop import to_pixels, to_unit_range
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -64,6 +69,26 @@ def recode(image: Pixels, kind: str, quality: int, side: int) -> tuple[Pixels, i
     if reduced:
         found = found.resize(whole, Image.Resampling.BICUBIC)
     return np.asarray(found), file.getbuffer().nbytes
+
+
+class Codec(Frozen):
+    """JPEG or WebP at one quality, perhaps of a smaller picture (`recode`)."""
+
+    TITLE = "codec"
+    GIVES = ("bits",)
+    TRAINED = False
+
+    def __init__(self, architecture: Architecture, kind: str, quality: int, side: int | None = None) -> None:
+        super().__init__(architecture, kind=kind, quality=quality, side=side)
+
+    def reconstruct(self, target: Tensor) -> Reconstruction:
+        """The pictures read back, with the bits of their files per pixel."""
+        pixels = to_pixels(target)
+        side = self.options["side"] or pixels.shape[1]
+        found = [recode(image, self.options["kind"], self.options["quality"], side) for image in pixels]
+        image = to_unit_range(torch.from_numpy(np.stack([image for image, _ in found])).to(target.device))
+        bits = torch.tensor([8.0 * size for _, size in found], device=target.device) / pixels[0, ..., 0].size
+        return Reconstruction(image, bits=bits)
 
 
 def squared_error(image: Pixels, found: Pixels) -> float:

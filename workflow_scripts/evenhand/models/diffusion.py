@@ -42,20 +42,20 @@ class UNet(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         norm, widths = architecture.norm, architecture.widths()
+        beside = [*(2 * width for width in widths[:-1]), widths[-1]]
 
-        def constant(channels: int) -> nn.ModuleList:
-            return nn.ModuleList([ResidualBlock(channels, norm)] if architecture.deep else [])
+        def blocks(channels: list[int]) -> nn.ModuleList:
+            return nn.ModuleList(ResidualBlock(width, norm) for width in channels[:-1] if architecture.deep)
 
         self.time = nn.Linear(2 * FREQUENCIES, widths[-1])
         self.conv_in = nn.Conv2d(3, widths[0], 3, padding=1)
-        self.before = nn.ModuleList(constant(width) for width in widths[:-1])
+        self.before = blocks(widths)
         self.down = nn.ModuleList(ResizingBlock(*pair, norm, up=False) for pair in itertools.pairwise(widths))
         self.bottleneck = ResidualBlock(widths[-1], norm)
-        beside = [*(2 * width for width in widths[:-1]), widths[-1]]
         self.up = nn.ModuleList(
             ResizingBlock(wide, narrow, norm, up=True) for narrow, wide in zip(widths, beside[1:], strict=False)
         )
-        self.after = nn.ModuleList(constant(width) for width in beside[:-1])
+        self.after = blocks(beside)
         self.conv_out = nn.Conv2d(beside[0], 3, 3, padding=1)
         self.at_encoder = nn.ModuleList(nn.Linear(widths[-1], width) for width in widths)
         self.at_decoder = nn.ModuleList(nn.Linear(widths[-1], width) for width in beside[:-1])
@@ -69,19 +69,18 @@ class UNet(nn.Module):
 
         h, bias = few_channels_convolution(z, self.conv_in.weight), bias_of(self.conv_in)
         skips = []
-        for before, down, layer in zip(self.before, self.down, self.at_encoder, strict=False):
-            h = timed(h, layer)
-            for block in before:
-                h, bias = block(h, bias)
+        for place, down in enumerate(self.down):
+            h = timed(h, self.at_encoder[place])
+            if self.before:
+                h, bias = self.before[place](h, bias)
             skips.append((h, bias))
             h, bias = down(h, bias)
         h, bias = self.bottleneck(timed(h, self.at_encoder[-1]), bias)
-        for up, after, layer, skip in reversed(list(zip(self.up, self.after, self.at_decoder, skips, strict=True))):
-            h, bias = up(h, bias)
-            h = timed(torch.cat([h, skip[0]], dim=1), layer)
-            bias = torch.cat([bias, skip[1]])
-            for block in after:
-                h, bias = block(h, bias)
+        for place, (skip, of_skip) in reversed(list(enumerate(skips))):
+            h, bias = self.up[place](h, bias)
+            h, bias = timed(torch.cat([h, skip], dim=1), self.at_decoder[place]), torch.cat([bias, of_skip])
+            if self.after:
+                h, bias = self.after[place](h, bias)
         found: Tensor = self.conv_out(F.elu(h + bias.to(h.dtype)[:, None, None]))
         return found
 

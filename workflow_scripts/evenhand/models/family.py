@@ -18,8 +18,11 @@ from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from evenhand.models.perceptual import PerceptualLoss
     from evenhand.training.loop import Recipe
@@ -58,7 +61,7 @@ class Reconstruction:
     image: (B, 3, S, S) in [-1, 1]; latents: (B, C, s, s), the same for the same image; posterior: mean and log-variance
     of the latents and the KL divergence of each to the prior, all shaped like these; bound: negative evidence lower
     bound in nats, but for a constant, (B,); last_layer: the convolution whose tanh is the image, and what it takes;
-    code_distance: mean squared distance of the latents to their codes, (B,).
+    code_distance: mean squared distance of the latents to their codes, (B,); bits: of its file per pixel, (B,).
     """
 
     image: Tensor
@@ -67,6 +70,7 @@ class Reconstruction:
     bound: Tensor | None = None
     last_layer: tuple[nn.Conv2d, Tensor] | None = None
     code_distance: Tensor | None = None
+    bits: Tensor | None = None
 
 
 class Family(nn.Module, ABC):
@@ -77,7 +81,8 @@ class Family(nn.Module, ABC):
     `loss` as fields. TERMS names what `training_terms` gives, the first is `loss`; `kl` and `perceptual` are those that
     `loss.kl_scale` and `loss.feature_scale` weigh. GIVES names what there is beside the image of a `Reconstruction`
     (keys of `evenhand.models.registry.GIVEN`): what rests on the others is not applicable. GRAPH says whether a step of
-    training on a GPU may be recorded as one graph; one that looks at values on its way may not.
+    training on a GPU may be recorded as one graph; one that looks at values on its way may not. TRAINED, a literal as
+    well, is false of a `Frozen` family, which needs neither LOSS nor TERMS.
     """
 
     TITLE: ClassVar[str]
@@ -85,6 +90,7 @@ class Family(nn.Module, ABC):
     TERMS: ClassVar[tuple[str, ...]]
     GIVES: ClassVar[tuple[str, ...]]
     GRAPH: ClassVar[bool] = False
+    TRAINED: ClassVar[bool] = True
 
     def __init__(self, architecture: Architecture, **options: Any) -> None:  # noqa: ANN401 (any YAML value)
         """`options` are those of `model.options` of a configuration, of which a family has its own."""
@@ -115,6 +121,35 @@ class Family(nn.Module, ABC):
 
     def generate(self, noise: Tensor) -> Tensor:
         """Images of none, for `noise`; of who gives a prior."""
+        raise NotImplementedError
+
+
+class Frozen(Family):
+    """A kind of model that is not trained here: its options say all of it, and files of the user what it knows.
+
+    An option `path` names such a file or folder, whose content the workflow watches. A subclass repeats TRAINED.
+    """
+
+    LOSS = ""
+    TERMS = ()
+    TRAINED = False
+
+    def prepare(self, images: NDArray[np.uint8], names: Sequence[str]) -> None:
+        """Take in what files hold, once, before the model is written: parameters and buffers alone are kept.
+
+        Args:
+            images: on which it will be tested, (n, S, S, 3).
+            names: their ids.
+        """
+
+    def noise_shape(self, side: int) -> tuple[int, ...]:
+        """It takes none."""
+        return (0,)
+
+    def training_terms(
+        self, target: Tensor, noise: Tensor, perceptual: PerceptualLoss | None, recipe: Recipe
+    ) -> Tensor:
+        """There are none."""
         raise NotImplementedError
 
 

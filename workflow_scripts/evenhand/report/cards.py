@@ -13,6 +13,7 @@ import pandas as pd
 from evenhand.data.availability import ALL
 from evenhand.data.metadata import SKIN_TYPE_COLUMNS
 from evenhand.figures.style import joined, percent
+from evenhand.models.registry import declared
 from evenhand.report.claims import DASH, number
 from evenhand.report.conditions import versions_used
 
@@ -124,7 +125,8 @@ def state_models(
     """
     model, loss, train = config["model"], config["loss"], config["train"]
     sizes = joined(sorted({f"{record['parameters']:,}" for record in records}), "or")
-    devices = joined(sorted({f"{record['device_name']} ({record['precision']})" for record in records}))
+    trained = declared(model["family"]).trained
+    devices = joined(sorted({f"{record['device_name']} ({record['precision']})" for record in records if trained}))
     made_with = ", ".join(f"{name} {version}" for name, version in versions_used(records).items())
     sets = [
         f"{row['train_set']}: {row['drawn']:,} images ({row['mix']}), {number(row['distinct'])} distinct a run"
@@ -138,11 +140,21 @@ def state_models(
         ("model", "architecture", f"{sizes} parameters; {_settings(model)}; the methods in the report say what it is"),
         ("model", "training", f"{_settings(train)}; loss: {_settings(loss)}"),
         ("model", "made with", f"{made_with}; {devices}; seed {config['seed']}"),
+    ]
+    if not trained:
+        described = f"{sizes} parameters; family {model['family']}; {_settings(model['options'])}"
+        rows = [
+            ("model", "models", f"one, tested in {config['splits']['runs']} runs"),
+            ("model", "architecture", f"{described}; the methods in the report say what it is"),
+            ("model", "training", "none here; where and on what it was trained, if it was, is " + NOT_STATED),
+            ("model", "made with", f"{made_with}; seed {config['seed']}"),
+        ]
+    rows += [
         ("model", "licence of the weights", NOT_STATED),
         ("use", "intended", "to measure how the error of reconstruction differs between groups of people"),
         ("use", "not intended", "diagnosis, and pictures to train other models on: neither was tested"),
         ("factors", "groups", groups),
-        *(("training data", "training set", text) for text in sets),
+        *(("training data", "training set", text) for text in sets if trained),
         ("training data", "licence of the pictures", licence),
         (
             "evaluation",

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from evenhand.figures.style import joined, percent
-from evenhand.splits.groups import Pair
+from evenhand.splits.groups import FROZEN, Pair
 from evenhand.stats.paired import ways_to_decide
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import read_table
@@ -157,8 +157,9 @@ def answer(claims: pd.DataFrame, gaps: pd.DataFrame | None, pair: Pair, alpha: f
     others = [row for row in (rows[0], rows[-1]) if row is not balanced]
     judged = claims.loc[claims["claim"] == "C2", "verdict"].tolist()
     conclusion = _in_words(balanced, alpha)
-    if balanced["compared_share"] == 0.5:
-        where = f"Trained on equal shares of both groups ({balanced['train_set']})"
+    frozen = balanced["train_set"] == FROZEN
+    if balanced["compared_share"] == 0.5 or frozen:
+        where = "Not trained here" if frozen else f"Trained on equal shares of both groups ({balanced['train_set']})"
         conclusion = C2_IN_WORDS[judged[0]] if judged else conclusion
     else:
         where = f"Trained on {balanced['train_set']} ({percent(balanced['compared_share'])} {pair.compared})"

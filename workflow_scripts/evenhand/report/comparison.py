@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 
 from evenhand.report.claims import DASH, PLOT_WIDTH, claim_rows, is_synthetic, number, read_claims
 from evenhand.report.page import page_template
+from evenhand.splits.groups import FROZEN
 from evenhand.stats.verdicts import claim_order
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.tables import read_table
@@ -75,14 +76,16 @@ def read_study(results: Path) -> Study:
 
 
 def _models_of(results: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What `models_table` says of a study, but for verdicts; of the first training set of equal shares."""
-    compared, tables = config["splits"]["groups"][1]["name"], {}
+    """What `models_table` says of a study, but for verdicts; of the first training set of equal shares, or frozen."""
+    compared = config["splits"]["groups"][1]["name"]
+    tables: dict[str, dict[Hashable, Any]] = {}
     for name in ("gaps", "equivalents", "codec"):
         path = results / "tables" / f"{name}.csv"
         if not path.is_file():
             continue
         rows = read_table(path)
-        chosen = (rows["compared_share"] == 0.5) & (rows["compared"] == compared)
+        balanced = (rows["compared_share"] == 0.5) | (rows["train_set"] == FROZEN)
+        chosen = balanced & (rows["compared"] == compared)
         if "metric" in rows:
             chosen &= rows["metric"] == "mse"
         tables[name] = next(iter(rows[chosen].to_dict("records")), {})
@@ -93,7 +96,7 @@ def _models_of(results: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "model": config["model"]["family"],
         **{column: tables.get(name, {}).get(of, math.nan) for column, (name, of) in OF_GAP.items()},
         "parameters": max((record["parameters"] for record in records), default=math.nan),
-        "seconds": sum(record["seconds"] for record in records) / len(records) if records else math.nan,
+        "seconds": sum(record.get("seconds", math.nan) for record in records) / len(records) if records else math.nan,
     }
 
 
@@ -164,7 +167,8 @@ def models_table(studies: Sequence[Study]) -> pd.DataFrame:
         error of the reference group; ratio, ratio_low and ratio_high, that of the compared group over it;
         equivalent_ratio, equivalent_low and equivalent_high, the ratio of the blurs that cost as much; codec_ratio,
         codec_low and codec_high, the ratio of codecs of equal error; n_runs; n_test, images of a group and run;
-        parameters of a model; seconds of a training, mean over the study's models; claims, the verdicts on `OF_MODELS`.
+        parameters of a model; seconds of a training, mean over the study's models, NaN of a frozen one; claims,
+        the verdicts on `OF_MODELS`.
     """
     if "model.family" not in differing(studies):
         return pd.DataFrame()
@@ -194,7 +198,8 @@ def models_shown(table: pd.DataFrame) -> list[dict[str, Any]]:
             "codec": ratio(row, "codec_ratio", "codec_low", "codec_high"),
             "verdicts": row["claims"].split("; "),
             "n": f"{number(row['n_runs'])} runs of {number(row['n_test'])} test images a group",
-            "cost": f"{number(row['parameters'])} parameters; {number(row['seconds'])} s a training",
+            "cost": f"{number(row['parameters'])} parameters; "
+            + ("no training" if math.isnan(row["seconds"]) else f"{number(row['seconds'])} s a training"),
         }
         for row in table.to_dict("records")
     ]

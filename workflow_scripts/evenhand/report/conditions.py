@@ -16,7 +16,7 @@ from evenhand.data.metadata import (
 )
 from evenhand.figures.registry import declared_figures
 from evenhand.models.registry import declared
-from evenhand.splits.groups import Group
+from evenhand.splits.groups import FROZEN, Group
 
 
 class Availability(NamedTuple):
@@ -100,12 +100,13 @@ def run_rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     rows = []
     for name in dict.fromkeys(record["train_set"] for record in records):
         mine = [record for record in records if record["train_set"] == name]
+        parameters = " / ".join(sorted({f"{record['parameters']:,}" for record in mine}))
+        rows.append({"training set": name, "models": str(len(mine)), "parameters": parameters})
+        if name == FROZEN:
+            continue
         seconds = [record["seconds"] for record in mine]
-        rows.append(
+        rows[-1].update(
             {
-                "training set": name,
-                "models": str(len(mine)),
-                "parameters": " / ".join(sorted({f"{record['parameters']:,}" for record in mine})),
                 "device": " / ".join(sorted({f"{record['device_name']} ({record['device']})" for record in mine})),
                 "precision": " / ".join(sorted({record["precision"] for record in mine})),
                 "seconds per model": f"{min(seconds):.0f} to {max(seconds):.0f}",
@@ -148,10 +149,17 @@ def design_warnings(config: Mapping[str, Any], design: pd.DataFrame, availabilit
 def training_warnings(config: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Where training differs from the paper's or between models, one sentence each."""
     found, name = [], config["model"]["family"]
+    family = declared(name)
     if name != "vae":
-        family = declared(name)
         without = f" Not applicable to it: {'; '.join(family.lacks)}." if family.lacks else ""
         found.append(f"The models are not the paper's: {name}, a {family.plain_title}.{without}")
+    if not family.trained:
+        found.append(
+            "Nothing was trained: the model of every run is the same, and runs differ in their test images alone. What "
+            "is said of training sets, of training images and of how models differ is not applicable. Whether such a "
+            "model has seen test images elsewhere is not known."
+        )
+        return found
     if config["loss"]["perceptual_weights"] == "random" and config["loss"]["feature_scale"] > 0:
         found.append("The perceptual loss uses random VGG19 weights, not the ImageNet weights of the paper.")
     for name, version in versions_used(records).items():

@@ -49,7 +49,7 @@ def methods(
     }
     sets = zip(design["train_set"], design["compared_share"], strict=True)
     mixes = joined([f"{name} ({percent(share)} {groups[1].name})" for name, share in sets])
-    runs, precision = splits["runs"], sorted({str(record["precision"]) for record in records})
+    runs, precision = splits["runs"], sorted({str(record.get("precision", "")) for record in records})
     family, perceptual = declared(model["family"]), ""
     latents = f", {model['latent_channels']} latent channels" if "latents" in family.gives else ""
     if loss["feature_scale"] > 0:
@@ -61,19 +61,29 @@ def methods(
         )
     made_with = ", ".join(f"{name} {version}" for name, version in versions.items())
     code = f"; code {origin['code']}" if "code" in origin else ""
-    sentences = [
-        f"The design follows [lopezperez]. {source} were resized to {data['image_size']} px (shorter side, "
-        f"centre crop) and grouped into {joined([group.title for group in groups])}.",
-        f"In each of {runs} run{'s' if runs > 1 else ''}, {splits['test_size']} images of each group were set aside "
+    drawn = (
         f"for testing and {len(design)} training sets of {span(design['drawn'].tolist())} images drawn "
-        f"{'with' if splits['replacement'] else 'without'} replacement, which differ in the mix of groups: {mixes}.",
-        kept[splits["leakage"]],
+        f"{'with' if splits['replacement'] else 'without'} replacement, which differ in the mix of groups: {mixes}. "
+        f"{kept[splits['leakage']]}"
+    )
+    trained = (
         f"On each a {family.title} with {len(model['multipliers'])} stages{latents} and "
         f"{' / '.join(sorted({format(record['parameters'], ',') for record in records}))} parameters was trained for "
         f"{train['epochs']} epoch{'s' if train['epochs'] > 1 else ''} with Adam [kingma2015] (learning rate "
         f"{train['learning_rate']:g}, batches of {train['batch_size']}, gradient norm clipped at "
         f"{train['clip_norm']:g}, {' and '.join(precision)}), minimising "
-        f"{family.loss.format(**loss)}{perceptual}.",
+        f"{family.loss.format(**loss)}{perceptual}."
+    )
+    if not family.trained:
+        options = joined([f"{key} {value}" for key, value in model["options"].items() if key != "path"])
+        drawn = "for testing; nothing was trained."
+        trained = f"They were reconstructed by a {family.title}{f' ({options})' if options else ''}."
+    sentences = [
+        f"The design follows [lopezperez]. {source} were resized to {data['image_size']} px (shorter side, "
+        f"centre crop) and grouped into {joined([group.title for group in groups])}.",
+        f"In each of {runs} run{'s' if runs > 1 else ''}, {splits['test_size']} images of each group were set aside "
+        f"{drawn}",
+        trained,
         *(
             [
                 f"Each was trained from {splits['starts']} starts (weights, order of batches); what a run says of an "

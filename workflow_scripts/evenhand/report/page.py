@@ -189,6 +189,7 @@ def build_report(
         dataset=config["data"].get("dataset"),
         skin=config["data"].get("skin", True),
         family=declared(config["model"]["family"]).plain_title if records else "",
+        trained=not records or declared(config["model"]["family"]).trained,
         compared=groups[1],
         groups=joined([group.title for group in groups]),
         patient_images=config["report"]["patient_images"],

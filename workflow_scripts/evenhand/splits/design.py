@@ -290,7 +290,7 @@ def describe_design(design: Design, planned_size: int, draws: Mapping[str, Seque
         train_set, compared_share and reference_share (of the second and of the first group), requested, planned, drawn
         (images per set), mix (those of each group in words), distinct (different images per set, mean over runs),
         shared (fraction of a set's images that another run's set of the same name also holds, mean over pairs of runs;
-        empty for one run), test_size (per group), n_runs.
+        empty for one run or no images), test_size (per group), n_runs.
     """
     rows = []
     for train_set in design.train_sets:
@@ -318,7 +318,7 @@ def describe_design(design: Design, planned_size: int, draws: Mapping[str, Seque
 def _mean_overlap(sets: Sequence[set[str]]) -> float:
     """Mean over ordered pairs of |a and b| / |a|, counted per image, so that a thousand runs stay cheap."""
     n = len(sets)
-    if n < 2:
+    if n < 2 or not all(sets):
         return math.nan
     appearances: dict[str, int] = {}
     for members in sets:

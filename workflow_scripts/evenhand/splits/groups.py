@@ -20,6 +20,9 @@ RESERVED = {
     "neither": "the images that are in no group (tables/availability.csv)",
 }
 
+# The one training set of models that are not trained here: it has no image.
+FROZEN = "frozen"
+
 
 class Range(NamedTuple):
     """Numbers from `low` to `high`, both included."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenhand.splits.design import Drawn
+from evenhand.splits.groups import FROZEN
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import read_rows, row_writer, sha256_of, verify_checksum, write_checksums
 
@@ -48,7 +49,7 @@ def read_draw(path: str | Path, run: int, train_set: str | None) -> Drawn:
                 f"{row['role']}, group {row['group']}. It is the manifest of something else."
             )
         drawn.setdefault(row["group"], []).append(row["id"])
-    if not drawn:
+    if not drawn and train_set != FROZEN:
         raise UserError(f"{path}: expected the images of run {run}; found none.")
     return drawn
 

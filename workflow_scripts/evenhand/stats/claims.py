@@ -9,12 +9,45 @@ from itertools import pairwise
 import numpy as np
 
 from evenhand.evaluation.measures import MEASURES
+from evenhand.splits.groups import FROZEN
 from evenhand.stats.crossed import Cell
-from evenhand.stats.gaps import SHARES, RunTable, named_sets, slope_cells
+from evenhand.stats.gaps import RunTable, slope_cells
 from evenhand.stats.verdicts import Case, Rules, Step, all_of, number
 
+SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # of the compared group in the paper's training sets
+NO_TRAINING = "not applicable: a frozen model has no training sets"
 NO_LATENT_STD = "not applicable: latents of this model family have no standard deviation"
 CROSSED_T = "t over images and runs, two-way clustered variance, two-sided"
+
+
+def named_sets(table: RunTable, *letters: str) -> tuple[tuple[str, ...], str]:
+    """The training sets that stand for the paper's letters, and why one is missing or ambiguous (or "").
+
+    What is asked of B alone is asked of frozen models, too.
+    """
+    if FROZEN in table.shares:
+        return ((FROZEN,), "") if letters == ("B",) else ((), NO_TRAINING)
+    names = []
+    candidates = table.of_pair_alone()
+    alone = f" of {' and '.join(table.pair)} images alone" if len(candidates) < len(table.shares) else ""
+    for letter in letters:
+        matches = [name for name, share in candidates.items() if share == SHARES[letter]]
+        if len(matches) != 1:
+            count = f"{len(matches)} training sets" if matches else "no training set"
+            share = f"a {table.pair.compared} share of {SHARES[letter]:g}"
+            return (), f"the design has {count}{alone} with {share} ({letter} of the paper)"
+        names.append(matches[0])
+    return tuple(names), ""
+
+
+def setting(table: RunTable) -> str:
+    """The models that claims about equal representation are judged by: those of B, or those that are not trained."""
+    return "With a frozen model" if FROZEN in table.shares else "With equal representation"
+
+
+def claimed(table: RunTable) -> str:
+    """How the statement of such a claim begins."""
+    return setting(table) if FROZEN in table.shares else f"{setting(table)} (B)"
 
 
 def run_claims(table: RunTable, rules: Rules) -> list[Case]:
@@ -81,7 +114,7 @@ def _c2(table: RunTable, rules: Rules) -> Case:
     reference, compared = table.pair
     case = Case(
         claim="C2",
-        statement=f"With equal representation (B) {compared} MSE is higher than {reference} MSE",
+        statement=f"{claimed(table)} {compared} MSE is higher than {reference} MSE",
         source="v1, v2 4.2",
         test=CROSSED_T,
         rule=rules.one_step_or_none(reference),
@@ -94,7 +127,7 @@ def _c2(table: RunTable, rules: Rules) -> Case:
     (b,) = names
     return replace(
         case,
-        facts=_compared(table, rules, "With equal representation", (b, compared), (b, reference)),
+        facts=_compared(table, rules, setting(table), (b, compared), (b, reference)),
         clauses=all_of(
             Step(f"MSE gap under {b} ({table.difference})", table.crossed["mse"].test(table.gap_cells(b)), +1)
         ),
@@ -224,6 +257,8 @@ def _c7(table: RunTable, rules: Rules) -> Case:
     if "latent_std" not in table.values:
         return replace(case, reason=NO_LATENT_STD)
     alone = table.of_pair_alone()
+    if FROZEN in table.shares:
+        return replace(case, reason=NO_TRAINING)
     if len(set(alone.values())) < 2:
         reason = f"a trend needs training sets with at least two different {table.pair.compared} shares"
         return replace(case, reason=reason)

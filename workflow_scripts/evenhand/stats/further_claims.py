@@ -1,5 +1,6 @@
 """Questions beside the claims of the paper: a calibrated ruler (R1), a codec (K1), whether a warning rings (U1, U2)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,11 +8,15 @@ import pandas as pd
 
 from evenhand.evaluation.measures import CONTROLS, MEASURES, SCORES_OF
 from evenhand.splits.groups import Pair
+from evenhand.stats.claims import NO_TRAINING, claimed, named_sets, setting
 from evenhand.stats.crossed import row_test
-from evenhand.stats.gaps import RunTable, named_sets
+from evenhand.stats.gaps import RunTable
 from evenhand.stats.ruler import damage_of, equivalent_test, readings, unreadable
 from evenhand.stats.uncertainty import CHANCE, LACKED
 from evenhand.stats.verdicts import Case, Evidence, Rules, Step, all_of, number
+
+# Logarithm of a ratio of errors: below it they are the same but for the rounding of single precision.
+SAME = 1e-6
 
 
 def ruler_claim(
@@ -34,7 +39,7 @@ def ruler_claim(
     metrics = [(table, metric) for table in tables for metric in table.values]
     case = Case(
         claim="R1",
-        statement=f"With equal representation (B) {compared} images are worse on every measure once calibrated",
+        statement=f"{claimed(tables[0])} {compared} images are worse on every measure once calibrated",
         source="asked beside C2: no claim of the paper",
         test="t over images and runs, two-way clustered variance, and the ruler, all measures",
         rule=(
@@ -79,7 +84,7 @@ def codec_claim(table: RunTable, codec: pd.DataFrame, rules: Rules) -> Case:
     case = Case(
         claim="K1",
         statement=(
-            f"With equal representation (B) the ratio of {compared} to {reference} MSE is larger than that of a codec "
+            f"{claimed(table)} the ratio of {compared} to {reference} MSE is larger than that of a codec "
             f"of equal {reference} MSE, which has learned nothing"
         ),
         source="control of C2: no claim of the paper",
@@ -97,8 +102,10 @@ def codec_claim(table: RunTable, codec: pd.DataFrame, rules: Rules) -> Case:
     row = codec.set_index("train_set").to_dict("index")[names[0]]
     if not row["covers"]:
         return replace(case, reason=str(row["note"]))
+    if math.hypot(row["se_images"], row["se_models"]) < SAME:
+        return replace(case, reason="image by image the models err as the codec does")
     facts = (
-        f"With equal representation the mean MSE of {compared} images is {row['ratio']:.2f} times that of {reference} "
+        f"{setting(table)} the mean MSE of {compared} images is {row['ratio']:.2f} times that of {reference} "
         f"images; with JPEG of the same MSE on {reference} images ({number(row['mean_reference'])}: on average quality "
         f"{row['quality']:.0f} at {row['side']:.0f} px a side) it is {row['codec_ratio']:.2f} times. The model's ratio "
         f"is {row['excess']:.2f} times the codec's ({100 * (1 - rules.alpha):g} % interval {row['excess_low']:.2f} to "
@@ -108,7 +115,7 @@ def codec_claim(table: RunTable, codec: pd.DataFrame, rules: Rules) -> Case:
     return replace(case, facts=facts, clauses=all_of(step))
 
 
-def warning_claims(uncertainty: pd.DataFrame, pair: Pair, rules: Rules) -> list[Case]:
+def warning_claims(uncertainty: pd.DataFrame | None, pair: Pair, rules: Rules) -> list[Case]:
     """U1: some score beats both controls in finding the group that training left out. U2: SLUG does.
 
     A score beats the controls where, in every training set that lacks one of the two groups, its AUROC is higher than
@@ -116,7 +123,7 @@ def warning_claims(uncertainty: pd.DataFrame, pair: Pair, rules: Rules) -> list[
     is enough, so p counts times the number of scores; and against the claim each score has to fail.
 
     Args:
-        uncertainty: tables/uncertainty.csv, the rows of the pair.
+        uncertainty: tables/uncertainty.csv, the rows of the pair; None: it is not made for frozen models.
         pair: the two groups.
         rules: the declared rules.
     """
@@ -147,6 +154,8 @@ def warning_claims(uncertainty: pd.DataFrame, pair: Pair, rules: Rules) -> list[
             " p likewise; else inconclusive"
         ),
     )
+    if uncertainty is None:
+        return [replace(case, reason=NO_TRAINING) for case in (some, slug)]
     flags = uncertainty[uncertainty["target"] == LACKED]
     if flags.empty:
         reason = f"no training set lacks either {' or '.join(pair)} images alone"

@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from evenhand.splits.groups import Pair
+from evenhand.splits.groups import FROZEN, Pair
 from evenhand.stats.components import starts_of
 from evenhand.stats.crossed import Cell, Crossed, contrast_row, crossed
 from evenhand.stats.paired import hedges_dz, joined, run_test, tost_p, wilcoxon_p
 from evenhand.stats.rows import of_groups
 from evenhand.stats.summary import sort_by_design
 from evenhand.workflow.errors import UserError
-
-SHARES = {"A": 0.0, "B": 0.5, "C": 1.0}  # of the compared group in the paper's training sets
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,9 @@ class RunTable:
     shared: dict[str, float]
 
     def test_train_ratio(self, *train_sets: str) -> float:
-        """n_test / n_train of the given training sets, the largest where they differ (the careful side)."""
-        return max(self.test_sizes[name] / self.train_sizes[name] for name in train_sets)
+        """n_test / n_train of the given training sets, the largest where they differ (the careful side). NaN: none."""
+        ratios = [self.test_sizes[name] / self.train_sizes[name] for name in train_sets if name != FROZEN]
+        return max(ratios, default=math.nan)
 
     def gap(self, metric: str, train_set: str) -> np.ndarray:
         """Compared minus reference, one number per run."""
@@ -140,21 +139,6 @@ def run_table(
         train_sizes={name: distinct[name] for name in shares},
         shared={name: shared[name] for name in shares},
     )
-
-
-def named_sets(table: RunTable, *letters: str) -> tuple[tuple[str, ...], str]:
-    """The training sets that stand for the paper's letters, and why one is missing or ambiguous (or "")."""
-    names = []
-    candidates = table.of_pair_alone()
-    alone = f" of {' and '.join(table.pair)} images alone" if len(candidates) < len(table.shares) else ""
-    for letter in letters:
-        matches = [name for name, share in candidates.items() if share == SHARES[letter]]
-        if len(matches) != 1:
-            count = f"{len(matches)} training sets" if matches else "no training set"
-            share = f"a {table.pair.compared} share of {SHARES[letter]:g}"
-            return (), f"the design has {count}{alone} with {share} ({letter} of the paper)"
-        names.append(matches[0])
-    return tuple(names), ""
 
 
 def training_sizes(design: pd.DataFrame) -> dict[str, float]:

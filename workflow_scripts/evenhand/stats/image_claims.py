@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from evenhand.splits.groups import Pair
+from evenhand.splits.groups import FROZEN, Pair
+from evenhand.stats.claims import named_sets, setting
 from evenhand.stats.crossed import row_test
-from evenhand.stats.gaps import RunTable, named_sets
+from evenhand.stats.gaps import RunTable
 from evenhand.stats.tone import AXES
 from evenhand.stats.verdicts import Case, Evidence, Rules, Step, all_of, number
 
@@ -84,13 +85,14 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
         adjusted: tables/adjusted.csv, the rows of the pair.
         rules: the declared rules.
     """
+    under = FROZEN if FROZEN in table.shares else "B"
     case = Case(
         claim="C11",
         statement="The gap does not vanish when the condition mix is held fixed",
         source="v2 5.2, posed as a question",
         test="t over images and runs, two-way clustered variance, of the gap standardised over condition",
         rule=(
-            f"supported: the standardised gap under B is positive, p at most {rules.alpha:g}; "
+            f"supported: the standardised gap under {under} is positive, p at most {rules.alpha:g}; "
             f"contradicted: it is negative, or lies within {rules.vanishing:.0%} of the {table.pair.reference} mean, "
             f"Bonferroni-adjusted p at most {rules.alpha:g}; else inconclusive"
         ),
@@ -109,7 +111,7 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
     gap, p = float(row["gap"]), float(row["p"])
     opposite = p if gap < 0 else 1.0
     evidence = Evidence(
-        name="MSE gap under B at equal condition mix",
+        name=f"MSE gap under {under} at equal condition mix",
         estimate=gap,
         low=float(row["ci_low"]),
         high=float(row["ci_high"]),
@@ -121,7 +123,7 @@ def adjusted_claim(table: RunTable, adjusted: pd.DataFrame, rules: Rules) -> Cas
         margin=abs(rules.vanishing * gap / float(row["relative"])) if gap else math.nan,
     )
     facts = (
-        f"With equal representation the MSE gap is {number(crude['gap'])}; with the mix of the {row['n_strata']} "
+        f"{setting(table)} the MSE gap is {number(crude['gap'])}; with the mix of the {row['n_strata']} "
         f"conditions that both groups have held fixed it is {number(gap)} ({row['coverage']:.0%} of the test images; "
         f"unadjusted on the same images {number(row['crude_gap'])})."
     )

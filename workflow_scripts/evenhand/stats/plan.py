@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from evenhand.stats.claims import named_sets
 from evenhand.stats.crossed import Cell, Crossed
-from evenhand.stats.gaps import RunTable, named_sets
+from evenhand.stats.gaps import RunTable
 from evenhand.stats.paired import Planned
 from evenhand.workflow.errors import UserError
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from evenhand.models.family import Architecture, Family
@@ -92,6 +93,12 @@ def draw_epoch(seed: int, epoch: int, n: int, noise_shape: tuple[int, ...], flip
 def to_unit_range(images: Tensor) -> Tensor:
     """uint8 images (B, S, S, 3) to float (B, 3, S, S) in [-1, 1], channels last in memory."""
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def to_pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Images (B, 3, S, S) in [-1, 1], rounded to uint8 (B, S, S, 3)."""
+    pixels = ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def train_step(

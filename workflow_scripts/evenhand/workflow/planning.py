@@ -213,6 +213,8 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:
         yield data["duplicates"], key, f"data.duplicates.{key}"
     if ":" in config["model"]["family"]:
         yield config["model"], "family", "model.family"
+    if "path" in config["model"]["options"]:
+        yield config["model"]["options"], "path", "model.options.path"
     if config["loss"]["perceptual_weights"] not in ("imagenet", "random"):
         yield config["loss"], "perceptual_weights", "loss.perceptual_weights"
     for number, source in enumerate(config["probe"]["sources"]):

@@ -70,7 +70,11 @@ def versions() -> dict[str, str]:
 
 def machine(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Where this is running, and on which devices the models of `records` (run.json) were trained."""
-    trained = Counter(f"{record['device_name']} ({record['device']}, {record['precision']})" for record in records)
+    trained = Counter(
+        f"{record['device_name']} ({record['device']}, {record['precision']})"
+        for record in records
+        if "device" in record  # a frozen model was trained on none
+    )
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
