@@ -201,7 +201,9 @@ def test_training_curves_draw(tmp_path: Path) -> None:
         assert verdict in text["caption"]
     assert "1 of 2 models have converged by epoch 4" in text["caption"]
     (tmp_path / "A" / "run1").rename(tmp_path / "A" / "run0.start1")
-    assert draw("training_curves", tmp_path, files, runs=1, starts=2) == text  # of starts as of runs
+    of_starts = draw("training_curves", tmp_path, files, runs=1, starts=2)
+    assert of_starts["caption"] == text["caption"]
+    assert any("run 0, start 1: 2 after epoch 4" in words for *_, words in of_starts["marks"])
     assert re.search(COUNT, text["caption"])
     assert "<image" not in (tmp_path / "training_curves.svg").read_text()
 
