@@ -66,8 +66,8 @@ def model_seed(study_seed: int, train_set: str, run: int, *, paired: bool, start
 
     `paired`: the same for all training sets of a run; `start`: of several on one training set, from 0.
     """
-    of_start = ["start", start] if start else []
-    return derive_seed(study_seed, "train", *([] if paired else [train_set]), run, *of_start)
+    purpose: list[str | int] = ["train", run] if paired else ["train", train_set, run]
+    return derive_seed(study_seed, *purpose, *(("start", start) if start else ()))
 
 
 @dataclass(frozen=True)
