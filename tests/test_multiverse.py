@@ -87,7 +87,7 @@ def test_every_variant_of_every_multiverse_is_valid(path: Path, monkeypatch: pyt
     assert list(multiverse.points) == (["family"] if path.stem == "families" else points)
     for config in configs.values():
         check_config(config, SCHEMA)
-        check_family(config)
+        check_family(config, CONFIG)
     if path.stem == "multiverse":
         assert configs["base"] == CONFIG
 
