@@ -63,7 +63,7 @@ if FAMILY.trained:
         shell:
             "python -u {input.script:q} --images {input.images:q} --index {input.index:q} --record {input.record:q}"
             " --manifest {input.manifest:q} --features {input.features:q} --train-set {wildcards.train_set:q}"
-            " --run {wildcards.run} --start {params.start} --config {params.config:q} --threads {threads}"
+            " --run {wildcards.run} --start {params.start:q} --config {params.config:q} --threads {threads}"
             " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --tensorboard {resources.tensorboard}"
             " --model {output.model:q} --history {output.history:q} --run-record {output.record:q} > {log:q} 2>&1"
 
