@@ -15,6 +15,7 @@ import yaml
 from paper import mix
 from workflow import described_columns, overlay, planned, snakemake
 
+from evenhand.evaluation.measures import MEASURES
 from evenhand.report.claims import VERDICTS
 from evenhand.report.page import read_dictionary
 
@@ -50,8 +51,10 @@ def test_every_column_of_every_table_is_documented(finished: Path, repository: P
     dictionary = read_dictionary(repository / "schemas" / "tables.yaml")
     tables = sorted((finished / "results/tiny/tables").glob("*.csv"))
     assert len(tables) > 20
+    of_codecs = {name for name, measure in MEASURES.items() if measure.needs == "bits"}
     for path in tables:
-        assert pd.read_csv(path).columns.tolist() == described_columns(dictionary[path.stem]), path.stem
+        described = [name for name in described_columns(dictionary[path.stem]) if name not in of_codecs]
+        assert pd.read_csv(path).columns.tolist() == described, path.stem
 
 
 def test_numbers_agree_from_pixels_to_table(finished: Path) -> None:
