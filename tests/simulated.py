@@ -130,7 +130,7 @@ def made_up_pictures(model: pd.DataFrame, rng: np.random.Generator) -> Pictures:
         {"prior": range(12), "training": [f"training {k}" for k in range(12)]},
         real,
         ids,
-        nearest_pictures(prior, real, training, ["light", "dark"] * 6),
+        nearest_pictures(prior, real, training, (model["group"].unique().tolist() * 12)[:12]),
     )
 
 
