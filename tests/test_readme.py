@@ -46,6 +46,7 @@ RULES: dict[str, tuple[str, str]] = {
     'make compare STUDIES="paper isolated"': (DRY, "tests/test_comparison.py compares studies"),
     "make multiverse OPTIONS=--plan": (DRY, "tests/test_multiverse.py plans one"),
     "make multiverse": (DRY, "many studies"),
+    "make multiverse MULTIVERSE=studies/families.yaml": (DRY, "many studies"),
     "snakemake --report report.zip": (RUN, ""),
     **{
         f"snakemake {stage}": (RUN, "")

@@ -239,7 +239,8 @@ def save_figure(figure: Figure, outputs: Sequence[Path], dpi: int, text: str) ->
             with atomic_path(output) as temporary:
                 figure.savefig(temporary, format=kind, dpi=dpi, metadata=METADATA[kind])
                 if kind == "svg":  # in the page, line by line it would take an eighth more
-                    temporary.write_text(re.sub(r"\s*\n\s*", " ", temporary.read_text("utf-8")), "utf-8")
+                    lines = temporary.read_text("utf-8").strip()
+                    temporary.write_text(re.sub(r"\s*\n\s*", " ", lines) + "\n", "utf-8")
 
 
 def group_styles(names: Sequence[str]) -> dict[str, GroupStyle]:
