@@ -26,9 +26,14 @@ try:
     for line in [] if workflow.deployment_settings.deployment_method else activate(os.environ):
         logger.warning(line)
     read_as_yaml(config, workflow.config_settings.config)
-    check_config(config, yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text()))
+    # The loader in C: ten times as fast as the one in Python.
+    schema, defaults = (
+        yaml.load((ROOT / name).read_text(), yaml.CSafeLoader)
+        for name in ("schemas/config.schema.yaml", "config.yaml")
+    )
+    check_config(config, schema)
     expand_paths(config, os.environ)
-    check_family(config, yaml.safe_load((ROOT / "config.yaml").read_text()))
+    check_family(config, defaults)
     if not declared(config["model"]["family"]).trained:
         without_training(config)
     name_groups(config["probe"]["sources"], config["splits"]["groups"])

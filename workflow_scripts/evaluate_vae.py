@@ -60,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = read_images(args.images, rows)
     perceptual = PerceptualLoss(load_features(args.features), args.config["loss"]["perceptual_normalize"])
     # What a score holds test images against; a part of the training images, drawn once, is enough.
-    known = sorted(trained_on)
-    order = generator(seed, "known", args.train_set, args.run).permutation(len(known))
-    chosen = read_images(args.images, rows_of([known[place] for place in order[:KNOWN]], index["id"]))
     training = read_images(args.images, rows_of(trained_on, index["id"]))
+    by_name = np.argsort(trained_on, kind="stable")
+    order = generator(seed, "known", args.train_set, args.run).permutation(len(by_name))
+    chosen = training[by_name[order[:KNOWN]]]
     # A GPU is held for as long as the network works, not for what comes after it.
     with leased_device(config["device"], args.gpu_slots, "evaluating", args.gpus) as device:
         place(model, device)

@@ -2,14 +2,12 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from evenhand.models.family import Frozen, build, parameter_count, save_weights
+from evenhand.models.family import Frozen, build, made_with, parameter_count, save_weights
 from evenhand.models.registry import declared
 from evenhand.splits.manifests import ids_of, read_draw, read_images, read_names, rows_of, sum_of_draw
 from evenhand.training.devices import make_deterministic
@@ -53,8 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "n_images": len(drawn),
         "manifest_sha256": sum_of_draw(drawn),
         "parameters": parameter_count(model),
-        **({"family_sha256": sha256_of(family.path)} if family.own else {}),
-        "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
+        **made_with(family),
         "model_sha256": sha256_of(args.model),
     }
     write_json(record, args.run_record)

@@ -9,8 +9,8 @@ from pathlib import Path
 from evenhand.splits.groups import FROZEN
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_json
-from evenhand.workflow.planning import start_suffix
-from evenhand.workflow.provenance import describe_code, hash_files, machine, versions
+from evenhand.workflow.planning import run_folders
+from evenhand.workflow.provenance import describe_code, hash_files, machine, run_records, versions
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,19 +23,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     config = json.loads(args.settings.read_text("utf-8"))
-    runs, starts = config["splits"]["runs"], config["splits"]["starts"]
-    train_sets = [train_set["name"] for train_set in config["splits"]["train_sets"]]
-    folders = [f"run{number}{start_suffix(start)}" for number in range(runs) for start in range(starts)]
-    models = [f"runs/{name}/{folder}" for name in train_sets for folder in folders]
+    splits = config["splits"]
+    train_sets = [train_set["name"] for train_set in splits["train_sets"]]
+    models = [f"runs/{name}/{of}" for name in train_sets for of in run_folders(splits["runs"], splits["starts"])]
     names = [path.relative_to(args.folder).as_posix() for path in args.files]
-    for number in range(runs):
+    for number in range(splits["runs"]):
         drawn = ["test", *(f"train_{name}" for name in train_sets)]
         names += [f"splits/run{number}/{name}.{kind}" for name in drawn for kind in ("csv", "sha256")]
     of_model = ["model.safetensors", "evaluation.parquet", *([] if train_sets == [FROZEN] else ["history.csv"])]
     names += [f"{model}/{name}" for model in models for name in of_model]
     # How long a training took is in its record, so the sum of that differs from machine to machine.
     records = [f"{model}/run.json" for model in models]
-    trained = machine([json.loads((args.folder / name).read_text("utf-8")) for name in records])
+    trained = machine(run_records(args.folder / "runs", splits))
     record = {
         "study": config["study"],
         "config": config,

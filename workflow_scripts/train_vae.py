@@ -4,7 +4,6 @@ import argparse
 import hashlib
 import json
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from evenhand.models.family import Family, build, parameter_count, save_weights
+from evenhand.models.family import Family, build, made_with, parameter_count, save_weights
 from evenhand.models.fast import Adam
 from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.models.registry import declared
@@ -84,8 +83,7 @@ def train_one(args: argparse.Namespace) -> None:
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
         "features_sha256": sha256_of(args.features) if features else None,
         "parameters": parameter_count(model),
-        **({"family_sha256": sha256_of(family.path)} if family.own else {}),
-        "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
+        **made_with(family),
     }
     products = [args.model, args.history, args.run_record]
     finished = args.model.with_name(".finished")

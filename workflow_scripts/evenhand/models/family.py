@@ -5,23 +5,25 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from evenhand.models.registry import declared
+from evenhand.models.registry import Declared, declared
 from evenhand.workflow.errors import UserError
-from evenhand.workflow.files import write_bytes
+from evenhand.workflow.files import sha256_of, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from evenhand.models.perceptual import PerceptualLoss
@@ -194,6 +196,12 @@ def build(model: Mapping[str, Any]) -> Family:
 def parameter_count(model: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def made_with(family: Declared) -> dict[str, Any]:
+    """Of the record of a model: the sum of a user's own family, and the versions behind it."""
+    versions = {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__}
+    return {"versions": versions} | ({"family_sha256": sha256_of(family.path)} if family.own else {})
 
 
 def save_weights(path: str | Path, model: Family, family: str = "vae") -> None:

@@ -18,7 +18,7 @@ from evenhand.training.loop import to_pixels, to_unit_range
 from evenhand.workflow.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,15 +70,19 @@ class Folder(Frozen):
                 f"model.options.path: {path}: expected one file of each image; found several of {_listed(several)}"
             )
         side = images.shape[1]
-        wrong = dict(_ill_made((mine[0] for mine in files), side))
+        pictures, wrong = [], {}
+        for (file,) in files:
+            try:
+                pictures.append(_picture(file, side))
+            except ValueError as error:
+                wrong[file] = str(error)
         if wrong:
             raise UserError(
                 f"model.options.path: {path}: expected pictures of {side} x {side} pixels, as the study's; "
                 f"{_listed(list(wrong))} {'are' if len(wrong) > 1 else 'is'} not, the first: "
                 f"{next(iter(wrong.values()))}"
             )
-        pictures = np.stack([decode_square(Path(mine[0]).read_bytes(), side)[0] for mine in files])
-        self.keep([_key(image) for image in images], pictures)
+        self.keep([_key(image) for image in images], np.stack(pictures))
         alike = len(names) - len(self.places)
         if alike:
             print(f"{alike} images have the pixels of another one: they are given the reconstruction of the first")
@@ -101,17 +105,22 @@ def _key(image: NDArray[np.uint8]) -> bytes:
     return hashlib.sha256(image.tobytes()).digest()
 
 
-def _ill_made(files: Iterator[str], side: int) -> Iterator[tuple[str, str]]:
-    """The files that are no pictures of `side` pixels, and what they are."""
-    for file in files:
-        data = Path(file).read_bytes()
-        try:
-            if len(data) > MAX_BYTES:
-                yield file, f"{len(data)} bytes"
-            elif (size := decode_square(data, side)[1]) != (side, side):
-                yield file, f"{size[0]} x {size[1]} pixels"
-        except DecodeError as error:
-            yield file, f"{error.status}: {error}"
+def _picture(file: str, side: int) -> NDArray[np.uint8]:
+    """The picture in a file, (side, side, 3).
+
+    Raises:
+        ValueError: what the file is instead.
+    """
+    data = Path(file).read_bytes()
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{len(data)} bytes")
+    try:
+        picture, size = decode_square(data, side)
+    except DecodeError as error:
+        raise ValueError(f"{error.status}: {error}") from None
+    if size != (side, side):
+        raise ValueError(f"{size[0]} x {size[1]} pixels")
+    return picture
 
 
 def _listed(names: Sequence[str]) -> str:

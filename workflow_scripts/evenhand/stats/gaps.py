@@ -189,8 +189,10 @@ def _gap_row(table: RunTable, name: str, metric: str, alpha: float, margin: floa
     equivalence_low, equivalence_high = test.interval(1 - 2 * alpha)
     limit = np.nan if margin is None else margin * abs(reference.mean())
     notes = [test.note, over_runs.note, log_ratio.note if not test.note else ""]
-    notes += ["no effect size: it needs three runs"] if over_runs.n == 2 and over_runs.sd > 0 else []
-    notes += ["no Wilcoxon test: all differences are 0"] if over_runs.n > 1 and not np.any(compared - reference) else []
+    if over_runs.n == 2 and over_runs.sd > 0:
+        notes.append("no effect size: it needs three runs")
+    if over_runs.n > 1 and not np.any(compared - reference):
+        notes.append("no Wilcoxon test: all differences are 0")
     return {
         "train_set": name,
         "compared_share": table.shares[name],

@@ -113,6 +113,11 @@ def start_suffix(start: int) -> str:
     return f".start{start}" if start else ""
 
 
+def run_folders(runs: int, starts: int) -> list[str]:
+    """The folders of all models of a training set: run by run, start by start."""
+    return [f"run{number}{start_suffix(start)}" for number in range(runs) for start in range(starts)]
+
+
 def numbers_below(count: int) -> str:
     """A regular expression for 0, 1, ... `count` - 1, as long as the number and not as the list.
 

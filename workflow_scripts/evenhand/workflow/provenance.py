@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from evenhand.workflow.config import training_settings
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import sha256_of
-from evenhand.workflow.planning import start_suffix
+from evenhand.workflow.planning import run_folders
 
 Hashes = dict[str, str]
 SHOWN = 12  # digits of a sum that a reader compares
@@ -36,10 +36,9 @@ class Difference(NamedTuple):
 def run_records(folder: Path, splits: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The run.json of every model of a design, in `folder`/<train_set>/run<r>; `splits` of the configuration."""
     return [
-        json.loads((folder / train_set["name"] / f"run{number}{start_suffix(start)}" / "run.json").read_text("utf-8"))
+        json.loads((folder / train_set["name"] / model / "run.json").read_text("utf-8"))
         for train_set in splits["train_sets"]
-        for number in range(splits["runs"])
-        for start in range(splits["starts"])
+        for model in run_folders(splits["runs"], splits["starts"])
     ]
 
 
