@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-import evenhand.workflow.torchvision_import  # noqa: F401 (open_clip imports torchvision; this makes that work everywhere)
 from evenhand.workflow.errors import UserError
 
 BIOMEDCLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
@@ -22,12 +21,15 @@ def load_openclip(name: str) -> tuple[torch.nn.Module, Preprocess]:
     Raises:
         UserError: open_clip is not installed, or the model cannot be had.
     """
+    # open_clip imports torchvision; this makes that work everywhere.
+    import evenhand.workflow.torchvision_import  # noqa: F401, PLC0415 (takes seconds, and few need it)
+
     try:
         open_clip: Any = importlib.import_module("open_clip")
     except ImportError as error:
         raise UserError(
             f"{name} needs the package open_clip_torch ({error}); "
-            "install it (pip install open_clip_torch transformers) or take the source out of probe.sources"
+            "install it (pip install open_clip_torch transformers) or take it out of the configuration"
         ) from error
     try:
         model, preprocess = open_clip.create_model_from_pretrained(name)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from evenhand.data.metadata import assign_group, is_given, without_checksum
 from evenhand.splits.design import design_from, feasible_train_size
 from evenhand.splits.groups import columns_of
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.planning import local_folder
 
 PHOTOGRAPH_BYTES = 70_000  # the mean of 95 originals
 VGG19_BYTES = 575_000_000
@@ -76,11 +78,16 @@ def cells_of(table: pd.DataFrame, column: str, most: int = 12) -> str:
     return f"{column} {named}{rest}"
 
 
-def weight_mistakes(loss: Mapping[str, Any]) -> Iterator[str]:
-    """Whether a VGG19 given by its path is there."""
-    weights = loss["perceptual_weights"]
+def weight_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    """Whether a VGG19 given by its path is there, and an open_clip model that takes features, and its package."""
+    weights = config["loss"]["perceptual_weights"]
     if weights not in ("imagenet", "random") and not Path(weights).is_file():
         yield f"loss.perceptual_weights: expected imagenet, random or a file; {weights} is none"
+    for folder in local_folder(config["evaluate"]["extractor"]):
+        if not (Path(folder) / "open_clip_config.json").is_file():
+            yield f"evaluate.extractor: expected the files of an open_clip model in {folder}; no open_clip_config.json"
+        if find_spec("open_clip") is None:
+            yield "evaluate.extractor: an open_clip model needs a package: pip install open_clip_torch transformers"
 
 
 def device_mistakes(config: Mapping[str, Any], cuda: bool) -> Iterator[str]:
