@@ -91,8 +91,7 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path, monkeypatch: pytest.Mon
         "light: needed 108, found 40; dark: needed 108, found 20",
         "skin_type '1' 20, '2' 20, '3' 20",
         "weights.pth is none",
-        "evaluate.extractor: expected the files of an open_clip model in nowhere; no open_clip_config.json",
-        "evaluate.extractor: an open_clip model needs a package: pip install open_clip_torch transformers",
+        "evaluate.extractor: local-dir:nowhere needs the package open_clip_torch",
         "vae: sex needs the column 'sex'",
         "vae: atlas: no row has the class 'a'",
     ):

@@ -10,13 +10,14 @@ import pytest
 import torch
 from paper import LIGHT_DARK
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from embed_images import main
 from evaluate_vae import feature_extractor
 from evenhand.data.availability import FOUND
 from evenhand.models.perceptual import PerceptualLoss, feature_shapes
 from evenhand.probes.openclip import BIOMEDCLIP, embed_images, load_openclip
+from evenhand.splits.preflight import weight_mistakes
 from evenhand.workflow.errors import UserError
 
 
@@ -68,6 +69,22 @@ def test_rows_are_embedded_in_order_whatever_the_batch(tiny_model: str) -> None:
     with torch.inference_mode():
         expected = model.encode_image(preprocess(Image.fromarray(images[5]))[None])  # type: ignore[operator]
     np.testing.assert_allclose(together[0], expected[0].numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_folder_without_a_model_or_with_half_of_one_is_refused(tiny_model: str) -> None:
+    """Before a study, and never with weights drawn at random in place of those that are missing."""
+    folder = Path(tiny_model.removeprefix("local-dir:"))
+    study = {"loss": {"perceptual_weights": "random"}, "evaluate": {"extractor": tiny_model}}
+    assert [*weight_mistakes(study)] == []
+    weights = folder / "open_clip_model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: tensors[name] for name in list(tensors)[1:]}, weights)
+    for remove in (None, weights, folder / "open_clip_config.json"):
+        if remove:
+            remove.unlink()
+        (mistake,) = weight_mistakes(study)
+        assert mistake.startswith(f"evaluate.extractor: {tiny_model} could not be loaded (")
+        assert mistake.endswith("Expected the files of an open_clip model in that folder")
 
 
 def test_generated_pictures_are_compared_by_the_features_of_open_clip_itself(tiny_model: str) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.planning import local_folder
 
 BIOMEDCLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
 Preprocess = Callable[[Image.Image], torch.Tensor]
@@ -34,11 +35,13 @@ def load_openclip(name: str) -> tuple[torch.nn.Module, Preprocess]:
     try:
         model, preprocess = open_clip.create_model_from_pretrained(name)
     except Exception as error:  # its back ends raise errors of many kinds: network, cache, name, package
+        found = f"{name} could not be loaded ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})"
+        if local_folder(name):
+            raise UserError(f"{found}. Expected the files of an open_clip model in that folder") from error
         raise UserError(
-            f"{name} could not be loaded ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). "
-            f"The name is that of open_clip, such as {BIOMEDCLIP}; the first use needs a network, later ones the cache "
-            "in HF_HOME. Without a network copy the cache from a machine that has one, or name a folder with the files "
-            "of the model: local-dir:FOLDER"
+            f"{found}. The name is that of open_clip, such as {BIOMEDCLIP}; the first use needs a network, later ones "
+            "the cache in HF_HOME. Without a network copy the cache from a machine that has one, or name a folder with "
+            "the files of the model: local-dir:FOLDER"
         ) from error
     answer: tuple[torch.nn.Module, Preprocess] = model, preprocess
     return answer

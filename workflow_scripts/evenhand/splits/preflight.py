@@ -2,13 +2,13 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from evenhand.data.metadata import assign_group, is_given, without_checksum
+from evenhand.probes.openclip import load_openclip
 from evenhand.splits.design import design_from, feasible_train_size
 from evenhand.splits.groups import columns_of
 from evenhand.workflow.errors import UserError
@@ -79,15 +79,15 @@ def cells_of(table: pd.DataFrame, column: str, most: int = 12) -> str:
 
 
 def weight_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
-    """Whether a VGG19 given by its path is there, and an open_clip model that takes features, and its package."""
+    """Whether a VGG19 given by its path is there, and an open_clip model for generated pictures can be loaded."""
     weights = config["loss"]["perceptual_weights"]
     if weights not in ("imagenet", "random") and not Path(weights).is_file():
         yield f"loss.perceptual_weights: expected imagenet, random or a file; {weights} is none"
-    for folder in local_folder(config["evaluate"]["extractor"]):
-        if not (Path(folder) / "open_clip_config.json").is_file():
-            yield f"evaluate.extractor: expected the files of an open_clip model in {folder}; no open_clip_config.json"
-        if find_spec("open_clip") is None:
-            yield "evaluate.extractor: an open_clip model needs a package: pip install open_clip_torch transformers"
+    if local_folder(config["evaluate"]["extractor"]):
+        try:
+            load_openclip(config["evaluate"]["extractor"])
+        except UserError as error:
+            yield f"evaluate.extractor: {error}"
 
 
 def device_mistakes(config: Mapping[str, Any], cuda: bool) -> Iterator[str]:
