@@ -25,6 +25,7 @@ COLUMNS = [
     *("train_set", "compared_share", "sample_of", "group", "minus", "quantity", "estimate", "ci_low", "ci_high", "p"),
     *("n_runs", "n_images", "extractor", "covers", "note"),
 ]
+Found = dict[tuple[str, str], dict[str, Estimate]]  # by kind and group, by quantity
 
 
 def generated_table(
@@ -106,9 +107,6 @@ def _row(model: Pictures, test: CrossedTest | None, about: dict[str, str], alpha
     if not about["minus"] and about["quantity"] not in ("kid", "copies"):
         row["p"] = np.nan  # nobody expects 0 of it
     return row
-
-
-Found = dict[tuple[str, str], dict[str, Estimate]]  # by kind and group, by quantity
 
 
 def _numbers(starts: Sequence[Pictures], groups: Sequence[str]) -> Found:
