@@ -140,14 +140,21 @@ PAGE = """# What the numbers of generated pictures hold
 `tables/generated.csv` holds pictures from the prior of each model against as many held-out ones of each group, by
 features of a network that every row names: KID (unbiased), precision, recall, density, coverage, and the share of
 copies of training pictures. Training pictures in place of generated ones stand beside them: what a model that generates
-what it was trained on would reach. A weak extractor (an untrained one) makes weak numbers; none can be compared between
-extractors, or between different numbers of pictures.
+what it was trained on would reach.
+
+The network is the VGG19 of `loss.perceptual_weights` (last convolution, mean over its places), or an open_clip model
+from its files: `evaluate.extractor: local-dir:FOLDER`. Of the latter it is the image embedding as the model gives it,
+not normalised, after the model's own preprocessing, which enlarges small pictures. The row has the folder's name and
+the first digits of a checksum of its files; other files there run the evaluations again. A weak extractor (an untrained
+one) makes weak numbers; none can be compared between extractors, or between different numbers of pictures.
 
 The interval is the jackknife's over pictures, crossed with models as in docs/calibration.md: the influence of a picture
 is what leaving it out changes, pictures that recur in several models (the noise, test images, clusters of duplicates)
-are added up, and models differ by what is left. It was tried here before any real data: simulated features, 95 %
-intervals, no photograph and no trained model. `python benchmarks/generated.py` makes benchmarks/generated.csv, which
-has all rows with their binomial intervals, and this page.
+are added up, and models differ by what is left. Of several models on one training set (`splits.starts`), a run's number
+and influences are the means of theirs; what starts tell of training images that runs share is not in these intervals.
+It was tried here before any real data: simulated features, 95 % intervals, no photograph and no trained model. `python
+benchmarks/generated.py` makes benchmarks/generated.csv, which has all rows with their binomial intervals, and this
+page.
 
 ## Where the truth is known
 

@@ -7,7 +7,13 @@ from snakemake.settings.enums import Quietness
 
 from evenhand.models.registry import GIVEN, declared
 from evenhand.workflow.notices import follow_notices
-from evenhand.workflow.planning import content_sums, modules_behind, numbers_below, start_suffix
+from evenhand.workflow.planning import (
+    content_sums,
+    local_folder,
+    modules_behind,
+    numbers_below,
+    start_suffix,
+)
 from evenhand.workflow.study_progress import follow_study
 
 with open(ROOT / "schemas" / "tables.yaml", encoding="utf-8") as dictionary:
@@ -26,6 +32,7 @@ IMAGES = {
 }
 FORMATS = config["figures"]["formats"]
 FAMILY = declared(config["model"]["family"])
+EXTRACTOR = local_folder(config["evaluate"]["extractor"])  # of the user; none: VGG19
 ON_GPU = {"gpu": 1, "gpu_slots": config["gpu"]["slots_per_device"]}
 
 

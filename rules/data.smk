@@ -110,7 +110,7 @@ rule check_study:
         "<benchmarks>/check_study.tsv"
     localrule: True
     conda:
-        environment("torch")
+        environment("openclip") if EXTRACTOR else environment("torch")
     params:
         script=lambda wildcards, input: script("check_study.py"),
         config=lambda wildcards, input: json.dumps(config),

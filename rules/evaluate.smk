@@ -34,7 +34,7 @@ rule evaluate_vae:
     benchmark:
         "<benchmarks>/evaluate_vae/{train_set}.run{run}{start}.tsv"
     conda:
-        environment("torch")
+        environment("openclip") if EXTRACTOR else environment("torch")
     threads: config["train"]["threads"]
     resources:
         **ON_GPU,
@@ -42,13 +42,14 @@ rule evaluate_vae:
     params:
         config=lambda wildcards: as_json(evaluation_settings(config, wildcards.train_set)),
         pictures_option="--pictures" if THERE_IS["prior"] else "",
+        extractor_option=" ".join(f"--extractor-sum={found}" for found in content_of(EXTRACTOR)),
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --test {input.test:q} --training {input.manifest:q} --clusters {input.clusters:q}"
-        " --features {input.features:q} --train-set {wildcards.train_set:q} --run {wildcards.run}"
-        " --config {params.config:q} --threads {threads} --gpus {resources.gpu} --gpu-slots {resources.gpu_slots}"
-        " --evaluation {output.evaluation:q} --embeddings {output.embeddings:q} --samples {output.samples:q}"
-        " {params.pictures_option} {output.pictures:q} --sums {output.sums:q} > {log:q} 2>&1"
+        " --features {input.features:q} {params.extractor_option} --train-set {wildcards.train_set:q}"
+        " --run {wildcards.run} --config {params.config:q} --threads {threads} --gpus {resources.gpu}"
+        " --gpu-slots {resources.gpu_slots} --evaluation {output.evaluation:q} --embeddings {output.embeddings:q}"
+        " --samples {output.samples:q} {params.pictures_option} {output.pictures:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 
 rule reconstruct_examples:

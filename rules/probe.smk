@@ -91,6 +91,7 @@ rule embed_images:
                 "device": config["probe"]["device"],
             }
         ),
+        given=lambda wildcards: content_of(local_folder(OPENCLIP[wildcards.openclip])),
     shell:
         "python -u {input.script:q} --config {params.config:q} --images {input.images:q} --index {input.index:q}"
         " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --embeddings {output.embeddings:q}"

@@ -75,13 +75,9 @@ SUMMARIES = {
         ["design"],
         data=["together"],
         others=[
-            *of_models("samples.parquet", start=""),
-            *of_models("evaluation.sha256", start=""),
-            *(
-                ancient(path)
-                for path in of_models("pictures.npz", start="")
-                if is_made("generated")
-            ),
+            *of_models("samples.parquet"),
+            *of_models("evaluation.sha256"),
+            *(ancient(path) for path in of_models("pictures.npz") if is_made("generated")),
         ],
     ),
     "estimate_sweep": Summary(

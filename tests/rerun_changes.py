@@ -125,6 +125,7 @@ VALUES: dict[str, Any] = {
     "evaluate.batch_size": 32,
     "evaluate.samples": 3,
     "evaluate.prior_samples": 9,
+    "evaluate.extractor": "local-dir:clip",
     "evaluate.device": "auto",
     "evaluate.tf32": False,
     "evaluate.slug": 5,

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -113,10 +114,11 @@ def test_each_stage_has_what_its_script_imports() -> None:
             scripts = [f"{called or listed}.py" for called, listed in named_scripts]
             named = re.findall(r'environment\("(\w+)"\)', rule)
             if scripts and named:
-                packages = versions_in(ROOT / "envs" / f"{named[0]}.yaml")
-                installed = {IMPORTED.get(package, package) for package in packages}
-                for script in scripts:
-                    assert packages_of(SCRIPTS / script, set()) <= installed, script
+                for script, name in itertools.product(scripts, named):
+                    installed = {
+                        IMPORTED.get(package, package) for package in versions_in(ROOT / "envs" / f"{name}.yaml")
+                    }
+                    assert packages_of(SCRIPTS / script, set()) <= installed, (script, name)
                     checked += 1
     assert checked >= 40
 

@@ -113,6 +113,7 @@ def test_a_frozen_study_has_no_training_and_no_setting_of_one() -> None:
         ("splits", {"train_size": 20}, "splits.train_size: has no effect on codec, .* expected 1668"),
         ("train", {"epochs": 3}, "train.epochs: has no effect on codec, .* expected 15"),
         ("model", {"width": 16}, "model.width: has no effect on codec"),
+        ("evaluate", {"extractor": "local-dir:x"}, "evaluate.extractor: has no effect on codec, which generates no"),
         ("loss", {"kl_scale": 0.5}, "loss.kl_scale: has no effect on codec"),
         ("model", {"family": "vae", "options": {}}, "splits.train_sets: expected one at least, as vae is trained"),
         ("model", {"family": "folder", "options": {"path": "nowhere"}}, "model.options.path: nothing is at nowhere"),

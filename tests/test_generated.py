@@ -5,6 +5,7 @@ The fast version of benchmarks/generated.py; docs/calibration.md has 400 trials 
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,14 @@ from sklearn.neighbors import NearestNeighbors
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from generated import SCENARIOS, outcomes, rates
+from generated import SCENARIOS, outcomes, rates, study
 
-from evenhand.evaluation.distributions import LEAST, NEIGHBOURS, Estimate, compare, copies, kid
-from evenhand.evaluation.pictures import choose_pictures, read_pictures, write_pictures
+from evenhand.evaluation.distributions import LEAST, NEIGHBOURS, Estimate, Manifold, compare, copies, kid
+from evenhand.evaluation.pictures import Pictures, choose_pictures, read_pictures, write_pictures
 from evenhand.splits.groups import Pair
 from evenhand.splits.manifests import ids_of
 from evenhand.stats.generated import SHARES, generated_table
+from evenhand.workflow.errors import UserError
 
 X, Y = (np.random.default_rng(seed).normal(size=size) for seed, size in ((0, (30, 20)), (1, (26, 20))))
 Y += 0.7
@@ -52,7 +54,7 @@ def by_library(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
 
 
 def test_numbers_are_those_of_a_library() -> None:
-    found, expected = compare(X, Y), by_library(X, Y)
+    found, expected = compare(Manifold.around(X), Manifold.around(Y)), by_library(X, Y)
     assert found.keys() == expected.keys()
     for name, one in found.items():
         assert one.value == pytest.approx(expected[name], rel=1e-12), name
@@ -67,7 +69,7 @@ def test_influences_are_what_leaving_a_picture_out_does(name: str) -> None:
         values = np.array([without(place) for place in range(n)])
         return (n - 1) * (values.mean() - values)
 
-    found = compare(X, Y)[name]
+    found = compare(Manifold.around(X), Manifold.around(Y))[name]
     of_x = influences(lambda place: by_library(np.delete(X, place, 0), Y)[name], len(X))
     of_y = influences(lambda place: by_library(X, np.delete(Y, place, 0))[name], len(Y))
     np.testing.assert_allclose(found.generated, of_x, atol=1e-10)
@@ -86,10 +88,11 @@ def test_kid_of_one_dimension_in_closed_form() -> None:
 
 def test_numbers_of_copies_and_of_strangers() -> None:
     """All real pictures over again are all there is; far ones are nothing."""
-    same, far = compare(Y, Y), compare(X[: len(Y)] + 100, Y)
+    real = Manifold.around(Y)
+    same, far = compare(real, real), compare(Manifold.around(X[: len(Y)] + 100), real)
     assert [same[name].value for name in ("precision", "recall", "coverage")] == [1, 1, 1]
     assert [far[name].value for name in ("precision", "recall", "density", "coverage")] == [0, 0, 0, 0]
-    compare(X[:LEAST], Y[:LEAST])
+    compare(Manifold.around(X[:LEAST]), Manifold.around(Y[:LEAST]))
 
 
 @pytest.mark.parametrize(("n", "m"), [(100, 100), (60, 400)])
@@ -160,6 +163,28 @@ def test_a_row_says_why_its_number_is_missing() -> None:
     shares = known[known["quantity"].isin(SHARES) & (known["minus"] == "")]
     assert shares["ci_low"].min() >= 0
     assert shares["ci_high"].max() == 1
+
+
+def test_starts_on_one_training_set_are_one_model_with_their_mean() -> None:
+    """Of two starts each number is the mean of those of studies of one of them, and moves with both."""
+    scenario = replace(next(one for one in SCENARIOS if one.copies and one.n == 100), n=30)
+    (first,), (other,) = study(scenario, np.random.default_rng(0))[0], study(scenario, np.random.default_rng(1))[0]
+    second = replace(first, features=other.features, nearest=other.nearest)
+
+    def table(*starts: Pictures) -> pd.DataFrame:
+        rows = generated_table([starts], ["light", "dark"], [Pair("light", "dark")], None, 0.05)
+        return rows.set_index(["sample_of", "group", "minus", "quantity"])
+
+    both, one, two = table(first, second), table(first), table(second)
+    pd.testing.assert_series_equal(both["estimate"], (one["estimate"] + two["estimate"]) / 2)
+    alone = one.loc["prior", "dark", "", "kid"], two.loc["prior", "dark", "", "kid"]
+    assert alone[0]["estimate"] != alone[1]["estimate"]
+    # The noise of both counts once, with the mean of what it does in each.
+    widths = [row["ci_high"] - row["ci_low"] for row in (both.loc["prior", "dark", "", "kid"], *alone)]
+    assert 0 < widths[0] <= max(widths[1:])
+    assert (both["n_runs"] == 1).all()
+    with pytest.raises(UserError, match="expected the same held-out and training images in all starts"):
+        table(first, other)
 
 
 def test_intervals_hold_what_is_true_of_one_population() -> None:

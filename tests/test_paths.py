@@ -25,6 +25,7 @@ def config_with(path: str) -> dict[str, Any]:
     config["data"] |= {"metadata": path, "sources": [{"folder": path}, {"urls": True}, {"archive": path}]}
     config["data"]["duplicates"] |= {"embeddings": path, "list": path, "not_same": path}
     config["loss"]["perceptual_weights"] = path
+    config["evaluate"]["extractor"] = f"local-dir:{path}"
     named = {"dataset": "$D", "model": "~", "id": "$id", "group": "~"}
     config["probe"]["sources"] = [
         {"name": "vae", "kind": "vae"} | TARGETS,
@@ -81,11 +82,12 @@ def test_what_cannot_be_expanded_is_an_error_that_names_the_key(path: str, messa
         (lambda config: config["data"]["sources"][2], "archive", "data.sources.2.archive"),
         (lambda config: config["data"]["duplicates"], "list", "data.duplicates.list"),
         (lambda config: config["loss"], "perceptual_weights", "loss.perceptual_weights"),
+        (lambda config: config["evaluate"], "extractor", "evaluate.extractor"),
         (lambda config: config["probe"]["sources"][1], "metadata", "probe.sources.1.metadata"),
         (lambda config: config["probe"]["sources"][2], "model", "probe.sources.2.model"),
     ]:
         config = config_with("x")
-        block(config)[key] = f"local-dir:{path}" if key == "model" else path
+        block(config)[key] = f"local-dir:{path}" if key in ("model", "extractor") else path
         with pytest.raises(UserError, match=rf"^{name}: .*{message}"):
             expand_paths(config, {"EMPTY": ""})
 

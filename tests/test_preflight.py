@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def test_a_sound_study_passes_and_says_what_will_not_be_probed(
     assert (tmp_path / "checked.txt").is_file()
 
 
-def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_listed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "open_clip", None)  # as if it were not installed
     attributes = [
         {"name": "sex", "kind": "binary", "columns": ["sex"]},
         {"name": "atlas", "kind": "binary", "columns": ["source"], "values": {"a": "a", "b": "b"}},
@@ -77,6 +79,7 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
         data={"sources": [{"folder": "nowhere"}, {"archive": __file__}, {"urls": True}]},
         splits={"test_size": 100, "groups": [LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"skin_type": [6]}}]},
         loss={"perceptual_weights": "weights.pth"},
+        evaluate={"extractor": "local-dir:nowhere"},
         probe={"sources": [{"name": "vae", "kind": "vae", "attributes": attributes, "diseases": []}]},
     )
     with pytest.raises(UserError) as error:
@@ -88,6 +91,7 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
         "light: needed 108, found 40; dark: needed 108, found 20",
         "skin_type '1' 20, '2' 20, '3' 20",
         "weights.pth is none",
+        "evaluate.extractor: local-dir:nowhere needs the package open_clip_torch",
         "vae: sex needs the column 'sex'",
         "vae: atlas: no row has the class 'a'",
     ):

@@ -10,10 +10,14 @@ import pytest
 import torch
 from paper import LIGHT_DARK
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from embed_images import main
+from evaluate_vae import feature_extractor
+from evenhand.data.availability import FOUND
+from evenhand.models.perceptual import PerceptualLoss, feature_shapes
 from evenhand.probes.openclip import BIOMEDCLIP, embed_images, load_openclip
+from evenhand.splits.preflight import weight_mistakes
 from evenhand.workflow.errors import UserError
 
 
@@ -67,11 +71,45 @@ def test_rows_are_embedded_in_order_whatever_the_batch(tiny_model: str) -> None:
     np.testing.assert_allclose(together[0], expected[0].numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_folder_without_a_model_or_with_half_of_one_is_refused(tiny_model: str) -> None:
+    """Before a study, and never with weights drawn at random in place of those that are missing."""
+    folder = Path(tiny_model.removeprefix("local-dir:"))
+    study = {"loss": {"perceptual_weights": "random"}, "evaluate": {"extractor": tiny_model}}
+    assert [*weight_mistakes(study)] == []
+    weights = folder / "open_clip_model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: tensors[name] for name in list(tensors)[1:]}, weights)
+    for remove in (None, weights, folder / "open_clip_config.json"):
+        if remove:
+            remove.unlink()
+        (mistake,) = weight_mistakes(study)
+        assert mistake.startswith(f"evaluate.extractor: {tiny_model} could not be loaded (")
+        assert mistake.endswith("Expected the files of an open_clip model in that folder")
+
+
+def test_generated_pictures_are_compared_by_the_features_of_open_clip_itself(tiny_model: str) -> None:
+    """Bit for bit those that its own model and transform give, of pictures smaller than it takes, too."""
+    open_clip = pytest.importorskip("open_clip", reason="open_clip_torch is optional and not installed")
+    vgg19 = PerceptualLoss({name: torch.zeros(shape) for name, shape in feature_shapes()}, normalize=False)
+    extract, title = feature_extractor(tiny_model, "0123456789abcdef", vgg19, "no file")
+    assert title == "open_clip model tiny-random (files 0123456789ab), image embedding"
+    model, _, transform = open_clip.create_model_and_transforms(tiny_model)
+    for side in (16, 40):
+        pictures = np.random.default_rng(side).integers(0, 256, (5, side, side, 3), dtype=np.uint8)
+        with torch.no_grad():
+            batch = torch.stack([transform(Image.fromarray(picture)) for picture in pictures])
+            expected = model.eval().encode_image(batch).numpy()
+        found = extract(pictures, torch.device("cpu"))
+        np.testing.assert_array_equal(found, expected)
+        assert np.ptp(found, axis=0).min() > 0
+
+
 def test_the_embedding_is_that_of_the_images_of_both_groups(tiny_model: str, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 40, 40, 3), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     names = [f"{number:032x}" for number in range(5)]
     table = pd.DataFrame({"row": [4, 3, 2, 1, 0], "id": names, "skin_type": [1, 6, 3, 2, 5]})
+    table = table.assign(**dict.fromkeys(FOUND, ""))
     table.to_csv(tmp_path / "images.csv", index=False)
     paths = {name: str(tmp_path / name) for name in ("images.npy", "images.csv", "embeddings.npz", "metadata.csv")}
     main(

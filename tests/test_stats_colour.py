@@ -122,5 +122,11 @@ def test_samples_against_training_by_hand() -> None:
     table = sample_table(pd.concat(models), RATIOS, 0.05).set_index(["sample_of", "quantity"])
     assert table.loc[("prior", "wasserstein"), "estimate"] == 10
     assert ("training", "wasserstein") not in table.index
+    # Another start of each run, whose prior is like its training images: a run has the mean of both.
+    alike = model.assign(train_set="A", compared_share=0.0, ita=[*training, *training, np.nan])
+    others = [describe_samples(alike.assign(run=run)) for run in range(3)]
+    started = sample_table(pd.concat([*models, *others]), RATIOS, 0.05).set_index(["sample_of", "quantity"])
+    assert started.loc[("prior", "wasserstein"), "estimate"] == 5
+    assert (started["n_runs"] == 3).all()
     with pytest.raises(UserError, match="`training` in sample_of"):
         describe_samples(model[model["sample_of"] == "prior"].assign(train_set="A", compared_share=0.0, run=0))

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from simulated import DARK, LIGHT, PAIR, ROOT, TRAIN_SETS, run_stages, write_study
 
+import compare_samples
 import estimate_gaps
 import measure_colour
 import summarise_runs
@@ -142,7 +143,8 @@ def test_groups_without_a_common_condition_have_no_adjusted_gap(tmp_path: Path) 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], dict[str, Path]]:
     """Tables of a study of one start, and of the same where every model was trained once more and came out the same."""
-    folder, stages = tmp_path_factory.mktemp("starts"), (summarise_runs, measure_colour, estimate_gaps)
+    folder = tmp_path_factory.mktemp("starts")
+    stages = (summarise_runs, measure_colour, estimate_gaps, compare_samples)
     write_study(folder / "one")
     for path in shutil.copytree(folder / "one", folder / "two").glob("runs/*/run?"):
         shutil.copytree(path, path.with_name(f"{path.name}.start1"))

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     config, splits, probe = args.config, args.config["splits"], args.config["probe"]
     metadata = read_image_table(args.metadata)
-    mistakes = [*design_mistakes(metadata, config["seed"], splits), *weight_mistakes(config["loss"])]
+    mistakes = [*design_mistakes(metadata, config["seed"], splits), *weight_mistakes(config)]
     if config["data"]["synthetic"] is None:
         mistakes += data_mistakes(metadata, config["data"])
     if not args.elsewhere:

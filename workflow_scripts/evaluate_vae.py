@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import torch
 
 from evenhand.data.tone import measure_tone
+from evenhand.evaluation.distributions import Features
 from evenhand.evaluation.pictures import choose_pictures, write_pictures
 from evenhand.evaluation.reconstructions import (
     Pixels,
@@ -22,6 +24,7 @@ from evenhand.evaluation.reconstructions import (
 from evenhand.models.codec import equal_error
 from evenhand.models.family import load_weights
 from evenhand.models.perceptual import PerceptualLoss, extractor_of, load_features
+from evenhand.probes.openclip import embed_images, load_openclip
 from evenhand.splits.manifests import (
     id_array,
     ids_of,
@@ -34,6 +37,7 @@ from evenhand.splits.manifests import (
 from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_checksums, write_npz
+from evenhand.workflow.planning import local_folder
 from evenhand.workflow.seeds import generator
 from evenhand.workflow.tables import read_image_table, write_parquet
 
@@ -64,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     by_name = np.argsort(trained_on, kind="stable")
     order = generator(seed, "known", args.train_set, args.run).permutation(len(by_name))
     chosen = training[by_name[order[:KNOWN]]]
+    extract, extractor = feature_extractor(config["extractor"], args.extractor_sum, perceptual, args.features)
     # A GPU is held for as long as the network works, not for what comes after it.
     with leased_device(config["device"], args.gpu_slots, "evaluating", args.gpus) as device:
         place(model, device)
@@ -85,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.pictures:
             # As many as there are of each group: every number depends on how many are compared.
             shown = generated["prior"][: min(len(trained_on), *map(len, drawn.values()))]
-            features = [pooled_features(perceptual, pictures, device) for pictures in (shown, images, training)]
+            features = [extract(pictures, device) for pictures in (shown, images, training)]
     on_skin = measured_skin(images, decoded.reconstructions, args.threads) if args.config["skin"] else {}
     measured = pd.DataFrame(decoded.columns | on_skin)
     group = np.array([name for name, names in drawn.items() for _ in names])
@@ -113,8 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_parquet(samples.assign(**of_model)[[*of_model, "sample_of", "skin_share", "ita"]], args.samples)
     if args.pictures:
         draws = drawn, read_draw(args.training, args.run, args.train_set)
-        named = of_model | {"extractor": extractor_of(args.features), "seed": seed}
-        write_pictures(choose_pictures(features, draws, **named), args.pictures)
+        write_pictures(choose_pictures(features, draws, **of_model, extractor=extractor, seed=seed), args.pictures)
     products = (args.evaluation, args.embeddings, args.samples, args.pictures)
     write_checksums([path for path in products if path], args.sums)
     print(
@@ -122,6 +126,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         .mean()
         .to_string()
     )
+
+
+def feature_extractor(
+    name: str, checksum: str, perceptual: PerceptualLoss, vgg19: str
+) -> tuple[Callable[[Pixels, torch.device], Features], str]:
+    """What takes the features of pictures (n, S, S, 3) on a device, and what it is in words.
+
+    Args:
+        name: `evaluate.extractor`.
+        checksum: of the files that it names.
+        perceptual: on the device before it is used.
+        vgg19: its file.
+    """
+    if not (folder := local_folder(name)):
+        return partial(pooled_features, perceptual), extractor_of(vgg19)
+    model, preprocess = load_openclip(name)
+
+    def embed(pictures: Pixels, device: torch.device) -> Features:
+        return embed_images(model, preprocess, pictures, np.arange(len(pictures)), device)
+
+    return embed, f"open_clip model {Path(*folder).name} (files {checksum[:12]}), image embedding"
 
 
 def tones(pictures: Mapping[str, Pixels], skin: bool, threads: int) -> pd.DataFrame:
@@ -144,6 +169,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--training", required=True, type=Path, help="splits/run<r>/train_<set>.csv")
     parser.add_argument("--clusters", help="data/isolated.csv: none of the cluster of a test image may be trained on")
     parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
+    parser.add_argument("--extractor-sum", default="", help="SHA-256 of the open_clip model that takes features")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--run", required=True, type=int)
     parser.add_argument(

@@ -34,21 +34,46 @@ class Estimate:
     real: Numbers
 
 
-def compare(generated: Features, real: Features) -> dict[str, Estimate]:
-    """kid, precision, recall, density and coverage of features (n, d) and (m, d), n and m at least `LEAST`.
+@dataclass(frozen=True)
+class Manifold:
+    """Features of m pictures, (m, d), and balls around them, up to their k-th neighbour.
+
+    Without a point, the balls that ended at it or beyond extend to the next neighbour. radius, wider: distances to the
+    k-th neighbour and to the next, (m,); neighbours: 1 where column j is among the k nearest of row i, (m, m).
+    """
+
+    points: Features
+    radius: Numbers
+    wider: Numbers
+    neighbours: NDArray[np.float32]
+
+    @classmethod
+    def around(cls, points: Features) -> Manifold:
+        """Of features (m, d), m at least `LEAST`."""
+        distances = cdist(points, points)
+        np.fill_diagonal(distances, np.inf)
+        order = np.argpartition(distances, (NEIGHBOURS - 1, NEIGHBOURS), axis=1)
+        neighbours = np.zeros(distances.shape, dtype=np.float32)
+        np.put_along_axis(neighbours, order[:, :NEIGHBOURS], 1, axis=1)
+        radius, wider = np.take_along_axis(distances, order[:, NEIGHBOURS - 1 : NEIGHBOURS + 1], axis=1).T
+        return cls(points, radius, wider, neighbours)
+
+
+def compare(generated: Manifold, real: Manifold) -> dict[str, Estimate]:
+    """kid, precision, recall, density and coverage.
 
     Higher is better, but for `kid`. Precision and density say how much of what is generated looks real, recall and
     coverage how much of what is real is generated.
     """
-    between, of_real = cdist(generated, real), _Balls.around(real)
-    precision, density = _in_manifold(of_real, between)
-    recall, _ = _in_manifold(_Balls.around(generated), between.T)
+    between = cdist(generated.points, real.points)
+    precision, density = _in_manifold(real, between)
+    recall, _ = _in_manifold(generated, between.T)
     return {
-        "kid": kid(generated, real),
+        "kid": kid(generated.points, real.points),
         "precision": precision,
         "recall": Estimate(recall.value, recall.real, recall.generated),
         "density": density,
-        "coverage": _coverage(of_real, between),
+        "coverage": _coverage(real, between),
     }
 
 
@@ -94,7 +119,7 @@ def copies(generated: Numbers, held_out: Numbers) -> Estimate:
     )
 
 
-def _in_manifold(balls: _Balls, between: Numbers) -> tuple[Estimate, Estimate]:
+def _in_manifold(balls: Manifold, between: Numbers) -> tuple[Estimate, Estimate]:
     """Share of n points that are in a manifold of m others, and the density of these around them; between: (n, m)."""
     inside, extended = between <= balls.radius, between <= balls.wider
     counts = inside.sum(axis=1)
@@ -111,7 +136,7 @@ def _in_manifold(balls: _Balls, between: Numbers) -> tuple[Estimate, Estimate]:
     )
 
 
-def _coverage(balls: _Balls, between: Numbers) -> Estimate:
+def _coverage(balls: Manifold, between: Numbers) -> Estimate:
     """Share of the m real pictures in whose ball a generated one lies; between: (n, m)."""
     inside, extended = between <= balls.radius, between <= balls.wider
     counts = inside.sum(axis=0)
@@ -124,30 +149,6 @@ def _coverage(balls: _Balls, between: Numbers) -> Estimate:
         _influence((covered.sum() - lost) / m),
         _influence((covered.sum() - covered + gained) / (m - 1)),
     )
-
-
-@dataclass(frozen=True)
-class _Balls:
-    """A manifold: balls around m points, up to their k-th neighbour.
-
-    Without a point, the balls that ended at it or beyond extend to the next neighbour. radius, wider: distances to the
-    k-th neighbour and to the next, (m,); neighbours: 1 where column j is among the k nearest of row i, (m, m).
-    """
-
-    radius: Numbers
-    wider: Numbers
-    neighbours: NDArray[np.float32]
-
-    @classmethod
-    def around(cls, points: Features) -> _Balls:
-        """Of features (m, d)."""
-        distances = cdist(points, points)
-        np.fill_diagonal(distances, np.inf)
-        order = np.argpartition(distances, (NEIGHBOURS - 1, NEIGHBOURS), axis=1)
-        neighbours = np.zeros(distances.shape, dtype=np.float32)
-        np.put_along_axis(neighbours, order[:, :NEIGHBOURS], 1, axis=1)
-        radius, wider = np.take_along_axis(distances, order[:, NEIGHBOURS - 1 : NEIGHBOURS + 1], axis=1).T
-        return cls(radius, wider, neighbours)
 
 
 def _kernel(x: Numbers, y: Numbers) -> Numbers:

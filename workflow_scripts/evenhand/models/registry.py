@@ -126,6 +126,11 @@ def check_family(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
             raise UserError(f"loss.{key}: has no effect on {name}, whose loss has no such term; expected 0")
     if config["evaluate"]["slug"] and "weights" not in family.gives:
         raise UserError(f"evaluate.slug: there is no SLUG of {name}; expected 0")
+    if config["evaluate"]["extractor"] != defaults["evaluate"]["extractor"] and "prior" not in family.gives:
+        raise UserError(
+            f"evaluate.extractor: has no effect on {name}, which generates no pictures; expected "
+            f"{defaults['evaluate']['extractor']}, as in config.yaml"
+        )
     probed = any(source["kind"] == "vae" for source in config["probe"]["sources"])
     if config["report"]["probes"] and probed and "latents" not in family.gives:
         raise UserError(f"report.probes: {name} gives no latents to probe; expected false, or sources of other kinds")

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-import evenhand.workflow.torchvision_import  # noqa: F401 (open_clip imports torchvision; this makes that work everywhere)
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.planning import local_folder
 
 BIOMEDCLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
 Preprocess = Callable[[Image.Image], torch.Tensor]
@@ -22,21 +22,26 @@ def load_openclip(name: str) -> tuple[torch.nn.Module, Preprocess]:
     Raises:
         UserError: open_clip is not installed, or the model cannot be had.
     """
+    # open_clip imports torchvision; this makes that work everywhere.
+    import evenhand.workflow.torchvision_import  # noqa: F401, PLC0415 (takes seconds, and few need it)
+
     try:
         open_clip: Any = importlib.import_module("open_clip")
     except ImportError as error:
         raise UserError(
             f"{name} needs the package open_clip_torch ({error}); "
-            "install it (pip install open_clip_torch transformers) or take the source out of probe.sources"
+            "install it (pip install open_clip_torch transformers) or take it out of the configuration"
         ) from error
     try:
         model, preprocess = open_clip.create_model_from_pretrained(name)
     except Exception as error:  # its back ends raise errors of many kinds: network, cache, name, package
+        found = f"{name} could not be loaded ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})"
+        if local_folder(name):
+            raise UserError(f"{found}. Expected the files of an open_clip model in that folder") from error
         raise UserError(
-            f"{name} could not be loaded ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). "
-            f"The name is that of open_clip, such as {BIOMEDCLIP}; the first use needs a network, later ones the cache "
-            "in HF_HOME. Without a network copy the cache from a machine that has one, or name a folder with the files "
-            "of the model: local-dir:FOLDER"
+            f"{found}. The name is that of open_clip, such as {BIOMEDCLIP}; the first use needs a network, later ones "
+            "the cache in HF_HOME. Without a network copy the cache from a machine that has one, or name a folder with "
+            "the files of the model: local-dir:FOLDER"
         ) from error
     answer: tuple[torch.nn.Module, Preprocess] = model, preprocess
     return answer

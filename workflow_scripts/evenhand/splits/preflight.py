@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from evenhand.data.metadata import assign_group, is_given, without_checksum
+from evenhand.probes.openclip import load_openclip
 from evenhand.splits.design import design_from, feasible_train_size
 from evenhand.splits.groups import columns_of
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.planning import local_folder
 
 PHOTOGRAPH_BYTES = 70_000  # the mean of 95 originals
 VGG19_BYTES = 575_000_000
@@ -76,11 +78,16 @@ def cells_of(table: pd.DataFrame, column: str, most: int = 12) -> str:
     return f"{column} {named}{rest}"
 
 
-def weight_mistakes(loss: Mapping[str, Any]) -> Iterator[str]:
-    """Whether a VGG19 given by its path is there."""
-    weights = loss["perceptual_weights"]
+def weight_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    """Whether a VGG19 given by its path is there, and an open_clip model for generated pictures can be loaded."""
+    weights = config["loss"]["perceptual_weights"]
     if weights not in ("imagenet", "random") and not Path(weights).is_file():
         yield f"loss.perceptual_weights: expected imagenet, random or a file; {weights} is none"
+    if local_folder(config["evaluate"]["extractor"]):
+        try:
+            load_openclip(config["evaluate"]["extractor"])
+        except UserError as error:
+            yield f"evaluate.extractor: {error}"
 
 
 def device_mistakes(config: Mapping[str, Any], cuda: bool) -> Iterator[str]:

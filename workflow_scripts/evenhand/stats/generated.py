@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evenhand.evaluation.distributions import LEAST, Estimate, Numbers, compare, copies
+from evenhand.evaluation.distributions import LEAST, Estimate, Manifold, Numbers, compare, copies
 from evenhand.evaluation.pictures import Pictures
 from evenhand.splits.groups import Pair
 from evenhand.stats.crossed import CrossedSums, CrossedTest, contrast_row, crossed
+from evenhand.workflow.errors import UserError
 
 QUANTITIES = ("kid", "precision", "recall", "density", "coverage", "copies")
 SHARES = ("precision", "recall", "coverage")  # their intervals end at 0 and 1, of differences at -1 and 1
@@ -24,6 +25,7 @@ COLUMNS = [
     *("train_set", "compared_share", "sample_of", "group", "minus", "quantity", "estimate", "ci_low", "ci_high", "p"),
     *("n_runs", "n_images", "extractor", "covers", "note"),
 ]
+Found = dict[tuple[str, str], dict[str, Estimate]]  # by kind and group, by quantity
 
 
 def generated_table(
@@ -36,7 +38,8 @@ def generated_table(
     """Every number of every training set and group, and how it differs between the groups.
 
     Args:
-        runs: the models of one run after the other, the same training sets in each.
+        runs: the models of one run after the other, the same training sets in each. Several on one training set are
+            its starts: the mean of their numbers is that of the run.
         groups: of the study.
         pairs: of groups to compare.
         clusters: of real pictures that are in one with others.
@@ -51,15 +54,19 @@ def generated_table(
     sums: dict[str, CrossedSums] = {}
     values: dict[tuple[str, str, str], list[Numbers]] = {}  # by kind, row and training set, (quantities,) of each run
     models: Sequence[Pictures] = []
-    for models in runs:
+    for run in runs:
+        starts: dict[str, list[Pictures]] = {}
+        for model in run:
+            starts.setdefault(model.train_set, []).append(model)
+        models = [of_set[0] for of_set in starts.values()]
+        found = [_numbers(of_set, groups) for of_set in starts.values()]
         for kind in models[0].features:
             of_kind = sums.setdefault(kind, CrossedSums([" ".join(what) for what in asked], QUANTITIES))
-            found = [{group: _estimates(model, kind, group) for group in groups} for model in models]
             for what, weights in asked.items():
                 name = " ".join(what)
-                for model, of_groups in zip(models, found, strict=True):
+                for model, of_model in zip(models, found, strict=True):
                     number = sum(
-                        weight * np.array([of_groups[group][quantity].value for quantity in QUANTITIES])
+                        weight * np.array([of_model[kind, group][quantity].value for quantity in QUANTITIES])
                         for group, weight in weights.items()
                     )
                     values.setdefault((kind, name, model.train_set), []).append(np.asarray(number))
@@ -102,22 +109,50 @@ def _row(model: Pictures, test: CrossedTest | None, about: dict[str, str], alpha
     return row
 
 
-def _estimates(model: Pictures, kind: str, group: str) -> dict[str, Estimate]:
-    """The numbers of a model and a group; NaN where there are none."""
-    generated, real = model.features[kind], model.real[group]
-    nothing = Estimate(np.nan, *(np.full(len(of), np.nan) for of in (generated, real)))
-    found = dict.fromkeys(QUANTITIES, nothing)
-    if len(generated) < LEAST:
+def _numbers(starts: Sequence[Pictures], groups: Sequence[str]) -> Found:
+    """The means over the starts on one training set, which are held against the same pictures.
+
+    Raises:
+        UserError: they are not.
+    """
+    first = starts[0]
+    if any((other.names, other.ids) != (first.names, first.ids) for other in starts):
+        raise UserError(
+            f"pictures.npz of training set {first.train_set}: expected the same held-out and training images in all "
+            "starts of a run, found others."
+        )
+    found = [_estimates(model, groups) for model in starts]
+    return {
+        key: {quantity: _mean([one[key][quantity] for one in found]) for quantity in QUANTITIES} for key in found[0]
+    }
+
+
+def _mean(estimates: Sequence[Estimate]) -> Estimate:
+    parts = ([one.value for one in estimates], [one.generated for one in estimates], [one.real for one in estimates])
+    value, generated, real = (np.mean(part, axis=0) for part in parts)
+    return Estimate(float(value), generated, real)
+
+
+def _estimates(model: Pictures, groups: Sequence[str]) -> Found:
+    """The numbers of a model; NaN where there are none."""
+    n = len(model.features["prior"])
+    nothing = Estimate(np.nan, *np.full((2, n), np.nan))
+    found = {(kind, group): dict.fromkeys(QUANTITIES, nothing) for kind in model.features for group in groups}
+    if n < LEAST:
         return found
-    found |= compare(generated, real)
-    if kind == "prior" and group in model.nearest:
-        found["copies"] = copies(*model.nearest[group])
+    held_out = {group: Manifold.around(model.real[group]) for group in groups}
+    for kind, features in model.features.items():
+        generated = Manifold.around(features)
+        for group, real in held_out.items():
+            found[kind, group] |= compare(generated, real)
+            if kind == "prior" and group in model.nearest:
+                found[kind, group]["copies"] = copies(*model.nearest[group])
     return found
 
 
 def _added(
     models: Sequence[Pictures],
-    found: Sequence[Mapping[str, Mapping[str, Estimate]]],
+    found: Sequence[Found],
     kind: str,
     weights: Mapping[str, float],
     clusters: Mapping[Any, str],
@@ -128,9 +163,9 @@ def _added(
     """
     places: dict[Hashable, int] = {}
     parts = []
-    for at, (model, of_groups) in enumerate(zip(models, found, strict=True)):
+    for at, (model, of_model) in enumerate(zip(models, found, strict=True)):
         for group, weight in weights.items():
-            of = [of_groups[group][quantity] for quantity in QUANTITIES]
+            of = [of_model[kind, group][quantity] for quantity in QUANTITIES]
             sides = (model.names[kind], [one.generated for one in of]), (model.ids[group], [one.real for one in of])
             for names, influences in sides:
                 rows = [places.setdefault(clusters.get(name, name), len(places)) for name in names]

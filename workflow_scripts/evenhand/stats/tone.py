@@ -264,7 +264,7 @@ def describe_samples(model: pd.DataFrame) -> pd.DataFrame:
 
 
 def sample_table(models: pd.DataFrame, ratios: Mapping[str, float], alpha: float) -> pd.DataFrame:
-    """`describe_samples` of all models, averaged over runs.
+    """`describe_samples` of all models, averaged over the starts of a run and over runs.
 
     Args:
         models: `describe_samples` of every model.
@@ -279,7 +279,7 @@ def sample_table(models: pd.DataFrame, ratios: Mapping[str, float], alpha: float
     table = []
     for name, share, part in by_train_set(models):
         for kind in sorted(part["sample_of"].unique()):
-            runs = part[part["sample_of"] == kind].sort_values("run")
+            runs = part[part["sample_of"] == kind].groupby("run")[[*UNDEFINED, "n_images"]].mean(skipna=False)
             for quantity, missing in UNDEFINED.items():
                 if kind == "training" and quantity == "wasserstein":
                     continue

@@ -79,7 +79,7 @@ def draw_settings(config: Mapping[str, Any], train_set: str | None = None) -> di
 
 def evaluation_settings(config: Mapping[str, Any], train_set: str) -> dict[str, Any]:
     """What decides on the measures of the test images of a model."""
-    keys = ("batch_size", "samples", "prior_samples", "device", "tf32")
+    keys = ("batch_size", "samples", "prior_samples", "device", "tf32", "extractor")
     sources = config["probe"]["sources"]
     full = any(full_latents(entry) and not of_unseen_images(entry) for entry in sources)
     return {

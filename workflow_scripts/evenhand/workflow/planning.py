@@ -189,6 +189,11 @@ def without_shadows(python_path: str) -> tuple[str, list[str]]:
 LOCAL_MODEL = "local-dir:"  # before a path, in the name of an open_clip model
 
 
+def local_folder(model: str) -> list[str]:
+    """The folder that an open_clip model is read from, if its name is one: a list of one, or of none."""
+    return [model.removeprefix(LOCAL_MODEL)] if model.startswith(LOCAL_MODEL) else []
+
+
 def as_list(given: str | list[Any] | None) -> list[Any]:
     """One value or several as a list of them."""
     return [given] if isinstance(given, str) else given or []
@@ -222,12 +227,14 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:
         yield config["model"]["options"], "path", "model.options.path"
     if config["loss"]["perceptual_weights"] not in ("imagenet", "random"):
         yield config["loss"], "perceptual_weights", "loss.perceptual_weights"
+    if local_folder(config["evaluate"]["extractor"]):
+        yield config["evaluate"], "extractor", "evaluate.extractor"
     for number, source in enumerate(config["probe"]["sources"]):
         # Of other kinds, `model` is a name.
         if source["kind"] == "file":
             yield source, "embeddings", f"probe.sources.{number}.embeddings"
             yield from _tables(source, f"probe.sources.{number}")
-        elif source["kind"] == "openclip" and source["model"].startswith(LOCAL_MODEL):
+        elif source["kind"] == "openclip" and local_folder(source["model"]):
             yield source, "model", f"probe.sources.{number}.model"
 
 
