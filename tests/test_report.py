@@ -352,13 +352,14 @@ def test_the_methods_are_those_of_the_configuration() -> None:
         assert expected in text, expected
     keys = re.findall(r"\[([a-z]+\d*)\]", text)
     entries = re.findall(r"^@\w+\{(\w+),", cited(text), re.MULTILINE)
-    assert entries == sorted(keys)  # each cited once, and nothing else
+    assert entries == sorted(set(keys))  # each once, and nothing else
     assert cited(text).count("{") == cited(text).count("}")
     settings["loss"]["feature_scale"] = 0.0
     settings["splits"]["replacement"] = True
     other = methods(settings, True, groups, design(), [record()], {}, {"code": "a1b2"})
-    assert "VGG19" not in other
-    assert "simonyan2015" not in cited(other)
+    assert "mean squared distance of VGG19" not in other
+    assert "held-out ones of each group" in other
+    assert "features of VGG19 [simonyan2015]." in other
     assert "Synthetic images" in other
     assert "drawn with replacement" in other
     assert other.endswith("code a1b2.")

@@ -93,6 +93,7 @@ def methods(
             else []
         ),
         "The error of a test image is its mean squared error on pixels in [-1, 1].",
+        *([_generated(config)] if "prior" in family.gives else []),
         "Inference is over images crossed with models: two-way clustered variances [cameron2011] with Satterthwaite's "
         "degrees of freedom [satterthwaite1946].",
         f"Each claim was judged at its own level of {percent(stats['alpha'])} by rules declared beforehand (claims of "
@@ -103,6 +104,17 @@ def methods(
         f"Every random draw derives from the seed {config['seed']}. Software: evenhand, {made_with}{code}.",
     ]
     return " ".join(sentences)
+
+
+def _generated(config: Mapping[str, Any]) -> str:
+    """How pictures from the prior are judged."""
+    extractor = config["evaluate"]["extractor"]
+    features = "VGG19 [simonyan2015]" if extractor == "vgg19" else f"the open_clip model {Path(extractor).name}"
+    return (
+        "Pictures generated from the prior of each model were compared with as many held-out ones of each group by the "
+        "kernel distance [binkowski2018], precision and recall [kynkaanniemi2019], density and coverage [naeem2020] of "
+        f"features of {features}."
+    )
 
 
 def cited(paragraph: str) -> str:
