@@ -157,5 +157,8 @@ def test_models_of_several_families_have_a_row_each(tmp_path: Path) -> None:
     assert "3 runs of 50 test images a group" in page
     assert "1,234 parameters; 15 s a training" in page
     assert (tmp_path / "x_models.csv").read_text().count("\n") == 3
-    # Of one family there is nothing to compare.
+    # Of one family there is nothing to compare; a model without numbers is not left out.
     assert models_table(studies[:1]).empty
+    (tmp_path / "two" / "tables" / "gaps.csv").unlink()
+    with pytest.raises(UserError, match=r"tables/gaps.csv of the study two, found none"):
+        models_table([studies[0], read_study(tmp_path / "two")])

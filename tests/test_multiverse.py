@@ -172,7 +172,8 @@ def test_a_plan_counts_jobs_and_the_minutes_that_are_stated(
         "depth": {"no": {}, "yes": {"model": {"deep": True}}},
     }
     described(Path("m.yaml"), base=["tiny.yaml"], points=points, minutes={"base": 2, "depth-yes": None})
-    run_multiverse.main(["m.yaml", "--plan", "--workflow-profile", "profiles/cpu"])
+    options = ["--workflow-profile", "profiles/cpu"]
+    run_multiverse.main(["m.yaml", "--plan", *options])
     lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
     assert {name: lines[name][1:] for name in ("base", "runs-three", "depth-yes")} == {
         "base": ["6", "12"],  # models: three training sets, two runs
@@ -183,3 +184,9 @@ def test_a_plan_counts_jobs_and_the_minutes_that_are_stated(
     assert "6 models of depth-yes, whose minutes are not stated" in " ".join(lines["?"])
     overlay = yaml.safe_load(Path("results/many/runs-three.yaml").read_text())
     assert overlay == {"splits": {"runs": 3}, "study": "many-runs-three"}
+    # What the page says of models where their families differ is in the table of gaps.
+    many = read_multiverse(Path("m.yaml"), ROOT / "schemas" / "multiverse.schema.yaml")
+    base = variants_of(many)[0]
+    config = run_multiverse.configurations(many, [base])["base"]
+    plan = run_multiverse.snakemake(many, base, config, [*options, "--dry-run"], show=False)
+    assert {"judge_claims", "estimate_gaps"} <= set(re.findall(r"^(\w+) +\d+$", plan, flags=re.MULTILINE))

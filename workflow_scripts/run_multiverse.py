@@ -85,14 +85,14 @@ def configurations(multiverse: Multiverse, variants: Sequence[Variant]) -> dict[
 def snakemake(
     multiverse: Multiverse, variant: Variant, config: Mapping[str, Any], options: Sequence[str], show: bool = True
 ) -> str:
-    """Run Snakemake for the claims of a variant; what it printed, unless it is shown as it comes.
+    """Run Snakemake for what the page shows of a variant; what it printed, unless it is shown as it comes.
 
     Raises:
         UserError: it failed.
     """
     study = RESULTS / study_of(multiverse, variant)
-    claims = ["claims", *(["probe_claims"] if config["report"]["probes"] else [])]
-    targets = [*(f"{study}/tables/{name}.csv" for name in claims), f"{study}/settings/study.json"]
+    tables = ["claims", "gaps", *(["probe_claims"] if config["report"]["probes"] else [])]  # gaps: also equivalents
+    targets = [*(f"{study}/tables/{name}.csv" for name in tables), f"{study}/settings/study.json"]
     files = [*multiverse.base, str(RESULTS / multiverse.name / f"{variant.name}.yaml")]
     command = [sys.executable, "-m", "snakemake", *targets, "--snakefile", str(ROOT / "Snakefile")]
     done = subprocess.run(

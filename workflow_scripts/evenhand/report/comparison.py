@@ -160,7 +160,7 @@ def comparison_table(studies: Sequence[Study]) -> pd.DataFrame:
 
 
 def models_table(studies: Sequence[Study]) -> pd.DataFrame:
-    """One row per study that has models, where studies differ in their family; else none.
+    """One row per study, where studies differ in their family; else none.
 
     Returns:
         study; model, its family; train_set, the one of equal shares, of which are: mean_reference, the mean squared
@@ -169,6 +169,9 @@ def models_table(studies: Sequence[Study]) -> pd.DataFrame:
         codec_low and codec_high, the ratio of codecs of equal error; n_runs; n_test, images of a group and run;
         parameters of a model; seconds of a training, mean over the study's models, NaN of a frozen one; claims,
         the verdicts on `OF_MODELS`.
+
+    Raises:
+        UserError: a study has no table of gaps.
     """
     if "model.family" not in differing(studies):
         return pd.DataFrame()
@@ -176,8 +179,9 @@ def models_table(studies: Sequence[Study]) -> pd.DataFrame:
     for study in studies:
         verdicts = zip(study.claims["claim"], study.claims["verdict"], strict=True)
         judged = [f"{claim} {verdict}" for claim, verdict in verdicts if claim in OF_MODELS]
-        if study.models:
-            rows.append({"study": study.name, **study.models, "claims": "; ".join(judged)})
+        if not study.models:
+            raise UserError(f"expected tables/gaps.csv of the study {study.name}, found none. Run the study again.")
+        rows.append({"study": study.name, **study.models, "claims": "; ".join(judged)})
     return pd.DataFrame(rows)
 
 
