@@ -5,8 +5,9 @@ from evenhand.workflow.config import training_settings
 WEIGHTS = config["loss"]["perceptual_weights"]
 # A file that the user names.
 GIVEN_WEIGHTS = [] if WEIGHTS in ("imagenet", "random") else [ancient(WEIGHTS)]
-# A file or folder of the user, which some families read.
+# A file or folder of the user, which some families read, with the description that may be beside a file of weights.
 GIVEN_FILES = [value for option, value in config["model"]["options"].items() if option == "path"]
+GIVEN_FILES += [Path(file).with_name("config.json") for file in GIVEN_FILES if Path(file).is_file()]
 
 
 rule perceptual_features:

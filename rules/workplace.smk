@@ -14,7 +14,7 @@ if Path.cwd() != ROOT.resolve():
     sys.dont_write_bytecode = True
     os.environ.update(PYTHONDONTWRITEBYTECODE="1")
 
-from evenhand.models.registry import check_family, declared, without_training
+from evenhand.models.registry import check_family, check_packages, declared, without_training
 from evenhand.probes.configuration import name_groups
 from evenhand.workflow.config import check_config, read_as_yaml
 from evenhand.workflow.errors import UserError
@@ -23,7 +23,8 @@ from evenhand.workflow.planning import expand_paths
 
 try:
     # The rules call `python`: the one that runs Snakemake, unless they have an environment of their own.
-    for line in [] if workflow.deployment_settings.deployment_method else activate(os.environ):
+    same_python = not workflow.deployment_settings.deployment_method
+    for line in activate(os.environ) if same_python else []:
         logger.warning(line)
     read_as_yaml(config, workflow.config_settings.config)
     # The loader in C: ten times as fast as the one in Python.
@@ -34,6 +35,8 @@ try:
     check_config(config, schema)
     expand_paths(config, os.environ)
     check_family(config, defaults)
+    if same_python:
+        check_packages(config["model"]["family"])
     if not declared(config["model"]["family"]).trained:
         without_training(config)
     name_groups(config["probe"]["sources"], config["splits"]["groups"])

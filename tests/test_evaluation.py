@@ -78,6 +78,10 @@ def test_what_is_declared_is_measured(model: VAE) -> None:
     settings = {"samples": 2, "seed": 1, "batch_size": 4, "device": CPU, "workers": 1}
     decoded = decode(model, images, ["a", "b"], PERCEPTUAL, known(model), **settings)
     assert list(decoded.columns) == [name for name in table if MEASURES[name].needs != "skin"]
+    # A model that was not trained here has no training images to be held against.
+    frozen = decode(model, images, ["a", "b"], PERCEPTUAL, Training(), **settings)
+    missing = [name for name in decoded.columns if MEASURES[name].needs in ("typicality", "training", "last layer")]
+    assert [name for name in decoded.columns if name not in frozen.columns] == missing
 
 
 def test_one_entry_makes_a_measure(model: VAE, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,8 @@ def configuration(**model: object) -> dict:
     return merged(DEFAULTS, {"model": model})
 
 
-@pytest.mark.parametrize("family", [*family_names(), f"{OWN}:Plain"])
+# What needs a package of its own is asked where that is optional, in a file of tests of its own.
+@pytest.mark.parametrize("family", [name for name in [*family_names(), f"{OWN}:Plain"] if not declared(name).packages])
 def test_a_family_does_what_is_asked_of_it(family: str, tmp_path: Path) -> None:
     options = {"codec": {"kind": "WEBP", "quality": 20}, "folder": {"path": str(tmp_path)}}.get(family, {})
     for number, image in enumerate(pictures(10).numpy()):

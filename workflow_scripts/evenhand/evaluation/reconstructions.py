@@ -96,10 +96,12 @@ def decode(
             if found.bits is not None:
                 given["bits"] = (found.bits,)
             if found.bound is not None:
-                given |= {"bound": (found.bound,), "typicality": (found.bound, training)}
-            if found.latents is not None:
+                given["bound"] = (found.bound,)
+            if found.bound is not None and training.bound is not None:
+                given["typicality"] = (found.bound, training)
+            if found.latents is not None and training.mean is not None:
                 given["training"] = (found.latents, training)
-            if found.last_layer is not None:
+            if found.last_layer is not None and training.last_layer is not None:
                 given["last layer"] = (*found.last_layer, found.image, training)
             if found.latents is not None:
                 given["again"] = (found.latents, model.encode(found.image))

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from evenhand.models.registry import Declared, declared
+from evenhand.models.registry import Declared, check_packages, declared
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import sha256_of, write_bytes
 
@@ -83,8 +83,9 @@ class Family(nn.Module, ABC):
     `loss` as fields. TERMS names what `training_terms` gives, the first is `loss`; `kl` and `perceptual` are those that
     `loss.kl_scale` and `loss.feature_scale` weigh. GIVES names what there is beside the image of a `Reconstruction`
     (keys of `evenhand.models.registry.GIVEN`): what rests on the others is not applicable. GRAPH says whether a step of
-    training on a GPU may be recorded as one graph; one that looks at values on its way may not. TRAINED, a literal as
-    well, is false of a `Frozen` family, which needs neither LOSS nor TERMS.
+    training on a GPU may be recorded as one graph; one that looks at values on its way may not. Literals as well are
+    TRAINED, false of a `Frozen` family, which needs neither LOSS nor TERMS, and PACKAGES, which the family imports and
+    the workflow does not need.
     """
 
     TITLE: ClassVar[str]
@@ -93,6 +94,7 @@ class Family(nn.Module, ABC):
     GIVES: ClassVar[tuple[str, ...]]
     GRAPH: ClassVar[bool] = False
     TRAINED: ClassVar[bool] = True
+    PACKAGES: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, architecture: Architecture, **options: Any) -> None:  # noqa: ANN401 (any YAML value)
         """`options` are those of `model.options` of a configuration, of which a family has its own."""
@@ -183,9 +185,10 @@ def build(model: Mapping[str, Any]) -> Family:
     """The untrained model that the `model` block of a configuration describes; without a family it is the paper's VAE.
 
     Raises:
-        UserError: there is no such family, or it does not take these options.
+        UserError: there is no such family, a package of it is not installed, or it does not take these options.
     """
     family, options = model.get("family", "vae"), model.get("options", {})
+    check_packages(family)
     found = family_class(family)
     try:
         return found(Architecture.from_config(model), **options)
@@ -201,6 +204,7 @@ def parameter_count(model: nn.Module) -> int:
 def made_with(family: Declared) -> dict[str, Any]:
     """Of the record of a model: the sum of a user's own family, and the versions behind it."""
     versions = {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__}
+    versions |= {name: getattr(importlib.import_module(name), "__version__", "unknown") for name in family.packages}
     return {"versions": versions} | ({"family_sha256": sha256_of(family.path)} if family.own else {})
 
 

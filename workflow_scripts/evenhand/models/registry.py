@@ -5,7 +5,10 @@ A family is a class: that of `evenhand/models/NAME.py`, or `FILE.py:CLASS` of th
 """
 
 import ast
+import importlib.util
+import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +32,7 @@ GIVEN = {
 WEIGHTS = {"kl": "kl_scale", "perceptual": "feature_scale"}
 LITERALS = ("TITLE", "LOSS", "TERMS", "GIVES")
 OF_FROZEN = ("TITLE", "GIVES")  # of those, what a class with the literal TRAINED = False has to say
+OPTIONAL = ("TRAINED", "PACKAGES")  # further literals, which not every class has
 # Keys of whole blocks that decide on a training alone, but for these.
 OF_TRAINING = {
     "model": ("family", "options"),
@@ -43,7 +47,8 @@ class Declared(NamedTuple):
 
     own: whether it is the user's; title: what it is, in words; loss: what is minimised but for the perceptual loss, in
     words, with the keys of the block `loss` as fields; terms: of it, the first is the whole; gives: keys of `GIVEN`;
-    trained: whether the workflow trains it; a frozen family has neither loss nor terms.
+    trained: whether the workflow trains it; a frozen family has neither loss nor terms; packages: what it imports and
+    the workflow does not need.
     """
 
     path: Path
@@ -54,6 +59,7 @@ class Declared(NamedTuple):
     terms: tuple[str, ...]
     gives: frozenset[str]
     trained: bool
+    packages: tuple[str, ...]
 
     @property
     def plain_title(self) -> str:
@@ -101,7 +107,18 @@ def declared(family: str) -> Declared:
     strange = [word for word in gives if word not in GIVEN]
     if strange:
         raise UserError(f"model.family: {family}: GIVES: expected some of {', '.join(GIVEN)}; found {strange[0]}")
-    return Declared(place, name, bool(colon), title, loss, tuple(terms), frozenset(gives), trained)
+    packages = tuple(classes[name].get("PACKAGES", ()))
+    return Declared(place, name, bool(colon), title, loss, tuple(terms), frozenset(gives), trained, packages)
+
+
+def check_packages(family: str) -> None:
+    """Raise a `UserError` unless this Python has the packages of the family that `model.family` names."""
+    for package in declared(family).packages:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"model.family: {family} needs the package {package}, which {sys.executable} does not find; "
+                f"install it (pip install {package})"
+            )
 
 
 def check_family(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -113,6 +130,8 @@ def check_family(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
     family = declared(name)
     if "path" in config["model"]["options"] and not Path(config["model"]["options"]["path"]).exists():
         raise UserError(f"model.options.path: nothing is at {config['model']['options']['path']}")
+    if name == "autoencoder-kl":
+        check_halvings(saved_autoencoder(config["model"]["options"]["path"])[0], config["data"]["image_size"])
     sets = [entry["name"] for entry in config["splits"]["train_sets"]]
     if family.trained and (not sets or FROZEN in sets):
         raise UserError(
@@ -136,6 +155,55 @@ def check_family(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
         raise UserError(f"report.probes: {name} gives no latents to probe; expected false, or sources of other kinds")
 
 
+def saved_autoencoder(path: str) -> tuple[dict[str, Any], Path]:
+    """What config.json says of an `AutoencoderKL` that diffusers has saved, and the file with its weights.
+
+    Args:
+        path: the folder, or a file of weights in it.
+
+    Raises:
+        UserError: these are not there, or of something else, or the pictures are not RGB.
+    """
+    place = Path(path)
+    file = place / "diffusion_pytorch_model.safetensors" if place.is_dir() else place
+    of_config = file.with_name("config.json")
+    key = f"model.options.path: {of_config}"
+    try:
+        saved = json.loads(of_config.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{key}: expected what diffusers saves of an AutoencoderKL (in the folder of a whole pipeline: vae); found "
+            f"{error}"
+        ) from None
+    kind = saved.get("_class_name") if isinstance(saved, dict) else saved
+    if kind != "AutoencoderKL":
+        raise UserError(f"{key}: expected _class_name AutoencoderKL; found {kind}")
+    for end in ("in_channels", "out_channels"):
+        if saved.get(end, 3) != 3:
+            raise UserError(f"{key}: expected {end} 3, those of RGB; found {saved[end]}")
+    blocks = saved.get("block_out_channels", [])
+    if not isinstance(blocks, list):
+        raise UserError(f"{key}: expected block_out_channels as a list; found {blocks}")
+    if file.suffix != ".safetensors" or not file.is_file():
+        raise UserError(f"model.options.path: expected weights as a file .safetensors; found none at {file}")
+    return saved, file
+
+
+def halvings(saved: Mapping[str, Any]) -> int:
+    """How often a saved autoencoder halves the side of a picture: each block but the last one does."""
+    return len(saved.get("block_out_channels", (64,))) - 1
+
+
+def check_halvings(saved: Mapping[str, Any], side: int) -> None:
+    """Raise a `UserError` unless a saved autoencoder takes pictures of `side` pixels."""
+    unit = 2 ** halvings(saved)
+    if side % unit:
+        raise UserError(
+            f"data.image_size: expected a multiple of {unit}, as the model at model.options.path halves "
+            f"the side {halvings(saved)} times; found {side}"
+        )
+
+
 def _check_frozen(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     name, splits = config["model"]["family"], config["splits"]
     no_effect = f"has no effect on {name}, which is not trained; expected"
@@ -153,14 +221,14 @@ def without_training(config: dict[str, Any]) -> None:
 
 
 def _declarations(path: Path) -> dict[str, dict[str, Any]]:
-    """The `LITERALS`, and `TRAINED`, of each class at `path` that has all of them, or `OF_FROZEN` if it is frozen."""
+    """The literals of each class at `path` that has all of `LITERALS`, or of `OF_FROZEN` if it is frozen."""
     found = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
             given = {
                 ast.unparse(line.targets[0]): ast.literal_eval(line.value)
                 for line in node.body
-                if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) in (*LITERALS, "TRAINED")
+                if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) in (*LITERALS, *OPTIONAL)
             }
             if set(LITERALS if given.get("TRAINED", True) else OF_FROZEN) <= set(given):
                 found[node.name] = given
