@@ -7,7 +7,7 @@
 The first trains the models of as many demos, in which no group is harder, and judges claims on errors and latents alone
 (C1 to C7, C10), in one process: without the workflow, the start of Python for each of its jobs and the measures that
 these claims do not need. The last two add all claims of finished demos, one of which has more runs and tells what is
-true. One row per claim in benchmarks/demo.csv; what is there is not trained again.
+true. One row per claim in benchmarks/demo.csv, and docs/demo.md, made from it; what is there is not trained again.
 """
 
 import argparse
@@ -52,6 +52,7 @@ from evenhand.stats.summary import run_means, sort_by_design
 from evenhand.stats.verdicts import rules_from, verdict_table
 from evenhand.training.devices import choose_precision, make_deterministic, place
 from evenhand.training.loop import Recipe, model_seed, to_unit_range, train
+from evenhand.workflow.files import write_text
 from evenhand.workflow.seeds import derive_seed
 from evenhand.workflow.tables import read_table, write_csv
 
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--difficulty", type=float, help="data.synthetic.dark_difficulty; else the demo's")
     parser.add_argument("--finished", type=Path, nargs="*", default=[], help="results/<study> of finished demos")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "demo.csv")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "demo.md")
     args = parser.parse_args(argv)
 
     demo = read_study(str(ROOT / "studies" / "demo.yaml"))
@@ -84,6 +86,67 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(claims[["claim", "verdict", "estimate", "p"]].assign(seed=key["seed"]).to_string(index=False), flush=True)
         table = pd.concat([table, claims.assign(**key)[list(table)]], ignore_index=True)
         write_csv(table, args.output)
+    if (table[KEY] == pd.Series(sizes(demo))).all(axis=1).any():
+        write_text(describe(table, sizes(demo)), args.page)
+
+
+PAGE = """# Are the demo's verdicts true?
+
+`make demo` plants one difference: the detail of dark phantoms is {difficulty:g} times stronger than that of light ones,
+and so harder to reconstruct. What its {runs:.0f} runs say of each claim, and what {more:.0f} runs of the same design
+say, which know better what is true of such models (`python benchmarks/demo.py --finished results/demo results/truth`;
+benchmarks/demo.csv). Synthetic data: nothing here says anything about patients.
+
+| claim | the demo | {more:.0f} runs | estimate, {more:.0f} runs |
+|---|---|---|---|
+{rows}
+
+Of the paper's {claims} claims the demo decides {decided}. {more:.0f} runs say the same of {agree} of them{others}.
+
+## Where no group is harder
+
+The same design with `data.synthetic.dark_difficulty: 0`, {n} studies, each of other phantoms, draws and models (`python
+benchmarks/demo.py --difficulty 0 --seeds ...`). C2, that dark images are harder to reconstruct where both groups are
+equally represented, was supported in {supported}, contradicted in {contradicted}, found to be no relevant difference in
+{equal} and inconclusive in the others.
+"""
+DECIDED = ("supported", "contradicted", "no relevant difference")
+
+
+def describe(table: pd.DataFrame, demo: Mapping[str, float]) -> str:
+    """docs/demo.md: the verdicts of the demo beside those of more runs, and of studies in which no group is harder."""
+    design = [column for column in KEY if column not in ("seed", "difficulty", "runs")]
+    same = table[(table[design] == pd.Series({column: demo[column] for column in design})).all(axis=1)]
+    planted = same[(same["seed"] == demo["seed"]) & (same["difficulty"] == demo["difficulty"])]
+    few = planted[planted["runs"] == demo["runs"]].set_index("claim")
+    many = planted[planted["runs"] == planted["runs"].max()].set_index("claim")
+    rows = []
+    for claim, row in few.iterrows():
+        truth = many.loc[claim]
+        interval = f"{truth['estimate']:.4g} ({truth['ci_low']:.4g} to {truth['ci_high']:.4g})"
+        given = interval if truth["verdict"] != "not testable" else ""
+        rows.append(f"| {claim} | {row['verdict']} | {truth['verdict']} | {given} |")
+    of_paper = few[few.index.str.match("[CP]")]
+    decided = of_paper[of_paper["verdict"].isin(DECIDED)]
+    beside = many.loc[decided.index, "verdict"]
+    agree = int((beside == decided["verdict"]).sum())
+    others = [f"{claim} is {verdict}" for claim, verdict in beside.items() if verdict != decided.loc[claim, "verdict"]]
+    none = same[(same["difficulty"] == 0) & (same["runs"] == demo["runs"]) & (same["claim"] == "C2")]["verdict"]
+    counts = {verdict: int((none == verdict).sum()) for verdict in DECIDED}
+    return PAGE.format(
+        difficulty=1 + demo["difficulty"],
+        runs=demo["runs"],
+        more=planted["runs"].max(),
+        rows="\n".join(rows),
+        claims=len(of_paper),
+        decided=len(decided),
+        agree=agree,
+        others=f"; there {', '.join(others)}" if others else "",
+        n=len(none),
+        supported=counts["supported"],
+        contradicted=counts["contradicted"],
+        equal=counts["no relevant difference"],
+    )
 
 
 def sizes(config: Mapping[str, Any]) -> dict[str, float]:
