@@ -236,11 +236,11 @@ Training images matter by 2 %, or not at all (*none*).
 |---|---|---|---|---|---|---|---|---|
 {designs}
 
-One start stays the default, it is the paper's design. More runs instead of more starts bring new test and training images
-and narrower intervals; but what runs share does not average out, so where training images matter, intervals of one start
-cover the less, the more runs there are. Two starts cover it at any number of runs simulated, and are wider for it. Paired
-seeds take out of a change between training sets what a start does to all of them alike, and nothing out of a gap; how much
-that is, a study says by the two ways to train it.
+One start stays the default, it is the paper's design. More runs instead of more starts bring new test and training
+images and narrower intervals; but what runs share does not average out, so where training images matter, intervals of
+one start cover the less, the more runs there are. Two starts cover it at any number of runs simulated, and are wider
+for it. Paired seeds take out of a change between training sets what a start does to all of them alike, and nothing
+out of a gap; how much that is, a study says by the two ways to train it.
 
 ## The candidates
 """
