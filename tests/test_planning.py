@@ -14,7 +14,7 @@ CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def test_a_study_with_everything_is_planned(tmp_path: Path) -> None:
-    options = ["--configfile", "studies/demo.yaml", "--config", "splits={starts: 2}"]
+    options = ["--configfile", "studies/demo.yaml", "--config", "splits={starts: 2, runs: 4}"]
     jobs = planned(copy_workflow(tmp_path / "project"), *options, "--", "all", "metadata", "probe")
     # Starts share training and test sets; the models of all runs are compared by the first of each.
     assert {rule: jobs[rule] for rule in ("draw_train", "train_vae", "evaluate_vae", "measure_ensemble")} == {
