@@ -1,13 +1,13 @@
 """Are the verdicts of the demo true? The models of its design, and what the claims say of them.
 
+    python benchmarks/demo.py --finished results/demo --runs 12 --seeds 20240217
     python benchmarks/demo.py --difficulty 0 --seeds 1 2 3
-    snakemake --configfile studies/demo.yaml --config study=truth 'splits={runs: 12}'
-    python benchmarks/demo.py --finished results/demo results/truth
 
-The first trains the models of as many demos, in which no group is harder, and judges claims on errors and latents alone
-(C1 to C7, C10), in one process: without the workflow, the start of Python for each of its jobs and the measures that
-these claims do not need. The last two add all claims of finished demos, one of which has more runs and tells what is
-true. One row per claim in benchmarks/demo.csv, and docs/demo.md, made from it; what is there is not trained again.
+The first adds the claims of a finished demo, and those of a demo of the same seed with more runs, which tells what is
+true; the second those of as many demos in which no group is harder. What is not finished is trained and judged here in
+one process, claims on errors and latents alone (C1 to C7, C10): without the workflow, the start of Python for each of
+its jobs and the measures that these claims do not need. --finished takes such demos with more runs as well, with all
+claims. One row per claim in benchmarks/demo.csv, and docs/demo.md, made from it; what is there is not trained again.
 """
 
 import argparse
@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="*", default=[], help="of the studies")
     parser.add_argument("--difficulty", type=float, help="data.synthetic.dark_difficulty; else the demo's")
+    parser.add_argument("--runs", type=int, help="splits.runs of the seeds; else the demo's")
     parser.add_argument("--finished", type=Path, nargs="*", default=[], help="results/<study> of finished demos")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "demo.csv")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "demo.md")
@@ -76,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     make_deterministic()
     table = pd.read_csv(args.output) if args.output.exists() else pd.DataFrame(columns=[*KEY, *COLUMNS])
-    studies = [overlaid(demo, {"data": {"synthetic": synthetic}, "seed": seed}) for seed in args.seeds]
+    splits = {} if args.runs is None else {"runs": args.runs}
+    asked = {"data": {"synthetic": synthetic}, "splits": splits}
+    studies = [overlaid(demo, asked | {"seed": seed}) for seed in args.seeds]
     finished = [json.loads((folder / "settings" / "study.json").read_text("utf-8")) for folder in args.finished]
     for number, config in enumerate([*finished, *studies]):
         key = sizes(config)
@@ -94,14 +97,16 @@ PAGE = """# Are the demo's verdicts true?
 
 `make demo` plants one difference: the detail of dark phantoms is {difficulty:g} times stronger than that of light ones,
 and so harder to reconstruct. What its {runs:.0f} runs say of each claim, and what {more:.0f} runs of the same design
-say, which know better what is true of such models (`python benchmarks/demo.py --finished results/demo results/truth`;
-benchmarks/demo.csv). Synthetic data: nothing here says anything about patients.
+say, which know better what is true of such models (`python benchmarks/demo.py --finished results/demo --runs 12 --seeds
+20240217`; benchmarks/demo.csv). A dash: not judged of those runs. Synthetic data: nothing here says anything about
+patients.
 
 | claim | the demo | {more:.0f} runs | estimate, {more:.0f} runs |
 |---|---|---|---|
 {rows}
 
-Of the paper's {claims} claims the demo decides {decided}. {more:.0f} runs say the same of {agree} of them{others}.
+Of the paper's {claims} claims the demo decides {decided}. Of {judged} of them there is a verdict of {more:.0f} runs,
+the same of {agree}{others}.
 
 ## Where no group is harder
 
@@ -122,14 +127,15 @@ def describe(table: pd.DataFrame, demo: Mapping[str, float]) -> str:
     many = planted[planted["runs"] == planted["runs"].max()].set_index("claim")
     rows = []
     for claim, row in few.iterrows():
-        truth = many.loc[claim]
-        interval = f"{truth['estimate']:.4g} ({truth['ci_low']:.4g} to {truth['ci_high']:.4g})"
-        given = interval if truth["verdict"] != "not testable" else ""
-        rows.append(f"| {claim} | {row['verdict']} | {truth['verdict']} | {given} |")
+        verdict = interval = "-"
+        if claim in many.index:
+            truth = many.loc[claim]
+            verdict, interval = truth["verdict"], "{estimate:.4g} ({ci_low:.4g} to {ci_high:.4g})".format(**truth)
+        rows.append(f"| {claim} | {row['verdict']} | {verdict} | {interval} |")
     of_paper = few[few.index.str.match("[CP]")]
     decided = of_paper[of_paper["verdict"].isin(DECIDED)]
-    beside = many.loc[decided.index, "verdict"]
-    agree = int((beside == decided["verdict"]).sum())
+    beside = many["verdict"].reindex(decided.index).dropna()
+    agree = int((beside == decided.loc[beside.index, "verdict"]).sum())
     others = [f"{claim} is {verdict}" for claim, verdict in beside.items() if verdict != decided.loc[claim, "verdict"]]
     none = same[(same["difficulty"] == 0) & (same["runs"] == demo["runs"]) & (same["claim"] == "C2")]["verdict"]
     counts = {verdict: int((none == verdict).sum()) for verdict in DECIDED}
@@ -140,6 +146,7 @@ def describe(table: pd.DataFrame, demo: Mapping[str, float]) -> str:
         rows="\n".join(rows),
         claims=len(of_paper),
         decided=len(decided),
+        judged=len(beside),
         agree=agree,
         others=f"; there {', '.join(others)}" if others else "",
         n=len(none),
