@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 PAGE = """# Are the demo's verdicts true?
 
-`make demo` plants one difference: the detail of dark phantoms is {difficulty:g} times stronger than that of light ones,
+`make demo` plants one difference: the detail of dark phantoms is {difficulty:g} times as strong as that of light ones,
 and so harder to reconstruct. What its {runs:.0f} runs say of each claim, and what {more:.0f} runs of the same design
 say, which know better what is true of such models (`python benchmarks/demo.py --finished results/demo --runs 12 --seeds
 20240217`; benchmarks/demo.csv). A dash: not judged of those runs. Synthetic data: nothing here says anything about
@@ -110,10 +110,10 @@ the same of {agree}{others}.
 
 ## Where no group is harder
 
-The same design with `data.synthetic.dark_difficulty: 0`, {n} studies, each of other phantoms, draws and models (`python
-benchmarks/demo.py --difficulty 0 --seeds ...`). C2, that dark images are harder to reconstruct where both groups are
-equally represented, was supported in {supported}, contradicted in {contradicted}, found to be no relevant difference in
-{equal} and inconclusive in the others.
+The same design with `data.synthetic.dark_difficulty: 0`, each study of other phantoms, draws and models (`python
+benchmarks/demo.py --difficulty 0 --seeds 1 2 3 ...`). Studies so far: {n}. C2, that dark images are harder to
+reconstruct where both groups are equally represented, was supported in {supported}, contradicted in {contradicted},
+found to be no relevant difference in {equal} and inconclusive in the others.
 """
 DECIDED = ("supported", "contradicted", "no relevant difference")
 
