@@ -352,7 +352,7 @@ def test_the_methods_are_those_of_the_configuration() -> None:
         assert expected in text, expected
     keys = re.findall(r"\[([a-z]+\d*)\]", text)
     entries = re.findall(r"^@\w+\{(\w+),", cited(text), re.MULTILINE)
-    assert entries == sorted(set(keys))  # each once, and nothing else
+    assert entries == sorted(keys)  # each cited once, and nothing else
     assert cited(text).count("{") == cited(text).count("}")
     settings["loss"]["feature_scale"] = 0.0
     settings["splits"]["replacement"] = True

@@ -93,7 +93,7 @@ def methods(
             else []
         ),
         "The error of a test image is its mean squared error on pixels in [-1, 1].",
-        *([_generated(config)] if "prior" in family.gives else []),
+        *([_generated(config, cited=bool(perceptual))] if "prior" in family.gives else []),
         "Inference is over images crossed with models: two-way clustered variances [cameron2011] with Satterthwaite's "
         "degrees of freedom [satterthwaite1946].",
         f"Each claim was judged at its own level of {percent(stats['alpha'])} by rules declared beforehand (claims of "
@@ -106,10 +106,11 @@ def methods(
     return " ".join(sentences)
 
 
-def _generated(config: Mapping[str, Any]) -> str:
-    """How pictures from the prior are judged."""
+def _generated(config: Mapping[str, Any], *, cited: bool) -> str:
+    """How pictures from the prior are judged; `cited`: whether VGG19 has been before."""
     extractor = config["evaluate"]["extractor"]
-    features = "VGG19 [simonyan2015]" if extractor == "vgg19" else f"the open_clip model {Path(extractor).name}"
+    vgg19 = "VGG19" if cited else "VGG19 [simonyan2015]"
+    features = vgg19 if extractor == "vgg19" else f"the open_clip model {Path(extractor).name}"
     return (
         "Pictures generated from the prior of each model were compared with as many held-out ones of each group by the "
         "kernel distance [binkowski2018], precision and recall [kynkaanniemi2019], density and coverage [naeem2020] of "
