@@ -35,7 +35,7 @@ def write_inputs(folder: Path, pixels: NDArray[np.uint8], train: int) -> None:
     if names[train:]:
         write_draw(by_turns(names[train:]), 0, None, folder / "test.csv")
     (folder / "images.json").write_text('{"synthetic": true}')
-    save_file(random_weights(0), folder / "vgg19.safetensors")
+    save_file(random_weights(0), folder / "vgg19.safetensors", metadata={"weights": "random"})
 
 
 def by_turns(names: Sequence[str]) -> Drawn:
