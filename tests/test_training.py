@@ -13,6 +13,7 @@ from evenhand.models.vgg19 import random_weights
 from evenhand.training.loop import (
     Recipe,
     draw_epoch,
+    known_targets,
     model_seed,
     to_unit_range,
     train,
@@ -203,6 +204,35 @@ def test_training_gives_the_same_bits(precision: str, threads: int) -> None:
     assert history == again
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_kept_features_of_targets_change_nothing(precision: str, capsys: pytest.CaptureFixture[str]) -> None:
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    images, histories = photographs(10), []
+    values = 64 * 2 * 32**2 + 128 * 2 * 16**2 + 256 * 4 * 8**2 + 512 * 4 * 4**2 + 512 * 4 * 2**2  # of an image
+    needed = 20 * values * dtype.itemsize
+    for memory in (0, needed - 1, needed):
+        model, perceptual = new_model(), PerceptualLoss(random_weights(0), True, dtype)
+        histories.append([])
+        train(model, Adam(model.parameters(), 1e-3), perceptual, images, recipe(epochs=3, feature_scale=1.0), 1,
+              precision, histories[-1], lambda _: None, lambda _: None, memory)  # fmt: skip
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[4:6] for line in said] == [["taken", "anew"], ["kept,", "they"]]
+    assert histories[0] == histories[1]
+    for row, expected in zip(histories[2], histories[0], strict=True):
+        assert row == pytest.approx(expected, rel=1e-5 if precision == "fp32" else 1e-2)
+
+
+def test_kept_features_are_those_of_images_and_their_mirror_images() -> None:
+    images, perceptual = photographs(6), PerceptualLoss(random_weights(0), False)
+    known = known_targets(perceptual, images, recipe(batch_size=5), 3, 2**30)
+    assert known is not None
+    places = torch.tensor([1, 11, 0, 6])
+    whole = to_unit_range(images)
+    target = torch.stack([whole[1], whole[5].flip(2), whole[0], whole[0].flip(2)])
+    for found, expected in zip(known.at(places), perceptual.features(target), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 def test_last_short_batch_is_kept_and_weighted() -> None:

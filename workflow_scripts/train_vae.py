@@ -31,6 +31,7 @@ from evenhand.training.devices import (
     add_gpu_options,
     choose_precision,
     device_reason,
+    free_memory,
     hardware,
     leased_device,
     make_deterministic,
@@ -156,6 +157,7 @@ def train_on(
         history,
         after_epoch,
         progress.step,
+        free_memory(device, args.gpu_slots),
     )
     seconds = progress.close()
     trained = len(images) * (recipe.epochs - epochs_before)

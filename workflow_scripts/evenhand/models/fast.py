@@ -286,27 +286,28 @@ class Adam:
 
 
 class Steps:
-    """`step` of a target and its noise, on CUDA as one graph, which starts its kernels, some 1,200, at once."""
+    """`step` of a batch, on CUDA as one graph, which starts its kernels, some 1,200, at once."""
 
-    def __init__(self, step: Callable[[Tensor, Tensor], Tensor], recorded: bool = True) -> None:
-        """`recorded`: whether the step may be one graph."""
+    def __init__(self, step: Callable[..., Tensor], recorded: bool = True) -> None:
+        """`recorded`: whether the step, of tensors that lie on the device, may be one graph."""
         self.step, self.recorded = step, recorded
         self.taken = 0
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.target, self.noise, self.terms = torch.empty(0), torch.empty(0), torch.empty(0)
+        self.batch: tuple[Tensor, ...] = ()
+        self.terms = torch.empty(0)
 
-    def __call__(self, target: Tensor, noise: Tensor) -> Tensor:
-        if not (GRAPHS and self.recorded) or target.device.type != "cuda":
-            return self.step(target, noise)
+    def __call__(self, *batch: Tensor) -> Tensor:
+        if not (GRAPHS and self.recorded) or batch[0].device.type != "cuda":
+            return self.step(*batch)
         self.taken += 1
-        if self.taken <= PLAIN_STEPS or (self.graph and target.shape != self.target.shape):  # the last of an epoch
-            return self.step(target, noise)
+        if self.taken <= PLAIN_STEPS or (self.graph and len(batch[0]) != len(self.batch[0])):  # the last of an epoch
+            return self.step(*batch)
         if self.graph is None:
-            self.target, self.noise = target.clone(), noise.clone()
+            self.batch = tuple(part.clone() for part in batch)
             self.graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph):
-                self.terms = self.step(self.target, self.noise)
-        self.target.copy_(target)
-        self.noise.copy_(noise)
+                self.terms = self.step(*self.batch)
+        for part, given in zip(self.batch, batch, strict=True):
+            part.copy_(given)
         self.graph.replay()
         return self.terms.clone()

@@ -28,6 +28,7 @@ def peak_resident_mb() -> float:
 
 
 SECONDS_BETWEEN_TRIES = 0.1
+FREE_SHARE = 0.5  # of the memory of a GPU that is free when a job begins, for what it can do without
 
 
 def visible_devices(count: int) -> list[str]:
@@ -199,6 +200,11 @@ def _cpu_has_native_bf16() -> bool:
 def place(module: ModuleType, device: torch.device) -> ModuleType:
     """`module` on `device`, its convolution weights with channels last in memory."""
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def free_memory(device: torch.device, slots: int) -> int:
+    """Bytes of a GPU that one of `slots` jobs on it may use to save time; of another device none."""
+    return int(FREE_SHARE * torch.cuda.mem_get_info(device)[0] / slots) if device.type == "cuda" else 0
 
 
 def make_deterministic(deterministic: bool = True, tf32: bool = False) -> None:
