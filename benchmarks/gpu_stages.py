@@ -35,7 +35,7 @@ from evenhand.models.family import Architecture
 from evenhand.models.fast import plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vgg19 import random_weights
-from evenhand.training.devices import choose_precision, free_memory, make_deterministic, peak_memory_mb, place
+from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
 from evenhand.training.loop import Recipe
 
 Lines = Iterator[dict[str, Any]]
@@ -75,8 +75,8 @@ class Check:
         return matrix_peak(DTYPES[precision], self.device, 128 if self.tiny else None)
 
     def trainer(self, precision: str) -> Ours:
-        images, memory = random_images(self.recipe.batch_size, self.side), free_memory(self.device, 1)
-        return Ours(self.architecture, random_weights(0), images, self.recipe, self.device, precision, memory)
+        images = random_images(self.recipe.batch_size, self.side)
+        return Ours(self.architecture, random_weights(0), images, self.recipe, self.device, precision)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.manifests import read_images
-from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
+from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place, spare_memory
 from evenhand.training.loop import Recipe, known_targets, steps_of, targets_at, to_unit_range, train
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -61,9 +61,8 @@ class Ours:
 
     def __init__(
         self, architecture: Architecture, features: dict[str, Tensor], images: Tensor, recipe: Recipe,
-        device: torch.device, precision: str, memory: int = 0,
+        device: torch.device, precision: str,
     ) -> None:  # fmt: skip
-        """`memory`: as in `train`."""
         self.model, self.recipe, self.precision = place(VAE(architecture), device).train(), recipe, precision
         self.perceptual = (
             place(PerceptualLoss(features, False, DTYPES[precision]), device) if recipe.feature_scale else None
@@ -71,14 +70,15 @@ class Ours:
         self.optimizer = Adam(self.model.parameters(), recipe.learning_rate)
         self.images, self.shape = images.to(device), architecture.latent_shape(images.shape[1])
         self.noise = torch.randn(recipe.batch_size, *self.shape, generator=torch.Generator().manual_seed(0)).to(device)
-        known = known_targets(self.perceptual, self.images, recipe, recipe.epochs, memory)
+        self.memory = spare_memory(device, 1)
+        known = known_targets(self.perceptual, self.images, recipe, recipe.epochs, self.memory)
         self.steps = steps_of(self.model, self.optimizer, self.perceptual, known, recipe, precision)
         self.places = torch.arange(min(len(images), recipe.batch_size), device=device)
 
     def epoch(self) -> None:
         after, progress = lambda history: None, lambda n: None
         train(self.model, self.optimizer, self.perceptual, self.images, self.recipe, 0, self.precision,
-              [], after, progress)  # fmt: skip
+              [], after, progress, self.memory)  # fmt: skip
 
     def step(self) -> Tensor:
         """One step on the first images and ever the same noise."""

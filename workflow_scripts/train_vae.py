@@ -31,12 +31,12 @@ from evenhand.training.devices import (
     add_gpu_options,
     choose_precision,
     device_reason,
-    free_memory,
     hardware,
     leased_device,
     make_deterministic,
     peak_memory_mb,
     place,
+    spare_memory,
 )
 from evenhand.training.loop import Recipe, model_seed, require_variance, train
 from evenhand.workflow.errors import UserError, run
@@ -157,7 +157,7 @@ def train_on(
         history,
         after_epoch,
         progress.step,
-        free_memory(device, args.gpu_slots),
+        spare_memory(device, args.gpu_slots),
     )
     seconds = progress.close()
     trained = len(images) * (recipe.epochs - epochs_before)

@@ -28,8 +28,10 @@ def peak_resident_mb() -> float:
 
 
 SECONDS_BETWEEN_TRIES = 0.1
-# Of the memory of a GPU that is free when a job begins, for what it can do without (`known_targets`). None yet: no GPU
-# has shown what half of it, as `benchmarks/gpu_check.py` takes, saves, and that no bit changes (tests/test_cuda.py).
+# Memory that a training may take to save time (`known_targets`), in bytes, of what its rule asks for; and of a GPU the
+# share of what is free when the job begins: none yet, since no GPU has shown what half of it, as
+# `benchmarks/gpu_check.py` takes, saves, and that no bit changes (tests/test_cuda.py).
+SPARE_BYTES = 2**30
 FREE_SHARE = 0.0
 
 
@@ -204,9 +206,11 @@ def place(module: ModuleType, device: torch.device) -> ModuleType:
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def free_memory(device: torch.device, slots: int) -> int:
-    """Bytes of a GPU that one of `slots` jobs on it may use to save time; of another device none."""
-    return int(FREE_SHARE * torch.cuda.mem_get_info(device)[0] / slots) if device.type == "cuda" else 0
+def spare_memory(device: torch.device, slots: int) -> int:
+    """Bytes of `device` that one of `slots` jobs on it may use to save time."""
+    if device.type == "cpu":
+        return SPARE_BYTES
+    return int(FREE_SHARE * torch.cuda.mem_get_info(device)[0] / slots)
 
 
 def make_deterministic(deterministic: bool = True, tf32: bool = False) -> None:
