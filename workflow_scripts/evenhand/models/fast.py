@@ -209,6 +209,11 @@ def mean_over_images(loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, wa
     return _EarlyGradient.apply(loss, found, wanted)  # type: ignore[no-untyped-call]
 
 
+def images_at_a_time(device: torch.device, side: int, batch: int) -> int:
+    """How many images of a batch the perceptual loss takes at once; a GPU has the memory, and is faster on many."""
+    return batch if device.type != "cpu" else min(batch, max(1, PIXELS_AT_A_TIME // side**2))
+
+
 class _EarlyGradient(torch.autograd.Function):
     """The gradient for the first argument is taken at once, a few images at a time.
 
@@ -219,9 +224,7 @@ class _EarlyGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, wanted: Tensor) -> Tensor:
         total, gradients = found.new_zeros(()), []
-        # A GPU has the memory, and is faster on many images.
-        at_a_time = max(1, PIXELS_AT_A_TIME // (found.shape[2] * found.shape[3]))
-        chunk = at_a_time if found.device.type == "cpu" else len(found)
+        chunk = images_at_a_time(found.device, found.shape[-1], len(found))
         for part, target in zip(found.split(chunk), wanted.split(chunk), strict=True):
             with torch.enable_grad():
                 images = part.detach().requires_grad_()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evenhand.models.family import Architecture, Family
-from evenhand.models.fast import Adam, Steps
+from evenhand.models.fast import Adam, Steps, images_at_a_time
 from evenhand.models.perceptual import KnownTargets, PerceptualLoss, values_per_image
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import derive_seed, generator
@@ -132,13 +132,14 @@ def known_targets(
     """The features of `images` (n, S, S, 3) and of their mirror images, for `epochs`; None where that does not pay.
 
     It does in more epochs than two, in which each would be taken about once, and where they need at most `memory` bytes
-    of the device; that is printed.
+    of the device; that is printed. They are taken as many at a time as in a step, so that they have the same bits.
     """
-    n, size = 2 * len(images), recipe.batch_size
-    if perceptual is None or not memory or epochs <= 2 or len(images) < size:
+    n, side, batch = 2 * len(images), images.shape[1], recipe.batch_size
+    size = images_at_a_time(images.device, side, batch)
+    if perceptual is None or not memory or epochs <= 2 or len(images) < batch or batch % size:
         return None
     dtype = next(perceptual.buffers()).dtype
-    needed = n * values_per_image(images.shape[1]) * dtype.itemsize
+    needed = n * values_per_image(side) * dtype.itemsize
     chosen = "kept" if needed <= memory else "taken anew in each step"
     print(f"features of the targets: {chosen}, they need {needed / 2**30:.1f} GiB of {memory / 2**30:.1f}", flush=True)
     if needed > memory:
