@@ -31,7 +31,7 @@ SECONDS_BETWEEN_TRIES = 0.1
 # Memory that a training may take to save time (`known_targets`), in bytes, of what its rule asks for; and of a GPU the
 # share of what is free when the job begins: none yet, since no GPU has shown what half of it, as
 # `benchmarks/gpu_check.py` takes, saves, and that no bit changes (tests/test_cuda.py).
-SPARE_BYTES = 2**30
+SPARE_BYTES = 2**31
 FREE_SHARE = 0.0
 
 
