@@ -8,13 +8,25 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawing import FROM_TABLES, PAPER, THREE, design, draw, examples, letters_in_points, train_sets, write_tables
+from matplotlib import pyplot as plt
 from matplotlib.text import Text
 from PIL import Image
 
 from evenhand.figures.common import rows_to_draw
 from evenhand.figures.panels import label_points, ordered_sets, set_colours
 from evenhand.figures.registry import declared_figures
-from evenhand.figures.style import SMALL, SYNTHETIC, group_styles, house_style, joined, mark, new_figure, percent, span
+from evenhand.figures.style import (
+    SMALL,
+    SYNTHETIC,
+    compact,
+    group_styles,
+    house_style,
+    joined,
+    mark,
+    new_figure,
+    percent,
+    span,
+)
 from evenhand.splits.groups import groups_from
 from evenhand.workflow.errors import UserError
 
@@ -46,7 +58,7 @@ def test_every_figure_draws(name: str, sets: int, runs: int, tmp_path: Path) -> 
 
 
 def test_letters_are_outlines_or_text_and_files_have_no_date(tmp_path: Path) -> None:
-    """Same bytes in every run, in each format; as text, letters can be edited and found."""
+    """Same bytes in every run, in each format; as text, letters can be edited and found. A PDF has its font in it."""
     write_tables(tmp_path, 3, 4)
     drawings = {}
     for text in ("outline", "editable", "outline"):
@@ -57,8 +69,38 @@ def test_letters_are_outlines_or_text_and_files_have_no_date(tmp_path: Path) -> 
     assert b">mean squared error</text>" in editable["svg"]
     assert b"</text>" not in outline["svg"]
     assert editable["png"] == outline["png"]
-    assert b"/FontFile2" in editable["pdf"]  # TrueType
-    assert b"/Type3" in outline["pdf"]
+    for drawing in drawings.values():
+        assert b"/FontFile2" in drawing["pdf"]
+        assert b"/Type3" not in drawing["pdf"]
+
+
+def test_a_compact_drawing_shows_the_same(tmp_path: Path) -> None:
+    figure, axes = plt.subplots()
+    axes.plot([0.1234567, 2], [3, -4.7654321], marker="o")
+    axes.set_title("two words")
+    figure.savefig(tmp_path / "plain.svg")
+    plt.close(figure)
+    plain = (tmp_path / "plain.svg").read_text("utf-8")
+    found, drawn = compact(plain), []
+    for text in (plain, found):
+        names = re.findall(r' id="([^"]+)"', text)
+        assert len(set(names)) == len(names)
+        shapes = dict(re.findall(r'<path id="([^"]+)"\s+d="([^"]*)"', text))
+        links = re.findall(r'href="#([^"]+)"', text)
+        assert set(links) <= set(names)
+        drawn.append([shapes[link].split() for link in links if link in shapes])
+    assert len(found) < 0.9 * len(plain)
+    # Every glyph and marker in its order; every number as it was, to a hundredth.
+    for shape, expected in zip(*reversed(drawn), strict=True):
+        assert [part for part in shape if part.isalpha()] == [part for part in expected if part.isalpha()]
+        numbers = [[float(part) for part in path if not part.isalpha()] for path in (shape, expected)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=0.01)
+    paths = [re.findall(r'<path d="([^"]*)"', text) for text in (found, plain)]
+    assert len(paths[0]) == len(paths[1]) > 2
+    for path, expected in zip(*paths, strict=True):
+        assert [float(x) for x in re.findall(r"[-\d.]+", path)] == pytest.approx(
+            [float(x) for x in re.findall(r"[-\d.]+", expected)], abs=0.01
+        )
 
 
 def drawn_words(svg: Path) -> str:
