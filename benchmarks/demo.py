@@ -1,10 +1,11 @@
 """Are the verdicts of the demo true? The models of its design, and what the claims say of them.
 
     python benchmarks/demo.py --finished results/demo --runs 12 --seeds 20240217
-    python benchmarks/demo.py --difficulty 0 --seeds 1 2 3
+    python benchmarks/demo.py --difficulty 0 --train-sets B --seeds 1 2 3
 
 The first adds the claims of a finished demo, and those of a demo of the same seed with more runs, which tells what is
-true; the second those of as many demos in which no group is harder. What is not finished is trained and judged here in
+true; the second those of as many demos in which no group is harder, of which the models
+of B are enough for C2. What is not finished is trained and judged here in
 one process, claims on errors and latents alone (C1 to C7, C10): without the workflow, the start of Python for each of
 its jobs and the measures that these claims do not need. --finished takes such demos with more runs as well, with all
 claims. One row per claim in benchmarks/demo.csv, and docs/demo.md, made from it; what is there is not trained again.
@@ -14,6 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ from evenhand.stats.crossed import CrossedSums
 from evenhand.stats.gaps import run_table
 from evenhand.stats.summary import run_means, sort_by_design
 from evenhand.stats.verdicts import rules_from, verdict_table
-from evenhand.training.devices import choose_precision, make_deterministic, place
+from evenhand.training.devices import choose_precision, make_deterministic, place, spare_memory
 from evenhand.training.loop import Recipe, model_seed, to_unit_range, train
 from evenhand.workflow.files import write_text
 from evenhand.workflow.seeds import derive_seed
@@ -67,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[], help="of the studies")
     parser.add_argument("--difficulty", type=float, help="data.synthetic.dark_difficulty; else the demo's")
     parser.add_argument("--runs", type=int, help="splits.runs of the seeds; else the demo's")
+    parser.add_argument("--train-sets", nargs="+", help="train these alone, for the claims on them; else all")
     parser.add_argument("--finished", type=Path, nargs="*", default=[], help="results/<study> of finished demos")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "demo.csv")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "demo.md")
@@ -85,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         key = sizes(config)
         if (table[KEY] == pd.Series(key)).all(axis=1).any():
             continue
-        claims = claims_of(args.finished[number]) if number < len(finished) else judged(config)
+        claims = claims_of(args.finished[number]) if number < len(finished) else judged(config, args.train_sets)
         print(claims[["claim", "verdict", "estimate", "p"]].assign(seed=key["seed"]).to_string(index=False), flush=True)
         table = pd.concat([table, claims.assign(**key)[list(table)]], ignore_index=True)
         write_csv(table, args.output)
@@ -111,8 +114,8 @@ the same of {agree}{others}.
 ## Where no group is harder
 
 The same design with `data.synthetic.dark_difficulty: 0`, each study of other phantoms, draws and models (`python
-benchmarks/demo.py --difficulty 0 --seeds 1 2 3 ...`). Studies so far: {n}. C2, that dark images are harder to
-reconstruct where both groups are equally represented, was supported in {supported}, contradicted in {contradicted},
+benchmarks/demo.py --difficulty 0 --train-sets B --seeds 1 2 3 ...`). C2, that dark images are harder to reconstruct
+where both groups are equally represented, was supported in {supported} of {n} studies, contradicted in {contradicted},
 found to be no relevant difference in {equal} and inconclusive in the others.
 """
 DECIDED = ("supported", "contradicted", "no relevant difference")
@@ -169,8 +172,8 @@ def claims_of(folder: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 
-def judged(config: Mapping[str, Any]) -> pd.DataFrame:
-    """The verdicts on the claims that rest on errors and latents, `COLUMNS`."""
+def judged(config: Mapping[str, Any], wanted: Sequence[str] | None) -> pd.DataFrame:
+    """The verdicts on the claims that rest on errors and latents of models of `wanted` sets (None: all), `COLUMNS`."""
     synthetic, stats = config["data"]["synthetic"], config["stats"]
     phantom = generate(seed=config["seed"], **synthetic)
     design = design_from(config["seed"], config["splits"])
@@ -179,15 +182,19 @@ def judged(config: Mapping[str, Any]) -> pd.DataFrame:
     clusters = dict(zip(truth["id"], truth["duplicate_of"], strict=True))
     clusters |= {original: original for original in clusters.values()}
     sums, means = CrossedSums(pair, METRICS, clusters), []
-    draws: dict[str, list[Drawn]] = {one.name: [] for one in design.train_sets}
+    train_sets = tuple(one for one in design.train_sets if not wanted or one.name in wanted)
+    draws: dict[str, list[Drawn]] = {one.name: [] for one in train_sets}
     for run in evaluations(config, phantom, design, draws):
         sums.add(run)
         means += [run_means(part, pair, METRICS) for _, part in run.groupby("train_set")]
-    described = pd.DataFrame(describe_design(design, config["splits"]["train_size"], draws))
+    described = pd.DataFrame(
+        describe_design(replace(design, train_sets=train_sets), config["splits"]["train_size"], draws)
+    )
     runs = sort_by_design(pd.concat(means, ignore_index=True), pair, ["run"])
     rules = rules_from(stats)
-    cases = run_claims(run_table(runs, sums.table(), described, pair, METRICS), rules)
-    return verdict_table(cases, rules.alpha, rules.min_runs)[COLUMNS]
+    cases = run_claims(run_table(runs, sums.table(), pd.DataFrame(described), pair, METRICS), rules)
+    verdicts = verdict_table(cases, rules.alpha, rules.min_runs)[COLUMNS]
+    return verdicts[verdicts["verdict"] != "not testable"]
 
 
 def evaluations(
@@ -199,7 +206,7 @@ def evaluations(
         config: of the study.
         phantom: its data.
         design: its sizes.
-        draws: extended by what was drawn for each training set.
+        draws: extended by what was drawn for each training set that is in it; the others have no models.
     """
     pixels = {name: decode_square(data, config["data"]["image_size"])[0] for name, data in phantom.files.items()}
     known = phantom.metadata[phantom.metadata["md5hash"].isin(list(pixels))].astype(str)
@@ -216,7 +223,7 @@ def evaluations(
     for run in range(config["splits"]["runs"]):
         test = draw_test(candidates, design, run)
         parts = []
-        for train_set in design.train_sets:
+        for train_set in (one for one in design.train_sets if one.name in draws):
             drawn = draw_train(candidates, design, run, train_set, size, test)
             draws[train_set.name].append(drawn)
             images = np.stack([pixels[name] for name in ids_of(drawn)])
@@ -238,7 +245,8 @@ def trained(config: Mapping[str, Any], images: np.ndarray, perceptual: Perceptua
     optimizer = Adam(model.parameters(), recipe.learning_rate)
     pixels = torch.from_numpy(images)
     precision = choose_precision(config["train"]["precision"], CPU)
-    train(model, optimizer, perceptual, pixels, recipe, seed, precision, [], lambda _: None, lambda _: None)
+    train(model, optimizer, perceptual, pixels, recipe, seed, precision, [], lambda _: None, lambda _: None,
+          spare_memory(CPU, 1))  # fmt: skip
     return model.eval()
 
 

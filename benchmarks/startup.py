@@ -31,6 +31,7 @@ def startup(args: argparse.Namespace) -> None:
         "first step begins": as_script + "lambda *a: os._exit(0); train_vae.main()",
         "first step done": as_script + "lambda *a: (s(*a), os._exit(0)); train_vae.main()",
     }
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         # As many images as a step has. They are random: zeros may be multiplied faster.
@@ -39,12 +40,16 @@ def startup(args: argparse.Namespace) -> None:
         config = args.config | {"train": args.config["train"] | {"device": args.device, "batch_size": args.batch}}
         options = training_options(folder, folder / "output", config, args.threads)
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
-        for _ in range(args.rounds):
+        for number in range(args.rounds + 1):
             for name, program in programs.items():
                 start = time.perf_counter()
-                process = subprocess.Popen([sys.executable, "-c", program, *options], stdout=subprocess.DEVNULL)
+                process = subprocess.Popen(
+                    [sys.executable, "-c", program, *options], env=environment, stdout=subprocess.DEVNULL
+                )
                 _, status, usage = os.wait4(process.pid, 0)
                 assert status == 0, f"{name} failed"
+                if not number:  # the first start compiles the modules, for all that follow
+                    continue
                 times[name].append((time.perf_counter() - start, usage.ru_utime + usage.ru_stime))
     medians = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in times.items()}
     print(

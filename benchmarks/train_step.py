@@ -36,13 +36,13 @@ from published_recipe import PublishedRecipe, best_mode
 from study_options import parse_study, study_parser
 
 from evenhand.models.family import Architecture
-from evenhand.models.fast import Adam, Steps, plain_norm_elu_convolution
+from evenhand.models.fast import Adam, plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.manifests import read_images
-from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
-from evenhand.training.loop import Recipe, to_unit_range, train, train_step
+from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place, spare_memory
+from evenhand.training.loop import Recipe, known_targets, steps_of, targets_at, to_unit_range, train
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Groups of kernels by parts of their names, on CUDA and on a processor; the first that fits counts.
@@ -70,20 +70,20 @@ class Ours:
         self.optimizer = Adam(self.model.parameters(), recipe.learning_rate)
         self.images, self.shape = images.to(device), architecture.latent_shape(images.shape[1])
         self.noise = torch.randn(recipe.batch_size, *self.shape, generator=torch.Generator().manual_seed(0)).to(device)
-        self.steps = Steps(self.plain_step)
+        self.memory = spare_memory(device, 1)
+        known = known_targets(self.perceptual, self.images, recipe, recipe.epochs, self.memory)
+        self.steps = steps_of(self.model, self.optimizer, self.perceptual, known, recipe, precision)
+        self.places = torch.arange(min(len(images), recipe.batch_size), device=device)
 
     def epoch(self) -> None:
         after, progress = lambda history: None, lambda n: None
         train(self.model, self.optimizer, self.perceptual, self.images, self.recipe, 0, self.precision,
-              [], after, progress)  # fmt: skip
+              [], after, progress, self.memory)  # fmt: skip
 
     def step(self) -> Tensor:
         """One step on the first images and ever the same noise."""
-        target = to_unit_range(self.images[: self.recipe.batch_size])
-        return self.steps(target, self.noise[: len(target)])
-
-    def plain_step(self, target: Tensor, noise: Tensor) -> Tensor:
-        return train_step(self.model, self.optimizer, self.perceptual, target, noise, self.recipe, self.precision)
+        target = targets_at(self.images, self.places)
+        return self.steps(target, self.noise[: len(target)], self.places)
 
 
 def useful_work(architecture: Architecture, recipe: Recipe, side: int) -> float:

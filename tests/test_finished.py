@@ -78,10 +78,17 @@ def test_another_study_takes_over_what_an_equal_job_has_made(tmp_path: Path, mon
     assert not restore_products(tmp_path / "c" / "data" / ".done", "key", wanted)
 
 
-def test_all_that_decides_is_in_the_key() -> None:
-    key = key_of({"config": 1, "read": ["a"]})
-    assert key == key_of({"read": ["a"], "config": 1})
-    assert len({key, key_of({"config": 2, "read": ["a"]}), key_of({"config": 1, "read": ["b"]})}) == 3
+def test_all_that_decides_is_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decides = {"config": 1, "read": ["a"]}
+    keys = [key_of(decides), key_of({"config": 2, "read": ["a"]}), key_of({"config": 1, "read": ["b"]})]
+    assert keys[0] == key_of({"read": ["a"], "config": 1})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for version in ("1.0", "1.1"):  # as pip leaves a package: in a folder of its name and version
+        package = tmp_path / f"package-{version}.dist-info"
+        package.mkdir()
+        keys.append(key_of(decides))
+        package.rmdir()
+    assert len(set(keys)) == 5
 
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from evenhand.models.family import Architecture
-from evenhand.models.fast import Adam, plain_norm_elu_convolution
+from evenhand.models.fast import Adam, images_at_a_time, plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss, feature_shapes
 from evenhand.models.vae import VAE, loss_terms
 from evenhand.models.vgg19 import random_weights
 from evenhand.training.loop import (
     Recipe,
     draw_epoch,
+    known_targets,
     model_seed,
     to_unit_range,
     train,
@@ -203,6 +204,39 @@ def test_training_gives_the_same_bits(precision: str, threads: int) -> None:
     assert history == again
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_kept_features_of_targets_change_nothing(precision: str, capsys: pytest.CaptureFixture[str]) -> None:
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    images, histories = photographs(10), []
+    values = 64 * 2 * 32**2 + 128 * 2 * 16**2 + 256 * 4 * 8**2 + 512 * 4 * 4**2 + 512 * 4 * 2**2  # of an image
+    needed = 20 * values * dtype.itemsize
+    for memory in (0, needed - 1, needed):
+        model, perceptual = new_model(), PerceptualLoss(random_weights(0), True, dtype)
+        histories.append([])
+        train(model, Adam(model.parameters(), 1e-3), perceptual, images, recipe(epochs=3, feature_scale=1.0), 1,
+              precision, histories[-1], lambda _: None, lambda _: None, memory)  # fmt: skip
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[4:6] for line in said] == [["taken", "anew"], ["kept,", "they"]]
+    assert histories[0] == histories[1] == histories[2]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("side", "batch"), [(16, 3), (24, 16), (32, 8), (128, 16)])
+def test_kept_features_have_the_bits_of_images_and_mirror_images(precision: str, side: int, batch: int) -> None:
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    images, perceptual = photographs(batch + 2, side), PerceptualLoss(random_weights(0), False, dtype)
+    known = known_targets(perceptual, images, recipe(batch_size=batch), 3, 2**31)
+    assert known is not None
+    mirrored = torch.cat([images, images.flip(2)])
+    places = torch.randperm(len(mirrored), generator=torch.Generator().manual_seed(1))[:batch]
+    part = images_at_a_time(images.device, side, batch)  # of a step; at 128 px it takes halves of this batch
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+        for chosen in places.split(part):
+            features = perceptual.features(to_unit_range(mirrored[chosen]))
+            for found, expected in zip(known.at(chosen), features, strict=True):
+                assert torch.equal(found, expected)
 
 
 def test_last_short_batch_is_kept_and_weighted() -> None:

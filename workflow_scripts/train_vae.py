@@ -36,6 +36,7 @@ from evenhand.training.devices import (
     make_deterministic,
     peak_memory_mb,
     place,
+    spare_memory,
 )
 from evenhand.training.loop import Recipe, model_seed, require_variance, train
 from evenhand.workflow.errors import UserError, run
@@ -156,6 +157,7 @@ def train_on(
         history,
         after_epoch,
         progress.step,
+        spare_memory(device, args.gpu_slots),
     )
     seconds = progress.close()
     trained = len(images) * (recipe.epochs - epochs_before)

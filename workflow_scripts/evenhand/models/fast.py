@@ -209,6 +209,11 @@ def mean_over_images(loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, wa
     return _EarlyGradient.apply(loss, found, wanted)  # type: ignore[no-untyped-call]
 
 
+def images_at_a_time(device: torch.device, side: int, batch: int) -> int:
+    """How many images of a batch the perceptual loss takes at once; a GPU has the memory, and is faster on many."""
+    return batch if device.type != "cpu" else min(batch, max(1, PIXELS_AT_A_TIME // side**2))
+
+
 class _EarlyGradient(torch.autograd.Function):
     """The gradient for the first argument is taken at once, a few images at a time.
 
@@ -219,9 +224,7 @@ class _EarlyGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, loss: Callable[[Tensor, Tensor], Tensor], found: Tensor, wanted: Tensor) -> Tensor:
         total, gradients = found.new_zeros(()), []
-        # A GPU has the memory, and is faster on many images.
-        at_a_time = max(1, PIXELS_AT_A_TIME // (found.shape[2] * found.shape[3]))
-        chunk = at_a_time if found.device.type == "cpu" else len(found)
+        chunk = images_at_a_time(found.device, found.shape[-1], len(found))
         for part, target in zip(found.split(chunk), wanted.split(chunk), strict=True):
             with torch.enable_grad():
                 images = part.detach().requires_grad_()
@@ -286,27 +289,28 @@ class Adam:
 
 
 class Steps:
-    """`step` of a target and its noise, on CUDA as one graph, which starts its kernels, some 1,200, at once."""
+    """`step` of a batch, on CUDA as one graph, which starts its kernels, some 1,200, at once."""
 
-    def __init__(self, step: Callable[[Tensor, Tensor], Tensor], recorded: bool = True) -> None:
-        """`recorded`: whether the step may be one graph."""
+    def __init__(self, step: Callable[..., Tensor], recorded: bool = True) -> None:
+        """`recorded`: whether the step, of tensors that lie on the device, may be one graph."""
         self.step, self.recorded = step, recorded
         self.taken = 0
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.target, self.noise, self.terms = torch.empty(0), torch.empty(0), torch.empty(0)
+        self.batch: tuple[Tensor, ...] = ()
+        self.terms = torch.empty(0)
 
-    def __call__(self, target: Tensor, noise: Tensor) -> Tensor:
-        if not (GRAPHS and self.recorded) or target.device.type != "cuda":
-            return self.step(target, noise)
+    def __call__(self, *batch: Tensor) -> Tensor:
+        if not (GRAPHS and self.recorded) or batch[0].device.type != "cuda":
+            return self.step(*batch)
         self.taken += 1
-        if self.taken <= PLAIN_STEPS or (self.graph and target.shape != self.target.shape):  # the last of an epoch
-            return self.step(target, noise)
+        if self.taken <= PLAIN_STEPS or (self.graph and len(batch[0]) != len(self.batch[0])):  # the last of an epoch
+            return self.step(*batch)
         if self.graph is None:
-            self.target, self.noise = target.clone(), noise.clone()
+            self.batch = tuple(part.clone() for part in batch)
             self.graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph):
-                self.terms = self.step(self.target, self.noise)
-        self.target.copy_(target)
-        self.noise.copy_(noise)
+                self.terms = self.step(*self.batch)
+        for part, given in zip(self.batch, batch, strict=True):
+            part.copy_(given)
         self.graph.replay()
         return self.terms.clone()

@@ -5,7 +5,10 @@ pairs of weight and bias are kept; they come from `evenhand.models.vgg19` as one
 imports torchvision.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -62,6 +65,7 @@ class PerceptualLoss(nn.Module):
         """
         super().__init__()
         self.normalize = normalize
+        self.known: tuple[Tensor, KnownTargets, Tensor] | None = None  # a batch, who knows its features, and which
         for name, _ in feature_shapes():
             self.register_buffer(name.replace(".", "_"), tensors[name].to(dtype), persistent=False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
@@ -83,13 +87,21 @@ class PerceptualLoss(nn.Module):
             index += 1
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch, a scalar. No gradient flows to `target`."""
+        """The loss of a batch, a scalar. No gradient flows to `target`, whose features may be `known`."""
+        if self.known is not None and target is self.known[0]:
+            _, targets, places = self.known
+            return mean_over_images(partial(self._over_known, targets), reconstruction, places)
         return mean_over_images(self.mean_over_layers, reconstruction, target)
 
     def mean_over_layers(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """The loss as PyTorch's autograd follows it."""
         # Layer by layer side by side, so that no more than one layer of the target is held.
-        wanted = torch.no_grad()(self.features)(target)
+        return self._mean_to(reconstruction, torch.no_grad()(self.features)(target))
+
+    def _over_known(self, targets: KnownTargets, reconstruction: Tensor, places: Tensor) -> Tensor:
+        return self._mean_to(reconstruction, targets.at(places))
+
+    def _mean_to(self, reconstruction: Tensor, wanted: Iterator[Tensor]) -> Tensor:
         pairs = zip(self.features(reconstruction), wanted, strict=True)
         return torch.stack([mean_square(found, layer) for found, layer in pairs]).mean()
 
@@ -103,6 +115,40 @@ class PerceptualLoss(nn.Module):
         """The loss of each image of a batch, (B,)."""
         pairs = zip(self.features(reconstruction), self.features(target), strict=True)
         return torch.stack([(found - expected).square().mean(dim=(1, 2, 3)) for found, expected in pairs]).mean(dim=0)
+
+
+class KnownTargets:
+    """The features of all targets of a training, kept: a step then takes those of the reconstructions alone.
+
+    A GPU multiplies an image's features alike wherever in a batch of one size it stands, so the bits are those that a
+    step would find by itself (tests/test_cuda.py).
+    """
+
+    @torch.no_grad()
+    def __init__(self, perceptual: PerceptualLoss, n: int, batches: Iterable[tuple[int, Tensor]]) -> None:
+        """`batches` of one size, each after the place of its first image, have all `n` images, as in `features`."""
+        self.layers: list[Tensor] = []  # (n, h, w, C)
+        for first, images in batches:
+            for index, layer in enumerate(perceptual.features(images)):
+                rows = layer.permute(0, 2, 3, 1)
+                if index == len(self.layers):
+                    self.layers.append(rows.new_empty(n, *rows.shape[1:]))
+                self.layers[index][first : first + len(rows)] = rows
+
+    def at(self, places: Tensor) -> Iterator[Tensor]:
+        """As `PerceptualLoss.features` of the images at `places` (B,)."""
+        return (layer.index_select(0, places).permute(0, 3, 1, 2) for layer in self.layers)
+
+
+def values_per_image(side: int) -> int:
+    """How many features an image of `side` pixels has."""
+    total = 0
+    for layer in VGG19_LAYERS:
+        if isinstance(layer, int):
+            total += layer * side**2
+        else:
+            side //= 2
+    return total
 
 
 def extractor_of(path: str | Path) -> str:

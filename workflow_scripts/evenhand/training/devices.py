@@ -28,6 +28,11 @@ def peak_resident_mb() -> float:
 
 
 SECONDS_BETWEEN_TRIES = 0.1
+# Memory that a training may take to save time (`known_targets`), in bytes, of what its rule asks for; and of a GPU the
+# share of what is free when the job begins: none yet, since no GPU has shown what half of it, as
+# `benchmarks/gpu_check.py` takes, saves, and that no bit changes (tests/test_cuda.py).
+SPARE_BYTES = 2**30
+FREE_SHARE = 0.0
 
 
 def visible_devices(count: int) -> list[str]:
@@ -199,6 +204,13 @@ def _cpu_has_native_bf16() -> bool:
 def place(module: ModuleType, device: torch.device) -> ModuleType:
     """`module` on `device`, its convolution weights with channels last in memory."""
     return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def spare_memory(device: torch.device, slots: int) -> int:
+    """Bytes of `device` that one of `slots` jobs on it may use to save time."""
+    if device.type == "cpu":
+        return SPARE_BYTES
+    return int(FREE_SHARE * torch.cuda.mem_get_info(device)[0] / slots)
 
 
 def make_deterministic(deterministic: bool = True, tf32: bool = False) -> None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evenhand.models.family import Architecture, Family
-from evenhand.models.fast import Adam, Steps
-from evenhand.models.perceptual import PerceptualLoss
+from evenhand.models.fast import Adam, Steps, images_at_a_time
+from evenhand.models.perceptual import KnownTargets, PerceptualLoss, values_per_image
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import derive_seed, generator
 
@@ -120,6 +120,56 @@ def train_step(
     return terms.detach()
 
 
+def targets_at(images: Tensor, places: Tensor) -> Tensor:
+    """`to_unit_range` of the images (n, S, S, 3) at `places` (B,), which from n on are those of their mirror images."""
+    target = to_unit_range(images[places % len(images)])
+    return torch.where((places >= len(images))[:, None, None, None], target.flip(3), target)
+
+
+def known_targets(
+    perceptual: PerceptualLoss | None, images: Tensor, recipe: Recipe, epochs: int, memory: int
+) -> KnownTargets | None:
+    """The features of `images` (n, S, S, 3) and of their mirror images, for `epochs`; None where that does not pay.
+
+    It does in more epochs than two, in which each would be taken about once, and where they need at most `memory` bytes
+    of the device; that is printed. They are taken as many at a time as in a step, so that they have the same bits.
+    """
+    n, side, batch = 2 * len(images), images.shape[1], recipe.batch_size
+    size = images_at_a_time(images.device, side, batch)
+    if perceptual is None or not memory or epochs <= 2 or len(images) < batch or batch % size:
+        return None
+    dtype = next(perceptual.buffers()).dtype
+    needed = n * values_per_image(side) * dtype.itemsize
+    chosen = "kept" if needed <= memory else "taken anew in each step"
+    print(f"features of the targets: {chosen}, they need {needed / 2**30:.1f} GiB of {memory / 2**30:.1f}", flush=True)
+    if needed > memory:
+        return None
+    places = torch.arange(n, device=images.device)
+    starts = (min(first, n - size) for first in range(0, n, size))
+    batches = ((first, targets_at(images, places[first : first + size])) for first in starts)
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        return KnownTargets(perceptual, n, batches)
+
+
+def steps_of(
+    model: Family,
+    optimizer: Adam,
+    perceptual: PerceptualLoss | None,
+    known: KnownTargets | None,
+    recipe: Recipe,
+    precision: str,
+) -> Steps:
+    """`train_step` of a target, its noise and its places (as in `targets_at`), whose features may be `known`."""
+
+    def step(target: Tensor, noise: Tensor, places: Tensor) -> Tensor:
+        if perceptual is not None:
+            # A smaller batch, the last of an epoch, could find other bits than were kept.
+            perceptual.known = (target, known, places) if known and len(target) == recipe.batch_size else None
+        return train_step(model, optimizer, perceptual, target, noise, recipe, precision)
+
+    return Steps(step, model.GRAPH)
+
+
 def train(
     model: Family,
     optimizer: Adam,
@@ -131,6 +181,7 @@ def train(
     history: list[dict[str, float]],
     after_epoch: Callable[[list[dict[str, float]]], None],
     progress: Callable[[int], object],
+    memory: int = 0,
 ) -> None:
     """Train `model` in place from epoch `len(history)` to `recipe.epochs`.
 
@@ -140,26 +191,22 @@ def train(
             extended in place.
         after_epoch: called with the history after every epoch, to save a checkpoint.
         progress: called with the number of images after every step.
+        memory: bytes of the device that may be used to save time; no number changes with it.
 
     Raises:
         UserError: the loss became NaN or infinite; names epoch, step and terms.
     """
     n, noise_shape = len(images), model.noise_shape(images.shape[1])
     model.train()
-
-    def step(target: Tensor, noise: Tensor) -> Tensor:
-        return train_step(model, optimizer, perceptual, target, noise, recipe, precision)
-
-    steps = Steps(step, model.GRAPH)
+    known = known_targets(perceptual, images, recipe, recipe.epochs - len(history), memory)
+    steps = steps_of(model, optimizer, perceptual, known, recipe, precision)
     draws = draw_epoch(seed, len(history), n, noise_shape, recipe.flip)
     for epoch in range(len(history), recipe.epochs):
-        order, flips, noise = (draw.to(images.device) for draw in (draws.order, draws.flips, draws.noise))
+        # The place of an image among all, of which the second half is mirrored.
+        places, noise = (draw.to(images.device) for draw in (draws.order + n * draws.flips, draws.noise))
         collected, sizes = [], []
-        for first in range(0, n, recipe.batch_size):
-            chosen = order[first : first + recipe.batch_size]
-            target = to_unit_range(images[chosen])
-            target = torch.where(flips[first : first + len(chosen), None, None, None], target.flip(3), target)
-            collected.append(steps(target, noise[first : first + len(chosen)]))
+        for chosen, drawn in zip(places.split(recipe.batch_size), noise.split(recipe.batch_size), strict=True):
+            collected.append(steps(targets_at(images, chosen), drawn, chosen))
             sizes.append(len(chosen))
             progress(len(chosen))
         if epoch + 1 < recipe.epochs:

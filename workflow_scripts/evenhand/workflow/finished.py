@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import distributions
 from pathlib import Path
 
 from evenhand.workflow.files import atomic_path, sha256_of, write_json
@@ -28,8 +27,9 @@ def key_of(decides: Mapping[str, object]) -> str:
         decides: settings, and the sums of what is read; no path that differs between equal jobs. The code that the job
             has imported and the versions of all that is installed are added.
     """
-    versions = sorted(f"{found.name} {found.version}" for found in distributions())
-    return hashlib.sha256(json.dumps([decides, sys.version, versions, _code()], sort_keys=True).encode()).hexdigest()
+    # By the names of their folders, such as numpy-2.4.0.dist-info: to read what is in 100 of them takes longer.
+    installed = sorted(found.name for place in sys.path for found in Path(place).glob("*-*.*-info"))
+    return hashlib.sha256(json.dumps([decides, sys.version, installed, _code()], sort_keys=True).encode()).hexdigest()
 
 
 def _code() -> str:
