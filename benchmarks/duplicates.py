@@ -157,7 +157,7 @@ def time_whole(path: Path, n: int, workers: int) -> str:
     """Time and memory of the search, from the packed photographs to the matches."""
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
-        _stretch(np.load(path, mmap_mode="r"), n, images)
+        _strangers(np.load(path, mmap_mode="r"), n, images)
         wall, processor = time.perf_counter(), time.process_time()
         matches = find_matches(
             images, np.arange(n), np.empty((0, 3), np.int64), True, Path(folder) / "features", workers
@@ -177,7 +177,7 @@ def time_features(path: Path, n: int, workers: int) -> str:
     """Processor time of each part of the search, memory, and the comparisons of a sample of the candidates."""
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
-        _stretch(np.load(path, mmap_mode="r"), n, images)
+        _strangers(np.load(path, mmap_mode="r"), n, images)
         start = time.process_time()
         stored = Stored(images, Path(folder) / "features", workers)
         extracted = time.process_time()
@@ -195,20 +195,31 @@ def time_features(path: Path, n: int, workers: int) -> str:
         )
 
 
-def _stretch(photographs: Picture, n: int, path: Path) -> None:
-    """Write `n` photographs: those given, then stretched ones."""
+def _strangers(photographs: Picture, n: int, path: Path) -> None:
+    """Write `n` photographs: those given, then parts of them, then the negatives of all.
+
+    The parts, three in each of four directions, do not overlap where the direction is the same, and are three times as
+    long in it, which similarity transforms do not undo; a negative turns the gradients and not the places.
+    """
     side = photographs.shape[1]
     made = np.lib.format.open_memmap(path, "w+", np.uint8, (n, side, side, 3))
-    centre = np.full(2, (side - 1) / 2)
     for row in range(n):
         version, original = divmod(row, len(photographs))
-        turn = cv2.getRotationMatrix2D(tuple(centre), 180 / max(1, n // len(photographs)) * version, 1)[:, :2]
-        matrix = turn.T @ np.diag([2, 1]) @ turn if version else np.eye(2)
-        shift = centre - matrix @ centre
-        made[row] = cv2.warpAffine(
-            photographs[original], np.column_stack([matrix, shift]), (side, side), borderMode=cv2.BORDER_REFLECT
-        )
+        negative, view = divmod(version, 13)
+        image = 255 - photographs[original] if negative else photographs[original]
+        made[row] = _part(image, *divmod(view - 1, 4)) if view else image
     made.flush()
+
+
+def _part(image: Picture, part: int, direction: int) -> Picture:
+    """Part 0, 1 or 2 of a photograph in direction 0 to 3, eighths of a turn, three times as long; nothing beyond it."""
+    side = len(image)
+    along = np.array([np.cos(np.pi / 4 * direction), np.sin(np.pi / 4 * direction)])
+    closer, step = ((1, 1 / 3), (1.6, 0.29))[direction % 2]  # aslant, less fits into the square
+    matrix = closer * (np.eye(2) + 2 * np.outer(along, along))
+    shift = (side - 1) / 2 - matrix @ ((side - 1) / 2 + (part - 1) * step * side * along)
+    moved = cv2.warpAffine(image, np.column_stack([matrix, shift]), (side, side), borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(moved, np.uint8)
 
 
 def time_hashes(sizes: list[int]) -> None:

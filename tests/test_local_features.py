@@ -15,7 +15,7 @@ import duplicates as damage
 
 import find_duplicates
 from evenhand.data import feature_search
-from evenhand.data.feature_search import Stored, find_matches, trusted
+from evenhand.data.feature_search import Stored, candidates, find_matches, trusted
 from evenhand.data.local_features import extract_features, match_pictures, mirror_features
 from evenhand.data.metadata import COLUMNS
 from evenhand.workflow.errors import UserError
@@ -104,6 +104,33 @@ def test_order_workers_and_other_pictures_change_no_link(scenes: np.ndarray, tmp
     among = everything[everything["first"].isin(some) & everything["second"].isin(some)].reset_index(drop=True)
     assert len(among)
     pd.testing.assert_frame_equal(by_name(some, "some of them", 2), among)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_two_features_in_agreement_may_be_chance_and_three_are_looked_at(
+    scenes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirrored: bool
+) -> None:
+    """Strangers that have two or three features in common, moved by one transform, and nothing else."""
+    first, second = extract_features(scenes[0]), extract_features(scenes[1])
+    far = [0]
+    for row in range(len(first)):
+        if np.abs(first["place"][far] - first["place"][row]).min() > 30:
+            far.append(row)
+
+    def looked_at(shared: int) -> list[list[int]]:
+        common = (mirror_features(first, SIDE) if mirrored else first)[far[:shared]]
+        common["place"] = 1.2 * np.exp(0.5j) * common["place"] + (40 - 20j)
+        common["size"] *= 1.2
+        common["angle"] += 0.5
+        pictures = [first, np.concatenate([second[shared:], common])]
+        monkeypatch.setattr(feature_search, "extract_features", lambda image: pictures[image[0, 0, 0]])
+        folder = tmp_path / str(shared)
+        folder.mkdir()
+        np.save(folder / "images.npy", np.arange(2, dtype=np.uint8)[:, None, None, None].repeat(SIDE, axis=1))
+        return candidates(Stored(folder / "images.npy", folder / "features", 1), True, 1).tolist()
+
+    assert looked_at(2) == []
+    assert looked_at(3) == [[0, 1, int(mirrored)]]
 
 
 def test_what_a_killed_run_wrote_is_found_again(

@@ -1,18 +1,20 @@
 """Pairs of photographs that share local features, found without comparing all pairs.
 
 Every descriptor has a key: the signs of its principal components. A picture asks for its own keys and for those that
-differ where a component is nearly zero, as they are and mirrored. Two pictures are compared when two of the features
-found this way fit the same similarity transform. The components are those of noise with the spectrum of natural
-pictures, and keys are computed in whole numbers: a key depends on its picture alone. Other pictures of the study matter
-in one way: keys that more than `MAX_HELD` of them have are not asked for.
+differ where a component is nearly zero, as they are and mirrored. Two of the features found this way fit one similarity
+transform by chance in a share of all pairs of pictures. So each feature of such a picture takes the one of the other
+picture with the nearest key, and the two are compared when three of these fit: that costs little, and leaves a seventh
+of the strangers. The components are those of noise with the spectrum of natural pictures, and keys are computed in
+whole numbers: a key depends on its picture alone. Other pictures of the study matter in one way: keys that more than
+`MAX_HELD` of them have are not asked for.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -30,6 +32,7 @@ from evenhand.data.local_features import (
     Places,
     blocks_of,
     count_places,
+    descriptor_keys,
     extract_features,
     likeness,
     match_pictures,
@@ -37,19 +40,20 @@ from evenhand.data.local_features import (
 )
 from evenhand.workflow.files import atomic_path
 from evenhand.workflow.progress import track
-from evenhand.workflow.seeds import generator
 
 Picture = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 Pairs = npt.NDArray[np.int64]  # (n, 3): two pictures, and 1 if one of them is mirrored
+# (3, ...): places of a feature and of its partner in another picture, their log of the scale + i times the turn
+Partners = npt.NDArray[np.complex64]
 
 CHUNK = 1024  # pictures whose features are in one file
-ASKING = 64  # pictures that ask at a time, which bounds the memory
-KEY_BITS = 28
+ASKING = 128  # pictures that ask at a time, which bounds the memory
 PROBED_BITS = 4  # nearest to zero: all 16 combinations of their signs are asked for
+NEAR_BITS = 4  # at most, between the keys of features that may be the third of three in agreement
 MAX_HELD = 128  # pictures with a key; what more of them share is a watermark, a border or plain texture
 # Two features found by key against each other: natural logarithm of the scale, turn in radians, pixels, and per
-# pixel of their distance. Twice as wide, seven times as many pairs are compared, for 1.7 % more links.
+# pixel of their distance. Twice as wide, seven times as many pairs agree, for 1.7 % more links.
 SCALE_TOLERANCE, TURN_TOLERANCE, PLACE_TOLERANCE = 0.25, 0.35, (2.0, 0.1)
 # What a match must have to count, beside the inliers: pixels, and correlation. Declared from 160 pairs of strangers and
 # of one patient, looked at: a watermark has inliers on a line or in a corner, and around it the pictures differ.
@@ -104,14 +108,25 @@ class Stored:
         return (np.fromfile(path, FEATURE) for path in self._files)
 
 
-class Index(NamedTuple):
-    """Where the features of all pictures are, in their order, and which have a key."""
+class Described(NamedTuple):
+    """Features as the search sees them."""
 
-    picture: npt.NDArray[np.int32]
     place: npt.NDArray[np.complex64]
     log_size: npt.NDArray[np.complex64]  # + i times the angle
-    keys: npt.NDArray[np.uint32]  # sorted, without those that too many pictures have
-    features: npt.NDArray[np.int32]  # that have them
+    key: npt.NDArray[np.uint32]
+
+    def at(self, rows: "slice | npt.NDArray[Any]") -> "Described":
+        return Described(self.place[rows], self.log_size[rows], self.key[rows])
+
+
+class Index(NamedTuple):
+    """The features of all pictures, in their order, and which have a key."""
+
+    features: Described
+    picture: npt.NDArray[np.int32]
+    keys: npt.NDArray[np.uint32]  # sorted, without those that too many pictures have; and one more, larger than any
+    starts: Rows  # of the features that have them, and the end
+    holders: npt.NDArray[np.int32]  # the features, key by key
 
 
 class Found(NamedTuple):
@@ -165,7 +180,7 @@ def _find_matches(stored: Stored, rank: Rows, more: Pairs, mirrored: bool, worke
 
 
 def candidates(stored: Stored, mirrored: bool, workers: int) -> Pairs:
-    """Pairs of pictures of which two features agree."""
+    """Pairs of pictures of which three features agree, two of them found by key."""
     if not stored.starts[-1]:
         return np.empty((0, 3), np.int64)
     index = _index(stored)
@@ -224,107 +239,98 @@ def _without_recurring(found: Sequence[Found], side: int) -> list[Found]:
     return left
 
 
-@cache
-def _components() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Principal components (128, KEY_BITS) of descriptors of noise; what their means and deviations are (KEY_BITS,).
-
-    Whole numbers of at most 8 bits: with descriptors of 8 bits, sums of 128 products are exact.
-    """
-    side, spectrum = 160, 1.3
-    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side))
-    frequency[0, 0] = np.inf
-    descriptors = []
-    for picture in range(100):
-        noise = generator(0, "descriptors", picture).normal(size=(side, side))
-        smooth = np.fft.ifft2(np.fft.fft2(noise) / frequency**spectrum).real
-        grey = np.clip(128 + 50 * smooth / smooth.std(), 0, 255).astype(np.uint8)
-        descriptors.append(extract_features(grey[..., None].repeat(3, axis=2))["descriptor"])
-    found = np.concatenate(descriptors).astype(np.float32)
-    vectors = np.linalg.eigh(np.cov(found.T, dtype=np.float64))[1][:, : -KEY_BITS - 1 : -1]
-    components = np.rint(255 * vectors / np.abs(vectors).max(axis=0)).astype(np.float32)
-    projected = found @ components
-    return components, np.rint(projected.mean(axis=0)), projected.std(axis=0)
-
-
-def _keys(descriptors: npt.NDArray[np.uint8], probed: int) -> npt.NDArray[np.uint32]:
-    """The keys (n, 2 ** probed) of descriptors (n, 128), the first column with the signs as they are."""
-    components, means, deviations = _components()
-    projected = descriptors.astype(np.float32) @ components - means
-    bit = np.uint32(1) << np.arange(KEY_BITS, dtype=np.uint32)
-    keys: npt.NDArray[np.uint32] = ((projected > 0) * bit).sum(axis=1, dtype=np.uint32)[:, None]
-    if probed:
-        for column in np.argpartition(np.abs(projected) / deviations, probed, axis=1)[:, :probed].T:
-            keys = np.concatenate([keys, keys ^ bit[column][:, None]], axis=1)
-    return keys
-
-
 def _index(stored: Stored) -> Index:
     picture = np.repeat(np.arange(stored.n, dtype=np.int32), np.diff(stored.starts))
     parts = []
     for chunk in stored.chunks():
         blocks = [chunk["descriptor"][start : start + 2**16] for start in range(0, max(len(chunk), 1), 2**16)]
-        parts.append((chunk["place"], _log_size(chunk), np.concatenate([_keys(block, 0)[:, 0] for block in blocks])))
-    place, log_size, keys = (np.concatenate(part) for part in zip(*parts, strict=True))
-    order = np.argsort(keys, kind="stable").astype(np.int32)
-    keys = keys[order]
-    new = np.r_[True, keys[1:] != keys[:-1]]
-    held_by_another = new | np.r_[True, picture[order][1:] != picture[order][:-1]]
-    number = np.cumsum(new) - 1
-    few = (np.bincount(number, held_by_another) <= MAX_HELD)[number]
-    return Index(picture, place, log_size, keys[few], order[few])
+        keys = np.concatenate([descriptor_keys(block, 0)[:, 0] for block in blocks])
+        parts.append((chunk["place"], _log_size(chunk), keys))
+    features = Described(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    order = np.argsort(features.key, kind="stable").astype(np.int32)
+    keys, first, held = np.unique(features.key[order], return_index=True, return_counts=True)
+    held_by_another = np.r_[True, picture[order][1:] != picture[order][:-1]]
+    held_by_another[first] = True
+    few = np.add.reduceat(held_by_another, first, dtype=np.int64) <= MAX_HELD
+    starts = np.cumsum(np.r_[0, held[few], 0])
+    return Index(features, picture, np.r_[keys[few], ~np.uint32(0)], starts, order[np.repeat(few, held)])
 
 
 def _asked(stored: Stored, index: Index, pictures: range, mirrored: bool) -> Pairs:
     """The pairs of these pictures with any others."""
     found = [np.empty((0, 3), np.int64)]
+    starts, start = stored.starts, stored.starts[pictures.start]
     for mirror in range(1 + mirrored):
         asking = stored.of(pictures)
         if mirror:
             asking = mirror_features(asking, stored.side)
-        probes = _keys(asking["descriptor"], PROBED_BITS)
-        order = np.argsort(probes, axis=None)
-        probe = probes.reshape(-1)[order]
-        left = np.searchsorted(index.keys, probe, "left")
-        held = np.searchsorted(index.keys, probe, "right") - left
-        feature = np.repeat(order // probes.shape[1], held)
-        other = index.features[np.repeat(left - np.cumsum(held) + held, held) + np.arange(held.sum())]
-        one, two = index.picture[stored.starts[pictures.start] + feature], index.picture[other]
-        apart = one != two
-        feature, other, one, two = feature[apart], other[apart], one[apart], two[apart]
-        implied = index.log_size[other] - _log_size(asking)[feature]
-        agreeing = _agreeing(one, two, asking["place"][feature], index.place[other], implied)
-        found.append(np.insert(np.sort(agreeing, axis=1), 2, mirror, axis=1))
+        probes = descriptor_keys(asking["descriptor"], PROBED_BITS)
+        own = Described(asking["place"], _log_size(asking), probes[:, 0])
+        feature, other = _hits(index, probes)
+        one, two = index.picture[start + feature], index.picture[other]
+        code = one.astype(np.int64) << 32 | two
+        apart = np.flatnonzero(one != two)
+        order = apart[np.argsort(code[apart])]
+        again = np.flatnonzero(code[order][1:] == code[order][:-1])
+        order = order[np.union1d(again, again + 1)]  # most pairs have a single hit
+        agreeing = [
+            (one, two)
+            for one, two in _agreeing(code[order], _partners(own.at(feature[order]), index.features.at(other[order])))
+            if _three_agree(
+                own.at(slice(*starts[one : one + 2] - start)), index.features.at(slice(*starts[two : two + 2]))
+            )
+        ]
+        pairs = np.sort(np.array(agreeing, np.int64).reshape(-1, 2), axis=1)
+        found.append(np.insert(pairs, 2, mirror, axis=1))
     return np.concatenate(found)
 
 
-def _agreeing(
-    one: npt.NDArray[np.int32],
-    two: npt.NDArray[np.int32],
-    place: npt.NDArray[np.complex64],
-    other_place: npt.NDArray[np.complex64],
-    implied: npt.NDArray[np.complex64],
-) -> Pairs:
-    """The pairs of pictures (n, 2) of which two features, at different places, fit one transform."""
-    code = one.astype(np.int64) << 32 | two
-    order = np.argsort(code, kind="stable")
-    code, place, other_place, implied = code[order], place[order], other_place[order], implied[order]
+def _hits(index: Index, probes: npt.NDArray[np.uint32]) -> tuple[Rows, npt.NDArray[np.int32]]:
+    """Which features of those asking (their probes are a row), and which of the index have a key that they ask for."""
+    order = np.argsort(probes, axis=None)
+    probe = probes.reshape(-1)[order]
+    at = np.searchsorted(index.keys, probe)
+    known = index.keys[at] == probe
+    first = index.starts[at[known]]
+    held = index.starts[at[known] + 1] - first
+    holder = np.repeat(first - np.cumsum(held) + held, held) + np.arange(held.sum())
+    return np.repeat(order[known] // probes.shape[1], held), index.holders[holder]
+
+
+def _partners(one: Described, two: Described) -> Partners:
+    return np.stack([one.place, two.place, two.log_size - one.log_size])
+
+
+def _agreeing(code: Rows, hits: Partners) -> Pairs:
+    """The pairs of pictures (n, 2) of which two hits agree, given the code of the pair of each hit, in order."""
     found = np.empty(0, np.int64)
     offset = 1
     rows = np.flatnonzero(code[1:] == code[:-1])
     while rows.size:
-        later = rows + offset
-        difference = implied[later] - implied[rows]
-        step = place[later] - place[rows]
-        transform = (np.exp(implied[later]) + np.exp(implied[rows])) / 2
-        missed = np.abs(transform * step - (other_place[later] - other_place[rows]))
-        agree = (np.abs(difference.real) < SCALE_TOLERANCE) & (np.cos(difference.imag) > np.cos(TURN_TOLERANCE))
-        agree &= (np.abs(step) > APART) & (missed < PLACE_TOLERANCE[0] + PLACE_TOLERANCE[1] * np.abs(step))
+        agree = _agree(hits[:, rows], hits[:, rows + offset])
         found = np.union1d(found, code[rows[agree]])
         offset += 1
         rows = rows[rows + offset < len(code)]
         rows = rows[code[rows + offset] == code[rows]]
         rows = rows[~np.isin(code[rows], found)]
     return np.stack([found >> 32, found & 0xFFFFFFFF], axis=1)
+
+
+def _three_agree(one: Described, two: Described) -> bool:
+    """Whether a feature and that of the other picture with the nearest key fit one transform with two more of these."""
+    apart = np.bitwise_count(one.key[:, None] ^ two.key)
+    rows = np.flatnonzero(apart.min(axis=1) <= NEAR_BITS)
+    partners = _partners(one.at(rows), two.at(apart[rows].argmin(axis=1)))
+    return bool((_agree(partners[:, :, None], partners[:, None]).sum(axis=1) >= 2).any())
+
+
+def _agree(one: Partners, two: Partners) -> npt.NDArray[np.bool_]:
+    """Whether two partners each, at different places, fit one transform."""
+    step, other_step, difference = two - one
+    distance = np.abs(step)
+    missed = np.abs((np.exp(two[2]) + np.exp(one[2])) / 2 * step - other_step)
+    agree: npt.NDArray[np.bool_] = (distance > APART) & (missed < PLACE_TOLERANCE[0] + PLACE_TOLERANCE[1] * distance)
+    return agree & (np.abs(difference.real) < SCALE_TOLERANCE) & (np.cos(difference.imag) > np.cos(TURN_TOLERANCE))
 
 
 def _log_size(features: Features) -> npt.NDArray[np.complex64]:

@@ -6,11 +6,14 @@ or exposed otherwise, share features whose places one similarity transform takes
 numbers x + iy in pixels, so a transform is `factor * place + shift`.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from evenhand.workflow.seeds import generator
 
 Features = npt.NDArray[np.void]  # of FEATURE
 FEATURE = np.dtype(
@@ -18,6 +21,7 @@ FEATURE = np.dtype(
 )
 MAX_FEATURES = 300  # of a picture, the strongest
 CONTRAST = 0.01  # a quarter of OpenCV's threshold: skin is smooth
+KEY_BITS = 28
 UNIT = 512  # length of a descriptor; its 128 numbers are 8 bits each, so products of two are exact in float32
 RATIO = 0.8  # nearest to second nearest descriptor (Lowe, section 7.1)
 APART = 3.0  # pixels: nearer features are at the same place
@@ -149,10 +153,47 @@ def copy_likeness(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], m
     return likeness(first, second, NO_MATCH._replace(mirrored=mirrored), (nowhere, nowhere))
 
 
+def descriptor_keys(descriptors: npt.NDArray[np.uint8], probed: int) -> npt.NDArray[np.uint32]:
+    """The keys (n, 2 ** probed) of descriptors (n, 128): signs of principal components, in `KEY_BITS` bits.
+
+    The first column has them as they are, the others with all other signs of the `probed` components nearest to zero.
+    """
+    components, means, deviations = _components()
+    projected = descriptors.astype(np.float32) @ components - means
+    bit = np.uint32(1) << np.arange(KEY_BITS, dtype=np.uint32)
+    keys: npt.NDArray[np.uint32] = ((projected > 0) * bit).sum(axis=1, dtype=np.uint32)[:, None]
+    if probed:
+        for column in np.argpartition(np.abs(projected) / deviations, probed, axis=1)[:, :probed].T:
+            keys = np.concatenate([keys, keys ^ bit[column][:, None]], axis=1)
+    return keys
+
+
 def blocks_of(places: Places, side: int) -> npt.NDArray[np.int64]:
     """The number, line by line, of the block of a picture of `side` pixels that each place is in."""
     column, row = (np.clip(part // (side // BLOCKS), 0, BLOCKS - 1) for part in (places.real, places.imag))
     return (row * BLOCKS + column).astype(np.int64)
+
+
+@cache
+def _components() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Principal components (128, KEY_BITS) of descriptors of noise; what their means and deviations are (KEY_BITS,).
+
+    Whole numbers of at most 8 bits: with descriptors of 8 bits, sums of 128 products are exact.
+    """
+    side, spectrum = 160, 1.3
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side))
+    frequency[0, 0] = np.inf
+    descriptors = []
+    for picture in range(100):
+        noise = generator(0, "descriptors", picture).normal(size=(side, side))
+        smooth = np.fft.ifft2(np.fft.fft2(noise) / frequency**spectrum).real
+        grey = np.clip(128 + 50 * smooth / smooth.std(), 0, 255).astype(np.uint8)
+        descriptors.append(extract_features(grey[..., None].repeat(3, axis=2))["descriptor"])
+    found = np.concatenate(descriptors).astype(np.float32)
+    vectors = np.linalg.eigh(np.cov(found.T, dtype=np.float64))[1][:, : -KEY_BITS - 1 : -1]
+    components = np.rint(255 * vectors / np.abs(vectors).max(axis=0)).astype(np.float32)
+    projected = found @ components
+    return components, np.rint(projected.mean(axis=0)), projected.std(axis=0)
 
 
 def _blocks(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
