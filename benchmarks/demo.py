@@ -1,11 +1,10 @@
 """Are the verdicts of the demo true? The models of its design, and what the claims say of them.
 
     python benchmarks/demo.py --finished results/demo --runs 12 --seeds 20240217
-    python benchmarks/demo.py --difficulty 0 --train-sets B --seeds 1 2 3
+    python benchmarks/demo.py --difficulty 0 --claim C2 --seeds 1 2 3
 
 The first adds the claims of a finished demo, and those of a demo of the same seed with more runs, which tells what is
-true; the second those of as many demos in which no group is harder, of which the models
-of B are enough for C2. What is not finished is trained and judged here in
+true; the second those of as many demos in which no group is harder. What is not finished is trained and judged here in
 one process, claims on errors and latents alone (C1 to C7, C10): without the workflow, the start of Python for each of
 its jobs and the measures that these claims do not need. --finished takes such demos with more runs as well, with all
 claims. One row per claim in benchmarks/demo.csv, and docs/demo.md, made from it; what is there is not trained again.
@@ -60,6 +59,7 @@ from evenhand.workflow.tables import read_table, write_csv
 
 METRICS = ["mse", "latent_std"]
 CPU = torch.device("cpu")
+NEEDS = {"C2": ["B"]}  # training sets, of claims that can be judged without the others
 COLUMNS = ["claim", "verdict", "estimate", "ci_low", "ci_high", "p"]
 KEY = ["seed", "difficulty", "runs", "epochs", "train_size", "test_size", "n"]
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[], help="of the studies")
     parser.add_argument("--difficulty", type=float, help="data.synthetic.dark_difficulty; else the demo's")
     parser.add_argument("--runs", type=int, help="splits.runs of the seeds; else the demo's")
-    parser.add_argument("--train-sets", nargs="+", help="train these alone, for the claims on them; else all")
+    parser.add_argument("--claim", choices=NEEDS, help="judged alone, of models of the training sets that it is about")
     parser.add_argument("--finished", type=Path, nargs="*", default=[], help="results/<study> of finished demos")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "demo.csv")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "demo.md")
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         key = sizes(config)
         if (table[KEY] == pd.Series(key)).all(axis=1).any():
             continue
-        claims = claims_of(args.finished[number]) if number < len(finished) else judged(config, args.train_sets)
+        claims = claims_of(args.finished[number]) if number < len(finished) else judged(config, args.claim)
         print(claims[["claim", "verdict", "estimate", "p"]].assign(seed=key["seed"]).to_string(index=False), flush=True)
         table = pd.concat([table, claims.assign(**key)[list(table)]], ignore_index=True)
         write_csv(table, args.output)
@@ -114,7 +114,7 @@ the same of {agree}{others}.
 ## Where no group is harder
 
 The same design with `data.synthetic.dark_difficulty: 0`, each study of other phantoms, draws and models (`python
-benchmarks/demo.py --difficulty 0 --train-sets B --seeds 1 2 3 ...`). C2, that dark images are harder to reconstruct
+benchmarks/demo.py --difficulty 0 --claim C2 --seeds 1 2 3 ...`). C2, that dark images are harder to reconstruct
 where both groups are equally represented, was supported in {supported} of {n} studies, contradicted in {contradicted},
 found to be no relevant difference in {equal} and inconclusive in the others.
 """
@@ -172,8 +172,8 @@ def claims_of(folder: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 
-def judged(config: Mapping[str, Any], wanted: Sequence[str] | None) -> pd.DataFrame:
-    """The verdicts on the claims that rest on errors and latents of models of `wanted` sets (None: all), `COLUMNS`."""
+def judged(config: Mapping[str, Any], claim: str | None) -> pd.DataFrame:
+    """The verdicts on the claims that rest on errors and latents, or on one of `NEEDS` alone: `COLUMNS`."""
     synthetic, stats = config["data"]["synthetic"], config["stats"]
     phantom = generate(seed=config["seed"], **synthetic)
     design = design_from(config["seed"], config["splits"])
@@ -182,7 +182,7 @@ def judged(config: Mapping[str, Any], wanted: Sequence[str] | None) -> pd.DataFr
     clusters = dict(zip(truth["id"], truth["duplicate_of"], strict=True))
     clusters |= {original: original for original in clusters.values()}
     sums, means = CrossedSums(pair, METRICS, clusters), []
-    train_sets = tuple(one for one in design.train_sets if not wanted or one.name in wanted)
+    train_sets = tuple(one for one in design.train_sets if claim is None or one.name in NEEDS[claim])
     draws: dict[str, list[Drawn]] = {one.name: [] for one in train_sets}
     for run in evaluations(config, phantom, design, draws):
         sums.add(run)
@@ -194,7 +194,7 @@ def judged(config: Mapping[str, Any], wanted: Sequence[str] | None) -> pd.DataFr
     rules = rules_from(stats)
     cases = run_claims(run_table(runs, sums.table(), pd.DataFrame(described), pair, METRICS), rules)
     verdicts = verdict_table(cases, rules.alpha, rules.min_runs)[COLUMNS]
-    return verdicts[verdicts["verdict"] != "not testable"]
+    return verdicts if claim is None else verdicts[verdicts["claim"] == claim]
 
 
 def evaluations(
