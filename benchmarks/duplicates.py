@@ -13,7 +13,7 @@ damage: of photographs damaged in known ways, the share that is linked to the ph
 between photographs that have nothing in common but what was done to both, by kind of damage (docs/duplicates.md).
 
 size: processor time of each part of the search by local features. Where a size is larger than the file, further
-photographs are made from those in it, twice as long in one of four directions, which similarity transforms do not undo.
+photographs are made from those in it, up to 26 times as many: parts, stretched, and negatives.
 
 whole: time and memory of the whole search by local features at those sizes, each in a process of its own.
 """
@@ -201,6 +201,8 @@ def _strangers(photographs: Picture, n: int, path: Path) -> None:
     The parts, three in each of four directions, do not overlap where the direction is the same, and are three times as
     long in it, which similarity transforms do not undo; a negative turns the gradients and not the places.
     """
+    if n > 26 * len(photographs):
+        raise SystemExit(f"--sizes: expected at most {26 * len(photographs)}, 26 for each photograph; found {n}.")
     side = photographs.shape[1]
     made = np.lib.format.open_memmap(path, "w+", np.uint8, (n, side, side, 3))
     for row in range(n):

@@ -268,14 +268,18 @@ def _asked(stored: Stored, index: Index, pictures: range, mirrored: bool) -> Pai
         own = Described(asking["place"], _log_size(asking), probes[:, 0])
         feature, other = _hits(index, probes)
         one, two = index.picture[start + feature], index.picture[other]
-        code = one.astype(np.int64) << 32 | two
         apart = np.flatnonzero(one != two)
-        order = apart[np.argsort(code[apart])]
-        again = np.flatnonzero(code[order][1:] == code[order][:-1])
-        order = order[np.union1d(again, again + 1)]  # most pairs have a single hit
+        pair = (one - pictures.start) * np.int64(stored.n) + two
+        hits = np.sort(pair[apart] << 32 | apart)
+        again = hits[1:] >> 32 == hits[:-1] >> 32
+        several = np.zeros(len(hits), bool)  # most pairs have a single hit
+        several[1:] = again
+        several[:-1] |= again
+        pair, hit = hits[several] >> 32, hits[several] & 0xFFFFFFFF
+        by_two = _agreeing(pair, _partners(own.at(feature[hit]), index.features.at(other[hit])))
         agreeing = [
             (one, two)
-            for one, two in _agreeing(code[order], _partners(own.at(feature[order]), index.features.at(other[order])))
+            for one, two in zip(pictures.start + by_two // stored.n, by_two % stored.n, strict=True)
             if _three_agree(
                 own.at(slice(*starts[one : one + 2] - start)), index.features.at(slice(*starts[two : two + 2]))
             )
@@ -301,19 +305,19 @@ def _partners(one: Described, two: Described) -> Partners:
     return np.stack([one.place, two.place, two.log_size - one.log_size])
 
 
-def _agreeing(code: Rows, hits: Partners) -> Pairs:
-    """The pairs of pictures (n, 2) of which two hits agree, given the code of the pair of each hit, in order."""
+def _agreeing(pair: Rows, hits: Partners) -> Rows:
+    """The pairs of which two hits agree, given the pair of each hit, in order."""
     found = np.empty(0, np.int64)
     offset = 1
-    rows = np.flatnonzero(code[1:] == code[:-1])
+    rows = np.flatnonzero(pair[1:] == pair[:-1])
     while rows.size:
         agree = _agree(hits[:, rows], hits[:, rows + offset])
-        found = np.union1d(found, code[rows[agree]])
+        found = np.union1d(found, pair[rows[agree]])
         offset += 1
-        rows = rows[rows + offset < len(code)]
-        rows = rows[code[rows + offset] == code[rows]]
-        rows = rows[~np.isin(code[rows], found)]
-    return np.stack([found >> 32, found & 0xFFFFFFFF], axis=1)
+        rows = rows[rows + offset < len(pair)]
+        rows = rows[pair[rows + offset] == pair[rows]]
+        rows = rows[~np.isin(pair[rows], found)]
+    return found
 
 
 def _three_agree(one: Described, two: Described) -> bool:
