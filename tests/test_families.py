@@ -104,6 +104,7 @@ def test_probes_need_latents() -> None:
 def test_a_frozen_study_has_no_training_and_no_setting_of_one() -> None:
     config = merged(DEFAULTS, yaml.safe_load((ROOT / "studies" / "codec.yaml").read_text()))
     check_config(config, SCHEMA)
+    check_config(merged(config, {"data": {"image_size": 50}}), SCHEMA)  # no stage halves the side
     check_family(config, DEFAULTS)
     for key, value, words in (
         (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stages import INJECT, LOCAL_TARGETS, configure, without_network
+from stages import INJECT, STUDIES, configure, without_network
 from workflow import copy_workflow, environment
 
 TRIED: Counter[str] = Counter()
@@ -23,19 +23,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A copy of the workflow with both studies finished, run with the network closed where this machine can do so."""
+    """A copy of the workflow with all studies finished, run with the network closed where this machine can do so."""
     folder = copy_workflow(tmp_path_factory.mktemp("undisturbed") / "project")
     configure(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(INJECT))
-        for arguments in (
-            ["all", "metadata", "probe", "--configfile", "tiny.yaml"],
-            [*LOCAL_TARGETS, "--configfile", "local.yaml"],
-        ):
+        for study, targets in STUDIES.items():
             done = subprocess.run(
                 [
                     *(*without_network(), sys.executable, "-m", "snakemake"),
-                    *("--workflow-profile", "profiles/cpu", "--cores", "2", *arguments),
+                    *("--workflow-profile", "profiles/cpu", "--cores", "2", *targets, "--configfile", study),
                 ],
                 cwd=folder,
                 env=environment(),

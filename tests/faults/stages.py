@@ -50,6 +50,17 @@ LOCAL_TARGETS = [
     *("results/local/checks/sources.txt", "results/local/data/searched/packed.sha256"),
     "results/local/tables/power.csv",
 ]
+# In place of training a codec is kept as a model; with other images than above, so that no job is an equal one.
+FROZEN = {
+    **{"study": "frozen", "data": LOCAL["data"] | {"sources": LOCAL["data"]["sources"][:1], "image_size": 24}},
+    **{"splits": {"runs": 1, "test_size": 20, "train_sets": []}, "report": {"probes": False}},
+    "model": {"family": "codec", "options": {"kind": "WEBP", "quality": 30}},
+}
+STUDIES = {
+    "tiny.yaml": ["all", "metadata", "probe"],
+    "local.yaml": LOCAL_TARGETS,
+    "frozen.yaml": ["results/frozen/runs/frozen/run0/model.safetensors"],
+}
 # How long a training took is in its record, and the sum of that in the study's.
 MEASURED = {"seconds", "images_per_second", "peak_memory_mb"}
 
@@ -66,16 +77,19 @@ class Job:
 
 
 def rules(folder: Path) -> set[str]:
-    """The names of all rules."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--configfile", "local.yaml", "--list-rules"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return set(listed.stdout.split())
+    """The names of all rules of all studies."""
+    found: set[str] = set()
+    for study in STUDIES:
+        listed = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--configfile", study, "--list-rules"],
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found |= set(listed.stdout.split())
+    return found
 
 
 def jobs(folder: Path, *arguments: str) -> dict[str, Job]:
@@ -98,10 +112,11 @@ def jobs(folder: Path, *arguments: str) -> dict[str, Job]:
 
 
 def configure(folder: Path) -> None:
-    """Write the settings of the two studies into a copy of the workflow."""
+    """Write the settings of the studies into a copy of the workflow."""
     tiny = yaml.safe_load(TINY.read_text()) | {"report": {"probes": True}, "probe": PROBES}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny))
     (folder / "local.yaml").write_text(yaml.safe_dump(LOCAL))
+    (folder / "frozen.yaml").write_text(yaml.safe_dump(FROZEN))
 
 
 def start(

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 
 import pytest
 from power_loss import CALLS, STRACE, seen_by_python, seen_by_strace, unsafe_writes
-from stages import LOCAL_TARGETS, Job, content, jobs, products, rules, snakemake_process, start
+from stages import STUDIES, Job, content, jobs, products, rules, snakemake_process, start
 from workflow import snakemake
 
 SEED = 8
@@ -119,8 +119,9 @@ def hurt(folder: Path, job: Job) -> Outcome:
 @pytest.fixture(scope="module")
 def outcomes(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     """All stages, two at a time, each in one of two copies."""
-    planned = jobs(undisturbed, "all", "metadata", "probe", "--configfile", "tiny.yaml")
-    planned = jobs(undisturbed, *LOCAL_TARGETS, "--configfile", "local.yaml") | planned
+    planned: dict[str, Job] = {}
+    for study, targets in reversed(STUDIES.items()):
+        planned |= jobs(undisturbed, *targets, "--configfile", study)
     copies: SimpleQueue[Path] = SimpleQueue()
     for number in range(2):
         copy = tmp_path_factory.mktemp("kills") / f"copy{number}"
