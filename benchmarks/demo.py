@@ -116,7 +116,8 @@ the same of {agree}{others}.
 The same design with `data.synthetic.dark_difficulty: 0`, each study of other phantoms, draws and models (`python
 benchmarks/demo.py --difficulty 0 --claim C2 --seeds 1 2 3 ...`). C2, that dark images are harder to reconstruct
 where both groups are equally represented, was supported in {supported} of {n} studies, contradicted in {contradicted},
-found to be no relevant difference in {equal} and inconclusive in the others.
+found to be no relevant difference in {equal} and inconclusive in the others. Even then the groups differ in tone and in
+their mix of conditions.
 """
 DECIDED = ("supported", "contradicted", "no relevant difference")
 
