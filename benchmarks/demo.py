@@ -188,9 +188,7 @@ def judged(config: Mapping[str, Any], claim: str | None) -> pd.DataFrame:
     for run in evaluations(config, phantom, design, draws):
         sums.add(run)
         means += [run_means(part, pair, METRICS) for _, part in run.groupby("train_set")]
-    described = pd.DataFrame(
-        describe_design(replace(design, train_sets=train_sets), config["splits"]["train_size"], draws)
-    )
+    described = describe_design(replace(design, train_sets=train_sets), config["splits"]["train_size"], draws)
     runs = sort_by_design(pd.concat(means, ignore_index=True), pair, ["run"])
     rules = rules_from(stats)
     cases = run_claims(run_table(runs, sums.table(), pd.DataFrame(described), pair, METRICS), rules)

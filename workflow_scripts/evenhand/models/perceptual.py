@@ -8,7 +8,6 @@ imports torchvision.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -90,16 +89,13 @@ class PerceptualLoss(nn.Module):
         """The loss of a batch, a scalar. No gradient flows to `target`, whose features may be `known`."""
         if self.known is not None and target is self.known[0]:
             _, targets, places = self.known
-            return mean_over_images(partial(self._over_known, targets), reconstruction, places)
+            return mean_over_images(lambda x, at: self._mean_to(x, targets.at(at)), reconstruction, places)
         return mean_over_images(self.mean_over_layers, reconstruction, target)
 
     def mean_over_layers(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """The loss as PyTorch's autograd follows it."""
         # Layer by layer side by side, so that no more than one layer of the target is held.
         return self._mean_to(reconstruction, torch.no_grad()(self.features)(target))
-
-    def _over_known(self, targets: KnownTargets, reconstruction: Tensor, places: Tensor) -> Tensor:
-        return self._mean_to(reconstruction, targets.at(places))
 
     def _mean_to(self, reconstruction: Tensor, wanted: Iterator[Tensor]) -> Tensor:
         pairs = zip(self.features(reconstruction), wanted, strict=True)
@@ -120,8 +116,8 @@ class PerceptualLoss(nn.Module):
 class KnownTargets:
     """The features of all targets of a training, kept: a step then takes those of the reconstructions alone.
 
-    A GPU multiplies an image's features alike wherever in a batch of one size it stands, so the bits are those that a
-    step would find by itself (tests/test_cuda.py).
+    An image's features are the same wherever in a batch of one size it stands, so the bits are those that a step would
+    find by itself (tests/test_training.py, and on a GPU tests/test_cuda.py).
     """
 
     @torch.no_grad()
