@@ -61,23 +61,23 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
         blood=0.040, keratin=0.38, relief=0.25,
     ),
     Condition(
-        "lichen planus", *_INFLAMMATORY, 0.07, 0.16, (7, 14), (0.035, 0.075), 0.20, 0.25,
+        "lichen planus", *_INFLAMMATORY, 0.04, 0.19, (7, 14), (0.035, 0.075), 0.20, 0.25,
         melanin=0.03, blood=0.03, desaturation=0.45, keratin=0.04, relief=0.5,
     ),
     Condition(
-        "acne vulgaris", *_INFLAMMATORY, 0.15, 0.06, (8, 16), (0.025, 0.05), 0.10, 0.35,
+        "acne vulgaris", *_INFLAMMATORY, 0.18, 0.03, (8, 16), (0.025, 0.05), 0.10, 0.35,
         blood=0.04, relief=0.6, flush=0.015, core_keratin=0.35,
     ),
     Condition(
-        "allergic contact dermatitis", *_INFLAMMATORY, 0.16, 0.08, (1, 2), (0.28, 0.42), 0.45, 0.60,
+        "allergic contact dermatitis", *_INFLAMMATORY, 0.18, 0.05, (1, 2), (0.28, 0.42), 0.45, 0.60,
         blood=0.04, variegation=0.45, keratin=0.05, relief=0.1, flush=0.006,
     ),
     Condition(
-        "vitiligo", *_INFLAMMATORY, 0.03, 0.13, (2, 4), (0.12, 0.26), 0.45, 0.08,
+        "vitiligo", *_INFLAMMATORY, 0.015, 0.16, (2, 4), (0.12, 0.26), 0.45, 0.08,
         melanin_factor=0.25, variegation=0.05,
     ),
     Condition(
-        "granuloma annulare", *_INFLAMMATORY, 0.08, 0.09, (1, 2), (0.20, 0.32), 0.15, 0.30, ring=True,
+        "granuloma annulare", *_INFLAMMATORY, 0.075, 0.09, (1, 2), (0.20, 0.32), 0.15, 0.30, ring=True,
         blood=0.022, melanin=0.01, relief=0.5,
     ),
     Condition(
