@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from evenhand.data.metadata import assign_group
 from evenhand.evaluation.ruler import choose_slow, measure_ruler, thirds
@@ -33,7 +32,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--finished", type=Path, help="folder that keeps the product, for equal jobs of other studies")
     parser.add_argument("--output", required=True, type=Path, help="output Parquet: one row per image, damage and step")
     args = parser.parse_args(argv)
-    torch.set_num_threads(args.threads)
     make_deterministic()
     read = [args.images, args.index, args.features, *filter(None, [args.tone])]
     make_once(args.finished, [args.config, args.threads], read, [args.output], lambda: measure(args))

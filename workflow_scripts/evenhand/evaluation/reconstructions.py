@@ -87,7 +87,7 @@ def decode(
             given: dict[Need, tuple[Any, ...]] = {
                 "pixels": (images[batch],),
                 "images": (target, found.image),
-                "features": (perceptual.distances(found.image, target),),
+                "features": (perceptual.distances(found.image, perceptual.features(target)),),
             }
             if found.posterior is not None:
                 given["posterior"] = found.posterior

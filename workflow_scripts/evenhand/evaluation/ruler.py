@@ -4,6 +4,7 @@ A measure may charge less for the same damage in one group than in another: mean
 of the contrast an eighth for the same blur. Then a gap in it is in part one of the ruler.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from scipy.fft import dctn, idctn
 from torch import Tensor
 
 from evenhand.evaluation.measures import MEASURES, RULED
-from evenhand.evaluation.reconstructions import measured, measured_skin
+from evenhand.evaluation.reconstructions import skin_of
 from evenhand.models.codec import recode
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.splits.manifests import read_images
@@ -75,8 +76,7 @@ DAMAGES = {
     "tint": Damage((0.05, 0.1, 0.2, 0.4), tinted),
     "JPEG": Damage((90, 70, 40, 10), compressed),
 }
-AT_A_TIME = 16  # images, each in as many versions as there are steps
-STEPS_AT_A_TIME = 6
+STEPS_AT_A_TIME = 6  # of an image: their features are held until they are compared, and caches hold their pixels
 
 
 def measure_ruler(
@@ -105,48 +105,63 @@ def measure_ruler(
     Returns:
         id, damage, step, and a column for each measure of `RULED`, but for those of skin where there is none.
     """
+    names = [name for name in RULED if skin or MEASURES[name].needs != "skin"]
     steps = [(name, step) for name, damage in DAMAGES.items() for step in damage.steps]
-    # Whole at once: a little that stays with each batch would keep the memory of the batches from being given back.
-    costs = {name: np.full((len(steps), len(rows)), np.nan) for name in RULED if skin or MEASURES[name].needs != "skin"}
-    starts = range(0, len(rows), AT_A_TIME)
+    costs = np.full((len(names), len(steps), len(rows)), np.nan)
+
+    def spoil(place: int) -> tuple[Tensor, Tensor]:
+        """An image (1, 3, S, S), and what each damage makes of it, (steps, 3, S, S)."""
+        whole = read_images(images, rows[[place]]).astype(np.float32) / 127.5 - 1
+        noise = generator(seed, "ruler", ids[place]).standard_normal(whole.shape[1:], np.float32)
+        return _tensor(whole), _tensor(np.concatenate(list(damaged(whole, noise[None]))))
+
+    def of_pixels(place: int) -> None:
+        keep(place, pixel_costs(*spoil(place), skin=skin and bool(slow[place])))
+
+    def keep(place: int, found: dict[str, Floats]) -> None:
+        for name, values in found.items():
+            costs[names.index(name), :, place] = np.abs(values - RULED[name])
+
+    torch.set_num_threads(1)  # an image to a thread
     with ThreadPoolExecutor(workers) as pool:
-        for first in track(starts, len(starts), "damaging", "batches"):
-            batch = slice(first, first + AT_A_TIME)
-            pixels, chosen = read_images(images, rows[batch]), slow[batch]
-            where = first + np.flatnonzero(chosen)
-            whole = pixels.astype(np.float32) / 127.5 - 1
-            noise = [generator(seed, "ruler", name).standard_normal(whole.shape[1:], np.float32) for name in ids[batch]]
-            target = _tensor(whole)
-            spoiled = [_tensor(found) for found in damaged(whole, np.stack(noise))]
-            distances = feature_costs(perceptual, [found[chosen] for found in spoiled], target[chosen])
-            for place, found in enumerate(spoiled):
-                for name, values in measured({"images": (target, found)}, pool).items():
-                    if name in costs:
-                        costs[name][place, batch] = np.abs(values - RULED[name])
-                costs["perceptual"][place, where] = distances[place]
-                if skin and len(where):
-                    on_skin = measured_skin(pixels[chosen], to_pixels(found[chosen]), workers)
-                    for name in on_skin.keys() & costs.keys():
-                        costs[name][place, where] = on_skin[name]
+        deque(track(pool.map(of_pixels, range(len(rows))), len(rows), "damaging", "images"), maxlen=0)
+    torch.set_num_threads(workers)  # features need the memory: one image at a time
+    chosen = np.flatnonzero(slow).tolist()
+    for place in track(chosen, len(chosen), "comparing features", "images"):
+        keep(place, feature_costs(perceptual, *spoil(place)))
     table = pd.DataFrame(steps, columns=["damage", "step"]).loc[np.repeat(range(len(steps)), len(rows))]
     table.insert(0, "id", np.tile(np.asarray(ids, dtype=object), len(steps)))
-    return table.assign(**{name: values.reshape(-1) for name, values in costs.items()}).reset_index(drop=True)
+    return table.assign(**dict(zip(names, costs.reshape(len(names), -1), strict=True))).reset_index(drop=True)
+
+
+@torch.no_grad()
+def pixel_costs(target: Tensor, spoiled: Tensor, *, skin: bool) -> dict[str, Floats]:
+    """What the measures of `RULED` that take pixels find of `spoiled` (steps, 3, S, S) against one target."""
+    # One target for several steps: what is taken of it alone is taken once.
+    whole, parts = target.contiguous(), spoiled.contiguous().split(STEPS_AT_A_TIME)
+    found = {
+        name: torch.cat([MEASURES[name].of(whole, part) for part in parts]).double().numpy()
+        for name in RULED
+        if MEASURES[name].needs == "images"
+    }
+    if skin:
+        pixels, *others = to_pixels(torch.cat([target, spoiled]))
+        skins = [skin_of(pixels, other) for other in others]
+        of_skin = [name for name in RULED if MEASURES[name].needs == "skin"]
+        found |= {name: np.array([MEASURES[name].of(skin) for skin in skins]) for name in of_skin}
+    return found
+
+
+@torch.no_grad()
+def feature_costs(perceptual: PerceptualLoss, target: Tensor, spoiled: Tensor) -> dict[str, Floats]:
+    """As `pixel_costs`, of the measures that compare features."""
+    wanted, parts = list(perceptual.features(target)), spoiled.split(STEPS_AT_A_TIME)
+    return {"perceptual": torch.cat([perceptual.distances(part, wanted) for part in parts]).double().numpy()}
 
 
 def damaged(images: Images, noise: Images) -> Iterator[Images]:
     """The images under each damage at each step, in the order of `DAMAGES`."""
     return (damage.of(images, step, noise) for damage in DAMAGES.values() for step in damage.steps)
-
-
-@torch.no_grad()
-def feature_costs(perceptual: PerceptualLoss, spoiled: Sequence[Tensor], target: Tensor) -> Floats:
-    """For each of `spoiled` (B, 3, S, S) the distances of its images to `target`, (steps, B); image by image inside."""
-    found = np.empty((len(spoiled), len(target)))
-    for row, image in enumerate(target):
-        # A few steps at once, whose features are held until they are compared.
-        parts = torch.stack([images[row] for images in spoiled]).split(STEPS_AT_A_TIME)
-        found[:, row] = torch.cat([perceptual.distances(part, image[None]) for part in parts]).double().numpy()
-    return found
 
 
 def choose_slow(ids: Sequence[str], group: Sequence[str], per_group: int, seed: int) -> npt.NDArray[np.bool_]:

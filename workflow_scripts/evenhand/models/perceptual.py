@@ -107,9 +107,9 @@ class PerceptualLoss(nn.Module):
             found = last
         return F.relu(found).mean(dim=(2, 3))
 
-    def distances(self, reconstruction: Tensor, target: Tensor) -> Tensor:
-        """The loss of each image of a batch, (B,)."""
-        pairs = zip(self.features(reconstruction), self.features(target), strict=True)
+    def distances(self, reconstruction: Tensor, wanted: Iterable[Tensor]) -> Tensor:
+        """The loss of each image of a batch, (B,), to the `features` of as many targets, or of one for all."""
+        pairs = zip(self.features(reconstruction), wanted, strict=True)
         return torch.stack([(found - expected).square().mean(dim=(1, 2, 3)) for found, expected in pairs]).mean(dim=0)
 
 
