@@ -33,6 +33,7 @@ IMAGES = {
 FORMATS = config["figures"]["formats"]
 FAMILY = declared(config["model"]["family"])
 EXTRACTOR = local_folder(config["evaluate"]["extractor"])  # of the user; none: VGG19
+LPIPS = [ancient(file) for file in [config["evaluate"]["lpips"]] if file]  # of the user
 ON_GPU = {"gpu": 1, "gpu_slots": config["gpu"]["slots_per_device"]}
 
 

@@ -13,6 +13,7 @@ rule evaluate_vae:
         **model_code("evaluate_vae.py"),
         **IMAGES,
         **by_sum(features="<results>/perceptual/vgg19.safetensors"),
+        lpips=LPIPS,
         **by_sum(clusters="<results>/data/isolated.csv"),
         # The record of a training holds the sum of its model.
         training="<results>/runs/{train_set}/run{run}{start}/run.json",
@@ -43,11 +44,13 @@ rule evaluate_vae:
         config=lambda wildcards: as_json(evaluation_settings(config, wildcards.train_set)),
         pictures_option="--pictures" if THERE_IS["prior"] else "",
         extractor_option=" ".join(f"--extractor-sum={found}" for found in content_of(EXTRACTOR)),
+        lpips_option="--lpips" if LPIPS else "",
+        lpips_content=content_of(LPIPS),
     shell:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --test {input.test:q} --training {input.manifest:q} --clusters {input.clusters:q}"
-        " --features {input.features:q} {params.extractor_option} --train-set {wildcards.train_set:q}"
-        " --run {wildcards.run} --config {params.config:q} --threads {threads} --gpus {resources.gpu}"
+        " --features {input.features:q} {params.extractor_option} {params.lpips_option} {input.lpips:q}"
+        " --train-set {wildcards.train_set:q} --run {wildcards.run} --config {params.config:q} --threads {threads} --gpus {resources.gpu}"
         " --gpu-slots {resources.gpu_slots} --evaluation {output.evaluation:q} --embeddings {output.embeddings:q}"
         " --samples {output.samples:q} {params.pictures_option} {output.pictures:q} --sums {output.sums:q} > {log:q} 2>&1"
 
@@ -129,6 +132,7 @@ rule measure_ruler:
         **code("measure_ruler.py"),
         **IMAGES,
         **by_sum(features="<results>/perceptual/vgg19.safetensors"),
+        lpips=LPIPS,
         tone="<results>/data/tone.csv" if config["data"]["skin"] else [],
     output:
         "<results>/data/ruler.parquet",
@@ -151,12 +155,13 @@ rule measure_ruler:
             }
         ),
         tone_option=lambda wildcards, input: "--tone" if input.tone else "",
+        lpips_option="--lpips" if LPIPS else "",
+        lpips_content=content_of(LPIPS),
         finished=f"{DATA}/.finished_ruler",
     shell:
         "python -u {input.script:q} --images {input.images:q} --index {input.index:q} {params.tone_option}"
         " {input.tone:q} --features {input.features:q} --config {params.config:q} --threads {threads}"
-        " --finished {params.finished:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        " {params.lpips_option} {input.lpips:q} --finished {params.finished:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule evaluate:

@@ -126,6 +126,7 @@ VALUES: dict[str, Any] = {
     "evaluate.samples": 3,
     "evaluate.prior_samples": 9,
     "evaluate.extractor": "local-dir:clip",
+    "evaluate.lpips": "lpips.pth",
     "evaluate.device": "auto",
     "evaluate.tf32": False,
     "evaluate.slug": 5,

@@ -12,6 +12,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.covariance import LedoitWolf
+from test_lpips import weights
 from torch.func import functional_call, jacrev
 
 from evenhand.evaluation.laplace import Curvature, sampled
@@ -28,6 +29,7 @@ from evenhand.evaluation.reconstructions import (
 )
 from evenhand.evaluation.scores import Training, complexity
 from evenhand.models.family import Architecture, Reconstruction, load_weights, save_weights
+from evenhand.models.lpips import NETWORKS, Lpips
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, kl_divergence
 from evenhand.models.vgg19 import random_weights
@@ -38,6 +40,7 @@ from evenhand.workflow.tables import read_table
 
 CPU = torch.device("cpu")
 PERCEPTUAL = PerceptualLoss(random_weights(0), normalize=False)
+LPIPS = Lpips(NETWORKS[1], weights(NETWORKS[1]))
 SMALL = Architecture(width=16, multipliers=(1, 1, 1, 1), latent_channels=3, deep=False)
 
 
@@ -62,7 +65,7 @@ def known(model: VAE) -> Training:
 def measure(model: VAE, images: np.ndarray, batch_size: int = 4) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     names = [hashlib.md5(image.tobytes()).hexdigest() for image in images]
     settings = {"samples": 2, "seed": 1, "batch_size": batch_size, "device": CPU, "workers": 1}
-    decoded = decode(model, images, names, PERCEPTUAL, known(model), **settings)
+    decoded = decode(model, images, names, PERCEPTUAL, known(model), **settings, lpips=LPIPS)
     on_skin = measured_skin(images, decoded.reconstructions, workers=1)
     return pd.DataFrame(decoded.columns | on_skin), decoded.latents, decoded.reconstructions
 
@@ -77,7 +80,8 @@ def test_what_is_declared_is_measured(model: VAE) -> None:
     assert list(of_skin) == [name for name in table if MEASURES[name].needs == "skin"]
     settings = {"samples": 2, "seed": 1, "batch_size": 4, "device": CPU, "workers": 1}
     decoded = decode(model, images, ["a", "b"], PERCEPTUAL, known(model), **settings)
-    assert list(decoded.columns) == [name for name in table if MEASURES[name].needs != "skin"]
+    # Without a file of the user there is no LPIPS.
+    assert list(decoded.columns) == [name for name in table if MEASURES[name].needs not in ("lpips", "skin")]
     # A model that was not trained here has no training images to be held against.
     frozen = decode(model, images, ["a", "b"], PERCEPTUAL, Training(), **settings)
     missing = [name for name in decoded.columns if MEASURES[name].needs in ("typicality", "training", "last layer")]
@@ -135,6 +139,8 @@ def test_measures_of_one_image_by_hand(model: VAE) -> None:
         assert table["psnr"][row] == pytest.approx(peak_signal_noise_ratio(x_, y, data_range=2), rel=1e-4)
         assert table["mse_over_var"][row] == pytest.approx(mse / around_mean_colour, rel=1e-4)
         assert table["perceptual"][row] == pytest.approx(distance, rel=1e-3)
+        with torch.no_grad():
+            assert table["lpips"][row] == pytest.approx(LPIPS.distances(x, LPIPS.features(decoded)).item(), rel=1e-3)
         assert table["latent_std"][row] == pytest.approx(np.mean(np.sqrt(np.exp(logvar))), rel=1e-5)
         bound = means[row].size * mse + table["kl"][row]
         assert table["bound"][row] == pytest.approx(bound, rel=1e-4)

@@ -25,7 +25,7 @@ def config_with(path: str) -> dict[str, Any]:
     config["data"] |= {"metadata": path, "sources": [{"folder": path}, {"urls": True}, {"archive": path}]}
     config["data"]["duplicates"] |= {"embeddings": path, "list": path, "not_same": path}
     config["loss"]["perceptual_weights"] = path
-    config["evaluate"]["extractor"] = f"local-dir:{path}"
+    config["evaluate"] |= {"extractor": f"local-dir:{path}", "lpips": path}
     named = {"dataset": "$D", "model": "~", "id": "$id", "group": "~"}
     config["probe"]["sources"] = [
         {"name": "vae", "kind": "vae"} | TARGETS,
@@ -83,6 +83,7 @@ def test_what_cannot_be_expanded_is_an_error_that_names_the_key(path: str, messa
         (lambda config: config["data"]["duplicates"], "list", "data.duplicates.list"),
         (lambda config: config["loss"], "perceptual_weights", "loss.perceptual_weights"),
         (lambda config: config["evaluate"], "extractor", "evaluate.extractor"),
+        (lambda config: config["evaluate"], "lpips", "evaluate.lpips"),
         (lambda config: config["probe"]["sources"][1], "metadata", "probe.sources.1.metadata"),
         (lambda config: config["probe"]["sources"][2], "model", "probe.sources.2.model"),
     ]:

@@ -79,7 +79,7 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path, monkeypatch: pytest.Mon
         data={"sources": [{"folder": "nowhere"}, {"archive": __file__}, {"urls": True}]},
         splits={"test_size": 100, "groups": [LIGHT_DARK[0], LIGHT_DARK[1] | {"where": {"skin_type": [6]}}]},
         loss={"perceptual_weights": "weights.pth"},
-        evaluate={"extractor": "local-dir:nowhere"},
+        evaluate={"extractor": "local-dir:nowhere", "lpips": "lpips.pth"},
         probe={"sources": [{"name": "vae", "kind": "vae", "attributes": attributes, "diseases": []}]},
     )
     with pytest.raises(UserError) as error:
@@ -92,6 +92,7 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path, monkeypatch: pytest.Mon
         "skin_type '1' 20, '2' 20, '3' 20",
         "weights.pth is none",
         "evaluate.extractor: local-dir:nowhere needs the package open_clip_torch",
+        "evaluate.lpips names lpips.pth, which is not a file",
         "vae: sex needs the column 'sex'",
         "vae: atlas: no row has the class 'a'",
     ):

@@ -101,6 +101,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids = np.array([row["md5hash"] for row in read_rows(folder / "metadata.csv")])
     np.savez(folder / "embeddings.npz", id=ids, embeddings=np.eye(len(ids), dtype=np.float32))
     (folder / "others.npz").write_bytes(b"")
+    (folder / "lpips.pth").write_bytes(b"")
     (folder / "study.yaml").write_text(yaml.safe_dump(LOCAL))
     snakemake(folder, "all", "probe", "--configfile", "study.yaml")
     return folder

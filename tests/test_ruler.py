@@ -14,12 +14,14 @@ from paper import LIGHT_DARK
 from safetensors.torch import save_file
 from scipy import stats
 from simulated import RULES
+from test_lpips import weights
 from workflow import ROOT
 
 import measure_ruler as measure_ruler_script
 import summarise_ruler
 from evenhand.evaluation.measures import MEASURES, RULED
 from evenhand.evaluation.ruler import DAMAGES, THIRDS, blurred, choose_slow, damaged, measure_ruler, thirds
+from evenhand.models.lpips import NETWORKS, Lpips
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.groups import Pair
@@ -43,6 +45,7 @@ from evenhand.workflow.tables import read_table, write_csv, write_image_table
 
 PAIR = Pair("light", "dark")
 SIDE = 32
+ALEX = NETWORKS[1]
 
 
 def pictures(n: int) -> np.ndarray:
@@ -53,12 +56,12 @@ def pictures(n: int) -> np.ndarray:
 
 
 def costs_of(images: np.ndarray, rows: list[int], slow: list[bool], workers: int = 1) -> pd.DataFrame:
-    perceptual = PerceptualLoss(random_weights(0), False)
+    networks = {"perceptual": PerceptualLoss(random_weights(0), False), "lpips": Lpips(ALEX, weights(ALEX))}
     names = [f"image {row}" for row in rows]
     with tempfile.NamedTemporaryFile(suffix=".npy") as file:
         np.save(file.name, images)
         return measure_ruler(
-            file.name, np.array(rows), names, np.array(slow), perceptual, skin=True, seed=1, workers=workers
+            file.name, np.array(rows), names, np.array(slow), networks, skin=True, seed=1, workers=workers
         )
 
 
@@ -105,8 +108,8 @@ def test_no_image_changes_the_numbers_of_another() -> None:
     whole = costs_of(images, rows, [row == 35 for row in rows], workers=2)
     alone = costs_of(images, [35], [True])
     of_35 = whole[whole["id"] == "image 35"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(of_35, alone, rtol=1e-4)
-    assert whole[whole["id"] != "image 35"]["perceptual"].isna().all()
+    pd.testing.assert_frame_equal(of_35, alone, check_exact=True)
+    assert whole[whole["id"] != "image 35"][["perceptual", "lpips"]].isna().all().all()
     assert whole[[name for name in RULED if MEASURES[name].needs == "images"]].notna().all().all()
 
 
@@ -131,13 +134,16 @@ def test_the_scripts_measure_and_summarise_the_images_of_the_groups(tmp_path: Pa
     write_csv(pd.DataFrame({"id": ["i0", "i3"], "cluster": "i0", "size": 2}), tmp_path / "together.csv")
     save_file(random_weights(0), tmp_path / "features.safetensors")
     settings = {"groups": LIGHT_DARK, "seed": 1, "slow_images": 2, "perceptual_normalize": False}
+    torch.save(weights(ALEX), tmp_path / "lpips.pth")
     options = {"images": "images.npy", "index": "images.csv", "tone": "tone.csv", "features": "features.safetensors"}
+    options["lpips"] = "lpips.pth"
     named = [text for name, file in options.items() for text in (f"--{name}", str(tmp_path / file))]
     measure_ruler_script.main([*named, "--config", json.dumps(settings), "--output", str(tmp_path / "ruler.parquet")])
     costs = pd.read_parquet(tmp_path / "ruler.parquet")
     steps = sum(len(damage.steps) for damage in DAMAGES.values())
     assert len(costs) == steps * 8  # skin type 3 is in no group
-    assert costs.groupby("group")["perceptual"].count().to_dict() == {"dark": 2 * steps, "light": 2 * steps}
+    for name in ("perceptual", "lpips"):
+        assert costs.groupby("group")[name].count().to_dict() == {"dark": 2 * steps, "light": 2 * steps}
     summarise_ruler.main(
         [
             *("--costs", str(tmp_path / "ruler.parquet"), "--clusters", str(tmp_path / "together.csv")),

@@ -23,6 +23,7 @@ from evenhand.evaluation.reconstructions import (
 )
 from evenhand.models.codec import equal_error
 from evenhand.models.family import load_weights
+from evenhand.models.lpips import load_lpips
 from evenhand.models.perceptual import PerceptualLoss, extractor_of, load_features
 from evenhand.probes.openclip import embed_images, load_openclip
 from evenhand.splits.manifests import (
@@ -83,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             batch_size=config["batch_size"],
             device=device,
             workers=args.threads,
+            lpips=place(load_lpips(args.lpips, images.shape[1]), device) if args.lpips else None,
         )
         generated = {"posterior": decoded.reconstructions}
         if "prior" in model.GIVES:
@@ -169,6 +171,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--training", required=True, type=Path, help="splits/run<r>/train_<set>.csv")
     parser.add_argument("--clusters", help="data/isolated.csv: none of the cluster of a test image may be trained on")
     parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
+    parser.add_argument("--lpips", help="evaluate.lpips, where it names a file")
     parser.add_argument("--extractor-sum", default="", help="SHA-256 of the open_clip model that takes features")
     parser.add_argument("--train-set", required=True)
     parser.add_argument("--run", required=True, type=int)

@@ -10,6 +10,7 @@ import numpy as np
 from evenhand.data.metadata import assign_group
 from evenhand.evaluation.ruler import choose_slow, measure_ruler, thirds
 from evenhand.evaluation.scores import luminance
+from evenhand.models.lpips import Lpips, load_lpips
 from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.splits.groups import groups_from
 from evenhand.splits.manifests import read_images
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--index", required=True, help="data/images.csv")
     parser.add_argument("--tone", help="data/tone.csv, where the images show skin")
     parser.add_argument("--features", required=True, help="VGG19 features from prepare_vgg19.py")
+    parser.add_argument("--lpips", help="evaluate.lpips, where it names a file")
     parser.add_argument(
         "--config", required=True, type=json.loads, help="JSON: seed, groups, slow_images, perceptual_normalize"
     )
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, type=Path, help="output Parquet: one row per image, damage and step")
     args = parser.parse_args(argv)
     make_deterministic()
-    read = [args.images, args.index, args.features, *filter(None, [args.tone])]
+    read = [args.images, args.index, args.features, *filter(None, [args.tone, args.lpips])]
     make_once(args.finished, [args.config, args.threads], read, [args.output], lambda: measure(args))
 
 
@@ -51,10 +53,13 @@ def measure(args: argparse.Namespace) -> None:
         shown = shown.merge(tone, on="id", how="left", validate="one_to_one")
     ids = shown["id"].tolist()
     slow = choose_slow(ids, shown["group"].tolist(), args.config["slow_images"], seed)
-    perceptual = PerceptualLoss(load_features(args.features), args.config["perceptual_normalize"])
-    costs = measure_ruler(
-        args.images, rows, ids, slow, perceptual, skin=bool(args.tone), seed=seed, workers=args.threads
-    )
+    networks: dict[str, PerceptualLoss | Lpips] = {
+        "perceptual": PerceptualLoss(load_features(args.features), args.config["perceptual_normalize"])
+    }
+    if args.lpips:
+        side = read_images(args.images, rows[:1]).shape[1]
+        networks["lpips"] = load_lpips(args.lpips, side)
+    costs = measure_ruler(args.images, rows, ids, slow, networks, skin=bool(args.tone), seed=seed, workers=args.threads)
     write_parquet(shown.merge(costs, on="id", validate="one_to_many"), args.output)
     print(f"{len(ids)} images of the groups of {len(index)}; features and skin of {slow.sum()}")
 

@@ -13,6 +13,7 @@ Need = Literal[
     "pixels",
     "images",
     "features",
+    "lpips",
     "posterior",
     "codes",
     "bits",
@@ -52,7 +53,8 @@ class Measure:
     Attributes:
         of: computes it from what it needs.
         needs: what `of` takes; a model family that does not give it has no such measure. images: target and
-            reconstruction, (B, 3, S, S) in [-1, 1]. features: the distance of their VGG19 features, (B,). posterior:
+            reconstruction, (B, 3, S, S) in [-1, 1]. features: the distance of their VGG19 features, (B,). lpips:
+            that by the user's weights. posterior:
             mu, logvar and the KL divergence of each latent to the prior, (B, C, s, s). samples: target, and n
             reconstructions by chance, (n, B, 3, S, S). pixels: the image as it is, uint8 (S, S, 3). codes: distance of
             the latents to them, (B,). bits: of the file per pixel, (B,). bound: the model's own, (B,). again: latents

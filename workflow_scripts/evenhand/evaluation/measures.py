@@ -175,6 +175,15 @@ MEASURES: dict[str, Measure] = {
         better="lower",
         best=0.0,
     ),
+    "lpips": Measure(
+        lambda distances: distances,
+        "lpips",
+        title="LPIPS",
+        label="LPIPS (0: equal)",
+        about="Learned perceptual image patch similarity (Zhang et al. 2018) by the file that evaluate.lpips names.",
+        better="lower",
+        best=0.0,
+    ),
     "mse_sampled": Measure(
         mse_sampled,
         "samples",

@@ -18,6 +18,7 @@ from evenhand.evaluation.measure import Need, Skin
 from evenhand.evaluation.measures import MEASURES
 from evenhand.evaluation.scores import Training
 from evenhand.models.family import Family
+from evenhand.models.lpips import Lpips
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.training.loop import to_pixels, to_unit_range
 from evenhand.workflow.progress import track
@@ -64,13 +65,14 @@ def decode(
     batch_size: int,
     device: torch.device,
     workers: int,
+    lpips: Lpips | None = None,
 ) -> Decoded:
     """Reconstruct `images` (n, S, S, 3) without chance and by chance, and measure what the model's family gives.
 
     Args:
         ids: names of the images; the noise of an image is seeded by its name, so neither order nor
             batches change a number.
-        perceptual: on the device of the model.
+        perceptual: on the device of the model, like `lpips`.
         training: what the model makes of its training images.
         samples: reconstructions by chance per image, at least 2.
         batch_size: images of 128 pixels at a time; fewer of larger ones.
@@ -89,6 +91,8 @@ def decode(
                 "images": (target, found.image),
                 "features": (perceptual.distances(found.image, perceptual.features(target)),),
             }
+            if lpips is not None:
+                given["lpips"] = (lpips.distances(found.image, lpips.features(target)),)
             if found.posterior is not None:
                 given["posterior"] = found.posterior
             if found.code_distance is not None:

@@ -5,7 +5,7 @@ of the contrast an eighth for the same blur. Then a gap in it is in part one of 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import Tensor
 from evenhand.evaluation.measures import MEASURES, RULED
 from evenhand.evaluation.reconstructions import skin_of
 from evenhand.models.codec import recode
+from evenhand.models.lpips import Lpips
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.splits.manifests import read_images
 from evenhand.training.loop import to_pixels
@@ -28,6 +29,7 @@ from evenhand.workflow.seeds import generator
 
 Images = npt.NDArray[np.float32]  # (n, S, S, 3) in [-1, 1]
 Floats = npt.NDArray[np.float64]
+Networks = Mapping[str, PerceptualLoss | Lpips]
 
 THIRDS = ("darkest third", "middle third", "lightest third")
 
@@ -84,7 +86,7 @@ def measure_ruler(
     rows: npt.NDArray[np.int64],
     ids: Sequence[str],
     slow: npt.NDArray[np.bool_],
-    perceptual: PerceptualLoss,
+    networks: Networks,
     *,
     skin: bool,
     seed: int,
@@ -97,15 +99,16 @@ def measure_ruler(
         rows: of the images to damage, (m,).
         ids: their names, which seed the noise: no other image changes a number.
         slow: (m,), of which of them features and skin are measured, which takes long; NaN for the others.
-        perceptual: for the distance of features.
+        networks: those that compare features, by their measures.
         skin: whether the images show skin.
         seed: of the study.
         workers: threads; the result does not depend on it.
 
     Returns:
-        id, damage, step, and a column for each measure of `RULED`, but for those of skin where there is none.
+        id, damage, step, and a column for each measure of `RULED` that there is.
     """
-    names = [name for name in RULED if skin or MEASURES[name].needs != "skin"]
+    of_pixels = ("images", "skin") if skin else ("images",)
+    names = [name for name in RULED if name in networks or MEASURES[name].needs in of_pixels]
     steps = [(name, step) for name, damage in DAMAGES.items() for step in damage.steps]
     costs = np.full((len(names), len(steps), len(rows)), np.nan)
 
@@ -115,7 +118,7 @@ def measure_ruler(
         noise = generator(seed, "ruler", ids[place]).standard_normal(whole.shape[1:], np.float32)
         return _tensor(whole), _tensor(np.concatenate(list(damaged(whole, noise[None]))))
 
-    def of_pixels(place: int) -> None:
+    def compare_pixels(place: int) -> None:
         keep(place, pixel_costs(*spoil(place), skin=skin and bool(slow[place])))
 
     def keep(place: int, found: dict[str, Floats]) -> None:
@@ -124,11 +127,11 @@ def measure_ruler(
 
     torch.set_num_threads(1)  # an image to a thread
     with ThreadPoolExecutor(workers) as pool:
-        deque(track(pool.map(of_pixels, range(len(rows))), len(rows), "damaging", "images"), maxlen=0)
+        deque(track(pool.map(compare_pixels, range(len(rows))), len(rows), "damaging", "images"), maxlen=0)
     torch.set_num_threads(workers)  # features need the memory: one image at a time
     chosen = np.flatnonzero(slow).tolist()
     for place in track(chosen, len(chosen), "comparing features", "images"):
-        keep(place, feature_costs(perceptual, *spoil(place)))
+        keep(place, feature_costs(networks, *spoil(place)))
     table = pd.DataFrame(steps, columns=["damage", "step"]).loc[np.repeat(range(len(steps)), len(rows))]
     table.insert(0, "id", np.tile(np.asarray(ids, dtype=object), len(steps)))
     return table.assign(**dict(zip(names, costs.reshape(len(names), -1), strict=True))).reset_index(drop=True)
@@ -153,10 +156,13 @@ def pixel_costs(target: Tensor, spoiled: Tensor, *, skin: bool) -> dict[str, Flo
 
 
 @torch.no_grad()
-def feature_costs(perceptual: PerceptualLoss, target: Tensor, spoiled: Tensor) -> dict[str, Floats]:
+def feature_costs(networks: Networks, target: Tensor, spoiled: Tensor) -> dict[str, Floats]:
     """As `pixel_costs`, of the measures that compare features."""
-    wanted, parts = list(perceptual.features(target)), spoiled.split(STEPS_AT_A_TIME)
-    return {"perceptual": torch.cat([perceptual.distances(part, wanted) for part in parts]).double().numpy()}
+    found, parts = {}, spoiled.split(STEPS_AT_A_TIME)
+    for name, network in networks.items():
+        wanted = list(network.features(target))
+        found[name] = torch.cat([network.distances(part, wanted) for part in parts]).double().numpy()
+    return found
 
 
 def damaged(images: Images, noise: Images) -> Iterator[Images]:

@@ -49,6 +49,7 @@ def methods(
     }
     sets = zip(design["train_set"], design["compared_share"], strict=True)
     mixes = joined([f"{name} ({percent(share)} {groups[1].name})" for name, share in sets])
+    lpips = config["evaluate"]["lpips"]
     runs, precision = splits["runs"], sorted({str(record.get("precision", "")) for record in records})
     family, perceptual = declared(model["family"]), ""
     latents = f", {model['latent_channels']} latent channels" if "latents" in family.gives else ""
@@ -93,6 +94,7 @@ def methods(
             else []
         ),
         "The error of a test image is its mean squared error on pixels in [-1, 1].",
+        *([f"Beside it stands LPIPS [zhang2018], by the weights in {Path(lpips).name}."] if lpips else []),
         *([_generated(config, cited=bool(perceptual))] if "prior" in family.gives else []),
         "Inference is over images crossed with models: two-way clustered variances [cameron2011] with Satterthwaite's "
         "degrees of freedom [satterthwaite1946].",

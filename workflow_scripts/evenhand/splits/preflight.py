@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from evenhand.data.metadata import assign_group, is_given, without_checksum
+from evenhand.models.lpips import load_lpips
 from evenhand.probes.openclip import load_openclip
 from evenhand.splits.design import design_from, feasible_train_size
 from evenhand.splits.groups import columns_of
@@ -79,7 +80,7 @@ def cells_of(table: pd.DataFrame, column: str, most: int = 12) -> str:
 
 
 def weight_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
-    """Whether a VGG19 given by its path is there, and an open_clip model for generated pictures can be loaded."""
+    """Whether networks that compare pictures, given by their paths, are there and can be loaded."""
     weights = config["loss"]["perceptual_weights"]
     if weights not in ("imagenet", "random") and not Path(weights).is_file():
         yield f"loss.perceptual_weights: expected imagenet, random or a file; {weights} is none"
@@ -88,6 +89,11 @@ def weight_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
             load_openclip(config["evaluate"]["extractor"])
         except UserError as error:
             yield f"evaluate.extractor: {error}"
+    if config["evaluate"]["lpips"]:
+        try:
+            load_lpips(config["evaluate"]["lpips"], config["data"]["image_size"])
+        except UserError as error:
+            yield str(error)
 
 
 def device_mistakes(config: Mapping[str, Any], cuda: bool) -> Iterator[str]:

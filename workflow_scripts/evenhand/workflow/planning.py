@@ -229,6 +229,7 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:
         yield config["loss"], "perceptual_weights", "loss.perceptual_weights"
     if local_folder(config["evaluate"]["extractor"]):
         yield config["evaluate"], "extractor", "evaluate.extractor"
+    yield config["evaluate"], "lpips", "evaluate.lpips"
     for number, source in enumerate(config["probe"]["sources"]):
         # Of other kinds, `model` is a name.
         if source["kind"] == "file":
