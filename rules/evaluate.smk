@@ -13,9 +13,9 @@ rule evaluate_vae:
         **model_code("evaluate_vae.py"),
         **IMAGES,
         **by_sum(features="<results>/perceptual/vgg19.safetensors"),
-        lpips=LPIPS,
         **by_sum(clusters="<results>/data/isolated.csv"),
         # The record of a training holds the sum of its model.
+        lpips=LPIPS,
         training="<results>/runs/{train_set}/run{run}{start}/run.json",
         model=ancient("<results>/runs/{train_set}/run{run}{start}/model.safetensors"),
         test="<results>/splits/run{run}/test.csv",
