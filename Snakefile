@@ -37,6 +37,7 @@ include: "rules/report.smk"
 # A line that says how far the study is and how long it will take.
 onstart:
     say_bounds(workflow)
+    drop_rate_limit(workflow)
     follow_jobs(workflow)
 
 

@@ -1,13 +1,13 @@
 """Are the verdicts of the demo true? The models of its design, and what the claims say of them.
 
-    python benchmarks/demo.py --finished results/demo --runs 12 --seeds 20240217
+    python benchmarks/demo.py --finished results/demo results/truth
     python benchmarks/demo.py --difficulty 0 --claim C2 --seeds 1 2 3
 
-The first adds the claims of a finished demo, and those of a demo of the same seed with more runs, which tells what is
-true; the second those of as many demos in which no group is harder. What is not finished is trained and judged here in
-one process, claims on errors and latents alone (C1 to C7, C10): without the workflow, the start of Python for each of
-its jobs and the measures that these claims do not need. --finished takes such demos with more runs as well, with all
-claims. One row per claim in benchmarks/demo.csv, and docs/demo.md, made from it; what is there is not trained again.
+The first adds the claims of a finished demo, and those of a finished one of the same seed with more runs, which tells
+what is true; the second those of as many demos in which no group is harder. What is not finished is trained and judged
+here in one process, claims on errors and latents alone (C1 to C7, C10): without the workflow, the start of Python for
+each of its jobs and the measures that these claims do not need. One row per claim in benchmarks/demo.csv, and
+docs/demo.md, made from it; what is there is not trained again.
 """
 
 import argparse
@@ -61,14 +61,13 @@ METRICS = ["mse", "latent_std"]
 CPU = torch.device("cpu")
 NEEDS = {"C2": ["B"]}  # training sets, of claims that can be judged without the others
 COLUMNS = ["claim", "verdict", "estimate", "ci_low", "ci_high", "p"]
-KEY = ["seed", "difficulty", "runs", "epochs", "train_size", "test_size", "n"]
+KEY = ["seed", "difficulty", "runs", "epochs", "learning_rate", "kl_scale", "train_size", "test_size", "n"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="*", default=[], help="of the studies")
     parser.add_argument("--difficulty", type=float, help="data.synthetic.dark_difficulty; else the demo's")
-    parser.add_argument("--runs", type=int, help="splits.runs of the seeds; else the demo's")
     parser.add_argument("--claim", choices=NEEDS, help="judged alone, of models of the training sets that it is about")
     parser.add_argument("--finished", type=Path, nargs="*", default=[], help="results/<study> of finished demos")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "demo.csv")
@@ -80,8 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     make_deterministic()
     table = pd.read_csv(args.output) if args.output.exists() else pd.DataFrame(columns=[*KEY, *COLUMNS])
-    splits = {} if args.runs is None else {"runs": args.runs}
-    asked = {"data": {"synthetic": synthetic}, "splits": splits}
+    asked = {"data": {"synthetic": synthetic}}
     studies = [overlaid(demo, asked | {"seed": seed}) for seed in args.seeds]
     finished = [json.loads((folder / "settings" / "study.json").read_text("utf-8")) for folder in args.finished]
     for number, config in enumerate([*finished, *studies]):
@@ -100,9 +98,9 @@ PAGE = """# Are the demo's verdicts true?
 
 `make demo` plants one difference: the detail of dark phantoms is {difficulty:g} times as strong as that of light ones,
 and so harder to reconstruct. What its {runs:.0f} runs say of each claim, and what {more:.0f} runs of the same design
-say, which know better what is true of such models (`python benchmarks/demo.py --finished results/demo --runs 12 --seeds
-20240217`; benchmarks/demo.csv). A dash: not judged of those runs. Synthetic data: nothing here says anything about
-patients.
+say, which know better what is true of such models: the demo with `--config study=truth 'splits={{runs: {more:.0f}}}'`,
+then `python benchmarks/demo.py --finished results/demo results/truth`, which keeps both in benchmarks/demo.csv.
+Synthetic data: nothing here says anything about patients.
 
 | claim | the demo | {more:.0f} runs | estimate, {more:.0f} runs |
 |---|---|---|---|
@@ -134,7 +132,9 @@ def describe(table: pd.DataFrame, demo: Mapping[str, float]) -> str:
         verdict = interval = "-"
         if claim in many.index:
             truth = many.loc[claim]
-            verdict, interval = truth["verdict"], "{estimate:.4g} ({ci_low:.4g} to {ci_high:.4g})".format(**truth)
+            verdict = truth["verdict"]
+            if pd.notna(truth["estimate"]):
+                interval = "{estimate:.4g} ({ci_low:.4g} to {ci_high:.4g})".format(**truth)
         rows.append(f"| {claim} | {row['verdict']} | {verdict} | {interval} |")
     of_paper = few[few.index.str.match("[CP]")]
     decided = of_paper[of_paper["verdict"].isin(DECIDED)]
@@ -163,8 +163,9 @@ def describe(table: pd.DataFrame, demo: Mapping[str, float]) -> str:
 def sizes(config: Mapping[str, Any]) -> dict[str, float]:
     """The columns `KEY`: what sets a study apart from others."""
     splits, synthetic = config["splits"], config["data"]["synthetic"]
-    values = (config["seed"], synthetic["dark_difficulty"], splits["runs"], config["train"]["epochs"])
-    return dict(zip(KEY, (*values, splits["train_size"], splits["test_size"], synthetic["n"]), strict=True))
+    recipe = (config["train"]["epochs"], config["train"]["learning_rate"], config["loss"]["kl_scale"])
+    drawn = (splits["train_size"], splits["test_size"], synthetic["n"])
+    return dict(zip(KEY, (config["seed"], synthetic["dark_difficulty"], splits["runs"], *recipe, *drawn), strict=True))
 
 
 def claims_of(folder: Path) -> pd.DataFrame:

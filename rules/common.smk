@@ -152,6 +152,17 @@ def say_bounds(workflow):
         )
 
 
+def drop_rate_limit(workflow):
+    """Take away the bound of 100 jobs a second that Snakemake has where a user gives none.
+
+    For it the scheduler looks for jobs again a second after every time it looked, and each job that ends adds a time:
+    after 300 jobs it looks 300 times a second.
+    """
+    limiter = workflow.scheduler.job_rate_limiter
+    if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 def follow_jobs(workflow):
     """Show what jobs have to say, how far they are and how long they will take, unless --quiet asks for silence."""
     quiet = set(workflow.output_settings.quiet or ())

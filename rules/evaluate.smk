@@ -50,8 +50,8 @@ rule evaluate_vae:
         "python -u {input.script:q} --model {input.model:q} --images {input.images:q} --index {input.index:q}"
         " --test {input.test:q} --training {input.manifest:q} --clusters {input.clusters:q}"
         " --features {input.features:q} {params.extractor_option} {params.lpips_option} {input.lpips:q}"
-        " --train-set {wildcards.train_set:q} --run {wildcards.run} --config {params.config:q} --threads {threads} --gpus {resources.gpu}"
-        " --gpu-slots {resources.gpu_slots} --evaluation {output.evaluation:q} --embeddings {output.embeddings:q}"
+        " --train-set {wildcards.train_set:q} --run {wildcards.run} --config {params.config:q} --threads {threads}"
+        " --gpus {resources.gpu} --gpu-slots {resources.gpu_slots} --evaluation {output.evaluation:q} --embeddings {output.embeddings:q}"
         " --samples {output.samples:q} {params.pictures_option} {output.pictures:q} --sums {output.sums:q} > {log:q} 2>&1"
 
 

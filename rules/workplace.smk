@@ -46,12 +46,6 @@ except UserError as error:
 # What is bounded where --resources says nothing. Not in a profile: the list of the profile that applies by itself would
 # replace the one in a user's own.
 if workflow.is_main_process and workflow.modifier.is_main_snakefile():
-    # By default Snakemake starts at most 100 jobs a second, for which it looks for jobs once more a second after every time
-    # it looked, and every job that ends adds a time: after 300 jobs it looks 300 times a second. No cluster takes jobs
-    # faster than that; a bound of the user stays.
-    rate = workflow.scheduling_settings.max_jobs_per_timespan
-    if rate and (rate.max_jobs, rate.timespan) == (100, 1):
-        workflow.scheduling_settings.max_jobs_per_timespan = None
     workflow.global_resources.setdefault("http", 4)
     if "gpu" not in workflow.global_resources:
         workflow.register_resource("gpu", 1)
