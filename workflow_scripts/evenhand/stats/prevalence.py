@@ -206,7 +206,7 @@ def _mix_case(alpha: float, little: float, much: float) -> dict[str, object]:
         ),
         "table": "condition_mix",
         "figure": "prevalence",
-        "statement": "The condition mix differs little between the groups at 3 and 9 classes, much at 114",
+        "statement": "The condition mix differs little between the groups at both coarse levels, much at the fine one",
         "source": "v2 5.2",
         "level": 1 - alpha,
     }
