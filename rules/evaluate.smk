@@ -13,7 +13,6 @@ rule evaluate_vae:
         **model_code("evaluate_vae.py"),
         **IMAGES,
         **by_sum(features="<results>/perceptual/vgg19.safetensors"),
-        lpips=LPIPS,
         **by_sum(clusters="<results>/data/isolated.csv"),
         # The record of a training holds the sum of its model.
         training="<results>/runs/{train_set}/run{run}{start}/run.json",
@@ -22,6 +21,7 @@ rule evaluate_vae:
         test_sum="<results>/splits/run{run}/test.sha256",
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
+        lpips=LPIPS,
     output:
         evaluation="<results>/runs/{train_set}/run{run}{start}/evaluation.parquet",
         embeddings="<results>/runs/{train_set}/run{run}{start}/embeddings.npz",
