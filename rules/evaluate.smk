@@ -15,13 +15,13 @@ rule evaluate_vae:
         **by_sum(features="<results>/perceptual/vgg19.safetensors"),
         **by_sum(clusters="<results>/data/isolated.csv"),
         # The record of a training holds the sum of its model.
-        lpips=LPIPS,
         training="<results>/runs/{train_set}/run{run}{start}/run.json",
         model=ancient("<results>/runs/{train_set}/run{run}{start}/model.safetensors"),
         test="<results>/splits/run{run}/test.csv",
         test_sum="<results>/splits/run{run}/test.sha256",
         manifest="<results>/splits/run{run}/train_{train_set}.csv",
         manifest_sum="<results>/splits/run{run}/train_{train_set}.sha256",
+        lpips=LPIPS,
     output:
         evaluation="<results>/runs/{train_set}/run{run}{start}/evaluation.parquet",
         embeddings="<results>/runs/{train_set}/run{run}{start}/embeddings.npz",

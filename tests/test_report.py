@@ -354,12 +354,16 @@ def test_the_methods_are_those_of_the_configuration() -> None:
     entries = re.findall(r"^@\w+\{(\w+),", cited(text), re.MULTILINE)
     assert entries == sorted(keys)  # each cited once, and nothing else
     assert cited(text).count("{") == cited(text).count("}")
+    assert "LPIPS" not in text
     settings["loss"]["feature_scale"] = 0.0
     settings["splits"]["replacement"] = True
+    settings["evaluate"]["lpips"] = "weights/lpips.pth"
     other = methods(settings, True, groups, design(), [record()], {}, {"code": "a1b2"})
     assert "mean squared distance of VGG19" not in other
     assert "held-out ones of each group" in other
     assert "features of VGG19 [simonyan2015]." in other
+    assert "LPIPS [zhang2018], by the weights in lpips.pth." in other
+    assert "@inproceedings{zhang2018," in cited(other)
     assert "Synthetic images" in other
     assert "drawn with replacement" in other
     assert other.endswith("code a1b2.")
