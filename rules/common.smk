@@ -155,8 +155,8 @@ def say_bounds(workflow):
 def drop_rate_limit(workflow):
     """Take away the bound of 100 jobs a second that Snakemake has where a user gives none.
 
-    For it the scheduler looks for jobs again a second after every time it looked, and each job that ends adds a time:
-    after 300 jobs it looks 300 times a second.
+    For it the scheduler looks for jobs again a second after every time it looked, and once more for each job that ends:
+    it looks ever more often.
     """
     limiter = workflow.scheduler.job_rate_limiter
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
