@@ -3,7 +3,8 @@
     python benchmarks/evaluation.py [--study studies/pilot.yaml] [--device cuda] [--images 64] [--threads 4]
 
 Evaluation includes all measures of a test image, the pictures decoded from the prior, and the tones of test, training
-and generated images. Network and sizes are those of config.yaml or of the study given.
+and generated images. Network and sizes are those of config.yaml or of the study given. The share of the scores of
+uncertainty and of the controls is what they need by themselves; Laplace's is given beside it.
 """
 
 import argparse
@@ -11,7 +12,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -23,12 +26,13 @@ from train_step import Ours
 
 from evaluate_vae import KNOWN
 from evenhand.data.tone import measure_tone
-from evenhand.evaluation.reconstructions import decode, measured_skin, of_training, sample_prior
-from evenhand.models.family import Architecture
+from evenhand.evaluation.reconstructions import decode, measured_skin, of_training, reconstruct, sample_prior
+from evenhand.evaluation.scores import Training, complexity, luminance, reencoding
+from evenhand.models.family import Architecture, Family
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vgg19 import random_weights
 from evenhand.training.devices import choose_precision, place
-from evenhand.training.loop import Recipe
+from evenhand.training.loop import Recipe, to_unit_range
 
 
 def main() -> None:
@@ -65,6 +69,7 @@ def main() -> None:
     def prior() -> None:
         measure_tone(sample_prior(trainer.model.eval(), side, n, 0, device), args.threads)
 
+    scoring, laplace = scores(trainer.model.eval(), pixels, known, device)
     training = seconds(trainer.epoch) / n
     testing, generating = seconds(test) / n, seconds(prior) / n
     toning = seconds(lambda: measure_tone(pixels, args.threads)) / n
@@ -74,7 +79,45 @@ def main() -> None:
     print(f"{args.device}, {precision} training, {args.threads} threads, {n} images at a time of {side} px")
     print(f"a training image {1e3 * training:.1f} ms, a test image {1e3 * testing:.1f} ms, from the prior "
           f"{1e3 * generating:.1f} ms, a tone {1e3 * toning:.2f} ms")  # fmt: skip
+    print(f"scores {1e3 * scoring:.1f} ms a test image, {scoring * tests / part:.0%} of an evaluation, and Laplace's "
+          f"{1e3 * laplace:.1f} ms, {laplace * tests / part:.0%}")  # fmt: skip
     print(f"a model: training {whole:.0f} s, evaluation {part:.0f} s, training / evaluation {whole / part:.1f}")
+
+
+def scores(model: Family, pixels: np.ndarray, known: int, device: torch.device) -> tuple[float, float]:
+    """Seconds an image for all scores and controls but Laplace's, and for that one.
+
+    The first `known` images stand for those of the training. Each model also reconstructs the test images of the first
+    run (measure_ensemble), as many as it has of its own.
+    """
+    n, target = len(pixels), to_unit_range(torch.from_numpy(pixels).to(device))
+    # The same model, of a family that does not tell its last layer.
+    other = SimpleNamespace(reconstruct=lambda batch: replace(model.reconstruct(batch), last_layer=None))
+    with torch.no_grad():
+        found = model.reconstruct(target)
+    latents, last_layer = found.latents, found.last_layer
+    assert latents is not None
+    assert last_layer is not None
+
+    def of_known(of: Family | SimpleNamespace) -> Training:
+        return of_training(of, pixels[:known], n, seed=0, batch_size=n, device=device)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def score() -> None:
+        of_known(other).distance(latents)
+        reencoding(latents, model.encode(found.image)).cpu()
+        reconstruct(model, pixels, device)
+        for image in pixels:
+            complexity(image)
+            luminance(image)
+
+    @torch.no_grad()
+    def laplace() -> None:
+        posterior = of_known(model).last_layer
+        assert posterior is not None
+        posterior.variance(*last_layer, found.image).cpu()
+
+    return seconds(score) / n, (seconds(laplace) - seconds(lambda: of_known(other))) / n
 
 
 def seconds(run: Callable[[], object], repeats: int = 2) -> float:

@@ -187,7 +187,7 @@ Where one real picture lies far from the others, its ball may hold most of what 
 hang on that picture then, and their intervals say so. A number that no picture changes has no interval.
 
 The bound of copies is a distance below which 1 % of the held-out pictures lie. Where training and test share
-near-duplicates (`splits.leakage: paper`), these set it, and copies are missed. The share is right where other pictures
+near-duplicates (`splits.leakage: none`), these set it, and copies are missed. The share is right where other pictures
 are like held-out ones; where these lie farther away, it is too small by up to 1 %.
 
 Train-on-synthetic test-on-real is not computed: pictures from the prior of a model have no group and no label to train

@@ -34,7 +34,6 @@ FORMATS = config["figures"]["formats"]
 FAMILY = declared(config["model"]["family"])
 EXTRACTOR = local_folder(config["evaluate"]["extractor"])  # of the user; none: VGG19
 LPIPS = [ancient(file) for file in [config["evaluate"]["lpips"]] if file]  # of the user
-ON_GPU = {"gpu": 1, "gpu_slots": config["gpu"]["slots_per_device"]}
 
 
 pathvars:
@@ -129,6 +128,12 @@ THERE_IS = {
 def is_made(name):
     """Whether the study has what the table needs."""
     return all(THERE_IS[need] for need in TABLES[name].get("$needs", ()))
+
+
+def on_gpu(stage):
+    """A GPU, which some jobs share, for each job of the stage `train`, `evaluate` or `probe`; none with `device: cpu`."""
+    asked = int(config[stage]["device"] != "cpu")
+    return {"gpu": asked, "gpu_slots": config["gpu"]["slots_per_device"]}
 
 
 def growing(mem_mb, runtime):

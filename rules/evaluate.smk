@@ -38,7 +38,7 @@ rule evaluate_vae:
         environment("openclip") if EXTRACTOR else environment("torch")
     threads: config["train"]["threads"]
     resources:
-        **ON_GPU,
+        **on_gpu("evaluate"),
         **growing(mem_mb=6000, runtime=30),
     params:
         config=lambda wildcards: as_json(evaluation_settings(config, wildcards.train_set)),
@@ -74,7 +74,7 @@ rule reconstruct_examples:
     conda:
         environment("torch")
     resources:
-        **ON_GPU,
+        **on_gpu("evaluate"),
         **growing(mem_mb=6000, runtime=30),
     params:
         models=lambda wildcards, input: Path(input.trainings[0]).parents[2],
@@ -107,7 +107,7 @@ rule measure_ensemble:
         environment("torch")
     threads: config["train"]["threads"]
     resources:
-        **ON_GPU,
+        **on_gpu("evaluate"),
         **growing(mem_mb=6000, runtime=60),
     params:
         models=lambda wildcards, input: Path(input.trainings[0]).parents[1],

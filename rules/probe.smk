@@ -81,7 +81,7 @@ rule embed_images:
         environment("openclip")
     threads: 4
     resources:
-        **ON_GPU,
+        **on_gpu("probe"),
         **growing(mem_mb=8000, runtime=120),
     params:
         config=lambda wildcards: json.dumps(
@@ -119,7 +119,7 @@ rule embed_unseen:
         environment("torch")
     threads: config["train"]["threads"]
     resources:
-        **ON_GPU,
+        **on_gpu("evaluate"),
         **growing(mem_mb=6000, runtime=60),
     params:
         config=lambda wildcards: json.dumps(
@@ -181,7 +181,7 @@ rule probe_embeddings:
         environment("torch")
     threads: config["probe"]["threads"]
     resources:
-        **ON_GPU,
+        **on_gpu("probe"),
         **growing(mem_mb=6000, runtime=240),
     params:
         config=lambda wildcards: as_json(

@@ -14,8 +14,10 @@ SETTINGS = {
 }
 
 
-# The one rule whose job is Python in the rule itself: a script would have to be given the settings on its command line.
+# A script would have to be given the settings on its command line, and a `run` would read the whole workflow once more.
 rule write_settings:
+    input:
+        source("rules/settings.jinja"),
     output:
         "<results>/settings/{settings}.json",
     log:
@@ -25,7 +27,4 @@ rule write_settings:
     localrule: True
     params:
         text=lambda wildcards: SETTINGS[wildcards.settings],
-    run:
-        from evenhand.workflow.files import write_text  # its NumPy would delay planning
-
-        write_text(params.text, output[0])
+    template_engine: "jinja2"

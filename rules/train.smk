@@ -55,7 +55,7 @@ if FAMILY.trained:
             environment("torch")
         threads: config["train"]["threads"]
         resources:
-            **ON_GPU,
+            **on_gpu("train"),
             **growing(mem_mb=10000, runtime=120),
             tensorboard=int(config["train"]["tensorboard"]),
         params:

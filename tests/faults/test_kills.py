@@ -140,7 +140,7 @@ def outcomes(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 def test_every_rule_has_its_cases(outcomes: dict[str, Outcome], undisturbed: Path) -> None:
-    # write_settings is a line of Snakemake's own process, by the writer that all stages use.
+    # write_settings is a line of Snakemake's own process, which makes a file anew that it has not finished.
     assert rules(undisturbed) - TARGETS - {"write_settings"} == set(outcomes)
 
 
