@@ -24,6 +24,8 @@ def startup(args: argparse.Namespace) -> None:
     script = SCRIPTS / "train_vae.py"
     as_script = f"import os, sys; sys.path.insert(0, {str(script.parent)!r}); "
     as_script += "import train_vae, evenhand.training.loop as t; "
+    # The features of all targets are work of the steps, taken before them.
+    as_script += "t.known_targets = lambda *a: None; "
     # The record of a training names the running script, which here is not a file.
     as_script += f"sys.modules['__main__'].__file__ = {str(script)!r}; s = t.train_step; t.train_step = "
     programs = {

@@ -1,6 +1,7 @@
 """What a job's log says that a user should know is shown once, however many jobs say it."""
 
 import logging
+import re
 import subprocess
 import sys
 import time
@@ -154,3 +155,26 @@ def test_a_study_says_it_once(repository: Path) -> None:
         check=True,
     )
     assert (warned.stdout + warned.stderr).count("the job holds a GPU (gpu=1) and does not use it") == 1
+
+
+@pytest.mark.parametrize(
+    ("on_cpu", "with_gpu"),
+    [
+        ([], {"train_vae", "evaluate_vae", "reconstruct_examples", "measure_ensemble", "probe_embeddings"}),
+        (["train", "evaluate"], {"probe_embeddings"}),
+        (["train", "evaluate", "probe"], set()),
+    ],
+)
+def test_jobs_ask_for_a_gpu_unless_the_study_keeps_them_on_the_cpu(
+    repository: Path, on_cpu: list[str], with_gpu: set[str]
+) -> None:
+    devices = {stage: {"device": "cpu" if stage in on_cpu else "auto"} for stage in ("train", "evaluate", "probe")}
+    overlay(repository, **devices)
+    command = [sys.executable, "-m", "snakemake", "all", "probe", "-n", "--cores", "2", "--configfile", "tiny.yaml"]
+    plan = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout
+    asked = {
+        rule: int(gpus)
+        for rule, gpus in re.findall(r"^rule (\w+):\n(?: .*\n)*?    resources: .*\bgpu=(\d)", plan, flags=re.MULTILINE)
+    }
+    assert asked.keys() >= {"train_vae", "evaluate_vae", "measure_ensemble", "probe_embeddings"}
+    assert {rule for rule, gpus in asked.items() if gpus} == with_gpu

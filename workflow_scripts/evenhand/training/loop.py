@@ -129,12 +129,14 @@ def targets_at(images: Tensor, places: Tensor) -> Tensor:
 def known_targets(
     perceptual: PerceptualLoss | None, images: Tensor, recipe: Recipe, epochs: int, memory: int
 ) -> KnownTargets | None:
-    """The features of `images` (n, S, S, 3) and of their mirror images, for `epochs`; None where that does not pay.
+    """The features of `images` (n, S, S, 3) and, where they are flipped, of their mirror images, for `epochs`; None
+    where that does not pay.
 
     It does in more epochs than two, in which each would be taken about once, and where they need at most `memory` bytes
     of the device; that is printed. They are taken as many at a time as in a step, so that they have the same bits.
     """
-    n, side, batch = 2 * len(images), images.shape[1], recipe.batch_size
+    n = len(images) * (2 if recipe.flip else 1)
+    side, batch = images.shape[1], recipe.batch_size
     size = images_at_a_time(images.device, side, batch)
     if perceptual is None or not memory or epochs <= 2 or len(images) < batch or batch % size:
         return None
