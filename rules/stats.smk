@@ -55,7 +55,9 @@ SUMMARIES = {
     "adjust_gaps": Summary(
         ["adjusted", "models"], {"stats": STATS}, RULER, data=["together"], minutes=60
     ),
-    "compare_codec": Summary(["codec_runs", "codec"], {"stats": STATS}, data=["together"]),
+    "compare_codec": Summary(
+        ["codec_runs", "codec", "codec_adjusted"], {"stats": STATS}, data=["together"]
+    ),
     "score_uncertainty": Summary(
         ["uncertainty"],
         {"stats": STATS},

@@ -168,7 +168,7 @@ def run_stages(
     writes = "runs covariances headline conditions pooled_conditions"
     call(summarise_runs, "together.csv", writes + of_starts, evaluations)
     call(adjust_gaps, "together.csv ruler_bias.csv", "adjusted models", evaluations)
-    call(compare_codec, "together.csv", "codec_runs codec", evaluations)
+    call(compare_codec, "together.csv", "codec_runs codec codec_adjusted", evaluations)
     call(compare_samples, "design.csv together.csv", "samples generated", evaluations)
     call(score_uncertainty, "together.csv", "uncertainty", evaluations)
     call(compare_subsets, "together.csv ruler_bias.csv", "subsets", evaluations)

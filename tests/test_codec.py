@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from simulated import PAIR, RULES, covariances_of
+from simulated import CONFIG, PAIR, RULES, covariances_of
 
 from evenhand.evaluation.measures import mse as model_mse
 from evenhand.figures.group_boxes import group_box_data, group_box_text, with_codec
 from evenhand.models.codec import LOWEST_QUALITY, equal_error, ladder, recode, squared_error
 from evenhand.splits.groups import FROZEN, Group
 from evenhand.stats.claims import NO_TRAINING, run_claims
-from evenhand.stats.codec import codec_tables, with_excess
+from evenhand.stats.codec import NO_CODEC, codec_adjusted, codec_tables, with_excess
 from evenhand.stats.further_claims import codec_claim
 from evenhand.stats.gaps import RunTable, gap_table, run_table
 from evenhand.stats.verdicts import verdict_table
@@ -211,3 +211,61 @@ def test_the_figure_shows_the_codec_of_the_balanced_models_last() -> None:
     assert f"{ratio:.2f} under JPEG for B" in group_box_text(data, "mse", groups).caption
     without = with_codec(group_box_data(of_runs, "mse"), of_runs[of_runs["train_set"] != "B"])
     assert without["position"].max() == 2
+
+
+def with_strata(rows: pd.DataFrame, harder: float) -> pd.DataFrame:
+    """One condition, rare among light images and frequent among dark ones, in which a model's errors are larger.
+
+    The codec's are larger by one factor for all, with which the means on light images are equal again.
+    """
+    number = rows["id"].str[-3:].astype(int)
+    rare = np.where(rows["group"] == "dark", number % 4 > 0, number % 4 == 0)
+    rows = rows.assign(condition=np.where(rare, "scaly", "smooth"), source="one atlas")
+    rows["mse"] *= np.where(rare, harder, 1)
+    light = rows[rows["group"] == "light"].groupby(["train_set", "run"])[["mse", "codec_mse"]].mean()
+    models = pd.MultiIndex.from_frame(rows[["train_set", "run"]])
+    rows["codec_mse"] *= (light["mse"] / light["codec_mse"]).loc[models].to_numpy()
+    return rows
+
+
+def adjusted(rows: pd.DataFrame) -> pd.DataFrame:
+    """The table codec_adjusted, by training set and adjustment."""
+    models, runs = ([part for _, part in rows.groupby(by)] for by in (["train_set", "run"], "run"))
+    found = codec_adjusted(models, runs, PAIR, None, len(runs), CONFIG)
+    return found.set_index(["train_set", "adjustment"])
+
+
+def test_with_nothing_held_fixed_the_excess_is_the_difference_of_the_ratios() -> None:
+    rows = with_strata(study(1.2), 1.0)
+    found, (_, codec) = adjusted(rows).xs("none", level="adjustment"), tables(rows)
+    codec = codec.set_index("train_set")
+    means = rows.groupby(["train_set", "group"])[["mse", "codec_mse"]].mean().unstack()
+    for name in SETS:
+        of = means.loc[name]
+        expected = (of["mse", "dark"] - of["codec_mse", "dark"]) / of["mse", "light"]
+        assert found.loc[name, "relative"] == pytest.approx(expected, rel=1e-9)
+        assert found.loc[name, "relative"] == pytest.approx(
+            codec.loc[name, "ratio"] - codec.loc[name, "codec_ratio"], rel=0.02
+        )
+    assert (found["p"] < 0.001).all()
+
+
+def test_an_excess_that_is_the_mix_of_conditions_is_gone_where_that_is_held_fixed() -> None:
+    """Model and codec err alike but in a condition that more dark images have."""
+    found = adjusted(with_strata(study(1.0), 1.5))
+    for name in SETS:
+        assert found.loc[(name, "none"), "ci_low"] > 0
+        held = found.loc[(name, "condition")]
+        assert abs(held["relative"]) < 0.3 * found.loc[(name, "none"), "relative"]
+    assert set(found.index.get_level_values("adjustment")) == {"none", "condition"}  # of one atlas there is no mix
+
+
+def test_training_sets_with_a_model_that_no_codec_equals_are_named_and_not_tested() -> None:
+    rows = with_strata(study(1.2), 1.0)
+    rows.loc[(rows["train_set"] == "A") & (rows["run"] == 1), "codec_mse"] = np.nan
+    found = adjusted(rows)
+    assert found.loc[("A", "none"), "note"] == NO_CODEC
+    assert np.isnan(found.loc[("A", "none"), "gap"])
+    assert found.loc[("B", "none"), "relative"] == adjusted(with_strata(study(1.2), 1.0)).loc[("B", "none"), "relative"]
+    rows["codec_mse"] = np.nan
+    assert adjusted(rows)["note"].tolist() == [NO_CODEC] * len(SETS)

@@ -14,11 +14,13 @@ import pandas as pd
 
 from evenhand.splits.groups import Pair
 from evenhand.stats.crossed import Cell, CrossedSums, CrossedTest, crossed
-from evenhand.stats.rows import by_model, by_train_set
-from evenhand.stats.summary import run_means, sort_by_design
+from evenhand.stats.rows import by_model, by_train_set, of_groups
+from evenhand.stats.strata import COLUMNS, adjusted_gaps
+from evenhand.stats.summary import IMAGE, Totals, run_means, sort_by_design
 
 OF_IMAGE = ["codec_mse", "codec_bits", "codec_quality", "codec_side"]
 TESTED = ["codec_mse", "excess"]
+NO_CODEC = "of one model at least no codec has the mean error on reference images"
 
 
 def with_excess(model: pd.DataFrame) -> pd.DataFrame:
@@ -61,6 +63,61 @@ def codec_tables(
     covariances = sums.table()
     rows = [row for pair in pairs for row in _rows(of_runs, covariances, pair, alpha)]
     return of_runs.drop(columns="excess"), pd.DataFrame(rows)
+
+
+def codec_adjusted(
+    models: Iterable[pd.DataFrame],
+    runs: Iterable[pd.DataFrame],
+    pair: Pair,
+    clusters: Mapping[str, str] | None,
+    n_runs: int,
+    stats: Mapping[str, Any],
+) -> pd.DataFrame:
+    """What models of a pair have of a gap beyond codecs of equal error, with the mix of conditions, sources held fixed.
+
+    On the reference group model and codec have the same mean error, so the gap of the difference of the two errors of
+    an image, over that mean, is the model's ratio less the codec's.
+
+    Args:
+        models: evaluation rows of one model each: `IMAGE`, mse and codec_mse.
+        runs: the same, of all training sets in one table per run.
+        pair: the two groups.
+        clusters: of images that are in one with others.
+        n_runs: number of runs.
+        stats: that block of the configuration.
+
+    Returns:
+        The columns of schemas/tables.yaml under `codec_adjusted`; of training sets whose models all have a codec.
+    """
+    totals = Totals(IMAGE)
+    for model in models:
+        rows = of_groups(model, pair)
+        beyond = rows["mse"] - rows["codec_mse"]
+        totals.add(rows[IMAGE].assign(n=1, total=beyond, mse=rows["mse"], lost=beyond.isna()))
+    images = totals.table().reset_index()
+    lost = images.groupby("train_set")["lost"].sum()
+    there = images[images["train_set"].map(lost) == 0]
+    of_reference = there[there["group"] == pair.reference].groupby("train_set")[["mse", "n"]].sum()
+    untested = [
+        {"train_set": name, "compared_share": share, "compared": pair.compared, "adjustment": "none", "note": NO_CODEC}
+        for name, share, _ in by_train_set(images[images["train_set"].map(lost) > 0])
+    ]
+    found = [pd.DataFrame(untested, columns=COLUMNS).assign(n_runs=n_runs)]
+    if len(there):
+        beyond_codec = (
+            run[run["train_set"].map(lost) == 0].assign(beyond=lambda rows: rows["mse"] - rows["codec_mse"])
+            for run in runs
+        )
+        found.append(
+            adjusted_gaps(
+                there,
+                beyond_codec,
+                *(pair, clusters, n_runs, stats["min_images"], stats["alpha"], stats["claims"]["vanishing"]),
+                metric="beyond",
+                references={str(name): float(mean) for name, mean in (of_reference["mse"] / of_reference["n"]).items()},
+            )
+        )
+    return pd.concat(found).sort_values("compared_share", kind="stable", ignore_index=True)
 
 
 def _rows(of_runs: pd.DataFrame, covariances: pd.DataFrame, pair: Pair, alpha: float) -> list[dict[str, object]]:

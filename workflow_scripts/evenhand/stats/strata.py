@@ -19,6 +19,14 @@ STRATA = {
     "condition and source": ["condition", "source"],
 }
 
+# Of the table of `adjusted_gaps`.
+COLUMNS = [
+    *("train_set", "compared_share", "compared", "adjustment"),
+    *("n_strata", "n_strata_all", "n_reference", "n_compared", "coverage", "coverage_compared"),
+    *("gap", "ci_low", "ci_high", "se_images", "se_models", "se_within", "df", "df_images", "df_pooled"),
+    *("p", "p_vanish", "relative", "crude_gap", "n_runs", "covers", "note"),
+]
+
 
 def standard_weights(images: pd.DataFrame, strata: pd.Series, pair: Pair, min_images: int) -> pd.DataFrame:
     """Which strata count, and how much.
@@ -83,6 +91,8 @@ def adjusted_gaps(
     min_images: int,
     alpha: float,
     vanishing: float,
+    metric: str = "mse",
+    references: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Gap per training set: as it is, and with the mix of conditions, of sources and of both held fixed.
 
@@ -93,13 +103,16 @@ def adjusted_gaps(
 
     Args:
         images: errors added up per training set and image (`error_totals` of the pair).
-        runs: evaluation rows of all training sets, one table per run: train_set, group, id, condition, source, mse.
+        runs: evaluation rows of all training sets, one table per run: train_set, group, id, condition, source and
+            `metric`.
         pair: the two groups.
         clusters: of images that are in one with others.
         n_runs: number of runs.
         min_images: fewest different images of each group in a stratum.
         alpha: level.
         vanishing: largest gap that counts as none, as a fraction of the reference mean.
+        metric: column of the errors.
+        references: the reference means by training set; None: those of the errors on the reference group.
 
     Returns:
         train_set, compared_share, compared, adjustment (`none`, or a key of `STRATA`), n_strata (eligible),
@@ -126,7 +139,8 @@ def adjusted_gaps(
             for group in pair:
                 part = model[model["group"] == group]
                 values = {
-                    adjustment: n_runs * _influence(part, _stratum(part, columns), standards[name, adjustment], group)
+                    adjustment: n_runs
+                    * _influence(part[metric], _stratum(part, columns), standards[name, adjustment].of_stratum[group])
                     for adjustment, columns in adjustments.items()
                 }
                 parts.append(part[["train_set", "group", "run", "id"]].assign(**values))
@@ -146,7 +160,7 @@ def adjusted_gaps(
     }
     table = []
     for name, share, of_set in sets:
-        reference = float(standards[name, "none"].means[pair.reference])
+        reference = references[name] if references else float(standards[name, "none"].means[pair.reference])
         for adjustment, columns in adjustments.items():
             row: dict[str, object] = {"train_set": name, "compared_share": share, "compared": pair.compared}
             row |= {"adjustment": adjustment, "n_runs": n_runs}
@@ -156,26 +170,7 @@ def adjusted_gaps(
             else:
                 row["note"] = f"no stratum has {min_images} different images of each group"
             table.append(row)
-    order = [
-        "gap",
-        "ci_low",
-        "ci_high",
-        "se_images",
-        "se_models",
-        "se_within",
-        "df",
-        "df_images",
-        "df_pooled",
-        "p",
-        "p_vanish",
-        "relative",
-        "crude_gap",
-        "n_runs",
-        "covers",
-        "note",
-    ]
-    found = pd.DataFrame(table)
-    return found.reindex(columns=[*(column for column in found if column not in order), *order])
+    return pd.DataFrame(table).reindex(columns=COLUMNS)
 
 
 def _stratum(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
@@ -186,11 +181,11 @@ def _stratum(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
     return strata
 
 
-def _influence(part: pd.DataFrame, strata: pd.Series, standard: Standard, group: str) -> np.ndarray:
+def _influence(errors: pd.Series, strata: pd.Series, of_stratum: pd.DataFrame) -> np.ndarray:
     """What each error of a model on a group adds to the standardised mean, times their number; 0 in other strata."""
-    of_rows = standard.of_stratum[group].reindex(strata.to_numpy())
-    adds = of_rows["weight"].to_numpy() * (part["mse"].to_numpy() - of_rows["mean"].to_numpy())
-    return np.asarray(len(part) * np.nan_to_num(adds))
+    of_rows = of_stratum.reindex(strata.to_numpy())
+    adds = of_rows["weight"].to_numpy() * (errors.to_numpy() - of_rows["mean"].to_numpy())
+    return np.asarray(len(errors) * np.nan_to_num(adds))
 
 
 def _described(images: pd.DataFrame, strata: pd.Series, standard: Standard, pair: Pair) -> dict[str, object]:
