@@ -87,7 +87,8 @@ def codec_adjusted(
         stats: that block of the configuration.
 
     Returns:
-        The columns of schemas/tables.yaml under `codec_adjusted`; of training sets whose models all have a codec.
+        The columns of schemas/tables.yaml under `codec_adjusted`. A training set with a model that no codec equals
+        has one row, which says so.
     """
     totals = Totals(IMAGE)
     for model in models:
@@ -99,10 +100,11 @@ def codec_adjusted(
     there = images[images["train_set"].map(lost) == 0]
     of_reference = there[there["group"] == pair.reference].groupby("train_set")[["mse", "n"]].sum()
     untested = [
-        {"train_set": name, "compared_share": share, "compared": pair.compared, "adjustment": "none", "note": NO_CODEC}
+        {"train_set": name, "compared_share": share, "compared": pair.compared, "adjustment": "none"}
+        | {"n_runs": n_runs, "covers": "", "note": NO_CODEC}
         for name, share, _ in by_train_set(images[images["train_set"].map(lost) > 0])
     ]
-    found = [pd.DataFrame(untested, columns=COLUMNS).assign(n_runs=n_runs)]
+    found = [pd.DataFrame(untested).reindex(columns=COLUMNS)] if untested else []
     if len(there):
         beyond_codec = (
             run[run["train_set"].map(lost) == 0].assign(beyond=lambda rows: rows["mse"] - rows["codec_mse"])
