@@ -139,9 +139,13 @@ def test_models_of_several_families_have_a_row_each(tmp_path: Path) -> None:
         codec = rows[rows["metric"] == "mse"].drop(columns="metric").rename(columns=lambda name: f"codec_{name}")
         codec = codec.rename(columns={f"codec_{name}": name for name in ("train_set", "compared_share", "compared")})
         codec.to_csv(folder / "tables" / "codec.csv", index=False)
-        for run, seconds in enumerate((10.0, 20.0)):
-            record = folder / "runs" / "B" / f"run{run}" / "run.json"
+        splits = json.loads((folder / "settings" / "study.json").read_text())["splits"]
+        models = [(of["name"], run) for of in splits["train_sets"] for run in range(splits["runs"])]
+        # Another design may have been made here before, of more runs.
+        for number, (train_set, run) in enumerate([*models, ("B", splits["runs"])]):
+            record = folder / "runs" / train_set / f"run{run}" / "run.json"
             record.parent.mkdir(parents=True)
+            seconds = 1e6 if number == len(models) else 20.0 if number % 2 else 10.0
             record.write_text(json.dumps({"parameters": 1234, "seconds": seconds}))
     studies = [read_study(tmp_path / name) for name in ("one", "two")]
     table = models_table(studies).set_index("study")

@@ -14,6 +14,7 @@ from evenhand.report.page import page_template
 from evenhand.splits.groups import FROZEN
 from evenhand.stats.verdicts import claim_order
 from evenhand.workflow.errors import UserError
+from evenhand.workflow.provenance import run_records
 from evenhand.workflow.tables import read_table
 
 COLUMNS = ["verdict", "survives", "estimate", "ci_low", "ci_high", "level", "null_value", "margin", "n"]
@@ -91,7 +92,10 @@ def _models_of(results: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         tables[name] = next(iter(rows[chosen].to_dict("records")), {})
     if "gaps" not in tables:
         return {}
-    records = [json.loads(path.read_text("utf-8")) for path in sorted(results.glob("runs/*/run*/run.json"))]
+    try:
+        records = run_records(results / "runs", config["splits"])
+    except FileNotFoundError:
+        records = []  # the folders of models are large and may be gone
     return {
         "model": config["model"]["family"],
         **{column: tables.get(name, {}).get(of, math.nan) for column, (name, of) in OF_GAP.items()},
