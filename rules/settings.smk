@@ -27,4 +27,5 @@ rule write_settings:
     localrule: True
     params:
         text=lambda wildcards: SETTINGS[wildcards.settings],
-    template_engine: "jinja2"
+    template_engine:
+        "jinja2"
