@@ -56,7 +56,10 @@ SUMMARIES = {
         ["adjusted", "models"], {"stats": STATS}, RULER, data=["together"], minutes=60
     ),
     "compare_codec": Summary(
-        ["codec_runs", "codec", "codec_adjusted"], {"stats": STATS}, data=["together"]
+        ["codec_runs", "codec", "codec_adjusted"],
+        {"stats": STATS},
+        data=["together"],
+        minutes=60,
     ),
     "score_uncertainty": Summary(
         ["uncertainty"],
