@@ -158,20 +158,21 @@ def test_a_study_says_it_once(repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("on_cpu", "with_gpu"),
+    ("on_cpu", "profile", "with_gpu"),
     [
-        ([], {"train_vae", "evaluate_vae", "reconstruct_examples", "measure_ensemble", "probe_embeddings"}),
-        (["train", "evaluate"], {"probe_embeddings"}),
-        (["train", "evaluate", "probe"], set()),
+        ([], "default", {"train_vae", "evaluate_vae", "reconstruct_examples", "measure_ensemble", "probe_embeddings"}),
+        (["train", "evaluate"], "default", {"probe_embeddings"}),
+        (["train", "evaluate", "probe"], "default", set()),
+        ([], "cpu", set()),  # it names the rules one by one
     ],
 )
 def test_jobs_ask_for_a_gpu_unless_the_study_keeps_them_on_the_cpu(
-    repository: Path, on_cpu: list[str], with_gpu: set[str]
+    repository: Path, on_cpu: list[str], profile: str, with_gpu: set[str]
 ) -> None:
     devices = {stage: {"device": "cpu" if stage in on_cpu else "auto"} for stage in ("train", "evaluate", "probe")}
     overlay(repository, **devices)
-    command = [sys.executable, "-m", "snakemake", "all", "probe", "-n", "--cores", "2", "--configfile", "tiny.yaml"]
-    plan = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout
+    options = ["--dry-run", "--workflow-profile", f"profiles/{profile}", "--configfile", "tiny.yaml"]
+    plan = snakemake(repository, "all", "probe", *options)
     asked = {
         rule: int(gpus)
         for rule, gpus in re.findall(r"^rule (\w+):\n(?: .*\n)*?    resources: .*\bgpu=(\d)", plan, flags=re.MULTILINE)

@@ -6,6 +6,7 @@ so; on the compared one it is what the model's ratio is of the codec's. Images a
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,13 +15,12 @@ import pandas as pd
 
 from evenhand.splits.groups import Pair
 from evenhand.stats.crossed import Cell, CrossedSums, CrossedTest, crossed
-from evenhand.stats.rows import by_model, by_train_set, of_groups
+from evenhand.stats.rows import by_model, by_train_set, of_groups, set_and_share
 from evenhand.stats.strata import COLUMNS, adjusted_gaps
 from evenhand.stats.summary import IMAGE, Totals, run_means, sort_by_design
 
 OF_IMAGE = ["codec_mse", "codec_bits", "codec_quality", "codec_side"]
 TESTED = ["codec_mse", "excess"]
-NO_CODEC = "of one model at least no codec has the mean error on reference images"
 
 
 def with_excess(model: pd.DataFrame) -> pd.DataFrame:
@@ -90,36 +90,37 @@ def codec_adjusted(
         The columns of schemas/tables.yaml under `codec_adjusted`. A training set with a model that no codec equals
         has one row, which says so.
     """
-    totals = Totals(IMAGE)
+    totals, lost = Totals(IMAGE), Counter[str]()
     for model in models:
-        rows = of_groups(model, pair)
-        beyond = rows["mse"] - rows["codec_mse"]
-        totals.add(rows[IMAGE].assign(n=1, total=beyond, mse=rows["mse"], lost=beyond.isna()))
+        rows = _beyond(of_groups(model, pair))
+        totals.add(rows[IMAGE].assign(n=1, total=rows["beyond"], mse=rows["mse"]))
+        lost[set_and_share(model)[0]] += int(rows["beyond"].isna().any())
+    without = [name for name, models_without in lost.items() if models_without]
     images = totals.table().reset_index()
-    lost = images.groupby("train_set")["lost"].sum()
-    there = images[images["train_set"].map(lost) == 0]
+    there = images[~images["train_set"].isin(without)]
     of_reference = there[there["group"] == pair.reference].groupby("train_set")[["mse", "n"]].sum()
     untested = [
         {"train_set": name, "compared_share": share, "compared": pair.compared, "adjustment": "none"}
-        | {"n_runs": n_runs, "covers": "", "note": NO_CODEC}
-        for name, share, _ in by_train_set(images[images["train_set"].map(lost) > 0])
+        | {"n_runs": n_runs, "covers": "", "note": _no_codec(lost[name], n_runs, pair)}
+        for name, share, _ in by_train_set(images[images["train_set"].isin(without)])
     ]
     found = [pd.DataFrame(untested).reindex(columns=COLUMNS)] if untested else []
     if len(there):
-        beyond_codec = (
-            run[run["train_set"].map(lost) == 0].assign(beyond=lambda rows: rows["mse"] - rows["codec_mse"])
-            for run in runs
-        )
         found.append(
             adjusted_gaps(
                 there,
-                beyond_codec,
+                (_beyond(run[~run["train_set"].isin(without)]) for run in runs),
                 *(pair, clusters, n_runs, stats["min_images"], stats["alpha"], stats["claims"]["vanishing"]),
                 metric="beyond",
                 references={str(name): float(mean) for name, mean in (of_reference["mse"] / of_reference["n"]).items()},
             )
         )
     return pd.concat(found).sort_values("compared_share", kind="stable", ignore_index=True)
+
+
+def _beyond(rows: pd.DataFrame) -> pd.DataFrame:
+    """Evaluation rows with `beyond`, the error of the model less that of its codec; NaN where there is none."""
+    return rows.assign(beyond=rows["mse"] - rows["codec_mse"])
 
 
 def _rows(of_runs: pd.DataFrame, covariances: pd.DataFrame, pair: Pair, alpha: float) -> list[dict[str, object]]:
@@ -164,8 +165,12 @@ def _rows(of_runs: pd.DataFrame, covariances: pd.DataFrame, pair: Pair, alpha: f
 
 def _untested(part: pd.DataFrame, pair: Pair) -> CrossedTest:
     runs, lost = (int(rows["run"].nunique()) for rows in (part, part[part["codec_mse"].isna()]))
-    reason = (
+    return CrossedTest(runs, math.nan, math.nan, math.nan, reason=_no_codec(lost, runs, pair))
+
+
+def _no_codec(lost: int, runs: int, pair: Pair) -> str:
+    """Why a training set is not tested, `lost` of whose models have no codec."""
+    return (
         f"on {pair.reference} images {lost} of {runs} models have a mean error that JPEG has nowhere between quality "
         "100 and one colour a picture"
     )
-    return CrossedTest(runs, math.nan, math.nan, math.nan, reason=reason)
