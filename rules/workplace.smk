@@ -43,6 +43,13 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+if "gpu_model" in (workflow.resource_settings.default_resources or {}):
+    # Slurm's plugin reads a type without a number as a request for one.
+    raise WorkflowError(
+        "gpu_model among the default resources asks for a GPU in every job, also in those that use none. Give it with"
+        " set-resources to the rules that use one; profiles/slurm/profile.yaml has the lines."
+    )
+
 # What is bounded where --resources says nothing. Not in a profile: the list of the profile that applies by itself would
 # replace the one in a user's own.
 if workflow.is_main_process and workflow.modifier.is_main_snakefile():

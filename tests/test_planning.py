@@ -4,7 +4,7 @@ import copy
 from pathlib import Path
 
 import yaml
-from workflow import ROOT, copy_workflow, planned
+from workflow import ROOT, copy_workflow, planned, snakemake
 
 from evenhand.probes.members import collected, members_of
 from evenhand.workflow.config import draw_settings, table_settings
@@ -21,6 +21,12 @@ def test_a_study_with_everything_is_planned(tmp_path: Path) -> None:
         "draw_train": 12, "train_vae": 24, "evaluate_vae": 24, "measure_ensemble": 3,
     }  # fmt: skip
     assert {"train_vae", "make_phantom", "plan_design", "summarise_probes", "report_page", "probe_page"} <= set(jobs)
+
+
+def test_a_type_of_gpu_for_every_job_is_refused(tmp_path: Path) -> None:
+    folder = copy_workflow(tmp_path / "project")
+    refused = snakemake(folder, "--dry-run", "--default-resources", "gpu_model=a100", check=False)
+    assert "gpu_model among the default resources" in refused
 
 
 def test_the_modules_behind_a_script_are_those_it_reaches(tmp_path: Path) -> None:

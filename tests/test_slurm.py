@@ -25,7 +25,8 @@ MODEL = "results/tiny/runs/B/run0"
 TRAINED = f"{MODEL}/model.safetensors"
 EVALUATED = f"{MODEL}/evaluation.parquet"
 # Long enough to be halted after its first checkpoint, on any machine: waiting looks twenty times a second.
-LONG: dict[str, dict[str, int]] = {"loss": {"feature_scale": 0}, "train": {"epochs": 200}}
+EPOCHS = 200
+LONG = {"loss": {"feature_scale": 0}, "train": {"epochs": EPOCHS, "device": "auto"}}
 # Far more than anything takes: whoever waits this long waits for what will not happen.
 LIMIT = 900
 
@@ -114,7 +115,7 @@ class Study:
     def assert_resumed(self) -> None:
         """The training went on from its checkpoint, and has every epoch once."""
         assert int(re.findall(r"continuing after epoch (\d+)", self.training_log())[0]) > 0
-        assert self.epochs() == list(range(1, LONG["train"]["epochs"] + 1))
+        assert self.epochs() == list(range(1, EPOCHS + 1))
 
     def epochs(self) -> list[int]:
         return list(pd.read_csv(self.folder / MODEL / "history.csv")["epoch"])
@@ -193,8 +194,10 @@ def state_of(cluster: Path, job: str) -> str:
 
 @pytest.fixture
 def whole(cluster: Path, tmp_path: Path) -> Iterator[Study]:
-    """The tiny study as it is."""
-    with ending(copy_workflow(tmp_path / "project")) as study:
+    """The tiny study; its models may use a GPU."""
+    folder = copy_workflow(tmp_path / "project")
+    overlay(folder, train={"device": "auto"}, evaluate={"device": "auto"})
+    with ending(folder) as study:
         yield study
 
 
@@ -218,11 +221,23 @@ def test_the_study_ends_and_gpus_bound_the_trainings(whole: Study) -> None:
     assert planned(whole.folder, "--configfile", "tiny.yaml") == {}
 
 
-# Lines of the profile that a site uncomments (default-resources, set-resources), and what Slurm then knows of a job.
+# Lines of the profile that a site uncomments, and what Slurm then knows of a training: default-resources; set-resources
+# with one of the two ways to name a type of GPU.
+LONGER = {"Partition": "gpu-long", "TimeLimit": "03:50:00"}
 SITES = [
-    (r"^  # (- )", {"Partition": "gpu", "Account": "lab", "TresPerJob": "gres:gpu:a100:1"}),
-    (r"^# (set-resources:|  - )", {"Partition": "gpu-long", "TimeLimit": "03:50:00", "TresPerNode": "gres:gpu:a100:1"}),
+    (r"^  # (- )", {"Partition": "gpu", "Account": "lab", "TresPerJob": "gres:gpu:1"}),
+    (r"^# (set-resources:|  - (?!.*(gres|gpu=)))", {**LONGER, "TresPerJob": "gres:gpu:a100:1"}),
+    (r"^# (set-resources:|  - (?!.*gpu_model))", {**LONGER, "TresPerNode": "gres:gpu:a100:1"}),
 ]
+
+
+def first_job(study: Study) -> dict[str, str]:
+    """What Slurm knows of the training that a call of Snakemake submits."""
+    study.start("--", EVALUATED)
+    study.wait_for(study.jobs)
+    (job,) = study.jobs()
+    shown = subprocess.check_output(["scontrol", "show", "job", job], text=True)
+    return dict(re.findall(r"(\w+)=(\S*)", shown))
 
 
 @pytest.mark.usefixtures("out_of_time")  # from here on
@@ -231,12 +246,14 @@ def test_what_a_site_edits_in_the_profile_reaches_slurm(study: Study, commented:
     profile = study.folder / "profiles" / "slurm" / "profile.yaml"
     indent = "  " if commented.startswith("^  ") else ""
     profile.write_text(re.sub(commented, rf"{indent}\1", profile.read_text(), flags=re.MULTILINE))
-    study.start("--", EVALUATED)
-    study.wait_for(study.jobs)
-    (job,) = study.jobs()
-    shown = subprocess.check_output(["scontrol", "show", "job", job], text=True)
-    known = dict(re.findall(r"(\w+)=(\S*)", shown))
+    known = first_job(study)
     assert {key: known.get(key) for key in expected} == expected
+
+
+def test_a_model_for_the_processor_asks_for_no_gpu(study: Study) -> None:
+    on_cpu = {"device": "cpu"}
+    overlay(study.folder, loss=LONG["loss"], train={**LONG["train"], **on_cpu}, evaluate=on_cpu)
+    assert not {"TresPerJob", "TresPerNode"} & first_job(study).keys()
 
 
 def test_a_job_killed_for_memory_gets_more(cluster: Path, study: Study) -> None:
@@ -265,7 +282,7 @@ def test_a_restarted_controller_loses_no_job(cluster: Path, study: Study) -> Non
     study.finish(process)
     assert len(study.jobs()) == 1
     assert "continuing" not in study.training_log()
-    assert len(study.epochs()) == LONG["train"]["epochs"]
+    assert len(study.epochs()) == EPOCHS
 
 
 def start_again(study: Study) -> subprocess.Popen[str]:
@@ -285,7 +302,7 @@ def test_a_killed_snakemake_takes_over_what_still_trains(study: Study) -> None:
         os.kill(training, signal.SIGCONT)
     study.finish(process)
     assert "this has been done before" in study.training_log()
-    assert len(study.epochs()) == LONG["train"]["epochs"]
+    assert len(study.epochs()) == EPOCHS
     # Both jobs have ended, and neither took from the other what it had made.
     study.wait_for(lambda: not study.queue())
     assert planned(study.folder, "--configfile", "tiny.yaml", "--", EVALUATED) == {}
