@@ -5,12 +5,13 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score, roc_auc_score
 
 from evenhand.data.cells import cell_key
 from evenhand.probes.scoring import score
-from evenhand.probes.targets import LeftOut, TargetSpec, count_classes, never_scored, read_target
+from evenhand.probes.targets import Kind, LeftOut, Target, TargetSpec, count_classes, never_scored, read_target
 from evenhand.workflow.errors import UserError
 
 TABLE = pd.DataFrame(
@@ -120,3 +121,35 @@ def test_truth_is_no_number() -> None:
 def test_bad_targets_are_refused(spec: TargetSpec, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_target(TABLE, spec, "s")
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["binary", "multiclass", "multilabel"]))
+def test_scores_are_those_of_scikit_learn(seed: int, kind: Kind) -> None:
+    """With ties, with labels that are not known, and with classes that no row has."""
+    random = np.random.default_rng(seed)
+    n, outputs = int(random.integers(6, 40)), 1 if kind == "binary" else 3
+    logits = random.integers(-3, 4, (n, outputs)).astype(float)
+    values = random.integers(0, 2, (n, outputs)).astype(np.float32)
+    if kind == "multiclass":
+        values = np.eye(3, dtype=np.float32)[random.integers(0, random.integers(2, 4), n)]
+    if kind == "multilabel":
+        values[random.random(values.shape) < 0.2] = np.nan
+    pairs = [(truth[~np.isnan(truth)], of[~np.isnan(truth)]) for truth, of in zip(values.T, logits.T, strict=True)]
+    pairs = [(truth, of) for truth, of in pairs if len(np.unique(truth)) == 2]
+    assume(pairs)
+    found = score(Target("t", kind, ("a", "b", "c")[: outputs + (kind == "binary")], values), np.arange(n), logits)
+    assert (found.scored, len(found.unscored)) == (len(pairs), outputs - len(pairs))
+    assert found.auc == pytest.approx(np.mean([roc_auc_score(truth, of) for truth, of in pairs]), abs=1e-12)
+    if kind == "multiclass":
+        f1 = f1_score(values.argmax(1), logits.argmax(1), average="macro", zero_division=0.0)
+    elif kind == "binary":
+        f1 = f1_score(values[:, 0], logits[:, 0] > 0, average="macro", zero_division=0.0)
+    else:
+        f1 = np.mean([f1_score(truth, of > 0, zero_division=0.0) for truth, of in pairs])
+    assert found.macro_f1 == pytest.approx(f1, abs=1e-12)
+
+
+def test_a_logit_that_is_no_number_has_no_score() -> None:
+    target = read_target(TABLE, TargetSpec("d", "multilabel", ("effusion",), missing=("-1",)), "s")
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        score(target, np.arange(6), np.full((6, 1), np.nan))
