@@ -99,8 +99,9 @@ def test_a_batch_taken_in_parts_has_the_same_loss_and_gradient(monkeypatch: pyte
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-8)
 
 
-def test_small_maps_are_convolved_as_large_ones() -> None:
-    weight, bias, x = (torch.randn(*shape).double() for shape in ((4, 5, 3, 3), (4,), (3, 5, 2, 3)))
+@pytest.mark.parametrize("sides", [(2, 3), (1, 1)])
+def test_small_maps_are_convolved_as_large_ones(sides: tuple[int, int]) -> None:
+    weight, bias, x = (torch.randn(*shape).double() for shape in ((4, 5, 3, 3), (4,), (3, 5, *sides)))
     x.requires_grad_()
     found, expected = few_pixels_convolution(x, weight, bias), F.conv2d(x, weight, bias, padding=1)
     torch.testing.assert_close(found, expected)

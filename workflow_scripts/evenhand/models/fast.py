@@ -13,6 +13,8 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 from torch.optim.adam import adam
 
+from evenhand.models.group_norm import group_norm
+
 # Row k: which of the three weights along one side meet, in position k of four, the same input pixel.
 SPREAD = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 # Fewer pixels in a batch are not worth the summing of weights, on a processor; a GPU merged all of them and won.
@@ -43,9 +45,10 @@ def norm_elu_convolution(
     GPU, which has the memory, the input of the convolution besides.
     """
     merged = upsample and merging_pays(x)
-    if not isinstance(norm, nn.BatchNorm2d):
-        h = F.elu(norm(x + bias.to(x.dtype)[:, None, None]), inplace=True)
+    if isinstance(norm, nn.GroupNorm):
+        h = F.elu(group_norm(x + bias.to(x.dtype)[:, None, None], norm), inplace=True)
         return _convolution(h, weight, stride, upsample, merged)
+    assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
@@ -97,6 +100,8 @@ def few_pixels_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     n, _, height, width = x.shape
     if x.device.type != "cpu" or height * width > FEW_PIXELS:
         return F.conv2d(x, weight, bias, padding=1)
+    if height == width == 1:  # around it is nothing but padding
+        return torch.addmm(bias, x.flatten(1), weight[:, :, 1, 1].T)[:, :, None, None]
     around = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     shifted = [around[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
     patches = torch.cat(shifted, dim=3).flatten(0, 2)
