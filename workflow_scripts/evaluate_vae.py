@@ -92,7 +92,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.pictures:
             # As many as there are of each group: every number depends on how many are compared.
             shown = generated["prior"][: min(len(trained_on), *map(len, drawn.values()))]
-            features = [extract(pictures, device) for pictures in (shown, images, training)]
+            features = [
+                extract(shown, device),
+                # VGG19 has taken those of the test images for the distances.
+                extract(images, device) if local_folder(config["extractor"]) else decoded.pooled,
+                extract(training, device),
+            ]
     on_skin = measured_skin(images, decoded.reconstructions, args.threads) if args.config["skin"] else {}
     measured = pd.DataFrame(decoded.columns | on_skin)
     group = np.array([name for name, names in drawn.items() for _ in names])

@@ -44,12 +44,13 @@ class Decoded:
     """What a device makes of n test images.
 
     columns: the measures taken there, each (n,); latents: float32 (n, C, H, W), None where the family has none;
-    reconstructions: uint8 (n, S, S, 3).
+    reconstructions: uint8 (n, S, S, 3); pooled: `pooled_features` of the images themselves, (n, d).
     """
 
     columns: Columns
     latents: NDArray[np.float32] | None
     reconstructions: Pixels
+    pooled: NDArray[np.float32]
 
 
 @torch.no_grad()
@@ -78,7 +79,7 @@ def decode(
         batch_size: images of 128 pixels at a time; fewer of larger ones.
         workers: threads for the measures of one image at a time.
     """
-    parts, latents, reconstructions = [], [], []
+    parts, latents, reconstructions, pooled = [], [], [], []
     batch_size = images_at_a_time(batch_size, images.shape[1])
     starts = range(0, len(images), batch_size)
     with ThreadPoolExecutor(workers) as pool:
@@ -86,10 +87,12 @@ def decode(
             batch = slice(first, first + batch_size)
             target = to_unit_range(torch.from_numpy(images[batch]).to(device))
             found = model.reconstruct(target)
+            distances, of_target = perceptual.distances_and_pooled(found.image, target)
+            pooled.append(of_target.cpu().numpy())
             given: dict[Need, tuple[Any, ...]] = {
                 "pixels": (images[batch],),
                 "images": (target, found.image),
-                "features": (perceptual.distances(found.image, perceptual.features(target)),),
+                "features": (distances,),
             }
             if lpips is not None:
                 given["lpips"] = (lpips.distances(found.image, lpips.features(target)),)
@@ -116,7 +119,12 @@ def decode(
             parts.append(measured(given, pool))
             del given  # the decodings, before those of the next batch
             reconstructions.append(to_pixels(found.image))
-    return Decoded(joined(parts), np.concatenate(latents) if latents else None, np.concatenate(reconstructions))
+    return Decoded(
+        joined(parts),
+        np.concatenate(latents) if latents else None,
+        np.concatenate(reconstructions),
+        np.concatenate(pooled),
+    )
 
 
 @torch.no_grad()

@@ -102,15 +102,31 @@ class PerceptualLoss(nn.Module):
         return torch.stack([mean_square(found, layer) for found, layer in pairs]).mean()
 
     def pooled(self, x: Tensor) -> Tensor:
-        """The last convolution after its ReLU, mean over its places: features (B, 512) of images as in `features`."""
+        """What pictures are compared by: `pool` of images as in `features`, (B, 512)."""
         for last in self.features(x):
             found = last
-        return F.relu(found).mean(dim=(2, 3))
+        return pool(found)
 
     def distances(self, reconstruction: Tensor, wanted: Iterable[Tensor]) -> Tensor:
         """The loss of each image of a batch, (B,), to the `features` of as many targets, or of one for all."""
-        pairs = zip(self.features(reconstruction), wanted, strict=True)
-        return torch.stack([(found - expected).square().mean(dim=(1, 2, 3)) for found, expected in pairs]).mean(dim=0)
+        return self._distances(reconstruction, wanted)[0]
+
+    def distances_and_pooled(self, reconstruction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """`distances` to the features of the targets, and the targets' `pooled`, of one pass of each."""
+        distances, last = self._distances(reconstruction, self.features(target))
+        return distances, pool(last)
+
+    def _distances(self, reconstruction: Tensor, wanted: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """And the last features that were wanted."""
+        found = []
+        for layer, expected in zip(self.features(reconstruction), wanted, strict=True):
+            found.append((layer - expected).square().mean(dim=(1, 2, 3)))
+        return torch.stack(found).mean(dim=0), expected
+
+
+def pool(last: Tensor) -> Tensor:
+    """The last convolution (B, 512, h, w) after its ReLU, mean over its places: (B, 512)."""
+    return F.relu(last).mean(dim=(2, 3))
 
 
 class KnownTargets:
