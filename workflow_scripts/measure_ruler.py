@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from evenhand.data.metadata import assign_group
 from evenhand.evaluation.ruler import choose_slow, measure_ruler, thirds
@@ -14,7 +15,7 @@ from evenhand.models.lpips import Lpips, load_lpips
 from evenhand.models.perceptual import PerceptualLoss, load_features
 from evenhand.splits.groups import groups_from
 from evenhand.splits.manifests import read_images
-from evenhand.training.devices import make_deterministic
+from evenhand.training.devices import make_deterministic, place
 from evenhand.workflow.errors import run
 from evenhand.workflow.finished import make_once
 from evenhand.workflow.tables import read_image_table, write_parquet
@@ -59,6 +60,8 @@ def measure(args: argparse.Namespace) -> None:
     if args.lpips:
         side = read_images(args.images, rows[:1]).shape[1]
         networks["lpips"] = load_lpips(args.lpips, side)
+    for network in networks.values():
+        place(network, torch.device("cpu"))
     costs = measure_ruler(args.images, rows, ids, slow, networks, skin=bool(args.tone), seed=seed, workers=args.threads)
     write_parquet(shown.merge(costs, on="id", validate="one_to_many"), args.output)
     print(f"{len(ids)} images of the groups of {len(index)}; features and skin of {slow.sum()}")

@@ -78,7 +78,10 @@ DAMAGES = {
     "tint": Damage((0.05, 0.1, 0.2, 0.4), tinted),
     "JPEG": Damage((90, 70, 40, 10), compressed),
 }
-STEPS_AT_A_TIME = 6  # of an image: their features are held until they are compared, and caches hold their pixels
+# Of an image: their features are held until they are compared, and caches hold their pixels. Of smaller images than of
+# 128 pixels as many as fill these: features of few small ones take as long as those of all.
+STEPS_AT_A_TIME = 6
+FULL_SIDE = 128
 
 
 def measure_ruler(
@@ -158,7 +161,8 @@ def pixel_costs(target: Tensor, spoiled: Tensor, *, skin: bool) -> dict[str, Flo
 @torch.no_grad()
 def feature_costs(networks: Networks, target: Tensor, spoiled: Tensor) -> dict[str, Floats]:
     """As `pixel_costs`, of the measures that compare features."""
-    found, parts = {}, spoiled.split(STEPS_AT_A_TIME)
+    at_a_time = max(STEPS_AT_A_TIME, STEPS_AT_A_TIME * FULL_SIDE**2 // spoiled.shape[-1] ** 2)
+    found, parts = {}, spoiled.split(at_a_time)
     for name, network in networks.items():
         wanted = list(network.features(target))
         found[name] = torch.cat([network.distances(part, wanted) for part in parts]).double().numpy()
