@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 from evenhand.data.decoding import decode_square
 from evenhand.data.synthetic.phantom import Phantom, generate
 from evenhand.evaluation.measures import latent_std, mse
-from evenhand.models.family import Architecture
+from evenhand.models.architecture import Architecture
 from evenhand.models.fast import Adam
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, kl_divergence
@@ -52,7 +52,8 @@ from evenhand.stats.gaps import run_table
 from evenhand.stats.summary import run_means, sort_by_design
 from evenhand.stats.verdicts import rules_from, verdict_table
 from evenhand.training.devices import choose_precision, make_deterministic, place, spare_memory
-from evenhand.training.loop import Recipe, model_seed, to_unit_range, train
+from evenhand.training.loop import model_seed, to_unit_range, train
+from evenhand.training.recipe import Recipe
 from evenhand.workflow.files import write_text
 from evenhand.workflow.seeds import derive_seed
 from evenhand.workflow.tables import read_table, write_csv

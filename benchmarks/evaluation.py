@@ -28,11 +28,13 @@ from evaluate_vae import KNOWN
 from evenhand.data.tone import measure_tone
 from evenhand.evaluation.reconstructions import decode, measured_skin, of_training, reconstruct, sample_prior
 from evenhand.evaluation.scores import Training, complexity, luminance, reencoding
-from evenhand.models.family import Architecture, Family
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import Family
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vgg19 import random_weights
 from evenhand.training.devices import choose_precision, place
-from evenhand.training.loop import Recipe, to_unit_range
+from evenhand.training.loop import to_unit_range
+from evenhand.training.recipe import Recipe
 
 
 def main() -> None:

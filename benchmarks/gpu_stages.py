@@ -31,12 +31,12 @@ from stage_inputs import evaluation_options, script_command, training_options, w
 from train_step import DTYPES, Ours, profiled, random_images, useful_work, write_photographs
 
 from evenhand.evaluation.reconstructions import decode, of_training
-from evenhand.models.family import Architecture
+from evenhand.models.architecture import Architecture
 from evenhand.models.fast import plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vgg19 import random_weights
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
-from evenhand.training.loop import Recipe
+from evenhand.training.recipe import Recipe
 
 Lines = Iterator[dict[str, Any]]
 
@@ -326,8 +326,8 @@ def probes(check: Check) -> Lines:
     """Networks of the sizes of a VAE's and of a large embedding on the device, and the same on the processor."""
     from probes import batched_folds, dense_task  # noqa: PLC0415 (scikit-learn, which no other stage needs)
 
+    from evenhand.probes.folds import make_folds  # noqa: PLC0415
     from evenhand.probes.jobs import kept_after, removed_count  # noqa: PLC0415
-    from evenhand.probes.scoring import make_folds  # noqa: PLC0415
 
     sizes = [((1000, 64), 10, (0.0, 0.1, 0.5), 20), ((60_000, 1376), 2, (0.0, 0.5), 4)]
     for (n, d), folds, shares, epochs in [((300, 16), 2, (0.0, 0.5), 2)] if check.tiny else sizes:

@@ -30,11 +30,12 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from evenhand.probes.applicable import protocol_settings
-from evenhand.probes.batched_mlp import MLPSettings, fit_networks
+from evenhand.probes.batched_mlp import fit_networks
+from evenhand.probes.folds import Fold, make_folds
 from evenhand.probes.jobs import fit_scaling, kept_after, removed_count
 from evenhand.probes.networks import Network, parameter_count, predict
-from evenhand.probes.protocol import ProtocolSettings, probe_attribute
-from evenhand.probes.scoring import Fold, make_folds
+from evenhand.probes.protocol import probe_attribute
+from evenhand.probes.settings import MLPSettings, ProtocolSettings
 from evenhand.probes.targets import Labels, make_target
 from evenhand.training.devices import make_deterministic, peak_memory_mb
 

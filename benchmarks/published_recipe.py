@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from evenhand.models.family import Architecture
+from evenhand.models.architecture import Architecture
 from evenhand.models.perceptual import VGG19_LAYERS
 from evenhand.models.vae import VAE
 from evenhand.training.devices import make_deterministic
-from evenhand.training.loop import Recipe
+from evenhand.training.recipe import Recipe
 
 
 def best_mode() -> None:

@@ -35,14 +35,15 @@ from device_speed import bandwidth, matrix_peak, seconds
 from published_recipe import PublishedRecipe, best_mode
 from study_options import parse_study, study_parser
 
-from evenhand.models.family import Architecture
+from evenhand.models.architecture import Architecture
 from evenhand.models.fast import Adam, plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE
 from evenhand.models.vgg19 import random_weights
 from evenhand.splits.manifests import read_images
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place, spare_memory
-from evenhand.training.loop import Recipe, known_targets, steps_of, targets_at, to_unit_range, train
+from evenhand.training.loop import known_targets, steps_of, targets_at, to_unit_range, train
+from evenhand.training.recipe import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Groups of kernels by parts of their names, on CUDA and on a processor; the first that fits counts.

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evenhand.models.family import Architecture
+from evenhand.models.architecture import Architecture
 from evenhand.models.upscale import Upscale
 from evenhand.workflow.errors import UserError
 

@@ -3,7 +3,8 @@
 from torch import Tensor, nn, stack
 from torch.nn import functional as F
 
-from evenhand.models.family import Architecture, Family, Reconstruction
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import Family, Reconstruction
 
 
 class Plain(Family):

@@ -17,17 +17,19 @@ from training_job import CONFIG, command, write_data
 
 from evenhand.evaluation.reconstructions import decode, of_training
 from evenhand.evaluation.slug import slug
+from evenhand.models.architecture import Architecture
 from evenhand.models.conformance import SMALL, new_model, pictures, trained
-from evenhand.models.family import Architecture
 from evenhand.models.fast import Adam
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE
 from evenhand.models.vgg19 import random_weights
-from evenhand.probes.batched_mlp import MLPSettings, fit_networks
+from evenhand.probes.batched_mlp import fit_networks
 from evenhand.probes.networks import Network, predict
+from evenhand.probes.settings import MLPSettings
 from evenhand.probes.targets import Labels
 from evenhand.training.devices import choose_precision, make_deterministic, peak_memory_mb, place
-from evenhand.training.loop import Recipe, draw_epoch, to_unit_range, train, train_step
+from evenhand.training.loop import draw_epoch, to_unit_range, train, train_step
+from evenhand.training.recipe import Recipe
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 

@@ -25,10 +25,12 @@ from evenhand.evaluation.reconstructions import (
     measured_skin,
     noise_of,
     of_training,
+    pooled_features,
     reconstruct,
 )
 from evenhand.evaluation.scores import Training, complexity
-from evenhand.models.family import Architecture, Reconstruction, load_weights, save_weights
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import Reconstruction, load_weights, save_weights
 from evenhand.models.lpips import NETWORKS, Lpips
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vae import VAE, kl_divergence
@@ -82,6 +84,8 @@ def test_what_is_declared_is_measured(model: VAE) -> None:
     decoded = decode(model, images, ["a", "b"], PERCEPTUAL, known(model), **settings)
     # Without a file of the user there is no LPIPS.
     assert list(decoded.columns) == [name for name in table if MEASURES[name].needs not in ("lpips", "skin")]
+    # What the features of these images are compared with by others, who take them by themselves.
+    np.testing.assert_allclose(decoded.pooled, pooled_features(PERCEPTUAL, images, CPU), rtol=1e-5, atol=1e-6)
     # A model that was not trained here has no training images to be held against.
     frozen = decode(model, images, ["a", "b"], PERCEPTUAL, Training(), **settings)
     missing = [name for name in decoded.columns if MEASURES[name].needs in ("typicality", "training", "last layer")]
@@ -113,7 +117,7 @@ def test_every_measure_is_described() -> None:
 
 
 def test_who_reads_the_declarations_does_not_wait_for_pytorch() -> None:
-    code = "import sys; import evenhand.evaluation.measures; print({'torch', 'skimage'} & {*sys.modules})"
+    code = "import sys; import evenhand.evaluation.measures, check_run; print({'torch', 'skimage'} & {*sys.modules})"
     path = str(Path(__file__).parents[1] / "workflow_scripts")
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True

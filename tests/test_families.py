@@ -12,15 +12,17 @@ from PIL import Image
 from safetensors import safe_open
 from workflow import ROOT
 
+from evenhand.models.architecture import Architecture
 from evenhand.models.codec import recode
 from evenhand.models.conformance import SIDE, SMALL, check_model, pictures
 from evenhand.models.diffusion import SCALE, Diffusion, negative_bound
-from evenhand.models.family import Architecture, Frozen, build, load_weights, save_weights
+from evenhand.models.family import Frozen, build, load_weights, save_weights
 from evenhand.models.fast import Adam
 from evenhand.models.registry import GIVEN, WEIGHTS, check_family, declared, family_names
 from evenhand.models.vae import VAE, kl_divergence
 from evenhand.models.vqvae import VQVAE
-from evenhand.training.loop import Recipe, to_pixels, to_unit_range, train
+from evenhand.training.loop import to_pixels, to_unit_range, train
+from evenhand.training.recipe import Recipe
 from evenhand.workflow.config import check_config, merged
 from evenhand.workflow.errors import UserError
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.nn import functional as F
 
-from evenhand.models.family import Architecture, parameter_count
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import parameter_count
 from evenhand.models.fast import (
     mean_square,
     merged_kernel,

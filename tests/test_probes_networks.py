@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evenhand.probes import batched_mlp
-from evenhand.probes.batched_mlp import MLPSettings, fit_networks
+from evenhand.probes.batched_mlp import fit_networks
 from evenhand.probes.jobs import fit_leace, kept_after, rank_features, removed_count
 from evenhand.probes.networks import Network, network_inputs, network_logits, parameter_count, predict
+from evenhand.probes.settings import MLPSettings
 from evenhand.probes.targets import Labels
 
 SETTINGS = MLPSettings(hidden=(16, 8), learning_rate=1e-2, batch_size=32, max_epochs=8, patience=2)

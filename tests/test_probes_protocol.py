@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from evenhand.probes import jobs
-from evenhand.probes.batched_mlp import MLPSettings
-from evenhand.probes.protocol import ProtocolSettings, probe_attribute
+from evenhand.probes.protocol import probe_attribute
+from evenhand.probes.settings import MLPSettings, ProtocolSettings
 from evenhand.probes.targets import Target, make_target
 from evenhand.workflow.errors import UserError
 

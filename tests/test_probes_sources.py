@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evenhand.probes.scoring import make_folds
+from evenhand.probes.folds import make_folds
 from evenhand.probes.sources import EmbeddingSource, SourceSpec, read_source
 from evenhand.workflow.errors import UserError
 

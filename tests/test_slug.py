@@ -8,7 +8,7 @@ from torch.func import jacrev
 
 from evenhand.evaluation import slug as slugs
 from evenhand.evaluation.slug import eigenpairs, posterior_of, random_signs, reconstruction, slug
-from evenhand.models.family import Architecture
+from evenhand.models.architecture import Architecture
 from evenhand.models.vae import VAE
 from evenhand.training.loop import to_unit_range
 

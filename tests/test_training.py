@@ -5,20 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from evenhand.models.family import Architecture
+from evenhand.models.architecture import Architecture
 from evenhand.models.fast import Adam, images_at_a_time, plain_norm_elu_convolution
 from evenhand.models.perceptual import PerceptualLoss, feature_shapes
 from evenhand.models.vae import VAE, loss_terms
 from evenhand.models.vgg19 import random_weights
-from evenhand.training.loop import (
-    Recipe,
-    draw_epoch,
-    known_targets,
-    model_seed,
-    to_unit_range,
-    train,
-    train_step,
-)
+from evenhand.training.loop import draw_epoch, known_targets, model_seed, to_unit_range, train, train_step
+from evenhand.training.recipe import Recipe
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import derive_seed
 from evenhand.workflow.torchvision_import import vgg

@@ -8,13 +8,12 @@ from typing import Any
 import pandas as pd
 
 from evenhand.data.metadata import assign_group
-from evenhand.models.family import Architecture
+from evenhand.models.architecture import Architecture
 from evenhand.probes.applicable import image_targets
 from evenhand.splits.design import candidates_from, design_from, feasible_train_size, usable
 from evenhand.splits.manifests import read_cluster_of
-from evenhand.splits.preflight import refuse
-from evenhand.training.loop import Recipe, require_variance
-from evenhand.workflow.errors import UserError, run
+from evenhand.training.recipe import Recipe, require_variance
+from evenhand.workflow.errors import UserError, refuse, run
 from evenhand.workflow.files import read_rows, write_text
 from evenhand.workflow.tables import read_image_table, read_table
 

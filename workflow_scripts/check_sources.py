@@ -5,8 +5,7 @@ import json
 from collections.abc import Sequence
 
 from evenhand.probes.applicable import file_mistakes
-from evenhand.splits.preflight import refuse
-from evenhand.workflow.errors import run
+from evenhand.workflow.errors import refuse, run
 from evenhand.workflow.files import write_text
 
 

@@ -19,10 +19,9 @@ from evenhand.splits.preflight import (
     device_mistakes,
     disk_mistakes,
     free_bytes,
-    refuse,
     weight_mistakes,
 )
-from evenhand.workflow.errors import run
+from evenhand.workflow.errors import refuse, run
 from evenhand.workflow.files import write_text
 from evenhand.workflow.tables import read_image_table
 

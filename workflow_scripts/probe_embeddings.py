@@ -3,15 +3,18 @@
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
-from evenhand.probes.applicable import applicable_targets, needed_columns, print_choices, protocol_settings, source_spec
+from evenhand.probes.applicable import applicable_targets, needed_columns, protocol_settings, source_spec
+from evenhand.probes.batched_mlp import batch_capacity
 from evenhand.probes.left_out import NOT_PROBED_COLUMNS, count_rows
 from evenhand.probes.protocol import COLUMNS, probe_attribute
+from evenhand.probes.settings import ProtocolSettings
 from evenhand.probes.sources import read_source
 from evenhand.training.devices import add_gpu_options, choose_precision, leased_device, make_deterministic
 from evenhand.workflow.errors import UserError, run
@@ -79,6 +82,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     folds = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
     write_csv(folds, args.folds)
+
+
+def print_choices(
+    probe: Mapping[str, Any], settings: ProtocolSettings, shape: tuple[int, int], device: torch.device
+) -> None:
+    """Say what follows from the embeddings (rows, features) and the device where the configuration leaves it open."""
+    mlp, (rows, features) = probe["mlp"], shape
+    key, order = ("hidden_small", "fewer than") if rows < mlp["small_below"] else ("hidden", "at least")
+    print(f"hidden layers: {list(settings.mlp.hidden)} ({key}), since {rows} rows are {order} {mlp['small_below']}")
+    if not mlp["networks_per_batch"]:
+        size = batch_capacity(features, 1, rows, settings.mlp, device)
+        print(f"networks_per_batch: 0 is {size} at a time for all {features} features of {rows} rows on {device.type}")
 
 
 if __name__ == "__main__":

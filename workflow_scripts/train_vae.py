@@ -38,7 +38,8 @@ from evenhand.training.devices import (
     place,
     spare_memory,
 )
-from evenhand.training.loop import Recipe, model_seed, require_variance, train
+from evenhand.training.loop import model_seed, train
+from evenhand.training.recipe import Recipe, require_variance
 from evenhand.workflow.errors import UserError, run
 from evenhand.workflow.files import sha256_of, write_json, write_text
 from evenhand.workflow.finished import cache_products, key_of, restore_products

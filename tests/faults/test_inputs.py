@@ -23,7 +23,8 @@ import evaluate_vae
 import fetch_metadata
 import prepare_vgg19
 import train_vae
-from evenhand.models.family import Architecture, save_weights
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import save_weights
 from evenhand.models.vae import VAE
 from evenhand.workflow.config import check_config, evaluation_settings
 from evenhand.workflow.errors import UserError, run

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import evenhand.workflow.torchvision_import  # noqa: F401 (diffusers imports torchvision; this makes that work everywhere)
-from evenhand.models.family import Architecture, Frozen, Reconstruction
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import Frozen, Reconstruction
 from evenhand.models.registry import check_halvings, halvings, saved_autoencoder
 from evenhand.models.vae import kl_divergence, reparameterize
 from evenhand.workflow.errors import UserError

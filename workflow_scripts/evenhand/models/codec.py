@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from evenhand.models.family import Architecture, Frozen, Reconstruction
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import Frozen, Reconstruction
 from evenhand.training.loop import to_pixels, to_unit_range
 
 Pixels = npt.NDArray[np.uint8]

@@ -19,7 +19,8 @@ from evenhand.models.family import Family, Frozen, build, load_weights, save_wei
 from evenhand.models.fast import Adam
 from evenhand.models.vae import VAE
 from evenhand.training.checkpoints import load_checkpoint, save_checkpoint
-from evenhand.training.loop import Recipe, to_unit_range, train, train_step
+from evenhand.training.loop import to_unit_range, train, train_step
+from evenhand.training.recipe import Recipe
 
 SIDE = 16  # pixels
 # Small enough for seconds; two stages, which leave 4 x 4 latents.

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evenhand.models.family import Architecture, Family, Reconstruction
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import Family, Reconstruction
 from evenhand.models.fast import few_channels_convolution
 from evenhand.models.vae import ResidualBlock, ResizingBlock, bias_of
 from evenhand.workflow.seeds import derive_seed
 
 if TYPE_CHECKING:
     from evenhand.models.perceptual import PerceptualLoss
-    from evenhand.training.loop import Recipe
+    from evenhand.training.recipe import Recipe
 
 # Photographs, of a standard deviation of about 0.5 (Karras et al. 2022, table 1), then vary as the noise does. Phantoms
 # of 32 px with noise of 0.58 were denoised to an error of 0.020 after 104 steps, at a scale of 1 to one of 0.037.

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from evenhand.models.architecture import Architecture
 from evenhand.models.registry import Declared, check_packages, declared
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.files import sha256_of, write_bytes
@@ -27,33 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evenhand.models.perceptual import PerceptualLoss
-    from evenhand.training.loop import Recipe
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Shape of the network. At 64 latent channels the default has 56,715,139 parameters, 50,439,619 if not deep."""
-
-    width: int = 64
-    multipliers: tuple[int, ...] = (1, 2, 4, 8)
-    latent_channels: int = 64
-    deep: bool = True
-    norm: str = "batch"
-
-    @classmethod
-    def from_config(cls, model: Mapping[str, Any]) -> Architecture:
-        """The architecture that the `model` block of a configuration describes."""
-        return cls(**{of.name: model[of.name] for of in fields(cls)} | {"multipliers": tuple(model["multipliers"])})
-
-    def widths(self) -> list[int]:
-        """Channels before each encoder stage and after the last, which doubles once more: 64, 128, ..., 1024."""
-        stages = [self.width * multiplier for multiplier in self.multipliers]
-        return [*stages, 2 * stages[-1]]
-
-    def latent_shape(self, side: int) -> tuple[int, int, int]:
-        """(C, s, s) of the latent of images of `side` pixels, a multiple of 2**stages; every stage halves the side."""
-        latent_side = side // 2 ** len(self.multipliers)
-        return (self.latent_channels, latent_side, latent_side)
+    from evenhand.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

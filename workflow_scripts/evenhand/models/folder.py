@@ -13,7 +13,8 @@ from torch import Tensor
 from evenhand.data.decoding import DecodeError, decode_square
 from evenhand.data.image_names import image_files, stem_of
 from evenhand.data.locations import MAX_BYTES
-from evenhand.models.family import Architecture, Frozen, Reconstruction
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import Frozen, Reconstruction
 from evenhand.training.loop import to_pixels, to_unit_range
 from evenhand.workflow.errors import UserError
 

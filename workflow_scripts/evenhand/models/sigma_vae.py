@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from evenhand.models.vae import VAE, kl_divergence
 
 if TYPE_CHECKING:
-    from evenhand.models.family import Architecture
+    from evenhand.models.architecture import Architecture
     from evenhand.models.perceptual import PerceptualLoss
-    from evenhand.training.loop import Recipe
+    from evenhand.training.recipe import Recipe
 
 LEAST = 1e-6  # variance, of pixels in [-1, 1]: that of rounding to 256 levels is 5e-6
 MOMENTUM = 0.1  # of the running mean, as of batch normalisation

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional as F
 
-from evenhand.models.family import Architecture, Frozen, Reconstruction
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import Frozen, Reconstruction
 from evenhand.workflow.errors import UserError
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evenhand.models.family import Architecture, Family, Reconstruction
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import Family, Reconstruction
 from evenhand.models.fast import few_channels_convolution, norm_elu_convolution, split_channels
 
 if TYPE_CHECKING:
     from evenhand.models.perceptual import PerceptualLoss
-    from evenhand.training.loop import Recipe
+    from evenhand.training.recipe import Recipe
 
 
 def make_norm(kind: str, channels: int) -> nn.Module:

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evenhand.models.family import Architecture, Family, Reconstruction
+from evenhand.models.architecture import Architecture
+from evenhand.models.family import Family, Reconstruction
 from evenhand.models.vae import Decoder, Encoder
 
 if TYPE_CHECKING:
     from evenhand.models.perceptual import PerceptualLoss
-    from evenhand.training.loop import Recipe
+    from evenhand.training.recipe import Recipe
 
 # A code is dead where a batch takes it less often than this part of an even share, in a running mean. All are at first.
 DEAD = 0.03

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from evenhand.evaluation.measures import MEASURES
-from evenhand.probes.batched_mlp import MLPSettings, batch_capacity
+from evenhand.probes.folds import attribute_folds, check_disease
 from evenhand.probes.left_out import NotProbed
-from evenhand.probes.protocol import ProtocolSettings, attribute_folds, check_disease
+from evenhand.probes.settings import MLPSettings, ProtocolSettings
 from evenhand.probes.sources import SourceSpec, read_source
 from evenhand.probes.targets import Target, TargetSpec, read_target
 from evenhand.workflow.errors import UserError
@@ -32,18 +31,6 @@ def protocol_settings(probe: Mapping[str, Any], seed: int, images: int, precisio
     chosen = {key: probe[key] for key in ProtocolSettings.__dataclass_fields__ if key in probe and key != "mlp"}
     chosen["fractions"] = tuple(chosen["fractions"])
     return ProtocolSettings(**chosen, seed=seed, mlp=MLPSettings(**(mlp | {"hidden": hidden, "precision": precision})))
-
-
-def print_choices(
-    probe: Mapping[str, Any], settings: ProtocolSettings, shape: tuple[int, int], device: torch.device
-) -> None:
-    """Say what follows from the embeddings (rows, features) and the device where the configuration leaves it open."""
-    mlp, (rows, features) = probe["mlp"], shape
-    key, order = ("hidden_small", "fewer than") if rows < mlp["small_below"] else ("hidden", "at least")
-    print(f"hidden layers: {list(settings.mlp.hidden)} ({key}), since {rows} rows are {order} {mlp['small_below']}")
-    if not mlp["networks_per_batch"]:
-        size = batch_capacity(features, 1, rows, settings.mlp, device)
-        print(f"networks_per_batch: 0 is {size} at a time for all {features} features of {rows} rows on {device.type}")
 
 
 def target_specs(entries: Sequence[Mapping[str, Any]]) -> list[TargetSpec]:

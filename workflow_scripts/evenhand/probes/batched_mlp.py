@@ -10,9 +10,7 @@ so are taken in the arithmetic of the multiplications; weights and the optimiser
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
@@ -30,6 +28,7 @@ from evenhand.probes.networks import (
     padded,
     parameter_count,
 )
+from evenhand.probes.settings import MLPSettings
 from evenhand.probes.targets import Labels, Loss
 
 # Parameters and numbers of inputs held at a time by each thread of a CPU; one network is trained whatever it needs.
@@ -39,27 +38,6 @@ CPU_PARAMETERS, CPU_INPUTS = 1_000_000, 400_000_000
 GPU_SHARE = 0.4
 # Matrix units of a GPU want rows and matrices to begin at multiples of 16 bytes, which 8 numbers of bf16 fill.
 GPU_ALIGNMENT = 8
-
-
-@dataclass(frozen=True)
-class MLPSettings:
-    """Architecture, optimiser (AdamW) and stopping rule, the latter as in scikit-learn's MLPClassifier:
-
-    after each epoch the validation score is taken; training ends once it has failed to rise by `tolerance` for more
-    than `patience` epochs in a row, and the weights of the best epoch are kept.
-    """
-
-    hidden: tuple[int, ...] = (768, 256)
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    batch_size: int = 200
-    max_epochs: int = 100
-    patience: int = 5
-    tolerance: float = 1e-4
-    monitor: Literal["log_loss", "accuracy"] = "log_loss"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    networks_per_batch: int = 0
-    """Networks trained together (by each thread), the bound on memory; 0 derives it from their size and the device."""
 
 
 def batch_capacity(inputs: int, outputs: int, rows: int, settings: MLPSettings, device: torch.device) -> int:

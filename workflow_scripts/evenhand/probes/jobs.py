@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
-from evenhand.probes.batched_mlp import MLPSettings, fit_networks
+from evenhand.probes.batched_mlp import fit_networks
+from evenhand.probes.folds import Fold
 from evenhand.probes.networks import (
     Fitted,
     Floats,
@@ -21,7 +22,8 @@ from evenhand.probes.networks import (
     parameter_count,
     predict,
 )
-from evenhand.probes.scoring import Fold, score
+from evenhand.probes.scoring import score
+from evenhand.probes.settings import MLPSettings
 from evenhand.probes.targets import Target
 from evenhand.workflow.seeds import derive_seed
 

@@ -5,48 +5,23 @@ the scores.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from evenhand.probes.batched_mlp import MLPSettings
+from evenhand.probes.folds import Fold, attribute_folds, check_disease
 from evenhand.probes.jobs import AttributeRun, FoldInputs, Job, fit_leace, fit_scaling, rank_features, removed_count
 from evenhand.probes.networks import Floats, Rows
-from evenhand.probes.scoring import Fold, logistic_logits, majority_logits, make_folds
+from evenhand.probes.scoring import logistic_logits, majority_logits
+from evenhand.probes.settings import ProtocolSettings
 from evenhand.probes.targets import Target, make_target
-from evenhand.workflow.errors import UserError
-from evenhand.workflow.seeds import derive_seed, generator
+from evenhand.workflow.seeds import generator
 
 KEYS = ["attribute", "target", "role", "kind", "probe", "removal", "fraction", "removed", "features", "draw", "fold"]
 COLUMNS = [*KEYS, "folds", "n_train", "n_test", "classes_scored", "not_scored", "auc", "macro_f1", "epochs"]
-
-
-@dataclass(frozen=True)
-class ProtocolSettings:
-    """Folds, removed fractions and controls; `fractions` holds 0, the untouched embedding."""
-
-    folds: int = 10
-    allow_fewer_folds: bool = False
-    fractions: tuple[float, ...] = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.9)
-    random_draws: int = 5
-    bottom: bool = True
-    shuffled: bool = True
-    leace: bool = True
-    logistic: bool = True
-    rerank: bool = False
-    """Also remove step by step, ranking the features left anew before each step."""
-    disease_controls: bool = False
-    """Also measure the diseases after random and bottom-ranked removal."""
-    seed: int = 0
-    mlp: MLPSettings = field(default_factory=MLPSettings)
-
-    @property
-    def removed_fractions(self) -> tuple[float, ...]:
-        """The fractions above 0, ascending."""
-        return tuple(sorted(fraction for fraction in self.fractions if fraction > 0))
 
 
 def probe_attribute(
@@ -97,21 +72,6 @@ def probe_attribute(
     _baselines(run, matrix, settings.logistic)
     table = pd.DataFrame(run.records, columns=COLUMNS)
     return table.sort_values(KEYS, ignore_index=True)
-
-
-def attribute_folds(attribute: Target, groups: NDArray[np.int64], settings: ProtocolSettings) -> list[Fold]:
-    """The folds on which an attribute is probed: its rows with a label, as `make_folds` splits them."""
-    rows = np.flatnonzero(attribute.known)
-    return make_folds(
-        rows,
-        attribute.codes[rows],
-        groups[rows],
-        settings.folds,
-        derive_seed(settings.seed, "folds", attribute.name),
-        settings.allow_fewer_folds,
-        attribute.name,
-        attribute.classes,
-    )
 
 
 def shuffle_over_groups(attribute: Target, groups: NDArray[np.int64], rng: np.random.Generator) -> Target:
@@ -193,15 +153,3 @@ def _baselines(run: AttributeRun, matrix: Floats, logistic: bool) -> None:
             left, right = inputs.erase
             x_train, x_test = x_train - x_train @ left @ right, x_test - x_test @ left @ right
             run.record(0, fold, "logistic", "leace", logistic_logits(attribute, fitting, x_train, x_test))
-
-
-def check_disease(attribute: str, disease: Target, folds: Sequence[Fold]) -> None:
-    """Raise a `UserError` where a disease has a single class in some training fold of an attribute."""
-    for fold in folds:
-        values = disease.values[fold.train[disease.known[fold.train]]]
-        stopping = disease.known[fold.valid].any()
-        if not stopping or len(values) == 0 or (np.nanmin(values, axis=0) == np.nanmax(values, axis=0)).all():
-            raise UserError(
-                f"{disease.name}: among the rows where {attribute} is known, a training fold has one class of it only "
-                f"({len(values)} rows with a label)"
-            )

@@ -1,7 +1,7 @@
 """What can be known to be wrong with a study before its first expensive job, from its configuration and its table."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +145,3 @@ def free_bytes(folder: Path) -> int:
     while not folder.is_dir():
         folder = folder.absolute().parent
     return shutil.disk_usage(folder).free
-
-
-def refuse(mistakes: Sequence[str], what: str) -> None:
-    """Raise a `UserError` that lists all mistakes, if there are any."""
-    if mistakes:
-        raise UserError("\n  ".join([f"{what}:", *mistakes]))

@@ -3,7 +3,7 @@
 import errno
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 # What the machine lacks, and what its owner can do.
@@ -21,6 +21,12 @@ _GO_ON = "then run the same command again: finished work is kept."
 
 class UserError(Exception):
     """Something the user can put right: says what was expected, what was found and what to do."""
+
+
+def refuse(mistakes: Sequence[str], what: str) -> None:
+    """Raise a `UserError` that lists all mistakes, if there are any."""
+    if mistakes:
+        raise UserError("\n  ".join([f"{what}:", *mistakes]))
 
 
 def run(main: Callable[[], None]) -> None:
