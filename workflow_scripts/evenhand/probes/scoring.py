@@ -1,4 +1,4 @@
-"""How probes are scored: folds that keep groups together, and the ROC-AUC in each."""
+"""How probes are scored, the ROC-AUC and F1 of a test fold, and what they are held against."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
+from evenhand.probes.folds import Rows
 from evenhand.probes.targets import Target
 
 Floats = NDArray[np.floating]
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Scores:
     unscored: tuple[str, ...]
 
 
-def score(target: Target, rows: NDArray[np.int64], logits: NDArray[np.floating]) -> Scores:
+def score(target: Target, rows: Rows, logits: NDArray[np.floating]) -> Scores:
     """Score logits (rows, outputs) against the labels of `rows`.
 
     Multi-class AUC is the mean over classes of one against the rest; with several labels it is the mean over
