@@ -18,6 +18,7 @@ from evenhand.models.fast import (
     plain_norm_elu_convolution,
     split_channels,
 )
+from evenhand.models.group_norm import group_norm
 from evenhand.models.vae import (
     VAE,
     ResidualBlock,
@@ -171,6 +172,13 @@ def test_norm_elu_and_convolution_are_the_plain_ones(
         results.append([y, *gradients, *norm.buffers()])
     for found, expected in zip(*results, strict=True):
         assert (found.float() - expected.float()).norm() <= tolerance * expected.float().norm()
+
+
+def test_group_norm_keeps_a_small_deviation_around_a_large_mean() -> None:
+    x = (1000 + 10 * torch.randn(4, 16, 24, 24)).to(torch.bfloat16, memory_format=torch.channels_last)
+    norm = make_norm("group", 16)
+    expected = F.group_norm(x.double(), 8, eps=1e-4)
+    torch.testing.assert_close(group_norm(x, norm).double(), expected, rtol=0, atol=0.02)  # bf16 of numbers up to 4
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
