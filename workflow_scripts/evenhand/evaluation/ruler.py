@@ -18,7 +18,7 @@ from scipy.fft import dctn, idctn
 from torch import Tensor
 
 from evenhand.evaluation.measures import MEASURES, RULED
-from evenhand.evaluation.reconstructions import skin_of
+from evenhand.evaluation.reconstructions import FULL_BATCH_SIDE, skin_of
 from evenhand.models.codec import recode
 from evenhand.models.lpips import Lpips
 from evenhand.models.perceptual import PerceptualLoss
@@ -78,10 +78,9 @@ DAMAGES = {
     "tint": Damage((0.05, 0.1, 0.2, 0.4), tinted),
     "JPEG": Damage((90, 70, 40, 10), compressed),
 }
-# Of an image: their features are held until they are compared, and caches hold their pixels. Of smaller images than of
-# 128 pixels as many as fill these: features of few small ones take as long as those of all.
+# Of an image: their features are held until they are compared, and caches hold their pixels. Of images smaller
+# than `FULL_BATCH_SIDE` as many as fill these: features of few small ones take as long as those of all.
 STEPS_AT_A_TIME = 6
-FULL_SIDE = 128
 
 
 def measure_ruler(
@@ -161,7 +160,7 @@ def pixel_costs(target: Tensor, spoiled: Tensor, *, skin: bool) -> dict[str, Flo
 @torch.no_grad()
 def feature_costs(networks: Networks, target: Tensor, spoiled: Tensor) -> dict[str, Floats]:
     """As `pixel_costs`, of the measures that compare features."""
-    at_a_time = max(STEPS_AT_A_TIME, STEPS_AT_A_TIME * FULL_SIDE**2 // spoiled.shape[-1] ** 2)
+    at_a_time = max(STEPS_AT_A_TIME, STEPS_AT_A_TIME * FULL_BATCH_SIDE**2 // spoiled.shape[-1] ** 2)
     found, parts = {}, spoiled.split(at_a_time)
     for name, network in networks.items():
         wanted = list(network.features(target))

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from evenhand.probes.settings import ProtocolSettings
-from evenhand.probes.targets import Target
+from evenhand.probes.targets import Rows, Target
 from evenhand.workflow.errors import UserError
 from evenhand.workflow.seeds import derive_seed
 
-Rows = NDArray[np.int64]
 # Test, validation and training part need one fold each.
 FEWEST_FOLDS = 3
 

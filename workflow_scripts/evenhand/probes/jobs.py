@@ -16,7 +16,6 @@ from evenhand.probes.networks import (
     Fitted,
     Floats,
     Network,
-    Rows,
     network_inputs,
     network_logits,
     parameter_count,
@@ -24,7 +23,7 @@ from evenhand.probes.networks import (
 )
 from evenhand.probes.scoring import score
 from evenhand.probes.settings import MLPSettings
-from evenhand.probes.targets import Target
+from evenhand.probes.targets import Rows, Target
 from evenhand.workflow.seeds import derive_seed
 
 

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Rows = NDArray[np.int64]
+from evenhand.probes.targets import Rows
+
 Floats = NDArray[np.float32]
 # Rows put through a network at a time: bounds the memory of validation and prediction.
 PREDICTED_ROWS = 4096

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from evenhand.probes.folds import Fold, attribute_folds, check_disease
 from evenhand.probes.jobs import AttributeRun, FoldInputs, Job, fit_leace, fit_scaling, rank_features, removed_count
-from evenhand.probes.networks import Floats, Rows
+from evenhand.probes.networks import Floats
 from evenhand.probes.scoring import logistic_logits, majority_logits
 from evenhand.probes.settings import ProtocolSettings
-from evenhand.probes.targets import Target, make_target
+from evenhand.probes.targets import Rows, Target, make_target
 from evenhand.workflow.seeds import generator
 
 KEYS = ["attribute", "target", "role", "kind", "probe", "removal", "fraction", "removed", "features", "draw", "fold"]

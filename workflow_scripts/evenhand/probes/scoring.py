@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
-from evenhand.probes.folds import Rows
-from evenhand.probes.targets import Target
+from evenhand.probes.targets import Rows, Target
 
 Floats = NDArray[np.floating]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evenhand.data.cells import Key, cell_key, cell_number
 from evenhand.workflow.errors import UserError
 
+Rows = NDArray[np.int64]  # numbers of rows
 Kind = Literal["binary", "multiclass", "multilabel"]
 Loss = Literal["sigmoid", "softmax"]
 EMPTY, MISSING, UNLISTED = "empty", "listed in missing", "not listed in values"  # why a cell is no label
