@@ -32,7 +32,7 @@ from evenhand.models.architecture import Architecture
 from evenhand.models.family import Family
 from evenhand.models.perceptual import PerceptualLoss
 from evenhand.models.vgg19 import random_weights
-from evenhand.training.devices import choose_precision, place
+from evenhand.training.devices import choose_precision, keep_freed_memory, place
 from evenhand.training.loop import to_unit_range
 from evenhand.training.recipe import Recipe
 
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
 
     config = read_study(args.study)
     splits, n, device = config["splits"], args.images, torch.device(args.device)
@@ -56,7 +57,7 @@ def main() -> None:
     config["train"] |= {"batch_size": n, "epochs": 1}
     recipe = Recipe.from_config(config["train"], config["loss"])
     trainer = Ours(architecture, random_weights(0), torch.from_numpy(pixels), recipe, device, precision)
-    perceptual = place(PerceptualLoss(random_weights(0), False), device)  # in fp32, as evaluations take it
+    perceptual = place(PerceptualLoss(random_weights(0), False).eval(), device)  # in fp32, as evaluations take it
 
     known = max(2, round(n * KNOWN / (2 * splits["test_size"])))  # as many to a test image as in an evaluation
 

@@ -39,7 +39,7 @@ rule evaluate_vae:
     threads: config["train"]["threads"]
     resources:
         **on_gpu("evaluate"),
-        **growing(mem_mb=6000, runtime=30),
+        **growing(mem_mb=8000, runtime=30),
     params:
         config=lambda wildcards: as_json(evaluation_settings(config, wildcards.train_set)),
         pictures_option="--pictures" if THERE_IS["prior"] else "",
@@ -108,7 +108,7 @@ rule measure_ensemble:
     threads: config["train"]["threads"]
     resources:
         **on_gpu("evaluate"),
-        **growing(mem_mb=6000, runtime=60),
+        **growing(mem_mb=8000, runtime=60),
     params:
         models=lambda wildcards, input: Path(input.trainings[0]).parents[1],
         splits=lambda wildcards, input: Path(input.manifests[0]).parents[1],

@@ -72,3 +72,23 @@ sys.exit(pytest.main(["tests/test_cuda.py", "--collect-only", "-q", *plain]))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_memory_that_is_freed_is_not_cleared_again(tmp_path: Path) -> None:
+    """A tensor of 64 MB again and again: once the places are found, no page is asked of the system."""
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import resource, torch\n"
+        "from evenhand.training.devices import keep_freed_memory\n"
+        "keep_freed_memory()\n"
+        "faults = []\n"
+        "for _ in range(20):\n"
+        "    torch.zeros(2**24).add(1)\n"
+        "    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)\n"
+        "print(faults[-1] - faults[-6])\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow_scripts")}
+    found = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(found.stdout) < 2**26 // os.sysconf("SC_PAGE_SIZE")  # fewer pages than one tensor has

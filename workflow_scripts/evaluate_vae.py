@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from evenhand.data.tone import measure_tone
 from evenhand.evaluation.distributions import Features
@@ -35,7 +36,13 @@ from evenhand.splits.manifests import (
     rows_of,
     training_images,
 )
-from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
+from evenhand.training.devices import (
+    add_gpu_options,
+    keep_freed_memory,
+    leased_device,
+    make_deterministic,
+    place,
+)
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_checksums, write_npz
 from evenhand.workflow.planning import local_folder
@@ -53,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     torch.set_num_threads(args.threads)
     config, seed = args.config["evaluate"], args.config["seed"]
+    keep_freed_memory()
     make_deterministic(tf32=config["tf32"])
     model = load_weights(args.model)
     drawn = read_draw(args.test, args.run, None)
@@ -63,12 +71,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     index = read_image_table(args.index)
     rows = rows_of(test, index["id"])
     images = read_images(args.images, rows)
-    perceptual = PerceptualLoss(load_features(args.features), args.config["loss"]["perceptual_normalize"])
-    # What a score holds test images against; a part of the training images, drawn once, is enough.
+    perceptual = PerceptualLoss(load_features(args.features), args.config["loss"]["perceptual_normalize"]).eval()
     training = read_images(args.images, rows_of(trained_on, index["id"]))
-    by_name = np.argsort(trained_on, kind="stable")
-    order = generator(seed, "known", args.train_set, args.run).permutation(len(by_name))
-    chosen = training[by_name[order[:KNOWN]]]
+    chosen = training[choose_known(trained_on, generator(seed, "known", args.train_set, args.run))]
     extract, extractor = feature_extractor(config["extractor"], args.extractor_sum, perceptual, args.features)
     # A GPU is held for as long as the network works, not for what comes after it.
     with leased_device(config["device"], args.gpu_slots, "evaluating", args.gpus) as device:
@@ -133,6 +138,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         .mean()
         .to_string()
     )
+
+
+def choose_known(names: Sequence[str], random: np.random.Generator) -> NDArray[np.int64]:
+    """Places of the training images that scores hold test images against, drawn whatever the order of the names."""
+    return np.argsort(names, kind="stable")[random.permutation(len(names))[:KNOWN]]
 
 
 def feature_extractor(

@@ -25,7 +25,13 @@ from evenhand.splits.manifests import (
     seen_in_training,
     training_images,
 )
-from evenhand.training.devices import add_gpu_options, leased_device, make_deterministic, place
+from evenhand.training.devices import (
+    add_gpu_options,
+    keep_freed_memory,
+    leased_device,
+    make_deterministic,
+    place,
+)
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import write_parquet
 
@@ -45,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     make_deterministic()
     config = args.config
     drawn = read_draw(args.splits / "run0" / "test.csv", 0, None)

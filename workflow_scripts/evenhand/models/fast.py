@@ -13,6 +13,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 from torch.optim.adam import adam
 
+from evenhand.models import winograd
 from evenhand.models.group_norm import group_norm
 
 # Row k: which of the three weights along one side meet, in position k of four, the same input pixel.
@@ -110,6 +111,8 @@ def few_pixels_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _convolution(h: Tensor, weight: Tensor, stride: int, upsample: bool, merged: bool) -> Tensor:
+    if stride == 1 and winograd.pays(h, weight, upsample):
+        return winograd.convolution(h, weight, upsample)
     if merged:
         return F.conv_transpose2d(h, merged_kernel(weight), None, stride=2, padding=1)
     if upsample:

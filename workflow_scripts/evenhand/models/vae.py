@@ -47,7 +47,7 @@ class ResidualBlock(nn.Module):
         """The output for the input `x + bias`, likewise without its bias (C,)."""
         h = norm_elu_convolution(x, bias, self.norm1, self.conv1.weight)
         h = norm_elu_convolution(h, bias_of(self.conv1), self.norm2, self.conv2.weight)
-        return x + h, bias + bias_of(self.conv2)
+        return h.add_(x), bias + bias_of(self.conv2)
 
 
 class ResizingBlock(nn.Module):
@@ -70,7 +70,7 @@ class ResizingBlock(nn.Module):
         h, skip = split_channels(h, self.split)
         within, past = bias_of(self.conv1).split(self.split)
         h = norm_elu_convolution(h, within, self.norm2, self.conv2.weight)
-        return skip + h, past + bias_of(self.conv2)
+        return h.add_(skip), past + bias_of(self.conv2)
 
 
 class Encoder(nn.Module):
