@@ -218,17 +218,16 @@ class Totals:
         return pd.concat(self._parts).groupby(level=self._keys, sort=True).sum()
 
 
-def error_totals(models: Iterable[pd.DataFrame], pair: Pair, metric: str = "mse") -> tuple[pd.DataFrame, pd.DataFrame]:
+def error_totals(models: Iterable[pd.DataFrame], pair: Pair) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The errors of all models on the images of two groups, by image over its runs and by run and stratum over images.
 
     Args:
-        models: evaluation rows of one model each, with the columns `IMAGE`, run and `metric` (not negative).
+        models: evaluation rows of one model each, with the columns `IMAGE`, run and mse (not negative).
         pair: the groups; images of others are left out.
-        metric: column.
 
     Returns:
         (images; cells), both with the columns train_set, compared_share, group, condition, source, n (rows), total (of
-        `metric`) and log_total (of its logarithm, -inf where one is 0); images with id besides and
+        mse) and log_total (of its logarithm, -inf where one is 0); images with id besides and
         one row per training set and image, cells with run and one row per run, training set and stratum.
 
     Raises:
@@ -238,13 +237,13 @@ def error_totals(models: Iterable[pd.DataFrame], pair: Pair, metric: str = "mse"
     for every in models:
         model = of_groups(every, pair)
         where = f"training set {every['train_set'].iloc[0]}, run {every['run'].iloc[0]}"
-        if not (model[metric] >= 0).all():
-            image = model.loc[~(model[metric] >= 0)].iloc[0]
-            raise UserError(f"{where}: {metric} of image {image['id']}: expected 0 or more, found {image[metric]}.")
+        if not (model["mse"] >= 0).all():
+            image = model.loc[~(model["mse"] >= 0)].iloc[0]
+            raise UserError(f"{where}: mse of image {image['id']}: expected 0 or more, found {image['mse']}.")
         absent = sorted(set(pair) - set(model["group"]))
         if absent:
             raise UserError(f"{where}: expected {absent[0]} test images, found none.")
-        rows = model[IMAGE].assign(n=1, total=model[metric], log_total=log_error(model[metric]))
+        rows = model[IMAGE].assign(n=1, total=model["mse"], log_total=log_error(model["mse"]))
         image_totals.add(rows)
         cell_totals.add(rows.drop(columns="id").assign(run=model["run"]))
     return image_totals.table().reset_index(), cell_totals.table().reset_index()
