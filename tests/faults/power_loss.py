@@ -25,7 +25,7 @@ def seen_by_strace(log: Path) -> Iterator[Event]:
     for line in log.read_text().splitlines():
         thread, call = line.split(maxsplit=1)
         if call.endswith("<unfinished ...>"):  # another thread's call is told in between
-            begun[thread] = call.removesuffix("<unfinished ...>")
+            begun[thread] = call.removesuffix("<unfinished ...>").rstrip()
             continue
         if match := re.match(r"<\.\.\. \w+ resumed>(.*)", call):
             call = begun.pop(thread) + match[1]

@@ -192,6 +192,25 @@ def test_an_unsafe_write_is_noticed(undisturbed: Path, tmp_path: Path, told: str
         assert told == "safely" or told in " ".join(problems)
 
 
+def test_calls_that_another_thread_interrupts_are_seen(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    trace.write_text(
+        '7 openat(AT_FDCWD, "results/.x", O_WRONLY|O_CREAT|O_CLOEXEC, 0666 <unfinished ...>\n'
+        '8 openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 4\n'
+        "7 <... openat resumed>) = 3\n"
+        "7 fsync(3 <unfinished ...>\n"
+        '8 openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 4\n'
+        "7 <... fsync resumed>)              = 0\n"
+        '7 rename("results/.x", "results/x" <unfinished ...>\n'
+        "7 <... rename resumed>)             = 0\n"
+    )
+    assert list(seen_by_strace(trace)) == [
+        ("open", "results/.x"),
+        ("flush", "results/.x"),
+        ("rename", "results/.x", "results/x"),
+    ]
+
+
 @pytest.mark.parametrize("whole_group", [True, False], ids=["with its jobs", "its jobs go on"])
 def test_a_killed_snakemake_goes_on(
     undisturbed: Path, study: Path, whole_group: bool, record_property: Callable[[str, object], None]
