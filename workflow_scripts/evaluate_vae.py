@@ -36,13 +36,7 @@ from evenhand.splits.manifests import (
     rows_of,
     training_images,
 )
-from evenhand.training.devices import (
-    add_gpu_options,
-    keep_freed_memory,
-    leased_device,
-    make_deterministic,
-    place,
-)
+from evenhand.training.devices import add_gpu_options, keep_freed_memory, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
 from evenhand.workflow.files import write_checksums, write_npz
 from evenhand.workflow.planning import local_folder

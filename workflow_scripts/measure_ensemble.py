@@ -25,13 +25,7 @@ from evenhand.splits.manifests import (
     seen_in_training,
     training_images,
 )
-from evenhand.training.devices import (
-    add_gpu_options,
-    keep_freed_memory,
-    leased_device,
-    make_deterministic,
-    place,
-)
+from evenhand.training.devices import add_gpu_options, keep_freed_memory, leased_device, make_deterministic, place
 from evenhand.workflow.errors import run
 from evenhand.workflow.tables import write_parquet
 
